@@ -1,0 +1,67 @@
+"""Every error a user can see, and the exit code each one ends in.
+
+    RefineError
+    ├── UsageError          2   a flag, a config value, a file: nothing was sent
+    ├── InputError          2   one line of the input (an `error` record where the run goes on)
+    ├── CompletionError     -   one call failed for good: its item is ungraded or its datapoint failed
+    ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
+    └── BudgetError         4   `--max-calls` is used up
+
+The core raises them, `cli` turns them into exit codes, nobody else looks.
+"""
+
+from __future__ import annotations
+
+
+class RefineError(Exception):
+    """What went wrong, and in `hint` what the user can do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(RefineError):
+    """The command, its config or its files are wrong; nothing was sent."""
+
+    exit_code = 2
+
+
+class InputError(RefineError):
+    """One line of the input cannot be used; `where` is `path:line`."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "", *, where: str = "", line: int = 0) -> None:
+        super().__init__(message, hint)
+        self.where = where
+        self.line = line
+
+
+class CompletionError(RefineError):
+    """One call failed for good. `type` is what summaries count it under, such as `timeout`."""
+
+    exit_code = 3
+
+    def __init__(self, type: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.type = type
+
+
+class RunError(RefineError):
+    """A failure that every further call would share, so the run ends at once."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, hint: str = "", *, type: str = "provider") -> None:
+        super().__init__(message, hint)
+        self.type = type
+
+
+class BudgetError(RefineError):
+    """The calls that the user allowed are used up; the same command with more continues."""
+
+    exit_code = 4

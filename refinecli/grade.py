@@ -1,0 +1,115 @@
+"""One response against its rubric items: by code where an item has a check, by the grader elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from refinecli import prompts as p
+from refinecli.errors import CompletionError
+from refinecli.scoring import extract, graded, item_passed, ungraded
+from refinecli.types import (
+    Completer,
+    Completion,
+    Datapoint,
+    Draw,
+    Failure,
+    Grade,
+    RubricItem,
+    Usage,
+)
+
+T = TypeVar("T")
+
+
+async def grade(
+    datapoint: Datapoint,
+    response: str,
+    grader: Completer,
+    prompts: p.Prompts,
+    *,
+    iteration: int = 0,
+    sample: int = 0,
+) -> tuple[tuple[Grade, ...], Usage]:
+    """One grade for each rubric item, in their order, and what the calls took.
+
+    Items are graded side by side. A grader that fails leaves its item ungraded; RunError and
+    BudgetError, which every further call would share, are raised.
+    """
+    if not response.strip():
+        return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
+    draw = Draw(datapoint.id, datapoint.occurrence, "grader", iteration, sample)
+    verdicts = await gather(
+        _grade_item(datapoint, response, index, grader, prompts, draw)
+        for index in range(len(datapoint.rubric_items))
+    )
+    grades, usages = zip(*verdicts, strict=True)
+    return grades, sum(usages, Usage())
+
+
+async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """`asyncio.gather`, but the first error cancels the rest, waits for them and comes out as itself."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _grade_item(
+    datapoint: Datapoint,
+    response: str,
+    index: int,
+    grader: Completer,
+    prompts: p.Prompts,
+    draw: Draw,
+) -> tuple[Grade, Usage]:
+    item = datapoint.rubric_items[index]
+    if item.check is not None:
+        return _check(index, item, response), Usage()
+    messages = p.grader_messages(prompts, datapoint, response, item)
+    usage = Usage()
+    try:
+        completion = await grader(messages, draw)
+        usage += completion.usage
+        verdict = _verdict(index, item, completion)
+        if verdict.error is not None:
+            messages = p.grader_retry_messages(
+                prompts, messages, completion.text, verdict.error.message, item
+            )
+            completion = await grader(messages, draw)
+            usage += completion.usage
+            verdict = _verdict(index, item, completion)
+    except CompletionError as error:
+        verdict = ungraded(index, item, Failure(error.type, error.message))
+    return verdict, usage
+
+
+def _verdict(index: int, item: RubricItem, completion: Completion) -> Grade:
+    found = extract(item, completion)
+    if found.raw_score is None:
+        return ungraded(index, item, Failure("no_score", found.problem), completion.text)
+    return graded(index, item, completion, found, found.raw_score)
+
+
+def _check(index: int, item: RubricItem, response: str) -> Grade:
+    assert item.check is not None
+    try:
+        score, feedback = item.check.grade(response)
+    except TimeoutError:
+        failure = Failure("no_score", "the check's pattern took too long on this response")
+        return ungraded(index, item, failure)
+    passed = item_passed(item, score)
+    return Grade(index, item.name, score, score, passed, "check", feedback or None)
+
+
+def _empty(index: int, item: RubricItem) -> Grade:
+    """An empty response scores 0 on every item, without a call."""
+    feedback = "The response is empty."
+    return Grade(
+        index, item.name, 0.0, item.score_range[0], item_passed(item, 0.0), "empty", feedback
+    )

@@ -1,0 +1,307 @@
+"""One line of JSONL <-> one datapoint; what is wrong with a line is said with `path:line`.
+
+Reading keeps the line's own object beside the datapoint, so that writing gives back every key we
+do not know, equal as JSON. orjson does the work; where it would not give back what stood there
+(integers beyond 64 bits, lone surrogates) the standard library does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from refinecli.checks import ANSWER_CHECKS, Check
+from refinecli.errors import InputError, UsageError
+from refinecli.types import Datapoint, JSONObject, RubricItem
+
+CONVO_NAMES = ("convo", "prefix", "messages", "prompt")
+_TINKER = {
+    name: RubricItem.model_fields[name].default
+    for name in ("extraction_regex", "grader_output_format_instruction")
+}
+_SCORE_RANGE = re.compile(
+    r"score between\s+(-?[0-9]+(?:\.[0-9]+)?)\s+and\s+(-?[0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
+)
+# orjson turns an integer beyond 64 bits into a float, and such an integer has 19 digits or more.
+_BIG_INTEGER = re.compile(rb"[0-9]{19}")
+_CHECK: TypeAdapter[Any] = TypeAdapter(Check)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line that was read: its object and, unless `error` says why not, its datapoint.
+
+    `text` is the line itself where there is no object to give back.
+    """
+
+    line: int
+    raw: JSONObject
+    datapoint: Datapoint | None = None
+    error: InputError | None = None
+    text: str = ""
+
+
+# ------------------------------------------------------------------ JSON
+
+
+def loads(data: bytes) -> Any:
+    """The JSON value; raises ValueError (with the reason) where it is none."""
+    if _BIG_INTEGER.search(data):
+        return _exact_loads(data)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _exact_loads(data)
+
+
+def _exact_loads(data: bytes) -> Any:
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def dumps(value: Any) -> bytes:
+    """The value as one line of JSON, without the newline."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # a big integer or a lone surrogate
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits that are equal for equal JSON values, whatever the order of keys."""
+    try:
+        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+# ------------------------------------------------------------------ reading
+
+
+def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()) -> Row:
+    """The row that one line is; never raises: a line that cannot be used is a row with `error`.
+
+    `rubric` are items to add to the datapoint's own. `where` names the file in errors.
+    """
+    text = ""
+    try:
+        try:
+            text = data.decode("utf-8")
+            value = loads(data)
+        except ValueError as error:
+            raise InputError(f"not JSON: {error}", "each line must be one JSON object") from None
+        if not isinstance(value, dict):
+            raise InputError(
+                f"expected a JSON object, found {_kind(value)}", "each line must be one JSON object"
+            )
+        if _is_error_record(value):
+            return Row(line, value)
+        return Row(line, *_parsed(value, rubric))
+    except InputError as error:
+        error.where, error.line = f"{where}:{line}", line
+        return Row(line, {}, error=error, text=text or data.decode("utf-8", "backslashreplace"))
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _is_error_record(value: JSONObject) -> bool:
+    """A line that an earlier command could not read; it is passed on as it is."""
+    error = value.get("error")
+    return isinstance(error, dict) and error.get("type") == "input" and "raw" in value
+
+
+def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, Datapoint]:
+    name = next((name for name in CONVO_NAMES if raw.get(name) is not None), None)
+    if name is None:
+        raise InputError(
+            "convo: field required",
+            "the conversation prefix, under convo, prefix, messages or prompt",
+        )
+    convo = raw[name]
+    if isinstance(convo, str):
+        convo = [{"role": "user", "content": convo}]
+    own = raw.get("rubric_items")
+    items = own if own is not None else []
+    if isinstance(items, list):
+        items = [*items, *(item for item in rubric if item not in items)]
+    if items == [] and own is None:
+        raise InputError(
+            "rubric_items: field required", "give the row rubric_items, or all rows --rubric FILE"
+        )
+    fields = {key: raw.get(key) for key in ("response", "reference", "group", "tags")}
+    fields["convo"] = convo
+    fields["rubric_items"] = _items(items)
+    given_id = raw.get("id")
+    fields["id"] = "" if given_id is None else given_id
+    try:
+        datapoint = Datapoint.model_validate(fields)
+    except ValidationError as error:
+        raise _input_error(error, name) from None
+    _check_convo(datapoint, name)
+    if not any(item.weight > 0 for item in datapoint.rubric_items):
+        raise InputError("rubric_items: no item has a positive weight", "give one weight above 0")
+    written = [written_item(item) for item in items]
+    if given_id is None:
+        own_items = written if own is None else written[: len(own)]
+        datapoint = datapoint.model_copy(update={"id": digest([raw[name], own_items])})
+        raw = {**raw, "id": None} if "id" in raw else {"id": None, **raw}
+    return {**raw, "id": datapoint.id, "rubric_items": written}, datapoint
+
+
+def _items(items: object) -> object:
+    if not isinstance(items, list):
+        return items
+    return [
+        item_fields(item, index) if isinstance(item, dict) else item
+        for index, item in enumerate(items)
+    ]
+
+
+def item_fields(item: JSONObject, index: int) -> JSONObject:
+    """An item's fields with those defaults filled in that depend on other fields."""
+    fields = {key: value for key, value in item.items() if value is not None}
+    fields.setdefault("name", f"item-{index}")
+    instruction = fields.get("grader_output_format_instruction")
+    if "score_range" not in fields:
+        fields["score_range"] = _range_of(instruction)
+    check = fields.get("check")
+    if isinstance(check, dict):
+        if check.get("kind") in ANSWER_CHECKS:
+            fields.setdefault("reveal", "verdict")
+        if "rubric_str" not in fields:
+            fields["rubric_str"] = _described(check)
+    return fields
+
+
+def _range_of(instruction: object) -> list[float]:
+    match = _SCORE_RANGE.search(instruction) if isinstance(instruction, str) else None
+    if match is None or float(match[1]) >= float(match[2]):
+        return [0.0, 1.0]
+    return [float(match[1]), float(match[2])]
+
+
+def _described(check: JSONObject) -> str:
+    """The criterion of an item that only names a check, in words."""
+    try:
+        return str(_CHECK.validate_python(check).describe())
+    except ValidationError:
+        return "(a check)"  # its own error is reported where the item is validated
+
+
+def written_item(item: JSONObject) -> JSONObject:
+    """The item as it is written: with all three of tinker-cookbook's keys, and all of its own."""
+    fields = item_fields(item, 0)
+    tinker = {"rubric_str": fields["rubric_str"]} | {
+        key: fields.get(key, default) for key, default in _TINKER.items()
+    }
+    return item | tinker
+
+
+def _check_convo(datapoint: Datapoint, name: str) -> None:
+    for index, message in enumerate(datapoint.convo):
+        if message.get("content") is None and not message.get("tool_calls"):
+            raise InputError(f"{name}[{index}].content: field required", "give the message a text")
+    if datapoint.convo[-1]["role"] == "assistant":
+        raise InputError(
+            f"{name}: must not end with an assistant message",
+            "an answer that exists already belongs into `response`",
+        )
+
+
+_HINTS = {
+    "rubric_str": "the criterion in words",
+    "check": "checks and their options: refinecli/checks.py, README 'The datapoint'",
+    "role": "system, user, assistant or tool",
+    "weight": "a number; negative for a penalty",
+    "score_range": "two numbers, the lower one first",
+}
+
+
+def _input_error(error: ValidationError, convo_name: str) -> InputError:
+    details = error.errors(include_url=False, include_context=False)
+    path, message = _place(details[0]["loc"], convo_name), details[0]["msg"]
+    message = message.removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    more = len({_place(detail["loc"], convo_name) for detail in details}) - 1
+    suffix = f" (and {more} more)" if more else ""
+    leaf = re.split(r"[.\[]", path)
+    hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
+    return InputError(f"{path}: {message}{suffix}", hint)
+
+
+def _place(loc: tuple[int | str, ...], convo_name: str) -> str:
+    """`rubric_items[0].check.words` from pydantic's location, without the names of union arms."""
+    path = ""
+    for position, part in enumerate(loc):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif position and loc[position - 1] in ("check", "content", "id", "group", "tags", "value"):
+            continue
+        else:
+            path += f".{part}" if path else convo_name if part == "convo" else part
+    return path
+
+
+# ------------------------------------------------------------------ rubric files
+
+
+def read_rubric(path: Path) -> list[JSONObject]:
+    """The items of a `--rubric` file: TOML with `[[rubric_items]]`, or JSON with the same or a list."""
+    import tomllib
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--rubric {path}: {error.strerror}") from None
+    try:
+        value = tomllib.loads(data.decode()) if path.suffix == ".toml" else loads(data)
+    except ValueError as error:
+        raise UsageError(f"--rubric {path}: {error}", "TOML (.toml) or JSON") from None
+    items = value.get("rubric_items") if isinstance(value, dict) else value
+    if not isinstance(items, list) or not items:
+        raise UsageError(
+            f"--rubric {path}: no rubric items in it", "a list of items under `rubric_items`"
+        )
+    for index, item in enumerate(items):
+        try:
+            if not isinstance(item, dict):
+                raise UsageError(f"--rubric {path}: rubric_items[{index}] is not an object")
+            RubricItem.model_validate(item_fields(item, index))
+        except ValidationError as error:
+            fault = _input_error(error, "convo")
+            raise UsageError(
+                f"--rubric {path}: rubric_items[{index}].{fault.message}", fault.hint
+            ) from None
+    return items
+
+
+# ------------------------------------------------------------------ writing
+
+
+def unreadable_record(row: Row) -> JSONObject:
+    """The line that stands for one that could not be read."""
+    assert row.error is not None
+    error = {
+        "type": "input",
+        "line": row.line,
+        "message": row.error.message,
+        "stage": "input",
+    }
+    return {"error": error, "raw": row.text}

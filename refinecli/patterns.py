@@ -1,0 +1,45 @@
+"""Regular expressions from data files: checked when they are read, run under a time limit.
+
+The standard library's `re` cannot be stopped: `((\\d+)+)x` takes seconds on 26 digits and doubles
+with every further one. The `regex` library takes a timeout.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from pydantic import AfterValidator
+
+if TYPE_CHECKING:
+    import regex
+
+# A sane pattern takes microseconds on a reply; this bounds what a hostile one can cost.
+SECONDS = 0.2
+
+
+@lru_cache(maxsize=4096)
+def compiled(pattern: str) -> regex.Pattern[str]:
+    """The pattern, with `.` matching newlines; raises ValueError where it is not one."""
+    import regex
+
+    try:
+        return regex.compile(pattern, regex.DOTALL)
+    except regex.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+
+
+def _must_compile(pattern: str) -> str:
+    compiled(pattern)
+    return pattern
+
+
+Pattern: TypeAlias = Annotated[str, AfterValidator(_must_compile)]
+
+
+def last_match(pattern: str, text: str) -> regex.Match[str] | None:
+    """The last match; raises TimeoutError where the pattern takes longer than `SECONDS`."""
+    last = None
+    for match in compiled(pattern).finditer(text, timeout=SECONDS):
+        last = match
+    return last

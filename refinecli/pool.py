@@ -1,0 +1,87 @@
+"""The only dataset-level concurrency: an ordered, bounded, cancellable map."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from refinecli.errors import BudgetError
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+async def ordered_map(
+    items: AsyncIterable[A],
+    work: Callable[[A], Awaitable[B]],
+    *,
+    active: int,
+    window: int,
+) -> AsyncIterator[B]:
+    """The results of `work` on each item, in the items' order, each as soon as it can be given.
+
+    At most `active` items are worked on at once, and at most `window` lie between the oldest
+    unfinished and the newest started, which bounds memory where one item takes long. An error ends
+    all work at once and is raised; a BudgetError is raised only in its item's place, so that the
+    items before it, which may still be finished, come out.
+    """
+    started: asyncio.Queue[asyncio.Task[B] | None] = asyncio.Queue()
+    workers, room = asyncio.Semaphore(active), asyncio.Semaphore(window)
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    tasks: set[asyncio.Task[B]] = set()
+
+    async def run(item: A) -> B:
+        try:
+            return await work(item)
+        except BudgetError:
+            raise
+        except Exception as error:
+            if not failed.done():
+                failed.set_exception(error)
+            raise
+        finally:
+            workers.release()
+
+    async def feed() -> None:
+        try:
+            async for item in items:
+                await room.acquire()
+                await workers.acquire()
+                task = asyncio.create_task(run(item))
+                tasks.add(task)
+                started.put_nowait(task)
+        except Exception as error:
+            if not failed.done():
+                failed.set_exception(error)
+        finally:
+            started.put_nowait(None)
+
+    feeder = asyncio.create_task(feed())
+    try:
+        while (task := await _unless(failed, started.get())) is not None:
+            yield await _unless(failed, task)
+            tasks.discard(task)
+            room.release()
+        if failed.done():
+            failed.result()
+    finally:
+        feeder.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(feeder, *tasks, return_exceptions=True)
+        if failed.done():
+            failed.exception()  # it was raised, or something else was: either way it is known
+        failed.cancel()
+
+
+async def _unless(failed: asyncio.Future[None], awaitable: Awaitable[A]) -> A:
+    """The awaitable's result; raises what `failed` holds as soon as it holds something."""
+    future = asyncio.ensure_future(awaitable)
+    if not future.done():
+        await asyncio.wait({future, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if future.done():
+        return future.result()
+    future.cancel()
+    failed.result()
+    raise AssertionError("unreachable")

@@ -1,0 +1,231 @@
+"""Where lines come from and go to: files, `-`, compression by suffix, output that appears whole."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import stat
+import sys
+import threading
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+from refinecli.errors import UsageError
+
+T = TypeVar("T")
+_BOM = b"\xef\xbb\xbf"
+_CHUNK = 1 << 16
+
+
+async def in_daemon_thread(function: Callable[..., T], *args: object) -> T:
+    """The call's result, awaited; a call that blocks for ever does not keep the program alive.
+
+    `asyncio.to_thread` would: a read of standard input cannot be interrupted, and its executor is
+    joined at exit.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast(T, result))
+
+    def run() -> None:
+        try:
+            result, error = function(*args), None
+        except BaseException as caught:
+            result, error = None, caught
+        # The loop may have been closed while the call was blocked.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
+
+
+# ------------------------------------------------------------------ input
+
+
+class Source:
+    """The lines of a file or of standard input, as (line number, bytes); blank lines are no lines.
+
+    `rereadable` tells whether it can be read twice, so that all bad lines can be found first.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self.path = None if path in (None, "-") else Path(cast(str, path))
+        self.name = str(self.path) if self.path else "<stdin>"
+        if self.path:
+            _must_be_readable(self.path)
+        self.rereadable = self.path is not None and self.path.is_file()
+
+    def read(self) -> Iterator[tuple[int, bytes]]:
+        """All lines, at once blocking; for rereadable sources."""
+        assert self.path is not None
+        try:
+            with _open_to_read(self.path) as file:
+                for number, line in enumerate(file, start=1):
+                    yield from _line(number, line)
+        except (EOFError, OSError, zlib.error, _zstd_error()) as error:
+            raise UsageError(f"{self.name}: {error}", "is the file whole?") from None
+
+    async def stream(self) -> AsyncIterator[tuple[int, bytes]]:
+        """All lines as they arrive."""
+        if self.rereadable:
+            for number, line in self.read():
+                yield number, line
+            return
+        descriptor = os.open(self.path, os.O_RDONLY) if self.path else sys.stdin.fileno()
+        number, rest = 0, b""
+        while chunk := await in_daemon_thread(os.read, descriptor, _CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                number += 1
+                for found in _line(number, line):
+                    yield found
+        for found in _line(number + 1, rest):
+            yield found
+
+
+def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
+    if number == 1:
+        line = line.removeprefix(_BOM)
+    line = line.strip(b" \t\r\n")
+    if line:
+        yield number, line
+
+
+def _must_be_readable(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path}: is a directory", "name a JSONL file")
+        if stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            path.open("rb").close()
+    except OSError as error:
+        hint = "INPUT is a JSONL file, or - for stdin"
+        raise UsageError(f"{path}: {error.strerror}", hint) from None
+
+
+def _open_to_read(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if path.suffix == ".zst":
+        import io
+
+        import zstandard
+
+        reader = zstandard.open(path, "rb")
+        return io.BufferedReader(cast(io.RawIOBase, reader), _CHUNK)
+    return path.open("rb")
+
+
+def _zstd_error() -> type[Exception]:
+    if "zstandard" in sys.modules:
+        return cast(type[Exception], sys.modules["zstandard"].ZstdError)
+    return EOFError
+
+
+# ------------------------------------------------------------------ output
+
+
+class Sink:
+    """Where result lines go: standard output, a device, or a file that appears only when whole.
+
+    A file is written as `FILE.partial` beside its place and moved there by `commit`; `close`
+    without it leaves what was written where it is, unless that is nothing.
+    """
+
+    def __init__(
+        self, path: str | None, *, force: bool = False, source: Source | None = None
+    ) -> None:
+        self.path = None if path in (None, "-") else Path(os.path.realpath(cast(str, path)))
+        self.name = "<stdout>" if self.path is None else str(path)
+        self.lines = 0
+        self._stack = ExitStack()
+        self._file: BinaryIO | None = None
+        self._partial: Path | None = None
+        if self.path is not None:
+            self._partial = _partial_path(self.path, self.name, force, source)
+
+    def open(self) -> None:
+        """Make the output ready; a file or folder that cannot be written is found here."""
+        if self.path is None:
+            return
+        try:
+            target = self._partial or self.path
+            self._file = _open_to_write(target, self.path.suffix, self._stack)
+        except OSError as error:
+            raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
+
+    async def write(self, lines: list[bytes]) -> None:
+        """Write whole lines; raises BrokenPipeError where the reader of standard output is gone."""
+        data = b"\n".join([*lines, b""])
+        if self._file is not None:
+            self._file.write(data)
+        else:
+            # A reader may be slow, and requests in flight must go on meanwhile.
+            await in_daemon_thread(_write_all, sys.stdout.fileno(), data)
+        self.lines += len(lines)
+
+    def commit(self) -> None:
+        """The run is over: the file takes its place."""
+        self._stack.close()
+        if self._file is not None and self._partial is not None and self.path is not None:
+            with self._partial.open("rb") as file:
+                os.fsync(file.fileno())
+            self._partial.replace(self.path)
+        self._file = None
+
+    def close(self) -> Path | None:
+        """The run ended early: where the finished lines are, if there are any and they are kept."""
+        self._stack.close()
+        if self._file is None or self._partial is None:
+            return None
+        self._file = None
+        if self.lines:
+            return self._partial
+        self._partial.unlink(missing_ok=True)
+        return None
+
+
+def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> Path | None:
+    """Where to write before `path` takes its place; None for devices and pipes, which are no files."""
+    if path.is_dir():
+        raise UsageError(f"{name}: is a directory", "name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such directory", "make it first")
+    if path.exists():
+        if source and source.path and source.path.samefile(path):
+            raise UsageError(f"{name}: input and output are the same file", "write to another file")
+        if not path.is_file():
+            return None
+        if not force:
+            raise UsageError(f"{name}: exists already", "--force replaces it")
+    return path.with_name(path.name + ".partial")
+
+
+def _open_to_write(path: Path, suffix: str, stack: ExitStack) -> BinaryIO:
+    file = stack.enter_context(path.open("wb"))
+    if suffix == ".gz":
+        # No time stamp and no name in the header: equal lines give equal bytes.
+        return cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)))
+    if suffix == ".zst":
+        import zstandard
+
+        compressor = zstandard.ZstdCompressor()
+        return cast(BinaryIO, stack.enter_context(compressor.stream_writer(file, closefd=False)))
+    return file
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,205 @@
+"""The records that everything here is about.
+
+What comes from a data file (`Message`, `RubricItem`, `Datapoint`) is validated by pydantic as it is
+built; what the program makes itself (`Completion`, `Grade`, `Iteration`, `Refinement`) is a plain
+frozen dataclass. All of them are values: nothing changes one after it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NotRequired, Protocol, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from refinecli.checks import Check
+from refinecli.patterns import Pattern
+
+JSONObject: TypeAlias = dict[str, Any]
+
+
+@with_config(ConfigDict(extra="allow"))
+class Message(TypedDict):
+    """One chat message, just as it goes over the wire; keys we do not know stay in it."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: NotRequired[str | list[JSONObject] | None]
+
+
+class RubricItem(BaseModel):
+    """One criterion: what it asks, how a grader states its score, and how the score counts.
+
+    The first three fields are tinker-cookbook's `Rubric`. Item scores are normalised to 0..1 over
+    `score_range`; an item with a negative `weight` is a penalty, met when the bad thing happens.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    rubric_str: Annotated[str, Field(min_length=1)]
+    extraction_regex: Pattern = r"<score>(.*?)</score>"
+    grader_output_format_instruction: str = (
+        "Please output your score between 0 and 1 wrapped in <score> ... </score>"
+    )
+    name: str
+    score_range: Annotated[tuple[float, float], Field(strict=False)]
+    weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    pass_score: Annotated[float, Field(ge=0, le=1)] = 1.0
+    required: bool = False
+    reveal: Literal["full", "verdict"] = "full"
+    check: Check | None = None
+
+    @property
+    def penalty(self) -> bool:
+        return self.weight < 0
+
+
+class Datapoint(BaseModel):
+    """A conversation prefix and the rubric for what comes next.
+
+    `occurrence` is how many earlier rows had the same `id`: equal rows draw their own samples.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    id: str | int
+    convo: Annotated[tuple[Message, ...], Field(strict=False, min_length=1)]
+    rubric_items: Annotated[tuple[RubricItem, ...], Field(strict=False, min_length=1)]
+    response: str | None = None
+    reference: str | None = None
+    group: str | int | None = None
+    tags: str | list[str] | None = None
+    occurrence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Calls and tokens; `cached_tokens` are part of the prompt's, `reasoning_tokens` of the reply's."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A raw reply: its text, what the endpoint kept apart as reasoning, and how it ended."""
+
+    text: str
+    finish_reason: str | None = None
+    reasoning: str = ""
+    usage: Usage = Usage(calls=1)
+
+    @property
+    def cut_off(self) -> bool:
+        """True where the reply ended because it reached a length limit."""
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which draw of which datapoint a call is: all that a seed may derive from."""
+
+    datapoint_id: str | int
+    occurrence: int
+    role: str
+    iteration: int
+    sample: int = 0
+
+
+class Completer(Protocol):
+    """One role's model: messages in, one reply out; raises CompletionError where none is to be had."""
+
+    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who answers, who rewrites and who grades."""
+
+    policy: Completer
+    reviser: Completer
+    grader: Completer
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed; `type` is one word to count by."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """One item's verdict on one response. An ungraded item has no score, not a score of 0."""
+
+    item: int
+    name: str
+    score: float | None
+    raw_score: float | None
+    passed: bool | None
+    grader: Literal["llm", "check", "empty"]
+    feedback: str | None = None
+    reply: str | None = None
+    error: Failure | None = None
+
+    @property
+    def graded(self) -> bool:
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One response and its grades; `feedback` is the text that the next iteration was given."""
+
+    iteration: int
+    parent: int | None
+    role: Literal["input", "policy", "reviser"]
+    response: str
+    score: float | None
+    accepted: bool
+    finish_reason: str | None
+    grades: tuple[Grade, ...]
+    feedback: str | None
+    usage: Usage
+    reasoning: str = ""
+
+
+StopReason: TypeAlias = Literal["passed", "max_iterations", "repeated", "ungraded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """All that happened to one datapoint; the best response is that of `best_iteration`."""
+
+    status: Literal["done", "ungraded", "failed"]
+    stop_reason: StopReason
+    iterations: tuple[Iteration, ...]
+    best_iteration: int
+    passed: bool
+    error: Failure | None = None
+    usage: Usage = field(default=Usage())
+
+    @property
+    def best(self) -> Iteration:
+        return self.iterations[self.best_iteration]
+
+    @property
+    def initial_score(self) -> float | None:
+        return self.iterations[0].score
+
+
+Observer: TypeAlias = Callable[[Datapoint, Iteration], None]
