@@ -15,6 +15,7 @@ class Limits:
     """
 
     def __init__(self, concurrency: int, max_calls: int | None = None) -> None:
+        self.concurrency = concurrency
         self._places = asyncio.Semaphore(concurrency)
         self._max_calls = max_calls
         self.sent = 0

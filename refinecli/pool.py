@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from typing import Any, TypeVar
 
 from refinecli.errors import BudgetError
 
@@ -18,7 +18,7 @@ async def ordered_map(
     *,
     active: int,
     window: int,
-) -> AsyncIterator[B]:
+) -> AsyncGenerator[B, None]:
     """The results of `work` on each item, in the items' order, each as soon as it can be given.
 
     At most `active` items are worked on at once, and at most `window` lie between the oldest
@@ -77,9 +77,10 @@ async def ordered_map(
 
 async def _unless(failed: asyncio.Future[None], awaitable: Awaitable[A]) -> A:
     """The awaitable's result; raises what `failed` holds as soon as it holds something."""
-    future = asyncio.ensure_future(awaitable)
+    future: asyncio.Future[A] = asyncio.ensure_future(awaitable)
     if not future.done():
-        await asyncio.wait({future, failed}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {future, failed}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if future.done():
         return future.result()
     future.cancel()

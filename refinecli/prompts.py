@@ -9,16 +9,19 @@ naming a file in `[prompts]`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from refinecli.patterns import SECONDS, compiled
 from refinecli.scoring import split_reasoning
 from refinecli.types import Datapoint, Grade, Message, RubricItem
+
+if TYPE_CHECKING:
+    import regex
 
 GRADER_SYSTEM = """\
 You are a strict and fair grader. You judge one response by one criterion and by nothing else. \
@@ -218,12 +221,21 @@ def defused(response: str, pattern: str) -> str:
         if expression.search(response, timeout=SECONDS) is None:
             return response
         for change in (_escape_brackets, _dot_after_first, _dot_everywhere):
-            changed = expression.sub(lambda m, c=change: c(m[0]), response, timeout=SECONDS)
+            changed = _changed_matches(expression, change, response)
             if expression.search(changed, timeout=SECONDS) is None:
                 return changed
     except TimeoutError:
         return _escape_brackets(response)
     return response
+
+
+def _changed_matches(
+    expression: regex.Pattern[str], change: Callable[[str], str], text: str
+) -> str:
+    def changed(match: regex.Match[str]) -> str:
+        return change(match[0])
+
+    return expression.sub(changed, text, timeout=SECONDS)
 
 
 def _escape_brackets(text: str) -> str:

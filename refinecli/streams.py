@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
@@ -19,6 +19,7 @@ from refinecli.errors import UsageError
 T = TypeVar("T")
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 16
+_MOST_WAITING = 1024  # lines
 
 
 async def in_daemon_thread(function: Callable[..., T], *args: object) -> T:
@@ -61,7 +62,7 @@ class Source:
     """
 
     def __init__(self, path: str | None) -> None:
-        self.path = None if path in (None, "-") else Path(cast(str, path))
+        self.path = None if path is None or path == "-" else Path(path)
         self.name = str(self.path) if self.path else "<stdin>"
         if self.path:
             _must_be_readable(self.path)
@@ -77,7 +78,7 @@ class Source:
         except (EOFError, OSError, zlib.error, _zstd_error()) as error:
             raise UsageError(f"{self.name}: {error}", "is the file whole?") from None
 
-    async def stream(self) -> AsyncIterator[tuple[int, bytes]]:
+    async def stream(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """All lines as they arrive."""
         if self.rereadable:
             for number, line in self.read():
@@ -146,12 +147,14 @@ class Sink:
     def __init__(
         self, path: str | None, *, force: bool = False, source: Source | None = None
     ) -> None:
-        self.path = None if path in (None, "-") else Path(os.path.realpath(cast(str, path)))
+        self.path = None if path is None or path == "-" else Path(os.path.realpath(path))
         self.name = "<stdout>" if self.path is None else str(path)
         self.lines = 0
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
         self._partial: Path | None = None
+        self._waiting: list[bytes] = []
+        self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
             self._partial = _partial_path(self.path, self.name, force, source)
 
@@ -165,15 +168,41 @@ class Sink:
         except OSError as error:
             raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
 
-    async def write(self, lines: list[bytes]) -> None:
-        """Write whole lines; raises BrokenPipeError where the reader of standard output is gone."""
-        data = b"\n".join([*lines, b""])
+    async def write(self, line: bytes) -> None:
+        """Write one line; raises BrokenPipeError where the reader of standard output is gone."""
+        self.lines += 1
         if self._file is not None:
-            self._file.write(data)
-        else:
-            # A reader may be slow, and requests in flight must go on meanwhile.
-            await in_daemon_thread(_write_all, sys.stdout.fileno(), data)
-        self.lines += len(lines)
+            self._file.write(line + b"\n")
+            return
+        # A reader may be slow, and requests in flight must go on meanwhile: a thread writes what
+        # has gathered, and only a full buffer makes us wait for it.
+        self._waiting.append(line)
+        if self._writing is None or self._writing.done():
+            await self._written()
+            self._writing = asyncio.ensure_future(self._flush())
+        elif len(self._waiting) > _MOST_WAITING:
+            await self._written()
+
+    async def drain(self) -> None:
+        """Wait until every line is written."""
+        while self._waiting or self._writing:
+            await self._written()
+            if self._waiting:
+                self._writing = asyncio.ensure_future(self._flush())
+
+    async def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            try:
+                await writing
+            except BaseException:
+                self._waiting.clear()
+                raise
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            lines, self._waiting = self._waiting, []
+            await in_daemon_thread(_write_all, sys.stdout.fileno(), b"\n".join([*lines, b""]))
 
     def commit(self) -> None:
         """The run is over: the file takes its place."""

@@ -1,0 +1,1 @@
+"""`refinecli debug-rollout`."""

@@ -1,0 +1,43 @@
+"""Runs the asynchronous part of a command, so that signals end it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """A signal ended the run; `code` is the exit code that says so."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+def execute(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end. The first SIGINT or SIGTERM cancels what runs, which may tidy up, and raises
+    Interrupted; the second ends the process at once."""
+    caught: list[int] = []
+
+    async def runner() -> None:
+        task = asyncio.ensure_future(main)
+
+        def on_signal(number: int) -> None:
+            if caught:
+                os._exit(128 + number)
+            caught.append(number)
+            task.cancel()
+
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+        await task
+
+    try:
+        asyncio.run(runner())
+    except asyncio.CancelledError:
+        raise Interrupted(caught[0] if caught else signal.SIGINT) from None

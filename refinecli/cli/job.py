@@ -1,0 +1,183 @@
+"""The course that `refine` and `grade` share: check everything, run, say how it went, exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
+from refinecli.errors import BudgetError, RefineError, UsageError
+
+if TYPE_CHECKING:
+    from refinecli.cli.dry_run import Plan
+    from refinecli.config import Settings
+    from refinecli.endpoints import Engine
+    from refinecli.progress import Reporter
+    from refinecli.run import Input, Work
+    from refinecli.streams import Sink
+    from refinecli.summary import Summary
+    from refinecli.types import JSONObject
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one command does with each row. `shapes` are its options that shape results; `close` is
+    given the summary and says its last words and whether a quality gate was missed."""
+
+    command: str
+    roles: Sequence[str]
+    settings: Settings
+    shapes: JSONObject
+    work: Callable[[Engine, Reporter], Work]
+    plan: Plan
+    close: Callable[[Summary, Reporter], bool]
+
+
+def needs_input(data: InputOptions) -> None:
+    """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
+    if data.input is None and sys.stdin.isatty():
+        import click
+
+        context = click.get_current_context()
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+
+
+def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOptions) -> int:
+    """Run the job; returns the exit code."""
+    from refinecli.endpoints import check_endpoints
+    from refinecli.jsonl import read_rubric
+    from refinecli.progress import Reporter
+    from refinecli.run import Input
+    from refinecli.streams import Sink, Source
+
+    source = Source(data.input)
+    rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
+    sink = Sink(out.output, force=out.force, source=source)
+    total = check_lines(rows, options.keep_going) if source.rereadable else None
+    reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
+    if options.dry_run:
+        from refinecli.cli.dry_run import describe
+
+        return describe(rows, job.plan, reporter)
+    check_endpoints(job.settings, job.roles)
+    return _run(job, rows, sink, total, reporter, options)
+
+
+def check_lines(rows: Input, keep_going: bool) -> int:
+    """How many rows there are; lists every line that cannot be used and raises, unless told not to."""
+    from refinecli.run import bad_lines
+
+    total, errors = bad_lines(rows)
+    if errors and not keep_going:
+        for error in errors:
+            complain(error)
+        raise UsageError(
+            f"{len(errors)} of {total} lines cannot be used; nothing was sent",
+            "mend them, or add --keep-going: each becomes an `error` record and the rest goes on",
+        )
+    return total
+
+
+def _run(
+    job: Job,
+    rows: Input,
+    sink: Sink,
+    total: int | None,
+    reporter: Reporter,
+    options: ModelOptions,
+) -> int:
+    from refinecli.cli.execute import Interrupted, execute
+    from refinecli.endpoints import open_engine
+    from refinecli.run import run
+    from refinecli.summary import Summary
+
+    summary = Summary()
+    engines: list[Engine] = []
+
+    async def main() -> None:
+        async with open_engine(job.settings, job.roles, job.shapes, reporter) as engine:
+            engines.append(engine)
+            sink.open()
+            reporter.start(total)
+            limits = engine.chat.limits
+            await run(
+                rows,
+                job.work(engine, reporter),
+                sink,
+                summary,
+                concurrency=limits.concurrency,
+                on_outcome=lambda o: reporter.advance(o, summary, lambda: limits.in_flight),
+            )
+
+    try:
+        execute(main())
+        sink.commit()
+        code = _finished(job, summary, reporter)
+    except BrokenPipeError:
+        code = 0  # the reader has what it wanted
+    except Interrupted as interrupted:
+        code = interrupted.code
+        reporter.stop()
+        print("interrupted", file=sys.stderr)
+        _say_what_is_kept(sink, rows, summary)
+    except (RefineError, OSError) as error:
+        reporter.stop()
+        if not isinstance(error, RefineError):
+            error = RefineError(f"cannot write {sink.name}: {error.strerror}")
+            error.exit_code = 3
+        complain(error)
+        code = error.exit_code
+        if code != 2:
+            _say_what_is_kept(sink, rows, summary)
+    finally:
+        reporter.stop()
+        sink.close()
+    if options.summary and code != 2:
+        _write_summary(options, summary, engines)
+    return code
+
+
+def _finished(job: Job, summary: Summary, reporter: Reporter) -> int:
+    reporter.stop()
+    missed = job.close(summary, reporter)
+    bad = summary.failed + summary.ungraded
+    allowed = job.settings.run.errors_allowed(summary.datapoints)
+    if bad > allowed:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in summary.errors.most_common())
+        print(
+            f"error: {bad} of {summary.datapoints} datapoints failed or stayed ungraded ({kinds}); "
+            f"--max-errors allows {allowed:g}",
+            file=sys.stderr,
+        )
+        return 3
+    return 1 if missed else 0
+
+
+def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
+    """After an early end: where the finished lines are, and how to go on from there."""
+    kept = sink.close()
+    finished = summary.datapoints
+    where = str(kept) if kept else "nowhere yet" if sink.path else "standard output"
+    print(f"{finished} datapoints are finished; their lines are in {where}", file=sys.stderr)
+    if kept and rows.source.rereadable and finished and summary.last_line:
+        rest = f"tail -n +{summary.last_line + 1} {rows.source.name}"
+        print(f"  hint: to do only the rest: {rest} | refinecli … -o REST", file=sys.stderr)
+        print(f"  hint: then: cat {kept} REST > {sink.name}", file=sys.stderr)
+
+
+def _write_summary(options: ModelOptions, summary: Summary, engines: Sequence[Engine]) -> None:
+    from refinecli.jsonl import dumps
+    from refinecli.types import Usage
+
+    assert options.summary is not None
+    chat = engines[0].chat if engines else None
+    calls, usage = (chat.limits.sent, chat.usage) if chat else (0, Usage())
+    try:
+        options.summary.write_bytes(dumps(summary.record(calls, usage)) + b"\n")
+    except OSError as error:
+        raise UsageError(f"--summary {options.summary}: {error.strerror}") from None

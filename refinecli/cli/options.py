@@ -1,0 +1,237 @@
+"""Options that commands share, and how an error becomes an exit code."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from refinecli.errors import InputError, RefineError
+
+if TYPE_CHECKING:
+    from refinecli.config import Settings
+
+_MODEL = "Models"
+_RUN = "Run"
+_DATA = "Data"
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """Where datapoints come from."""
+
+    input: Annotated[
+        str | None,
+        typer.Argument(metavar="INPUT", help="A JSONL file (.gz, .zst too), or - for stdin."),
+    ] = None
+    limit: Annotated[
+        int | None, typer.Option(min=0, rich_help_panel=_DATA, help="Read N datapoints at most.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go."""
+
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            rich_help_panel=_DATA,
+            help="Where results go; the file appears when it is whole. [default: stdout]",
+        ),
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", rich_help_panel=_DATA, help="Replace FILE if it exists.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which models to ask, and how."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_MODEL,
+            help="The policy's model: a name, `local`, or a .gguf file. [default: local]",
+        ),
+    ] = None
+    base_url: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_MODEL, help="Its endpoint, such as http://localhost:8000/v1."),
+    ] = None
+    grader_model: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_MODEL, help="The grader's model. [default: the policy's]"),
+    ] = None
+    grader_base_url: Annotated[
+        str | None, typer.Option(rich_help_panel=_MODEL, help="The grader's endpoint.")
+    ] = None
+    rubric: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_DATA,
+            help="TOML or JSON with rubric items that are added to every datapoint.",
+        ),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", rich_help_panel=_MODEL, help="Settings in TOML; see configs/."),
+    ] = None
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SECTION.KEY=VALUE",
+            rich_help_panel=_MODEL,
+            help="One setting, such as policy.temperature=0.7; may be repeated.",
+        ),
+    ] = None
+    show_config: Annotated[
+        bool,
+        typer.Option(
+            "--show-config",
+            rich_help_panel=_MODEL,
+            help="Print every setting and where it comes from, then exit.",
+        ),
+    ] = False
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=_RUN, help="Requests in flight. [default: 64]"),
+    ] = None
+    max_calls: Annotated[
+        int | None,
+        typer.Option(min=0, rich_help_panel=_RUN, help="Send N requests at most, then exit 4."),
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option(rich_help_panel=_RUN, help="Send seeds derived from this one.")
+    ] = None
+    max_errors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|P%",
+            rich_help_panel=_RUN,
+            help="Datapoints that may fail or stay ungraded before the exit code is 3. [default: 0]",
+        ),
+    ] = None
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            rich_help_panel=_DATA,
+            help="Turn a bad line into an `error` record and go on with the rest.",
+        ),
+    ] = False
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=_RUN,
+            help="Check everything, show the first prompts and the most calls it can take; "
+            "send nothing.",
+        ),
+    ] = False
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_RUN, help="Write the run's figures as one JSON object."
+        ),
+    ] = None
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", rich_help_panel=_RUN, help="Nothing on stderr but errors."),
+    ] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", rich_help_panel=_RUN, help="A line per retry and per datapoint."
+        ),
+    ] = False
+
+    def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
+        """All settings, with these options and a command's own `flags` on top."""
+        from refinecli.config import load
+
+        shared = {
+            "policy.model": self.model,
+            "policy.base_url": self.base_url,
+            "grader.model": self.grader_model,
+            "grader.base_url": self.grader_base_url,
+            "run.concurrency": self.concurrency,
+            "run.max_calls": self.max_calls,
+            "run.max_errors": self.max_errors,
+            "run.seed": self.seed,
+        }
+        return load({**shared, **(flags or {})}, self.set or [], path=self.config)
+
+
+Command = Callable[..., int]
+
+
+def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
+    """Give a command the options of these dataclasses, each filled in as one argument.
+
+    The command returns its exit code; a RefineError that it raises is printed and becomes one.
+    """
+
+    def wrap(command: Command) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = [p for name, p in own.items() if name not in groups]
+        for group in groups.values():
+            hints = get_type_hints(group, include_extras=True)
+            parameters += [
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=field.default,
+                    annotation=hints[field.name],
+                )
+                for field in fields(group)
+            ]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            for name, group in groups.items():
+                given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+            raise typer.Exit(_exit_code(lambda: command(**given)))
+
+        # Arguments before options, as typer lists them.
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        )
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        del run.__wrapped__  # typer would look through it
+        return run
+
+    return wrap
+
+
+def _exit_code(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except RefineError as error:
+        complain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def complain(error: RefineError) -> None:
+    """Say on standard error what is wrong, where, and how to mend it."""
+    from refinecli.render import clean
+
+    where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
+    print(f"error: {where}{clean(error.message)}", file=sys.stderr)
+    for line in filter(None, error.hint.split("\n")):
+        print(f"  hint: {clean(line)}", file=sys.stderr)
+    sys.stderr.flush()

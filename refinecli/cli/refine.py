@@ -1,0 +1,164 @@
+"""`refinecli refine`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+
+if TYPE_CHECKING:
+    from refinecli.config import Settings
+    from refinecli.endpoints import Engine
+    from refinecli.jsonl import Row
+    from refinecli.progress import Reporter
+    from refinecli.records import Outcome
+    from refinecli.refine import RefineOptions
+    from refinecli.run import Work
+    from refinecli.summary import Summary
+    from refinecli.types import Datapoint, Message
+
+
+@takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
+def refine(
+    data: InputOptions,
+    out: OutputOptions,
+    models: ModelOptions,
+    max_iterations: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=0, help="Rewrites at most; 0: draft and grade. [default: 3]"),
+    ] = None,
+    drafts: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Drafts to start from, the best of N. [default: 1]"),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="The score that passes. [default: every item must pass]"),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
+    ] = False,
+) -> int:
+    """Answer each prompt, grade the answer, rewrite it from what failed, and keep the best.
+
+    \b
+    refinecli refine example_data/keywords.jsonl -o out.jsonl --show
+    refinecli refine in.jsonl -o out.jsonl --model gpt-4.1-mini --grader-model gpt-4.1
+    refinecli generate-data addition -n 10 | refinecli refine --base-url http://localhost:8000/v1
+    """
+    from refinecli.cli.dry_run import Plan
+    from refinecli.cli.job import Job, needs_input, process
+    from refinecli.refine import RefineOptions
+
+    settings = models.settings(
+        {
+            "refine.max_iterations": max_iterations,
+            "refine.drafts": drafts,
+            "refine.threshold": threshold,
+        }
+    )
+    if models.show_config:
+        from refinecli.cli.show_config import show_config
+
+        return show_config(settings, ("policy", "reviser", "grader"))
+    needs_input(data)
+    check_drafts(settings)
+    options = RefineOptions(**settings.refine.model_dump())
+    job = Job(
+        command="refine",
+        roles=("policy", "reviser", "grader"),
+        settings=settings,
+        shapes={"refine": settings.refine.model_dump()},
+        work=lambda engine, reporter: refine_work(
+            engine, settings, options, reporter if show else None
+        ),
+        plan=Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options)),
+        close=_close,
+    )
+    return process(job, data, out, models)
+
+
+def check_drafts(settings: Settings) -> None:
+    """Several drafts at temperature 0 would be one draft, paid for several times."""
+    from refinecli.errors import UsageError
+
+    if settings.refine.drafts > 1 and settings.policy.temperature == 0:
+        raise UsageError(
+            f"{settings.refine.drafts} drafts at temperature 0 would all be the same",
+            "set policy.temperature above 0, or --drafts 1",
+        )
+
+
+def refine_work(
+    engine: Engine, settings: Settings, options: RefineOptions, reporter: Reporter | None
+) -> Work:
+    """The work on one row; a reporter is shown each iteration."""
+    from refinecli import records
+    from refinecli.errors import CompletionError
+    from refinecli.refine import refine as refine_datapoint
+    from refinecli.types import Iteration
+
+    def observe(datapoint: Datapoint, iteration: Iteration) -> None:
+        from refinecli.render import iteration_view
+
+        assert reporter is not None
+        reporter.show(iteration_view(datapoint, iteration))
+
+    async def work(row: Row) -> Outcome:
+        assert row.datapoint is not None
+        try:
+            refinement = await refine_datapoint(
+                row.datapoint,
+                engine.roles,
+                options,
+                settings.prompts,
+                observe if reporter else None,
+            )
+        except CompletionError as error:
+            return records.failed(row.raw, error, "policy")
+        return records.refined(row.raw, refinement, engine.made_with)
+
+    return work
+
+
+def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
+    """The draft's prompt and the grader's of the first item that a model grades."""
+    from refinecli.chat import with_system
+    from refinecli.prompts import grader_messages
+
+    prompts = []
+    if datapoint.response is None:
+        prompts.append(("policy", with_system(settings.policy.system, datapoint.convo)))
+    response = datapoint.response or "(the response)"
+    for item in datapoint.rubric_items:
+        if item.check is None:
+            messages = grader_messages(settings.prompts, datapoint, response, item)
+            prompts.append(("grader", with_system(settings.grader.system, messages)))
+            break
+    return prompts
+
+
+def most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
+    """Every draft and rewrite, each graded item by item, each item with its one more try."""
+    items = sum(item.check is None for item in datapoint.rubric_items)
+    given = datapoint.response is not None
+    responses = max(options.drafts, int(given)) + options.max_iterations
+    return responses - int(given) + 2 * items * responses
+
+
+def _close(summary: Summary, reporter: Reporter) -> bool:
+    reporter.notice(
+        f"refine: {summary.datapoints} datapoints: {summary.done} done, "
+        f"{summary.ungraded} ungraded, {summary.failed} failed, {summary.seconds:.1f} s"
+    )
+    score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
+    if score is not None and initial is not None:
+        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at best, of 1")
+    if gain:
+        reporter.notice(
+            "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
+            "refinecli grade out.jsonl"
+        )
+    return False

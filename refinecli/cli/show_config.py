@@ -1,0 +1,56 @@
+"""`--show-config`: every setting, and where it comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from refinecli.config import RoleSettings, Settings
+from refinecli.jsonl import dumps
+
+
+def show_config(settings: Settings, roles: Sequence[str]) -> int:
+    """Print it as TOML with comments; keys never, the name of the variable and the host always."""
+    for role in settings.roles:
+        if role.name in roles:
+            _show_role(role, settings)
+    for section in ("refine", "run"):
+        print(f"[{section}]")
+        for key, value in getattr(settings, section):
+            _show(section, key, value, settings.sources.get(f"{section}.{key}", "default"))
+        print()
+    print("[prompts]")
+    for key, template in asdict(settings.prompts).items():
+        source = settings.sources.get(f"prompts.{key}", "default")
+        print(f"# {key}: {len(template)} characters, {source}")
+    return 0
+
+
+def _show_role(role: RoleSettings, settings: Settings) -> None:
+    print(f"[{role.name}]")
+    for key, value in asdict(role).items():
+        if key in ("name", "weights"):
+            continue
+        if key == "model" and role.weights:
+            value = role.weights
+        source = settings.sources.get(f"{role.name}.{key}")
+        if source is None:
+            inherited = settings.sources.get(f"policy.{key}")
+            source = f"{inherited}, through policy" if inherited and value else "default"
+        _show(role.name, key, value, source)
+    host = "a server of our own on loopback" if role.weights else urlsplit(role.base_url or "").netloc
+    if role.api_key_env:
+        state = "set" if os.environ.get(role.api_key_env) else "NOT set"
+        print(f"# sends the key in {role.api_key_env} ({state}) to {host}")
+    else:
+        print(f"# sends no key; goes to {host}")
+    print()
+
+
+def _show(section: str, key: str, value: object, source: str) -> None:
+    if value is None or value == {}:
+        print(f"# {key} is not set")
+    else:
+        print(f"{key} = {dumps(value).decode()}  # {source}")

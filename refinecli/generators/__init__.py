@@ -1,0 +1,85 @@
+"""The tasks of `refinecli generate-data TASK`: where datapoints come from.
+
+A task is one module of this package, named like the task. A seeded task makes its datapoints up
+and has `generate(n, seed)`; an importing one turns the rows of another project's file into
+datapoints and has `read(rows, with_response)`; a task may be both. The table below says all that
+`--help` needs, so a task's module is imported only when the task is used.
+
+To add a task: write the module, add a line to the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING
+
+from refinecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from refinecli.types import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What can be said about a task without importing it, and its functions once it is wanted."""
+
+    name: str
+    summary: str
+    seeded: bool = False  # works without a file
+    imports: bool = False  # works with --from FILE
+    file: str = ""  # what FILE is, for hints
+
+    def generate(self, n: int, seed: int) -> Iterator[JSONObject]:
+        """Datapoints number 0 to n - 1 of this seed; each is the same whatever n is."""
+        if not self.seeded:
+            raise UsageError(f"{self.name}: needs --from FILE", f"FILE is {self.file}")
+        rows: Iterator[JSONObject] = self._module().generate(n, seed)
+        return rows
+
+    def read(
+        self, rows: Iterable[tuple[str, JSONObject]], with_response: bool
+    ) -> Iterator[JSONObject]:
+        """The datapoint of each row, in order; raises InputError at the first row that makes none.
+
+        `rows` come from `reading.read_objects`. The answers that rows hold are taken over as
+        `response` only if `with_response`.
+        """
+        if not self.imports:
+            raise UsageError(f"{self.name}: takes no --from", "its datapoints are made from --seed")
+        datapoints: Iterator[JSONObject] = self._module().read(rows, with_response)
+        return datapoints
+
+    def _module(self) -> ModuleType:
+        return import_module(f"{__name__}.{self.name}")
+
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        task.name: task
+        for task in (
+            Task("addition", "sums of two numbers up to 1000, graded by a model", seeded=True),
+            Task(
+                "keywords",
+                "short texts that must use given words, graded by code",
+                seeded=True,
+                imports=True,
+                file='JSON or JSONL with the words in "concepts" (CommonGen)',
+            ),
+            Task(
+                "prometheus",
+                "instructions, each with its own 1-5 rubric, from the Feedback-Collection",
+                imports=True,
+                file="the Feedback-Collection's JSON or JSONL (orig_instruction, orig_criteria, …)",
+            ),
+            Task(
+                "biggen",
+                "many kinds of tasks, each with its own 1-5 rubric, from BiGGen-Bench",
+                imports=True,
+                file="BiGGen-Bench's JSON or JSONL (input, score_rubric, …)",
+            ),
+        )
+    }
+)

@@ -1,0 +1,116 @@
+"""Reading other projects' files: rows with their places, and their columns with good errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from refinecli.errors import InputError
+from refinecli.jsonl import dumps, loads, read_row
+from refinecli.streams import Source
+from refinecli.types import JSONObject
+
+_FILE_HINT = "the file must be JSONL (one object a line) or one JSON array of objects"
+
+
+def read_objects(path: str) -> Iterator[tuple[str, JSONObject]]:
+    """The file's objects, each with its place: `path:line` in JSONL, `path[index]` in an array.
+
+    A file whose first character is `[` is an array and is read as a whole; `.gz` and `.zst` are
+    unpacked; `-` is standard input.
+    """
+    if path == "-":
+        return _objects(Source("/dev/stdin"), "<stdin>")
+    source = Source(path)
+    return _objects(source, source.name)
+
+
+def _objects(source: Source, name: str) -> Iterator[tuple[str, JSONObject]]:
+    lines = source.read()
+    first = next(lines, None)
+    if first is None:
+        return
+    if first[1].startswith(b"["):
+        yield from _array(first, lines, name)
+        return
+    yield _object(*first, name)
+    for number, line in lines:
+        yield _object(number, line, name)
+
+
+def _object(number: int, line: bytes, name: str) -> tuple[str, JSONObject]:
+    where = f"{name}:{number}"
+    return where, _must_be_object(_loads(line, where), where)
+
+
+def _array(
+    first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str
+) -> Iterator[tuple[str, JSONObject]]:
+    data = bytearray(b"\n" * (first[0] - 1) + first[1])
+    at = first[0]
+    for number, line in lines:
+        data += b"\n" * (number - at) + line  # blank lines count in the places of JSON errors
+        at = number
+    for index, value in enumerate(_loads(bytes(data), name)):
+        where = f"{name}[{index}]"
+        yield where, _must_be_object(value, where)
+
+
+def _loads(data: bytes, where: str) -> object:
+    try:
+        return loads(data)
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", _FILE_HINT, where=where) from None
+
+
+def _must_be_object(value: object, where: str) -> JSONObject:
+    if not isinstance(value, dict):
+        raise InputError("expected a JSON object", _FILE_HINT, where=where)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A row's columns, or those of an object in it that is named by `prefix`; null is absent."""
+
+    where: str
+    row: JSONObject
+    prefix: str = ""
+
+    def text(self, name: str) -> str:
+        """A text that must be there and must not be blank."""
+        text = self.optional_text(name)
+        if text is None or not text.strip():
+            raise self.fault(name, "field required", "a text that is not blank")
+        return text
+
+    def optional_text(self, name: str) -> str | None:
+        value = self.row.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise self.fault(name, "expected a text")
+
+    def within(self, name: str) -> Columns:
+        """The columns of the object that this column must hold."""
+        value = self.row.get(name)
+        if value is None:
+            raise self.fault(name, "field required", "an object")
+        if not isinstance(value, dict):
+            raise self.fault(name, "expected an object")
+        return Columns(self.where, value, f"{self.prefix}{name}.")
+
+    def fault(self, name: str, message: str, hint: str = "") -> InputError:
+        return InputError(f"{self.prefix}{name}: {message}", hint, where=self.where)
+
+
+def present(fields: JSONObject) -> JSONObject:
+    """The fields without those that are None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def checked(where: str, datapoint: JSONObject) -> JSONObject:
+    """The datapoint, if any command can read it; else the error, at the place of its row."""
+    error = read_row(dumps(datapoint), 0, where).error
+    if error is not None:
+        raise InputError(error.message, error.hint, where=where)
+    return datapoint

@@ -1,0 +1,179 @@
+"""What comes out: results as the JSON objects of an output line.
+
+No time stamps, latencies or ports: equal replies give equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from refinecli.errors import CompletionError
+from refinecli.scoring import response_passed, total_score
+from refinecli.types import (
+    Datapoint,
+    Failure,
+    Grade,
+    Iteration,
+    JSONObject,
+    Refinement,
+    Usage,
+)
+
+Status = Literal["done", "ungraded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a result was made with: the roles' models, and a digest of all that shapes results."""
+
+    models: Mapping[str, str]
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One output line, and what the summary counts of it. `failures` are words to count by."""
+
+    record: JSONObject
+    status: Status
+    score: float | None = None
+    initial_score: float | None = None
+    passed: bool = False
+    failures: tuple[str, ...] = ()
+    line: int = 0
+
+
+def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> Outcome:
+    """A datapoint after `refine`: the best response, its score, and every iteration."""
+    record = _without(raw, "grading", "error", "refinement", "response", "score")
+    record |= {
+        "response": refinement.best.response,
+        "score": refinement.best.score,
+        "refinement": refinement_record(refinement, made_with),
+    }
+    failures = _failures(refinement.best.grades)
+    if refinement.error:
+        record["error"] = {**_failure(refinement.error), "stage": "refine"}
+        failures = (refinement.error.type,)
+    return Outcome(
+        record=record,
+        status=refinement.status,
+        score=refinement.best.score,
+        initial_score=refinement.initial_score,
+        passed=refinement.passed,
+        failures=failures if refinement.status != "done" else (),
+    )
+
+
+def graded(
+    raw: JSONObject,
+    datapoint: Datapoint,
+    grades: Sequence[Grade],
+    usage: Usage,
+    made_with: Provenance,
+) -> Outcome:
+    """A datapoint after `grade`."""
+    score = total_score(datapoint.rubric_items, grades)
+    status: Status = "ungraded" if score is None else "done"
+    record = _without(raw, "error", "grading", "score")
+    record |= {
+        "score": score,
+        "grading": {
+            "status": status,
+            "grades": [grade_record(grade) for grade in grades],
+            "usage": usage_record(usage),
+            **_made_with(made_with),
+        },
+    }
+    passed = response_passed(datapoint, grades, None)
+    return Outcome(record, status, score, None, passed, _failures(grades))
+
+
+def failed(raw: JSONObject, error: CompletionError, stage: str) -> Outcome:
+    """A datapoint that nothing came of: its input fields and the reason."""
+    record = _without(raw, "error")
+    record["error"] = {"type": error.type, "message": error.message, "stage": stage}
+    return Outcome(record, "failed", failures=(error.type,))
+
+
+def _without(raw: JSONObject, *names: str) -> JSONObject:
+    return {key: value for key, value in raw.items() if key not in names}
+
+
+def _failures(grades: Sequence[Grade]) -> tuple[str, ...]:
+    """Each kind of grader failure once: one datapoint counts once under each."""
+    return tuple(dict.fromkeys(grade.error.type for grade in grades if grade.error))
+
+
+def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObject:
+    record: JSONObject = {
+        "status": refinement.status,
+        "stop_reason": refinement.stop_reason,
+        "initial_score": refinement.initial_score,
+        "best_iteration": refinement.best_iteration,
+        "iterations": [_iteration(iteration) for iteration in refinement.iterations],
+        "usage": usage_record(refinement.usage),
+        **_made_with(made_with),
+    }
+    if refinement.error:
+        record["error"] = _failure(refinement.error)
+    return record
+
+
+def _iteration(iteration: Iteration) -> JSONObject:
+    record: JSONObject = {
+        "iteration": iteration.iteration,
+        "parent": iteration.parent,
+        "role": iteration.role,
+        "response": iteration.response,
+        "score": iteration.score,
+        "accepted": iteration.accepted,
+        "finish_reason": iteration.finish_reason,
+        "grades": [grade_record(grade) for grade in iteration.grades],
+        "feedback": iteration.feedback,
+        "usage": usage_record(iteration.usage),
+    }
+    if iteration.reasoning:
+        record["reasoning"] = iteration.reasoning
+    return record
+
+
+def grade_record(grade: Grade) -> JSONObject:
+    record: JSONObject = {
+        "item": grade.item,
+        "name": grade.name,
+        "status": "graded" if grade.graded else "ungraded",
+        "score": grade.score,
+        "raw_score": grade.raw_score,
+        "passed": grade.passed,
+        "grader": grade.grader,
+        "feedback": grade.feedback,
+        "reply": grade.reply,
+    }
+    if grade.error:
+        record["error"] = _failure(grade.error)
+    return record
+
+
+def usage_record(usage: Usage) -> JSONObject:
+    """Calls and tokens; reasoning and cached tokens only where an endpoint reports them."""
+    record: JSONObject = {
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+    }
+    if usage.reasoning_tokens:
+        record["reasoning_tokens"] = usage.reasoning_tokens
+    if usage.cached_tokens:
+        record["cached_tokens"] = usage.cached_tokens
+    return record
+
+
+def _failure(failure: Failure) -> JSONObject:
+    return {"type": failure.type, "message": failure.message}
+
+
+def _made_with(made_with: Provenance) -> JSONObject:
+    return {"models": dict(made_with.models), "settings": made_with.settings}

@@ -1,0 +1,231 @@
+"""What came back over HTTP: a Completion, or a failure by name; pure.
+
+Providers say the same thing in many ways. What each status, code and phrase means is settled here:
+try again, send it without that parameter, give up this call (CompletionError) or the run (RunError).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from refinecli.errors import CompletionError, RunError
+from refinecli.types import Completion, JSONObject, Usage
+
+_RETRIED = frozenset({408, 409, 425, 429})
+# Parameters an endpoint may refuse and we can do without.
+_OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
+_REFUSED = re.compile(
+    r"unsupported|not support|n't support|unrecognized|unknown (?:parameter|field|argument|name)"
+    r"|unexpected|not permitted|not allowed|deprecated|only the default",
+    re.IGNORECASE,
+)
+_CONTEXT = re.compile(
+    r"context.{0,10}(?:length|window|size)|maximum context|too many (?:input )?tokens"
+    r"|prompt is too long|input is too long|exceeds? the (?:available|maximum) (?:context|number)",
+    re.IGNORECASE,
+)
+_CONTENT = re.compile(r"content.?(?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
+_QUOTA = re.compile(
+    r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota", re.I
+)
+_MODEL = re.compile(
+    r"model.{0,80}(?:not (?:exist|found|available)|n't exist|unknown|invalid)|(?:unknown|invalid|no such) model"
+    r"|model_not_found",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class RetryableError(Exception):
+    """It may work next time, after `after` seconds if the provider said so."""
+
+    def __init__(self, kind: str, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.after = after
+
+
+class RefusedParameterError(Exception):
+    """The endpoint does not take the parameter `name`; in its own words, why."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def read_completion(content: bytes) -> Completion:
+    """The first choice of a chat reply; raises RetryableError where it is none, CompletionError by name."""
+    value = _parsed(content)
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise RetryableError("bad_reply", "the reply has no choices")
+    message = choices[0].get("message")
+    if not isinstance(message, dict):
+        raise RetryableError("bad_reply", "the reply has no message")
+    text = _text(message.get("content"))
+    finish = _finish_reason(choices[0].get("finish_reason"))
+    if finish == "content_filter":
+        raise CompletionError("content_filter", "the provider's content filter stopped the reply")
+    if not text and message.get("refusal"):
+        raise CompletionError("refusal", f"the model refused: {_clip(str(message['refusal']))}")
+    if not text and message.get("tool_calls"):
+        raise CompletionError("tool_calls", "the model called a tool instead of answering")
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    usage = value.get("usage")
+    return Completion(
+        text=text,
+        finish_reason=finish,
+        reasoning=reasoning if isinstance(reasoning, str) else "",
+        usage=_usage(usage if isinstance(usage, dict) else {}),
+    )
+
+
+def _parsed(content: bytes) -> JSONObject:
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        value = _with_surrogates(content)
+    if not isinstance(value, dict):
+        raise RetryableError("bad_reply", "the reply is not a JSON object")
+    error = value.get("error")
+    if error and "choices" not in value:  # some gateways answer 200 and mean something else
+        text = provider_words(content)
+        code = error.get("code") if isinstance(error, dict) else None
+        if isinstance(code, int) and 400 <= code < 500 and code not in _RETRIED:
+            raise CompletionError("bad_request", text)
+        raise RetryableError("server", text)
+    return value
+
+
+def _with_surrogates(content: bytes) -> Any:
+    """Some servers cut a character in two when they escape it; its halves become U+FFFD."""
+    try:
+        text = json.dumps(json.loads(content), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        raise RetryableError(
+            "bad_reply", f"the reply is not JSON: {_clip(_decoded(content))}"
+        ) from None
+    clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return orjson.loads(clean)
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "".join(
+        str(part.get("text") or "")
+        for part in parts
+        if isinstance(part, dict) and part.get("type") in ("text", "output_text")
+    )
+
+
+def _finish_reason(reason: object) -> str | None:
+    if not isinstance(reason, str):
+        return None
+    return "length" if reason.lower() in ("length", "max_tokens") else reason.lower()
+
+
+def _usage(usage: JSONObject) -> Usage:
+    def count(value: object) -> int:
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    return Usage(
+        calls=1,
+        prompt_tokens=count(usage.get("prompt_tokens")),
+        completion_tokens=count(usage.get("completion_tokens")),
+        reasoning_tokens=count(completion.get("reasoning_tokens")),
+        cached_tokens=count(prompt.get("cached_tokens")),
+    )
+
+
+def failure(
+    status: int, headers: Mapping[str, str], content: bytes, body: JSONObject, url: str, secret: str
+) -> Exception:
+    """What a reply other than 200 to `body` means; `secret` is taken out of what the provider says."""
+    words = provider_words(content)
+    if secret:
+        words = words.replace(secret, "[key]")
+    told = f"{urlsplit(url).netloc} answered {status}: {words}"
+    if 300 <= status < 400:
+        hint = f"give the right URL: {headers.get('location', '')}"
+        return RunError(f"{url} redirects, which is not followed", hint, type="redirect")
+    if (status in (402, 429) and _QUOTA.search(words)) or status == 402:
+        return RunError(told, "the account has run out of credit", type="quota")
+    if status in _RETRIED or status >= 500:
+        kind = "rate_limit" if status == 429 else "timeout" if status == 408 else "server"
+        return RetryableError(kind, told, _retry_after(headers))
+    if status in (400, 413, 422) and _CONTEXT.search(words):
+        return CompletionError("context_length", told)
+    if status in (400, 403) and _CONTENT.search(words):
+        return CompletionError("content_filter", told)
+    if status in (401, 403):
+        return RunError(told, "check the key, and that it is for this endpoint", type="auth")
+    if status in (400, 404, 422) and _MODEL.search(words):
+        hint = f"{body.get('model')} is what was asked for: --model"
+        return RunError(told, hint, type="model_not_found")
+    if status in (404, 405):
+        return RunError(told, f"is {url} the right URL?", type="not_found")
+    if status in (400, 422) and (name := _refused_parameter(words, body)):
+        return RefusedParameterError(name, told)
+    return CompletionError("bad_request", told)
+
+
+def _refused_parameter(words: str, body: JSONObject) -> str | None:
+    """The optional parameter that an error refuses, if it is one we sent."""
+    if not _REFUSED.search(words):
+        return None
+    named = [
+        (match.start(), name)
+        for name in _OPTIONAL
+        if name in body and (match := re.search(rf"(?<!\w){name}(?!\w)", words))
+    ]
+    return min(named)[1] if named else None
+
+
+def provider_words(content: bytes) -> str:
+    """The message of an error reply, whichever of the usual shapes it has."""
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _clip(_decoded(content)) or "(nothing)"
+    error = value.get("error", value) if isinstance(value, dict) else value
+    if not isinstance(error, dict):
+        return _clip(str(error))
+    message = error.get("message") or error.get("detail") or error
+    extras = [str(error[key]) for key in ("code", "param") if error.get(key)]
+    text = message if isinstance(message, str) else orjson.dumps(message).decode()
+    return _clip(" ".join([text, *(f"({extra})" for extra in extras if extra not in text)]))
+
+
+def _decoded(content: bytes) -> str:
+    return " ".join(content.decode("utf-8", "replace").split())
+
+
+def _clip(text: str, most: int = 400) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait: `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date."""
+    value = headers.get("retry-after-ms")
+    try:
+        if value is not None:
+            return max(0.0, float(value) / 1000)
+        value = headers.get("retry-after")
+        if value is None:
+            return None
+        if re.fullmatch(r"[0-9.]+", value.strip()):
+            return float(value)
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, TypeError):
+        return None

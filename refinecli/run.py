@@ -1,0 +1,101 @@
+"""A whole input through one piece of work: rows in, output lines in order, a summary.
+
+Source -> read_row -> pool.ordered_map(work) -> Sink
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from refinecli.errors import InputError
+from refinecli.jsonl import Row, dumps, read_row, unreadable_record
+from refinecli.occurrences import Occurrences
+from refinecli.pool import ordered_map
+from refinecli.records import Outcome
+from refinecli.streams import Sink, Source
+from refinecli.summary import Summary
+from refinecli.types import JSONObject
+
+Work = Callable[[Row], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What is read: where from, how much of it, and the rubric added to every row."""
+
+    source: Source
+    rubric: Sequence[JSONObject] = ()
+    limit: int | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """All rows at once, for a source that can be read again."""
+        for number, line in islice(self.source.read(), self.limit):
+            yield read_row(line, number, self.source.name, self.rubric)
+
+    async def stream(self) -> AsyncGenerator[Row, None]:
+        """All rows as they arrive, each told apart from earlier rows with its id."""
+        seen = Occurrences()
+        count = 0
+        async with aclosing(self.source.stream()) as lines:
+            async for number, line in lines:
+                if self.limit is not None and count >= self.limit:
+                    return
+                count += 1
+                row = read_row(line, number, self.source.name, self.rubric)
+                if row.datapoint:
+                    occurrence = seen.next(row.datapoint.id)
+                    if occurrence:
+                        update = {"occurrence": occurrence}
+                        row = replace(row, datapoint=row.datapoint.model_copy(update=update))
+                yield row
+
+
+def bad_lines(source: Input) -> tuple[int, list[InputError]]:
+    """How many rows there are, and what is wrong with those that cannot be used."""
+    rows = 0
+    errors: list[InputError] = []
+    for row in source.rows():
+        rows += 1
+        if row.error:
+            errors.append(row.error)
+    return rows, errors
+
+
+async def run(
+    source: Input,
+    work: Work,
+    sink: Sink,
+    summary: Summary,
+    *,
+    concurrency: int,
+    on_outcome: Callable[[Outcome], None],
+) -> None:
+    """Work on every row and write every result, in order.
+
+    A line that could not be read becomes an `error` record; one that an earlier command could not
+    read passes through. Raises what the work raises, after the lines before it were written.
+    """
+
+    async def outcome(row: Row) -> Outcome:
+        if row.error:
+            return Outcome(unreadable_record(row), "failed", failures=("input",), line=row.line)
+        if row.datapoint is None:
+            return Outcome(row.raw, "failed", failures=("input",), line=row.line)
+        return replace(await work(row), line=row.line)
+
+    # Enough rows started to keep every request slot busy; enough waiting in order behind a slow one
+    # that it does not hold the others up, and few enough that memory stays bounded.
+    results = ordered_map(
+        source.stream(), outcome, active=concurrency, window=max(256, 8 * concurrency)
+    )
+    try:
+        async with aclosing(results):
+            async for result in results:
+                await sink.write(dumps(result.record))
+                summary.add(result)
+                on_outcome(result)
+    finally:
+        await sink.drain()

@@ -1,0 +1,82 @@
+"""A run in numbers: what `--summary` writes and the last lines on standard error say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from time import monotonic
+
+from refinecli.records import Outcome
+from refinecli.types import JSONObject, Usage
+
+
+@dataclass(slots=True)
+class Mean:
+    """A running mean; None while there is nothing to average."""
+
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, value: float | None) -> None:
+        if value is not None:
+            self.count += 1
+            self.total += value
+
+    @property
+    def value(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts over the datapoints of one run, in constant memory."""
+
+    done: int = 0
+    ungraded: int = 0
+    failed: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    score: Mean = field(default_factory=Mean)
+    initial_score: Mean = field(default_factory=Mean)
+    # Over the datapoints that have both scores: the means above may rest on different ones.
+    gain: Mean = field(default_factory=Mean)
+    passed: Mean = field(default_factory=Mean)
+    last_line: int = 0
+    started: float = field(default_factory=monotonic)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one output line; they come in order."""
+        self.last_line = outcome.line
+        setattr(self, outcome.status, getattr(self, outcome.status) + 1)
+        self.errors.update(outcome.failures)
+        self.score.add(outcome.score)
+        self.initial_score.add(outcome.initial_score)
+        if outcome.score is not None and outcome.initial_score is not None:
+            self.gain.add(outcome.score - outcome.initial_score)
+        if outcome.score is not None:
+            self.passed.add(float(outcome.passed))
+
+    @property
+    def datapoints(self) -> int:
+        return self.done + self.ungraded + self.failed
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self.started
+
+    def record(self, calls: int, usage: Usage) -> JSONObject:
+        """The object that `--summary` writes; `calls` were sent, `usage` is what they took."""
+        return {
+            "datapoints": self.datapoints,
+            "done": self.done,
+            "ungraded": self.ungraded,
+            "failed": self.failed,
+            "errors": dict(self.errors.most_common()),
+            "score": self.score.value,
+            "initial_score": self.initial_score.value,
+            "pass_rate": self.passed.value,
+            "calls": calls,
+            "replayed": 0,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "seconds": round(self.seconds, 3),
+        }
