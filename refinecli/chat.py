@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -49,16 +50,23 @@ class Connection:
     answered: bool = False
 
 
-Notice = Callable[[str], None]
+class Log(Protocol):
+    """Where an endpoint's peculiarities and troubles are told."""
+
+    def notice(self, text: str) -> None:
+        """Something every user should know."""
+
+    def detail(self, text: str) -> None:
+        """Something for those who asked for it."""
 
 
 class Chat:
-    """All endpoints of one run: one HTTP client, one set of limits, one place for notices."""
+    """All endpoints of one run: one HTTP client, one set of limits, one log."""
 
-    def __init__(self, client: HttpClient, limits: Limits, notice: Notice) -> None:
+    def __init__(self, client: HttpClient, limits: Limits, log: Log) -> None:
         self.client = client
         self.limits = limits
-        self.notice = notice
+        self.log = log
         self.usage = Usage()
         self._connections: dict[tuple[str, str, str], Connection] = {}
 
@@ -97,8 +105,10 @@ class RoleChat:
                 except RetryableError as again:
                     if tries >= self._retries(again):
                         raise self._final(again) from None
-                    await asyncio.sleep(_wait(again, tries))
+                    seconds = _wait(again, tries)
                     tries += 1
+                    self._chat.log.detail(f"{draw.role}: try {tries} in {seconds:.1f} s: {again}")
+                    await asyncio.sleep(seconds)
                 except RefusedParameterError as refused:
                     self._settle(refused, sent)
                 else:
@@ -159,7 +169,7 @@ class RoleChat:
         renamed = _RENAMED.get(name)
         changes[original] = renamed
         what = f"{original} is sent as {renamed}" if renamed else f"{original} is not sent"
-        self._chat.notice(f"{self._connection.model}: {what}: {refused}")
+        self._chat.log.notice(f"{self._connection.model}: {what}: {refused}")
 
 
 def _wait(again: RetryableError, tries: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,15 +20,13 @@ from refinecli.records import Provenance
 from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Roles
 
 if TYPE_CHECKING:
-    from refinecli.chat import Chat
+    from refinecli.chat import Chat, Log
     from refinecli.transport import HttpClient
 
 # The embedded server's slots; more requests than that only wait in its line.
 LOCAL_SLOTS = 4
 # A small model that loses its thread writes to the end of its context, and cannot be stopped.
 LOCAL_MAX_TOKENS = 512
-
-Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +51,11 @@ def check_endpoints(settings: Settings, names: Iterable[str]) -> None:
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, names: Sequence[str], shapes: JSONObject, notice: Notice
+    settings: Settings, names: Sequence[str], shapes: JSONObject, log: Log
 ) -> AsyncIterator[Engine]:
     """Completers for the named roles, for as long as the block lasts.
 
-    `shapes` is what else shapes results, for the digest. Says on `notice` which model and endpoint
+    `shapes` is what else shapes results, for the digest. Says in the log which model and endpoint
     each role uses.
     """
     from refinecli.chat import Chat
@@ -70,7 +68,7 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         client = HttpClient()
         stack.push_async_callback(client.aclose)
-        chat = Chat(client, Limits(concurrency, settings.run.max_calls), notice)
+        chat = Chat(client, Limits(concurrency, settings.run.max_calls), log)
         servers = await _serve_all({r.weights for r in roles.values() if r.weights}, stack)
         completers: dict[str, Completer] = {}
         settled: dict[str, RoleSettings] = {}
@@ -83,9 +81,9 @@ async def open_engine(
             settled[name] = role
             completers[name] = chat.completer(role, settings.run.seed, key=key)
             if name == "grader" and role.weights:
-                completers[name] = _TryOnly(completers[name], notice)
+                completers[name] = _TryOnly(completers[name], log)
         for line in _described(settled):
-            notice(line)
+            log.notice(line)
         grader = completers["grader"]
         policy = completers.get("policy", grader)
         yield Engine(
@@ -131,17 +129,17 @@ async def _serve_all(weights: set[str], stack: AsyncExitStack) -> dict[str, _Ser
 class _TryOnly:
     """The embedded model as a grader: its first verdict comes with a warning."""
 
-    def __init__(self, grader: Completer, notice: Notice) -> None:
+    def __init__(self, grader: Completer, log: Log) -> None:
         self._grader = grader
-        self._notice: Notice | None = notice
+        self._log: Log | None = log
 
     async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
-        if self._notice:
-            self._notice(
+        if self._log:
+            self._log.notice(
                 "the local model grades: a model this small gives verdicts for trying things out, "
                 "not to be trusted; name a real grader with --grader-model"
             )
-            self._notice = None
+            self._log = None
         return await self._grader(messages, draw)
 
 

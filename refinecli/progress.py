@@ -54,7 +54,7 @@ class Reporter:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        from refinecli.render import shown
+        from refinecli.render_text import shown
 
         if self._progress is not None:
             self.console.print(shown(text), soft_wrap=True)
@@ -65,8 +65,14 @@ class Reporter:
         """Begin to show progress; `total` datapoints where that is known."""
         if self._quiet or not self._terminal:
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._progress = Progress(
             TextColumn("{task.description}"),

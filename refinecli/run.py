@@ -30,8 +30,8 @@ class Input:
     rubric: Sequence[JSONObject] = ()
     limit: int | None = None
 
-    def rows(self) -> Iterator[Row]:
-        """All rows at once, for a source that can be read again."""
+    def all_rows(self) -> Iterator[Row]:
+        """All rows, waiting for each; a source that cannot be read again is used up."""
         for number, line in islice(self.source.read(), self.limit):
             yield read_row(line, number, self.source.name, self.rubric)
 
@@ -57,7 +57,7 @@ def bad_lines(source: Input) -> tuple[int, list[InputError]]:
     """How many rows there are, and what is wrong with those that cannot be used."""
     rows = 0
     errors: list[InputError] = []
-    for row in source.rows():
+    for row in source.all_rows():
         rows += 1
         if row.error:
             errors.append(row.error)

@@ -69,10 +69,9 @@ class Source:
         self.rereadable = self.path is not None and self.path.is_file()
 
     def read(self) -> Iterator[tuple[int, bytes]]:
-        """All lines, at once blocking; for rereadable sources."""
-        assert self.path is not None
+        """All lines, waiting for each."""
         try:
-            with _open_to_read(self.path) as file:
+            with _open_to_read(self.path) if self.path else sys.stdin.buffer as file:
                 for number, line in enumerate(file, start=1):
                     yield from _line(number, line)
         except (EOFError, OSError, zlib.error, _zstd_error()) as error:
@@ -211,6 +210,13 @@ class Sink:
             with self._partial.open("rb") as file:
                 os.fsync(file.fileno())
             self._partial.replace(self.path)
+        self._file = None
+
+    def discard(self) -> None:
+        """Drop what was not committed."""
+        self._stack.close()
+        if self._file is not None and self._partial is not None:
+            self._partial.unlink(missing_ok=True)
         self._file = None
 
     def close(self) -> Path | None:

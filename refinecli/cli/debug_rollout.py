@@ -1,1 +1,233 @@
 """`refinecli debug-rollout`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.errors import CompletionError, UsageError
+
+if TYPE_CHECKING:
+    from refinecli.config import Settings
+    from refinecli.jsonl import Row
+    from refinecli.progress import Reporter
+    from refinecli.render import Call
+    from refinecli.streams import Sink
+    from refinecli.types import Completer, Completion, Datapoint, Draw, Message, Refinement
+
+# Shown where no INPUT is given: one item that hides the answer, and one that may be told.
+BUILT_IN = {
+    "id": "built-in",
+    "convo": [
+        {"role": "user", "content": "What is 4 + 5?"},
+        {"role": "assistant", "content": "9"},
+        {"role": "user", "content": "What is 122 + 12?"},
+    ],
+    "rubric_items": [
+        {
+            "name": "correct",
+            "rubric_str": "Does the chatbot correctly get the answer 134?",
+            "reveal": "verdict",
+        },
+        {
+            "name": "explained",
+            "rubric_str": "Does the chatbot explain in words how it got its answer?",
+            "grader_output_format_instruction": "Please output your score between 1 and 5 wrapped "
+            "in <score> ... </score>",
+            "pass_score": 0.75,
+        },
+    ],
+}
+
+
+@takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
+def debug_rollout(
+    data: InputOptions,
+    out: OutputOptions,
+    models: ModelOptions,
+    index: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Which row, from 0. (default: 0)")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="Which row, by its id.")] = None,
+    max_iterations: Annotated[int, typer.Option(metavar="K", min=0, help="Rewrites at most.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Cut no text short.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the record that `refine` would write.")
+    ] = False,
+) -> int:
+    """Run one datapoint and show everything: what each model saw, said, and how it was scored.
+
+    \b
+    refinecli debug-rollout
+    refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
+    refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
+    """
+    from refinecli.endpoints import check_endpoints
+    from refinecli.progress import Reporter
+    from refinecli.streams import Sink
+
+    settings = models.settings({"refine.max_iterations": max_iterations})
+    if models.show_config:
+        from refinecli.cli.show_config import show_config
+
+        return show_config(settings, ROLES)
+    if data.input is None and (index is not None or id is not None or data.limit is not None):
+        raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
+    row = _chosen(data, models, index, id)
+    sink = Sink(out.output, force=out.force)
+    reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
+    if models.dry_run:
+        from refinecli.cli.dry_run import describe
+        from refinecli.cli.refine import refine_plan
+
+        return describe([row], refine_plan(settings))
+    check_endpoints(settings, ROLES)
+    return _rollout(row, settings, sink, reporter, models, full=full, json=json)
+
+
+ROLES = ("policy", "reviser", "grader")
+
+
+def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
+    from refinecli.jsonl import dumps, read_row, read_rubric
+    from refinecli.run import Input
+    from refinecli.streams import Source
+
+    rubric = read_rubric(models.rubric) if models.rubric else ()
+    if data.input is None:
+        return read_row(dumps(BUILT_IN), 1, "the built-in datapoint", rubric)
+    if index is not None and id is not None:
+        raise UsageError("--index and --id both choose a row", "give one of them")
+    source = Source(data.input)
+    count = 0
+    for row in Input(source, rubric, data.limit).all_rows():
+        wanted = count == (index or 0) if id is None else _has_id(row, id)
+        if wanted and row.error:
+            raise row.error
+        if wanted and row.datapoint:
+            return row
+        count += 1
+    what = f"no row {index or 0}" if id is None else f"no row with the id {id}"
+    raise UsageError(f"{source.name}: {what} among its {count} rows")
+
+
+def _has_id(row: Row, id: str) -> bool:
+    return row.datapoint is not None and str(row.datapoint.id) == id
+
+
+class Recorder:
+    """A completer that keeps what went through it."""
+
+    def __init__(self, completer: Completer, calls: list[Call]) -> None:
+        self._completer = completer
+        self._calls = calls
+
+    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
+        from refinecli.render import Call
+
+        try:
+            completion = await self._completer(messages, draw)
+        except CompletionError as error:
+            self._calls.append(Call(draw, tuple(messages), None, error.message))
+            raise
+        self._calls.append(Call(draw, tuple(messages), completion))
+        return completion
+
+
+def _rollout(
+    row: Row,
+    settings: Settings,
+    sink: Sink,
+    reporter: Reporter,
+    models: ModelOptions,
+    *,
+    full: bool,
+    json: bool,
+) -> int:
+    from refinecli import records
+    from refinecli.cli.execute import Interrupted, execute
+    from refinecli.cli.job import write_summary
+    from refinecli.endpoints import open_engine
+    from refinecli.jsonl import dumps
+    from refinecli.refine import RefineOptions
+    from refinecli.refine import refine as refine_datapoint
+    from refinecli.summary import Summary
+    from refinecli.types import Roles
+
+    assert row.datapoint is not None
+    datapoint = row.datapoint
+    options = RefineOptions(**settings.refine.model_dump())
+    shapes = {"refine": settings.refine.model_dump()}
+    summary = Summary()
+    calls: list[Call] = []
+
+    async def main() -> None:
+        async with open_engine(settings, ROLES, shapes, reporter) as engine:
+            wrapped = [
+                Recorder(completer, calls)
+                for completer in (engine.roles.policy, engine.roles.reviser, engine.roles.grader)
+            ]
+            refinement = await refine_datapoint(
+                datapoint, Roles(*wrapped), options, settings.prompts
+            )
+            outcome = records.refined(row.raw, refinement, engine.made_with)
+            summary.add(outcome)
+            sink.open()
+            if json:
+                text = dumps(outcome.record)
+            else:
+                text = _transcript(datapoint, refinement, calls, settings, sink, full=full)
+            await sink.write(text)
+            await sink.drain()
+            if models.summary:
+                write_summary(models.summary, summary, engine)
+
+    try:
+        execute(main())
+        sink.commit()
+    except BrokenPipeError:
+        return 0
+    except Interrupted as interrupted:
+        print("interrupted", file=sys.stderr)
+        return interrupted.code
+    finally:
+        sink.discard()
+    bad = summary.failed + summary.ungraded
+    return 3 if bad > settings.run.errors_allowed(1) else 0
+
+
+def _transcript(
+    datapoint: Datapoint,
+    refinement: Refinement,
+    calls: list[Call],
+    settings: Settings,
+    sink: Sink,
+    *,
+    full: bool,
+) -> bytes:
+    """The transcript as it will stand on standard output or in the file: colour and panels only
+    for a terminal, whose width it takes."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from refinecli.render import transcript
+
+    terminal = sink.path is None and sys.stdout.isatty()
+    here = Console()  # the terminal's own width and colours
+    text = StringIO()
+    console = Console(
+        file=text,
+        force_terminal=terminal,
+        color_system=here.color_system if terminal else None,  # type: ignore[arg-type]
+        width=here.width if terminal else 100,
+        no_color=here.no_color,
+        legacy_windows=False,
+    )
+    for renderable in transcript(datapoint, refinement, calls, settings.prompts, full=full):
+        console.print(renderable)
+    return text.getvalue().rstrip("\n").encode()

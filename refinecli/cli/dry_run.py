@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from refinecli.progress import Reporter
+from refinecli.jsonl import Row
 from refinecli.prompts import message_text
-from refinecli.run import Input
 from refinecli.types import Datapoint, Message
 
 # A rough count for English text and most tokenizers; the true one needs the model's own.
@@ -24,11 +23,11 @@ class Plan:
     calls: Callable[[Datapoint], int]
 
 
-def describe(rows: Input, plan: Plan, reporter: Reporter) -> int:
+def describe(rows: Iterable[Row], plan: Plan) -> int:
     """Print it on standard error; returns the exit code."""
     datapoints = calls = characters = bad = 0
     shown = False
-    for row in rows.rows() if rows.source.rereadable else _standard_input(rows):
+    for row in rows:
         if row.datapoint is None:
             bad += 1
             continue
@@ -51,18 +50,8 @@ def describe(rows: Input, plan: Plan, reporter: Reporter) -> int:
     return 0
 
 
-def _standard_input(rows: Input):  # type: ignore[no-untyped-def]
-    from refinecli.jsonl import read_row
-
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        if rows.limit is not None and number > rows.limit:
-            return
-        if line.strip():
-            yield read_row(line, number, rows.source.name, rows.rubric)
-
-
 def _print_prompt(role: str, messages: list[Message]) -> None:
-    from refinecli.render import clean
+    from refinecli.render_text import clean
 
     for message in messages:
         print(f"== to the {role}: {message['role']} ==", file=sys.stderr)

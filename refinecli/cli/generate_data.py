@@ -1,1 +1,144 @@
 """`refinecli generate-data`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from refinecli.cli.options import OutputOptions, takes
+from refinecli.errors import UsageError
+from refinecli.generators import TASKS, Task
+
+if TYPE_CHECKING:
+    from refinecli.streams import Sink
+    from refinecli.types import JSONObject
+
+DEFAULT_ROWS = 100
+_TASK_LIST = "\n\n".join(f"[bold]{task.name}[/bold]: {task.summary}" for task in TASKS.values())
+_HELP = f"""Make a JSONL file of datapoints, from a seed or from another project's file.
+
+{_TASK_LIST}
+
+\b
+refinecli generate-data addition -n 3
+refinecli generate-data addition --train 10000 --test 1000 --out-dir example_data
+refinecli generate-data keywords -n 12 -o keywords.jsonl
+refinecli generate-data prometheus --from feedback_collection.json --with-response -o fc.jsonl
+"""
+
+
+@takes(out=OutputOptions)
+def generate_data(
+    out: OutputOptions,
+    task: Annotated[str, typer.Argument(metavar="TASK", help=f"One of: {', '.join(TASKS)}.")],
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            "--limit",
+            metavar="N",
+            min=0,
+            help=f"Rows at most. (default: {DEFAULT_ROWS}, or all of FILE)",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds make equal rows.")] = 42,
+    train: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Rows in example_rubric_train.jsonl.")
+    ] = None,
+    test: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Rows in example_rubric_test.jsonl.")
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where those two files go. (default: .)")
+    ] = None,
+    from_file: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE", help="The file of a task that imports; - is stdin."),
+    ] = None,
+    with_response: Annotated[
+        bool, typer.Option("--with-response", help="Keep the answers that FILE holds.")
+    ] = False,
+) -> int:
+    chosen = TASKS.get(task)
+    if chosen is None:
+        raise UsageError(f"there is no task {task}", f"one of: {', '.join(TASKS)}")
+    if with_response and not from_file:
+        raise UsageError("--with-response goes with --from FILE")
+    split = train is not None or test is not None
+    if split and (number is not None or out.output is not None):
+        raise UsageError("--train and --test make two files: -n and -o do not go with them")
+    if out_dir and not split:
+        raise UsageError("--out-dir goes with --train and --test", "use -o FILE for one file")
+    total = (train or 0) + (test or 0) if split else number
+    rows = _rows(chosen, from_file, total, seed, with_response)
+    if split:
+        folder = out_dir or Path()
+        return _write_split(rows, folder, train or 0, test or 0, out.force)
+    return _write([(out.output, None)], rows, out.force)
+
+
+generate_data.__doc__ = _HELP
+
+
+def _rows(
+    task: Task, from_file: str | None, number: int | None, seed: int, with_response: bool
+) -> Iterator[JSONObject]:
+    if from_file is None:
+        return task.generate(DEFAULT_ROWS if number is None else number, seed)
+    from refinecli.generators.reading import read_objects
+
+    return islice(task.read(read_objects(from_file), with_response), number)
+
+
+def _write_split(
+    rows: Iterator[JSONObject], folder: Path, train: int, test: int, force: bool
+) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out-dir {folder}: {error.strerror}") from None
+    files = [("example_rubric_train.jsonl", train), ("example_rubric_test.jsonl", test)]
+    code = _write([(str(folder / name), count) for name, count in files], rows, force)
+    if code == 0:
+        for name, count in files:
+            print(f"{count} datapoints in {folder / name}", file=sys.stderr)
+    return code
+
+
+def _write(
+    targets: list[tuple[str | None, int | None]], rows: Iterator[JSONObject], force: bool
+) -> int:
+    """Write the next so many rows to each target; no file appears before all are whole."""
+    from refinecli.cli.execute import Interrupted, execute
+    from refinecli.streams import Sink
+
+    sinks = [(Sink(path, force=force), count) for path, count in targets]
+    try:
+        execute(_fill(sinks, rows))
+        for sink, _ in sinks:
+            sink.commit()
+    except BrokenPipeError:
+        return 0
+    except Interrupted as interrupted:
+        return interrupted.code
+    except OSError as error:
+        raise UsageError(f"cannot write: {error.strerror}") from None
+    finally:
+        for sink, _ in sinks:
+            sink.discard()
+    return 0
+
+
+async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:
+    from refinecli.jsonl import dumps
+
+    for sink, count in sinks:
+        sink.open()
+        for row in islice(rows, count):
+            await sink.write(dumps(row))
+        await sink.drain()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
 def grade(
+    ctx: typer.Context,
     data: InputOptions,
     out: OutputOptions,
     models: ModelOptions,
@@ -45,7 +46,7 @@ def grade(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
-    needs_input(data)
+    needs_input(ctx, data)
     job = Job(
         command="grade",
         roles=("grader",),

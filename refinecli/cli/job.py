@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
-from refinecli.errors import BudgetError, RefineError, UsageError
+from refinecli.errors import RefineError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -37,12 +38,9 @@ class Job:
     close: Callable[[Summary, Reporter], bool]
 
 
-def needs_input(data: InputOptions) -> None:
+def needs_input(context: typer.Context, data: InputOptions) -> None:
     """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
     if data.input is None and sys.stdin.isatty():
-        import click
-
-        context = click.get_current_context()
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(2)
 
@@ -63,7 +61,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
     if options.dry_run:
         from refinecli.cli.dry_run import describe
 
-        return describe(rows, job.plan, reporter)
+        return describe(rows.all_rows(), job.plan)
     check_endpoints(job.settings, job.roles)
     return _run(job, rows, sink, total, reporter, options)
 
@@ -138,7 +136,7 @@ def _run(
         reporter.stop()
         sink.close()
     if options.summary and code != 2:
-        _write_summary(options, summary, engines)
+        write_summary(options.summary, summary, engines[0] if engines else None)
     return code
 
 
@@ -170,14 +168,13 @@ def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
         print(f"  hint: then: cat {kept} REST > {sink.name}", file=sys.stderr)
 
 
-def _write_summary(options: ModelOptions, summary: Summary, engines: Sequence[Engine]) -> None:
+def write_summary(path: Path, summary: Summary, engine: Engine | None) -> None:
+    """Write the run's figures; without an engine nothing was sent."""
     from refinecli.jsonl import dumps
     from refinecli.types import Usage
 
-    assert options.summary is not None
-    chat = engines[0].chat if engines else None
-    calls, usage = (chat.limits.sent, chat.usage) if chat else (0, Usage())
+    calls, usage = (engine.chat.limits.sent, engine.chat.usage) if engine else (0, Usage())
     try:
-        options.summary.write_bytes(dumps(summary.record(calls, usage)) + b"\n")
+        path.write_bytes(dumps(summary.record(calls, usage)) + b"\n")
     except OSError as error:
-        raise UsageError(f"--summary {options.summary}: {error.strerror}") from None
+        raise UsageError(f"--summary {path}: {error.strerror}") from None

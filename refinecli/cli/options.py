@@ -46,7 +46,7 @@ class OutputOptions:
             "-o",
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="Where results go; the file appears when it is whole. [default: stdout]",
+            help="Where results go; the file appears when it is whole. (default: stdout)",
         ),
     ] = None
     force: Annotated[
@@ -62,16 +62,18 @@ class ModelOptions:
         str | None,
         typer.Option(
             rich_help_panel=_MODEL,
-            help="The policy's model: a name, `local`, or a .gguf file. [default: local]",
+            help="The policy's model: a name, `local`, or a .gguf file. (default: local)",
         ),
     ] = None
     base_url: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_MODEL, help="Its endpoint, such as http://localhost:8000/v1."),
+        typer.Option(
+            rich_help_panel=_MODEL, help="Its endpoint, such as http://localhost:8000/v1."
+        ),
     ] = None
     grader_model: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_MODEL, help="The grader's model. [default: the policy's]"),
+        typer.Option(rich_help_panel=_MODEL, help="The grader's model. (default: the policy's)"),
     ] = None
     grader_base_url: Annotated[
         str | None, typer.Option(rich_help_panel=_MODEL, help="The grader's endpoint.")
@@ -86,7 +88,9 @@ class ModelOptions:
     ] = None
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", rich_help_panel=_MODEL, help="Settings in TOML; see configs/."),
+        typer.Option(
+            metavar="FILE", rich_help_panel=_MODEL, help="Settings in TOML; see configs/."
+        ),
     ] = None
     set: Annotated[
         list[str] | None,
@@ -106,7 +110,7 @@ class ModelOptions:
     ] = False
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, rich_help_panel=_RUN, help="Requests in flight. [default: 64]"),
+        typer.Option(min=1, rich_help_panel=_RUN, help="Requests in flight. (default: 64)"),
     ] = None
     max_calls: Annotated[
         int | None,
@@ -120,7 +124,7 @@ class ModelOptions:
         typer.Option(
             metavar="N|P%",
             rich_help_panel=_RUN,
-            help="Datapoints that may fail or stay ungraded before the exit code is 3. [default: 0]",
+            help="Datapoints that may fail or stay ungraded before the exit code is 3. (default: 0)",
         ),
     ] = None
     keep_going: Annotated[
@@ -201,7 +205,9 @@ def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
         @functools.wraps(command)
         def run(**given: Any) -> None:
             for name, group in groups.items():
-                given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+                given[name] = group(
+                    **{field.name: given.pop(field.name) for field in fields(group)}
+                )
             raise typer.Exit(_exit_code(lambda: command(**given)))
 
         # Arguments before options, as typer lists them.
@@ -228,7 +234,7 @@ def _exit_code(command: Callable[[], int]) -> int:
 
 def complain(error: RefineError) -> None:
     """Say on standard error what is wrong, where, and how to mend it."""
-    from refinecli.render import clean
+    from refinecli.render_text import clean
 
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
     print(f"error: {where}{clean(error.message)}", file=sys.stderr)

@@ -9,6 +9,7 @@ import typer
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
 
 if TYPE_CHECKING:
+    from refinecli.cli.dry_run import Plan
     from refinecli.config import Settings
     from refinecli.endpoints import Engine
     from refinecli.jsonl import Row
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
 def refine(
+    ctx: typer.Context,
     data: InputOptions,
     out: OutputOptions,
     models: ModelOptions,
     max_iterations: Annotated[
         int | None,
-        typer.Option(metavar="K", min=0, help="Rewrites at most; 0: draft and grade. [default: 3]"),
+        typer.Option(metavar="K", min=0, help="Rewrites at most; 0: draft and grade. (default: 3)"),
     ] = None,
     drafts: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Drafts to start from, the best of N. [default: 1]"),
+        typer.Option(metavar="N", min=1, help="Drafts to start from, the best of N. (default: 1)"),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(metavar="X", help="The score that passes. [default: every item must pass]"),
+        typer.Option(metavar="X", help="The score that passes. (default: every item must pass)"),
     ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
@@ -48,7 +50,6 @@ def refine(
     refinecli refine in.jsonl -o out.jsonl --model gpt-4.1-mini --grader-model gpt-4.1
     refinecli generate-data addition -n 10 | refinecli refine --base-url http://localhost:8000/v1
     """
-    from refinecli.cli.dry_run import Plan
     from refinecli.cli.job import Job, needs_input, process
     from refinecli.refine import RefineOptions
 
@@ -63,7 +64,7 @@ def refine(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("policy", "reviser", "grader"))
-    needs_input(data)
+    needs_input(ctx, data)
     check_drafts(settings)
     options = RefineOptions(**settings.refine.model_dump())
     job = Job(
@@ -74,7 +75,7 @@ def refine(
         work=lambda engine, reporter: refine_work(
             engine, settings, options, reporter if show else None
         ),
-        plan=Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options)),
+        plan=refine_plan(settings),
         close=_close,
     )
     return process(job, data, out, models)
@@ -123,6 +124,15 @@ def refine_work(
     return work
 
 
+def refine_plan(settings: Settings) -> Plan:
+    """What `--dry-run` says of refining."""
+    from refinecli.cli.dry_run import Plan
+    from refinecli.refine import RefineOptions
+
+    options = RefineOptions(**settings.refine.model_dump())
+    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: _most_calls(dp, options))
+
+
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
     """The draft's prompt and the grader's of the first item that a model grades."""
     from refinecli.chat import with_system
@@ -140,7 +150,7 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
     return prompts
 
 
-def most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
+def _most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
     """Every draft and rewrite, each graded item by item, each item with its one more try."""
     items = sum(item.check is None for item in datapoint.rubric_items)
     given = datapoint.response is not None

@@ -40,7 +40,9 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
             inherited = settings.sources.get(f"policy.{key}")
             source = f"{inherited}, through policy" if inherited and value else "default"
         _show(role.name, key, value, source)
-    host = "a server of our own on loopback" if role.weights else urlsplit(role.base_url or "").netloc
+    host = (
+        "a server of our own on loopback" if role.weights else urlsplit(role.base_url or "").netloc
+    )
     if role.api_key_env:
         state = "set" if os.environ.get(role.api_key_env) else "NOT set"
         print(f"# sends the key in {role.api_key_env} ({state}) to {host}")

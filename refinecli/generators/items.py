@@ -19,8 +19,9 @@ def five_point_item(columns: Columns, criterion: str, description: str) -> JSONO
 
     `description` is the name of the five columns with the number left open: `score{}_description`.
     """
-    lines = [f"Score {n}: {columns.text(description.format(n)).strip()}" for n in range(1, 6)]
-    text = "\n".join([columns.text(criterion).strip(), "", *lines])
+    lines = [columns.text(criterion).strip(), ""]
+    lines += [f"Score {n}: {columns.text(description.format(n)).strip()}" for n in range(1, 6)]
+    text = "\n".join(lines)
     # A grader that quotes the criterion must not seem to give a score that stands in it.
     text = text.replace("<score>", "(score)").replace("</score>", "(/score)")
     return rubric_item(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from refinecli.errors import InputError
 from refinecli.jsonl import dumps, loads, read_row
@@ -52,11 +53,10 @@ def _array(
         data += b"\n" * (number - at) + line  # blank lines count in the places of JSON errors
         at = number
     for index, value in enumerate(_loads(bytes(data), name)):
-        where = f"{name}[{index}]"
-        yield where, _must_be_object(value, where)
+        yield f"{name}[{index}]", _must_be_object(value, f"{name}[{index}]")
 
 
-def _loads(data: bytes, where: str) -> object:
+def _loads(data: bytes, where: str) -> Any:
     try:
         return loads(data)
     except ValueError as error:

@@ -1,0 +1,102 @@
+"""Which recorded call wrote which response, and which of them graded which item.
+
+A call says its role, iteration and sample, not its item: that is told by the messages, which are
+made anew here and compared, and where two items ask the very same, by the reply that was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from refinecli.prompts import Prompts, grader_messages
+from refinecli.refine import response_of
+from refinecli.scoring import split_reasoning
+from refinecli.types import Completion, Datapoint, Draw, Iteration, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a role was sent and what came back: a completion, or `error` where nothing did."""
+
+    draw: Draw
+    messages: tuple[Message, ...]
+    completion: Completion | None
+    error: str = ""
+
+
+class Ledger:
+    """The calls of one datapoint, each handed out once; `rest` is what nobody asked for."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = list(calls)
+
+    @property
+    def first_messages(self) -> tuple[Message, ...]:
+        """What the policy was sent first; drafts are all sent the same."""
+        return next((call.messages for call in self._calls if call.draw.role == "policy"), ())
+
+    def rest(self) -> tuple[Call, ...]:
+        return tuple(self._calls)
+
+    def writer(self, iteration: Iteration) -> Call | None:
+        """The call whose reply is the iteration's response, None for a given response."""
+        if iteration.role == "input":
+            return None
+        # A draft's draw keeps its own sample number; a failed draft shifts iteration numbers.
+        number = iteration.iteration if iteration.role == "reviser" else 0
+        for call in sorted(self._calls, key=lambda call: call.draw.sample):
+            if (call.draw.role, call.draw.iteration) != (iteration.role, number):
+                continue
+            if call.completion and response_of(call.completion)[1] == iteration.response:
+                self._take([call])
+                return call
+        return None
+
+    def graders(
+        self, datapoint: Datapoint, iteration: Iteration, writer: Call | None, prompts: Prompts
+    ) -> list[list[Call]]:
+        """For each item its grader's call and, where there was one, the second try."""
+        number = iteration.iteration if iteration.role == "reviser" else 0
+        sample = writer.draw.sample if writer else 0
+        chains = []
+        for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=True):
+            chain: list[Call] = []
+            if item.check is None:
+                asked = grader_messages(prompts, datapoint, iteration.response, item)
+                mine = [
+                    call
+                    for call in self._calls
+                    if (call.draw.role, call.draw.iteration, call.draw.sample)
+                    == ("grader", number, sample)
+                ]
+                chain = _chain(mine, _turns(asked), grade.reply)
+            self._take(chain)
+            chains.append(chain)
+        return chains
+
+    def _take(self, calls: Sequence[Call]) -> None:
+        self._calls = [call for call in self._calls if not any(call is one for one in calls)]
+
+
+def _chain(calls: Sequence[Call], asked: Sequence[Message], reply: str | None) -> list[Call]:
+    chains = [[call, *_retry(call, calls)] for call in calls if _turns(call.messages) == asked]
+    kept = (chain for chain in chains if (last := chain[-1].completion) and last.text == reply)
+    return next(kept, chains[0] if chains else [])
+
+
+def _retry(first: Call, calls: Sequence[Call]) -> Iterator[Call]:
+    if first.completion is None:
+        return
+    asked = _turns(first.messages)
+    said = split_reasoning(first.completion.text)[1] or "(no answer)"
+    for call in calls:
+        turns = _turns(call.messages)
+        if turns[:-2] == asked and len(turns) >= 2 and turns[-2].get("content") == said:
+            yield call
+            return
+
+
+def _turns(messages: Sequence[Message]) -> list[Message]:
+    """The messages without system prompts, to which a role's own may have been added."""
+    return [message for message in messages if message["role"] != "system"]
