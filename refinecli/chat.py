@@ -136,7 +136,7 @@ class RoleChat:
                 connection.url, _wire(body), connection.headers, self._role.timeout
             )
         except TransportError as error:
-            raise RetryableError(error.kind, f"{_host(connection.url)}: {error}") from error
+            raise RetryableError(error.kind, str(error)) from error
         connection.answered = True
         if reply.status == 200:
             return read_completion(reply.content)
@@ -153,12 +153,12 @@ class RoleChat:
     def _final(self, again: RetryableError) -> CompletionError | RunError:
         if again.kind == "connect" and not self._connection.answered:
             return RunError(
-                f"no answer from {self._connection.url}: {again}",
+                f"{self._connection.url}: {again}",
                 "is the server running, and is the URL right?",
                 type="unreachable",
             )
         kind = "connection" if again.kind == "connect" else again.kind
-        return CompletionError(kind, str(again))
+        return CompletionError(kind, f"{_host(self._connection.url)}: {again}")
 
     def _settle(self, refused: RefusedParameterError, sent: Mapping[str, str | None]) -> None:
         """Leave out or rename what was refused, once for all calls to this endpoint and model."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _SCORE_RANGE = re.compile(
 )
 # orjson turns an integer beyond 64 bits into a float, and such an integer has 19 digits or more.
 _BIG_INTEGER = re.compile(rb"[0-9]{19}")
+# Every line that is read has to be written again, and Python writes some hundred levels at most.
+_SURELY_WRITABLE = 500
 _CHECK: TypeAdapter[Any] = TypeAdapter(Check)
 
 
@@ -53,23 +56,33 @@ class Row:
 
 
 def loads(data: bytes) -> Any:
-    """The JSON value; raises ValueError (with the reason) where it is none."""
+    """The JSON value; raises ValueError (with the reason) where it is none, or one too deep."""
     if _BIG_INTEGER.search(data):
         return _exact_loads(data)
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _exact_loads(data)
+    if data.count(b"[") + data.count(b"{") > _SURELY_WRITABLE:
+        return _exact_loads(data)
+    return value
 
 
 def _exact_loads(data: bytes) -> Any:
     def refuse(name: str) -> NoReturn:
         raise ValueError(f"{name} is not JSON")
 
+    def finite(text: str) -> float:
+        if math.isinf(number := float(text)):
+            raise ValueError(f"{text} is too large a number")
+        return number
+
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=refuse)
+        value = json.loads(data.decode("utf-8"), parse_constant=refuse, parse_float=finite)
+        dumps(value)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return value
 
 
 def dumps(value: Any) -> bytes:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from refinecli.render_text import Piece, clean
 
@@ -23,6 +24,7 @@ _TOKEN = re.compile(
 )
 _LEAF = 10_000  # token pairs; at most about a tenth of a second in difflib, whatever they are
 _DEEPEST = 50  # levels of anchors within anchors; texts need three or four
+_ISLAND = 12  # changed tokens around each equal one that make it a coincidence
 _CONTEXT = 2  # unchanged lines that stay on either side of a change
 
 Block = tuple[int, int, int]  # so many equal tokens, from here in the old, from there in the new
@@ -34,7 +36,7 @@ def word_diff(old: str, new: str, *, full: bool) -> list[Piece]:
     pieces: list[Piece] = []
     at_old = at_new = 0
     end = (len(old_tokens), len(new_tokens), 0)
-    for i, j, size in [*equal_blocks(old_tokens, new_tokens), end]:
+    for i, j, size in [*_readable(equal_blocks(old_tokens, new_tokens), end), end]:
         gone, come = "".join(old_tokens[at_old:i]), "".join(new_tokens[at_new:j])
         pieces += _changed(gone, come)
         same = "".join(new_tokens[j : j + size])
@@ -48,6 +50,19 @@ def word_diff(old: str, new: str, *, full: bool) -> list[Piece]:
 def tokens(text: str) -> list[str]:
     """The text cut into words and marks; joined, they are the text again."""
     return _TOKEN.findall(text)
+
+
+def _readable(blocks: list[Block], end: Block) -> list[Block]:
+    """The blocks without the odd "the" that two texts share in the midst of large changes."""
+    kept: list[Block] = []
+    at_old = at_new = 0
+    for (i, j, size), (next_i, next_j, _) in pairwise([*blocks, end]):
+        before = i - at_old + j - at_new
+        after = next_i - i + next_j - j - 2 * size
+        if size > 2 or not before or not after or before + after < _ISLAND * size:
+            kept.append((i, j, size))
+            at_old, at_new = i + size, j + size
+    return kept
 
 
 def _changed(gone: str, come: str) -> list[Piece]:

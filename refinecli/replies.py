@@ -163,7 +163,7 @@ def failure(
         return RunError(told, "the account has run out of credit", type="quota")
     if status in _RETRIED or status >= 500:
         kind = "rate_limit" if status == 429 else "timeout" if status == 408 else "server"
-        return RetryableError(kind, told, _retry_after(headers))
+        return RetryableError(kind, f"{status}: {words}", _retry_after(headers))
     if status in (400, 413, 422) and _CONTEXT.search(words):
         return CompletionError("context_length", told)
     if status in (400, 403) and _CONTENT.search(words):

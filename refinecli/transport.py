@@ -7,7 +7,9 @@ costs the same at any number. Import this late: it takes a tenth of a second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +53,29 @@ class Reply:
     content: bytes
 
 
+class _Body(httpx.AsyncByteStream):
+    """A reply's body with a deadline on each read of its own: aiohttp 3.14 drops its read timeout,
+    and waits for ever, on a chunk header that is malformed in mid-body."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, read_timeout: float | None) -> None:
+        self._stream, self._read_timeout = stream, read_timeout
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        chunks = aiter(self._stream)
+        while True:
+            try:
+                async with asyncio.timeout(self._read_timeout):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise httpx.ReadTimeout("timeout in the reply's body") from error
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class _Transport(AiohttpTransport):
     def get_client(self) -> aiohttp.ClientSession:
         # limit=0: no limit. Idle connections go before a server's usual 5 s are up, because aiohttp
@@ -68,13 +93,25 @@ class _Transport(AiohttpTransport):
             # aiohttp would speak HTTP to it.
             raise httpx.UnsupportedProtocol(f"{self.proxy.url.scheme} proxies are not supported")
         try:
-            return await super().handle_async_request(request)
+            response = await super().handle_async_request(request)
         except (httpx.TransportError, aiohttp.ClientError) as error:
             cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
             for kind, mapped in _ERRORS:
                 if isinstance(cause, kind):
-                    raise mapped(str(cause)) from cause
+                    raise mapped(_words(cause)) from cause
             raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _Body(response.stream, request.extensions["timeout"]["read"])
+        return response
+
+
+def _words(error: Exception) -> str:
+    """What happened, without aiohttp's notes to itself (`ssl:default [None]`)."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "no such host"
+    if isinstance(error, aiohttp.ClientConnectorError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0)
+    return str(error) or type(error).__name__
 
 
 class _Client(HttpxAiohttpClient):

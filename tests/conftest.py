@@ -1,0 +1,67 @@
+"""What tests share: the command as a subprocess, a datapoint, files of JSONL."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REFINECLI = [sys.executable, "-m", "refinecli"]
+# The environment of a user who has set nothing: no keys, no settings, no colours forced.
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("REFINECLI_", "OPENAI_", "FORCE_COLOR", "NO_COLOR", "GITHUB_"))
+    and name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+} | {"COLUMNS": "100"}
+
+Result = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., Result]:
+    """Run `refinecli ARGS…` in an empty directory, to its end, with nothing on standard input."""
+
+    def run(
+        *args: str | Path,
+        stdin: str = "",
+        env: dict[str, str] | None = None,
+        seconds: float = 60,
+    ) -> Result:
+        return subprocess.run(
+            [*REFINECLI, *map(str, args)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=tmp_path,
+            env=CLEAN | (env or {}),
+            timeout=seconds,
+        )
+
+    return run
+
+
+def datapoint(**fields: Any) -> dict[str, Any]:
+    """A small datapoint with one item that a model grades."""
+    return {
+        "convo": [{"role": "user", "content": "What is 2 + 2?"}],
+        "rubric_items": [{"rubric_str": "Is the answer 4?"}],
+        **fields,
+    }
+
+
+def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def read_jsonl(text: str | Path) -> list[dict[str, Any]]:
+    data = text.read_text("utf-8") if isinstance(text, Path) else text
+    return [json.loads(line) for line in data.split("\n") if line]
