@@ -29,7 +29,7 @@ from refinecli.types import Completion, Draw, JSONObject, Message, Usage
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds, doubled from try to try, with jitter
 # A provider that says "in an hour" has not failed for a moment; waiting would look like hanging.
 _LONGEST_RETRY_AFTER = 300.0
-# Nobody there at all: a server that is restarting is back in this time, and a wrong URL is told soon.
+# Nobody there at all: a server that restarts is back by then, and a wrong URL is told soon.
 _CONNECT_RETRIES = 3
 # What the newer OpenAI models call it.
 _RENAMED = {"max_tokens": "max_completion_tokens"}
@@ -71,7 +71,7 @@ class Chat:
         self._connections: dict[tuple[str, str, str], Connection] = {}
 
     def completer(self, role: RoleSettings, seed: int | None = None, *, key: str = "") -> RoleChat:
-        """A Completer for a role whose model is settled; `key` overrides its environment variable."""
+        """A Completer for a role whose model is settled; `key` comes before its variable's."""
         assert role.base_url is not None
         assert role.model is not None
         secret = key or api_key(role)
@@ -201,7 +201,7 @@ def wire_seed(seed: int, draw: Draw) -> int:
 
 
 def api_key(role: RoleSettings) -> str:
-    """The key in the role's environment variable, or none; raises UsageError where it is not set."""
+    """The key in the role's environment variable, or none; UsageError where that is not set."""
     if role.api_key_env is None:
         return ""
     key = os.environ.get(role.api_key_env, "").strip()

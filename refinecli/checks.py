@@ -215,5 +215,5 @@ Check: TypeAlias = Annotated[
     ContainsAll | ContainsAny | ContainsNone | Regex | Equals | NumberIs | WordCount | IsJson,
     Field(discriminator="kind"),
 ]
-# These give the answer away, so the policy is not told more than the verdict unless an item says so.
+# These hold the answer, so the policy learns only the verdict unless an item says otherwise.
 ANSWER_CHECKS = frozenset({"equals", "number"})

@@ -3,7 +3,7 @@
     RefineError
     ├── UsageError          2   a flag, a config value, a file: nothing was sent
     ├── InputError          2   one line of the input (an `error` record where the run goes on)
-    ├── CompletionError     -   one call failed for good: its item is ungraded or its datapoint failed
+    ├── CompletionError     -   one call failed for good: an ungraded item, a failed datapoint
     ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
     └── BudgetError         4   `--max-calls` is used up
 

@@ -1,4 +1,4 @@
-"""One response against its rubric items: by code where an item has a check, by the grader elsewhere."""
+"""One response against its rubric items: by code where an item has a check, else by the grader."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def grade(
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """`asyncio.gather`, but the first error cancels the rest, waits for them and comes out as itself."""
+    """`asyncio.gather`, but the first error cancels and awaits the rest before it comes out."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)

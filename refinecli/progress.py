@@ -1,4 +1,4 @@
-"""What a person sees on standard error while a run goes on: notices, progress, the closing lines."""
+"""What a person sees on standard error while a run goes on: notices, progress, closing lines."""
 
 from __future__ import annotations
 

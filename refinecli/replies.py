@@ -1,7 +1,7 @@
 """What came back over HTTP: a Completion, or a failure by name; pure.
 
-Providers say the same thing in many ways. What each status, code and phrase means is settled here:
-try again, send it without that parameter, give up this call (CompletionError) or the run (RunError).
+Providers say one thing in many ways. What each status, code and phrase means is settled here: try
+again, send it without that parameter, give up this call (CompletionError) or the run (RunError).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _QUOTA = re.compile(
     r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota", re.I
 )
 _MODEL = re.compile(
-    r"model.{0,80}(?:not (?:exist|found|available)|n't exist|unknown|invalid)|(?:unknown|invalid|no such) model"
-    r"|model_not_found",
+    r"model.{0,80}(?:not (?:exist|found|available)|n't exist|unknown|invalid)"
+    r"|(?:unknown|invalid|no such) model|model_not_found",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -61,7 +61,7 @@ class RefusedParameterError(Exception):
 
 
 def read_completion(content: bytes) -> Completion:
-    """The first choice of a chat reply; raises RetryableError where it is none, CompletionError by name."""
+    """The first choice of a chat reply; RetryableError where it is none, CompletionError by name."""
     value = _parsed(content)
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -151,7 +151,7 @@ def _usage(usage: JSONObject) -> Usage:
 def failure(
     status: int, headers: Mapping[str, str], content: bytes, body: JSONObject, url: str, secret: str
 ) -> Exception:
-    """What a reply other than 200 to `body` means; `secret` is taken out of what the provider says."""
+    """What a reply other than 200 to `body` means; `secret` is taken out of the provider's words."""
     words = provider_words(content)
     if secret:
         words = words.replace(secret, "[key]")

@@ -232,7 +232,7 @@ class Sink:
 
 
 def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> Path | None:
-    """Where to write before `path` takes its place; None for devices and pipes, which are no files."""
+    """Where to write until the file is whole; None for devices and pipes, which are no files."""
     if path.is_dir():
         raise UsageError(f"{name}: is a directory", "name a file")
     if not path.parent.is_dir():

@@ -115,7 +115,7 @@ def _words(error: Exception) -> str:
 
 
 class _Client(HttpxAiohttpClient):
-    """httpx reads HTTP(S)_PROXY, ALL_PROXY and NO_PROXY and calls these hooks for its transports."""
+    """httpx reads HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, and calls these for its transports."""
 
     def _init_transport(self, verify: Any = True, *_: Any, **__: Any) -> httpx.AsyncBaseTransport:
         return _Transport(verify=verify)

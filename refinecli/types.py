@@ -75,7 +75,7 @@ class Datapoint(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Calls and tokens; `cached_tokens` are part of the prompt's, `reasoning_tokens` of the reply's."""
+    """Calls and tokens; cached ones are part of the prompt's, reasoning ones of the reply's."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -120,7 +120,7 @@ class Draw:
 
 
 class Completer(Protocol):
-    """One role's model: messages in, one reply out; raises CompletionError where none is to be had."""
+    """One role's model: messages in, one reply out; CompletionError where none is to be had."""
 
     async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion: ...
 

@@ -138,6 +138,17 @@ def test_clean_text_has_no_character_that_acts_on_a_terminal(text: str) -> None:
         assert character not in "\u200e\u200f\u061c\ufeff"
 
 
+def test_no_control_surrogate_or_bidi_mark_of_all_unicode_is_let_through() -> None:
+    marks = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    for character in map(chr, range(0x110000)):
+        if (
+            unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+            or unicodedata.bidirectional(character) in marks
+            or character in "\u200e\u200f\u061c\ufeff"
+        ):
+            assert (clean(character) == character) == (character in "\n\t"), hex(ord(character))
+
+
 @given(ANY_TEXT, ANY_TEXT)
 def test_cleaning_is_idempotent_and_may_be_done_in_pieces(one: str, other: str) -> None:
     assert clean(clean(one)) == clean(one)
@@ -285,6 +296,22 @@ def test_a_repeated_response_names_the_iteration_its_grades_come_from() -> None:
         *("changes from iteration 0 to 1", "none: the same text"),
         *("taken over from iteration 0", "»0.5«", "stopped: ", "(repeated)"),
     )
+
+
+def test_what_an_endpoint_says_of_itself_is_cleaned_too() -> None:
+    def policy(messages: Sequence[Message], draw: Draw) -> Completion:
+        return Completion("134", NASTY)
+
+    def grader(messages: Sequence[Message], draw: Draw) -> Completion:
+        raise CompletionError(NASTY, NASTY)
+
+    datapoint = a_datapoint()
+    done, calls = rollout(datapoint, policy, grader)
+    text = shows(datapoint, done, calls) + printed(
+        [iteration_view(datapoint, done.best)], console()
+    )
+    assert text.replace("\n", "").isprintable()
+    in_order(text, "finish_reason: [/red] [red]x ␛]8;", "the call failed", "? ungraded ([/red]")
 
 
 def test_checks_penalties_and_hidden_items_are_named_as_such() -> None:

@@ -67,7 +67,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
 
 
 def check_lines(rows: Input, keep_going: bool) -> int:
-    """How many rows there are; lists every line that cannot be used and raises, unless told not to."""
+    """How many rows there are; lists every line that cannot be used and raises if it may not be."""
     from refinecli.run import bad_lines
 
     total, errors = bad_lines(rows)

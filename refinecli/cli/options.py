@@ -124,7 +124,7 @@ class ModelOptions:
         typer.Option(
             metavar="N|P%",
             rich_help_panel=_RUN,
-            help="Datapoints that may fail or stay ungraded before the exit code is 3. (default: 0)",
+            help="Datapoints that may fail or stay ungraded without exit code 3. (default: 0)",
         ),
     ] = None
     keep_going: Annotated[
