@@ -276,7 +276,7 @@ def _place(loc: tuple[int | str, ...], convo_name: str) -> str:
 
 
 def read_rubric(path: Path) -> list[JSONObject]:
-    """The items of a `--rubric` file: `[[rubric_items]]` in TOML, or JSON with the same or a list."""
+    """The items of a `--rubric` file: TOML `[[rubric_items]]`, or JSON with those or a list."""
     import tomllib
 
     try:

@@ -61,7 +61,7 @@ class RefusedParameterError(Exception):
 
 
 def read_completion(content: bytes) -> Completion:
-    """The first choice of a chat reply; RetryableError where it is none, CompletionError by name."""
+    """A chat reply's first choice; RetryableError where there is none, CompletionError by name."""
     value = _parsed(content)
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -151,7 +151,7 @@ def _usage(usage: JSONObject) -> Usage:
 def failure(
     status: int, headers: Mapping[str, str], content: bytes, body: JSONObject, url: str, secret: str
 ) -> Exception:
-    """What a reply other than 200 to `body` means; `secret` is taken out of the provider's words."""
+    """What a reply other than 200 to `body` means; `secret` is taken out of its words."""
     words = provider_words(content)
     if secret:
         words = words.replace(secret, "[key]")
