@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from refinecli.clean import clean
 from refinecli.records import Outcome
 from refinecli.summary import Summary
 
@@ -41,7 +42,9 @@ class Reporter:
 
     def show(self, renderable: RenderableType) -> None:
         """Something asked for, such as `--show`: printed above the bar, `-q` or not."""
-        self.console.print(renderable)
+        from refinecli.render import plain
+
+        self.console.print(renderable, soft_wrap=plain(self.console))
 
     def notice(self, text: str) -> None:
         """One line that is worth knowing."""
@@ -54,12 +57,12 @@ class Reporter:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        from refinecli.render_text import shown
+        if self._progress is None:
+            print(clean(text), file=sys.stderr, flush=True)
+            return
+        from rich.text import Text
 
-        if self._progress is not None:
-            self.console.print(shown(text), soft_wrap=True)
-        else:
-            print(shown(text).plain, file=sys.stderr, flush=True)
+        self.console.print(Text(clean(text)), soft_wrap=True)
 
     def start(self, total: int | None) -> None:
         """Begin to show progress; `total` datapoints where that is known."""

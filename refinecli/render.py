@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rich.console import RenderableType
 from rich.text import Text
 
+from refinecli.clean import clean, one_line
 from refinecli.prompts import Prompts, message_text
 from refinecli.render_calls import Call, Ledger
 from refinecli.render_diff import word_diff
@@ -22,9 +23,7 @@ from refinecli.render_text import (
     Columns,
     Piece,
     Section,
-    clean,
     label,
-    one_line,
     plain,
     shown,
 )

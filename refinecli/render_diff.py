@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-from refinecli.render_text import Piece, clean
+from refinecli.clean import clean
+from refinecli.render_text import Piece
 
 # A word, a number, a mark or a CJK character, with the white space before it.
 _CJK = r"\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef"

@@ -20,38 +20,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-# Controls that a terminal obeys, marks that reorder or hide text, and what no encoder takes. U+200D
-# stays, or emoji fall apart. The tag characters (U+E00xx) spell text that only models can see.
-_HIDDEN = (
-    *(range(0x200E, 0x2010), range(0x2028, 0x202F), range(0x2060, 0x2070), range(0x061C, 0x061D)),
-    *(range(0x180E, 0x180F), range(0xFEFF, 0xFF00), range(0xFFF9, 0xFFFC)),
-    *(range(0xD800, 0xE000), range(0xE0000, 0xE0080)),
-)
-_VISIBLE = MappingProxyType(
-    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
-    | {0x7F: "␡"}
-    | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
-    | {code: f"<U+{code:04X}>" for codes in _HIDDEN for code in codes}
-)
-
-
-def clean(text: str) -> str:
-    """Untrusted text made safe for a terminal: what would act there or hide is shown instead.
-
-    It works character by character, so a text may be cleaned in pieces.
-    """
-    return text if text.isascii() and text.isprintable() else text.translate(_VISIBLE)
+from refinecli.clean import clean, one_line
 
 
 def shown(text: str, style: str = "") -> Text:
     """Untrusted text as it is, never as markup."""
     return Text(clean(text), style)
-
-
-def one_line(text: str, most: int = 0) -> str:
-    """The text as one clean line, cut to `most` characters where that is not 0."""
-    line = " ".join(clean(text).split())
-    return line if not most or len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def plain(console: Console) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -104,27 +105,53 @@ def by_role(answer: str | Script, grade: str | Script = "<score>1</score>") -> S
 
 
 class ChatServer:
-    """Serves on a free port of the loopback interface until the block ends."""
+    """Serves on a free port of the loopback interface until the block ends, over TLS if given one.
 
-    def __init__(self, script: Script, models: list[str] | None = None) -> None:
+    `models_reply` replaces the list of `models`; `model_headers` are those of each request for it.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        models: list[str] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        models_reply: Reply | None = None,
+    ) -> None:
         self.requests: list[Request] = []
         self.models = ["scripted"] if models is None else models
+        self.models_reply = models_reply
         self.model_requests = 0
+        self.model_headers: list[dict[str, str]] = []
         self._script = script
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._scheme = "https" if tls else "http"
         self._server = _Server(("127.0.0.1", 0), _handler(self))
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"{self._scheme}://127.0.0.1:{self.port}/v1"
 
     def answer(self, body: dict[str, Any], headers: dict[str, str], path: str) -> Reply:
-        with self._lock:
+        with self._changed:
             request = Request(len(self.requests), body, headers, path)
             self.requests.append(request)
+            self._changed.notify_all()
             answer = self._script(request)
         return Reply(answer) if isinstance(answer, str) else answer
+
+    def wait_for_requests(self, count: int, seconds: float = 30) -> None:
+        """Return once so many chat requests have arrived."""
+        with self._changed:
+            arrived = self._changed.wait_for(lambda: len(self.requests) >= count, seconds)
+        assert arrived, f"{len(self.requests)} of {count} requests arrived"
 
     def __enter__(self) -> ChatServer:
         self._thread.start()
@@ -155,14 +182,17 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             server.model_requests += 1
+            server.model_headers.append(self._headers())
+            if (reply := server.models_reply) is not None:
+                self._send(reply.status, reply.body(""), reply.headers)
+                return
             listed = [{"id": name, "object": "model"} for name in server.models]
             self._send(200, json.dumps({"object": "list", "data": listed}).encode(), {})
 
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["content-length"]))
             body = json.loads(data)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = server.answer(body, headers, self.path)
+            reply = server.answer(body, self._headers(), self.path)
             if reply.wait_for is not None:
                 reply.wait_for.wait(60)
             if reply.drop:
@@ -171,6 +201,9 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 return
             content = reply.body(body.get("model", ""))
             self._send(reply.status, content, reply.headers, truncate=reply.truncate)
+
+        def _headers(self) -> dict[str, str]:
+            return {name.lower(): value for name, value in self.headers.items()}
 
         def _send(
             self, status: int, content: bytes, headers: dict[str, str], *, truncate: bool = False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CLEAN = {
 } | {"COLUMNS": "100"}
 
 Result = subprocess.CompletedProcess[str]
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
@@ -46,6 +48,32 @@ def cli(tmp_path: Path) -> Callable[..., Result]:
         )
 
     return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start `refinecli ARGS…` with pipes of bytes, to be talked to; what still runs is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*args: str | Path, env: dict[str, str] | None = None, **pipes: Any) -> Any:
+        process = subprocess.Popen(
+            [*REFINECLI, *map(str, args)],
+            cwd=tmp_path,
+            env=CLEAN | (env or {}),
+            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            | pipes,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def datapoint(**fields: Any) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain, takes
 from refinecli.errors import CompletionError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.config import Settings
     from refinecli.jsonl import Row
     from refinecli.progress import Reporter
-    from refinecli.render import Call
+    from refinecli.render_calls import Call
     from refinecli.streams import Sink
     from refinecli.types import Completer, Completion, Datapoint, Draw, Message, Refinement
 
@@ -122,19 +122,22 @@ def _has_id(row: Row, id: str) -> bool:
 class Recorder:
     """A completer that keeps what went through it."""
 
-    def __init__(self, completer: Completer, calls: list[Call]) -> None:
+    def __init__(self, completer: Completer, system: str | None, calls: list[Call]) -> None:
         self._completer = completer
+        self._system = system
         self._calls = calls
 
     async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
-        from refinecli.render import Call
+        from refinecli.chat import with_system
+        from refinecli.render_calls import Call
 
+        sent = tuple(with_system(self._system, messages))
         try:
             completion = await self._completer(messages, draw)
         except CompletionError as error:
-            self._calls.append(Call(draw, tuple(messages), None, error.message))
+            self._calls.append(Call(draw, sent, None, error.message))
             raise
-        self._calls.append(Call(draw, tuple(messages), completion))
+        self._calls.append(Call(draw, sent, completion))
         return completion
 
 
@@ -167,14 +170,19 @@ def _rollout(
 
     async def main() -> None:
         async with open_engine(settings, ROLES, shapes, reporter) as engine:
-            wrapped = [
-                Recorder(completer, calls)
-                for completer in (engine.roles.policy, engine.roles.reviser, engine.roles.grader)
-            ]
-            refinement = await refine_datapoint(
-                datapoint, Roles(*wrapped), options, settings.prompts
+            roles = engine.roles
+            recorded = Roles(
+                Recorder(roles.policy, settings.policy.system, calls),
+                Recorder(roles.reviser, settings.reviser.system, calls),
+                Recorder(roles.grader, settings.grader.system, calls),
             )
-            outcome = records.refined(row.raw, refinement, engine.made_with)
+            refinement = None
+            try:
+                refinement = await refine_datapoint(datapoint, recorded, options, settings.prompts)
+                outcome = records.refined(row.raw, refinement, engine.made_with)
+            except CompletionError as error:
+                complain(error)
+                outcome = records.failed(row.raw, error, "policy")
             summary.add(outcome)
             sink.open()
             if json:
@@ -202,7 +210,7 @@ def _rollout(
 
 def _transcript(
     datapoint: Datapoint,
-    refinement: Refinement,
+    refinement: Refinement | None,
     calls: list[Call],
     settings: Settings,
     sink: Sink,
@@ -215,7 +223,7 @@ def _transcript(
 
     from rich.console import Console
 
-    from refinecli.render import transcript
+    from refinecli.render import plain, transcript
 
     terminal = sink.path is None and sys.stdout.isatty()
     here = Console()  # the terminal's own width and colours
@@ -228,6 +236,10 @@ def _transcript(
         no_color=here.no_color,
         legacy_windows=False,
     )
-    for renderable in transcript(datapoint, refinement, calls, settings.prompts, full=full):
-        console.print(renderable)
+    threshold = settings.refine.threshold
+    parts = transcript(
+        datapoint, refinement, calls, settings.prompts, full=full, threshold=threshold
+    )
+    for part in parts:
+        console.print(part, soft_wrap=plain(console))
     return text.getvalue().rstrip("\n").encode()

@@ -51,7 +51,7 @@ def describe(rows: Iterable[Row], plan: Plan) -> int:
 
 
 def _print_prompt(role: str, messages: list[Message]) -> None:
-    from refinecli.render_text import clean
+    from refinecli.clean import clean
 
     for message in messages:
         print(f"== to the {role}: {message['role']} ==", file=sys.stderr)

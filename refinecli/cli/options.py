@@ -234,7 +234,7 @@ def _exit_code(command: Callable[[], int]) -> int:
 
 def complain(error: RefineError) -> None:
     """Say on standard error what is wrong, where, and how to mend it."""
-    from refinecli.render_text import clean
+    from refinecli.clean import clean
 
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
     print(f"error: {where}{clean(error.message)}", file=sys.stderr)

