@@ -93,3 +93,22 @@ def write_jsonl(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 def read_jsonl(text: str | Path) -> list[dict[str, Any]]:
     data = text.read_text("utf-8") if isinstance(text, Path) else text
     return [json.loads(line) for line in data.split("\n") if line]
+
+
+def at(server: Any) -> list[str]:
+    """The flags that name a ChatServer and its model."""
+    return ["--base-url", server.url, "--model", "scripted"]
+
+
+def item(criterion: str = "Is the answer 4?", **fields: Any) -> dict[str, Any]:
+    """A rubric item that a model grades."""
+    return {"rubric_str": criterion, **fields}
+
+
+def check_item(word: str, **fields: Any) -> dict[str, Any]:
+    """A rubric item that code grades: the response holds the word."""
+    return {"check": {"kind": "contains_all", "words": [word]}, **fields}
+
+
+def jsonl(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
