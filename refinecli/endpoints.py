@@ -66,7 +66,13 @@ async def open_engine(
     if any(role.weights for role in roles.values()):
         concurrency = min(concurrency, LOCAL_SLOTS)
     async with AsyncExitStack() as stack:
-        client = HttpClient()
+        try:
+            client = HttpClient()
+        except OSError as error:
+            raise UsageError(
+                f"the trusted certificates cannot be read: {error}",
+                "check the variables SSL_CERT_FILE and SSL_CERT_DIR",
+            ) from None
         stack.push_async_callback(client.aclose)
         chat = Chat(client, Limits(concurrency, settings.run.max_calls), log)
         servers = await _serve_all({r.weights for r in roles.values() if r.weights}, stack)

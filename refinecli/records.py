@@ -55,7 +55,7 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
     }
     failures = _failures(refinement.best.grades)
     if refinement.error:
-        record["error"] = {**_failure(refinement.error), "stage": "refine"}
+        record["error"] = {**_failure(refinement.error), "stage": refinement.error.stage}
         failures = (refinement.error.type,)
     return Outcome(
         record=record,

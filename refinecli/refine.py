@@ -67,7 +67,8 @@ async def refine(
         try:
             new = await _rewrite(datapoint, roles, prompts, iterations, best, request)
         except CompletionError as error:
-            stop, failure = "failed", Failure(error.type, error.message)
+            stop, failure = "failed", Failure(error.type, error.message, "reviser")
+            iterations[-1] = replace(iterations[-1], feedback=None)
             break
         if _graded_before(new.response, iterations):
             stop = "repeated"
@@ -132,7 +133,9 @@ async def _first_responses(
             iterations.append(replace(draft, iteration=len(iterations), accepted=better))
     if not iterations:
         raise errors[0]
-    return iterations, Failure(errors[0].type, errors[0].message) if errors else None
+    if not errors:
+        return iterations, None
+    return iterations, Failure(errors[0].type, errors[0].message, "policy")
 
 
 async def _graded_input(

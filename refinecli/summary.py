@@ -60,6 +60,15 @@ class Summary:
         return self.done + self.ungraded + self.failed
 
     @property
+    def counts(self) -> str:
+        """Such as `12 datapoints: 11 done, 1 failed`."""
+        parts = [f"{self.done} done"]
+        parts += [f"{self.ungraded} ungraded"] if self.ungraded else []
+        parts += [f"{self.failed} failed"] if self.failed else []
+        what = "datapoint" if self.datapoints == 1 else "datapoints"
+        return f"{self.datapoints} {what}: {', '.join(parts)}"
+
+    @property
     def seconds(self) -> float:
         return monotonic() - self.started
 

@@ -136,10 +136,11 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why something failed; `type` is one word to count by."""
+    """Why something failed; `type` is one word to count by, `stage` the role that was asked."""
 
     type: str
     message: str
+    stage: str = "grader"
 
 
 @dataclass(frozen=True, slots=True)

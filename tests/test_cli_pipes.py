@@ -44,9 +44,6 @@ def test_generate_refine_and_grade_are_one_pipe(start: Start) -> None:
         out, err = grade.communicate(timeout=60)
         assert (generate.wait(60), refine.wait(60), grade.returncode) == (0, 0, 0), err.decode()
     rows = read_jsonl(out.decode())
-    assert [row["id"] for row in rows] == [f"addition-train-{n}" for n in range(5)] or len(
-        {row["id"] for row in rows}
-    ) == 5
     assert all(row["response"] == "I think it is 134." and row["score"] == 1.0 for row in rows)
     assert all(row["grading"]["status"] == "done" for row in rows)
     assert all(row["refinement"]["stop_reason"] == "passed" for row in rows)

@@ -92,10 +92,7 @@ def _work(engine: Engine, settings: Settings) -> Work:
 
 def _close(summary: Summary, reporter: Reporter, fail_under: float | None) -> bool:
     score, passed = summary.score.value, summary.passed.value
-    reporter.notice(
-        f"grade: {summary.datapoints} datapoints: {summary.done} done, "
-        f"{summary.ungraded} ungraded, {summary.failed} failed, {summary.seconds:.1f} s"
-    )
+    reporter.notice(f"grade: {summary.counts}, {summary.seconds:.1f} s")
     if score is not None and passed is not None:
         reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
     if fail_under is None:

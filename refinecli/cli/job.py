@@ -160,9 +160,11 @@ def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
     """After an early end: where the finished lines are, and how to go on from there."""
     kept = sink.close()
     finished = summary.datapoints
+    if not finished:
+        return
     where = str(kept) if kept else "nowhere yet" if sink.path else "standard output"
-    print(f"{finished} datapoints are finished; their lines are in {where}", file=sys.stderr)
-    if kept and rows.source.rereadable and finished and summary.last_line:
+    print(f"finished so far: {summary.counts}; their lines are in {where}", file=sys.stderr)
+    if kept and rows.source.rereadable:
         rest = f"tail -n +{summary.last_line + 1} {rows.source.name}"
         print(f"  hint: to do only the rest: {rest} | refinecli … -o REST", file=sys.stderr)
         print(f"  hint: then: cat {kept} REST > {sink.name}", file=sys.stderr)

@@ -159,10 +159,7 @@ def _most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
 
 
 def _close(summary: Summary, reporter: Reporter) -> bool:
-    reporter.notice(
-        f"refine: {summary.datapoints} datapoints: {summary.done} done, "
-        f"{summary.ungraded} ungraded, {summary.failed} failed, {summary.seconds:.1f} s"
-    )
+    reporter.notice(f"refine: {summary.counts}, {summary.seconds:.1f} s")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at best, of 1")
