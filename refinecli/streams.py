@@ -11,6 +11,7 @@ import threading
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -244,7 +245,9 @@ def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> 
             return None
         if not force:
             raise UsageError(f"{name}: exists already", "--force replaces it")
-    return path.with_name(path.name + ".partial")
+    # What an earlier run left is somebody's paid work: never written over.
+    names = (path.name + ".partial" + (f".{n}" if n > 1 else "") for n in count(1))
+    return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
 def _open_to_write(path: Path, suffix: str, stack: ExitStack) -> BinaryIO:

@@ -98,9 +98,9 @@ def _run(
     engines: list[Engine] = []
 
     async def main() -> None:
+        sink.open()
         async with open_engine(job.settings, job.roles, job.shapes, reporter) as engine:
             engines.append(engine)
-            sink.open()
             reporter.start(total)
             limits = engine.chat.limits
             await run(
