@@ -150,6 +150,8 @@ def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, 
     convo = raw[name]
     if isinstance(convo, str):
         convo = [{"role": "user", "content": convo}]
+    elif isinstance(convo, list):
+        convo = [_message(message) for message in convo]
     own = raw.get("rubric_items")
     items = own if own is not None else []
     if isinstance(items, list):
@@ -178,6 +180,18 @@ def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, 
     return {**raw, "id": datapoint.id, "rubric_items": written}, datapoint
 
 
+def _without_nulls(value: JSONObject) -> JSONObject:
+    """Null counts as absent: tables (parquet, data frames) fill every key that some row has."""
+    return {key: entry for key, entry in value.items() if entry is not None}
+
+
+def _message(message: object) -> object:
+    """A message as it goes over the wire, where a null could be refused; `content` may be null."""
+    if not isinstance(message, dict):
+        return message
+    return {key: entry for key, entry in message.items() if entry is not None or key == "content"}
+
+
 def _items(items: object) -> object:
     if not isinstance(items, list):
         return items
@@ -189,13 +203,14 @@ def _items(items: object) -> object:
 
 def item_fields(item: JSONObject, index: int) -> JSONObject:
     """An item's fields with those defaults filled in that depend on other fields."""
-    fields = {key: value for key, value in item.items() if value is not None}
+    fields = _without_nulls(item)
     fields.setdefault("name", f"item-{index}")
     instruction = fields.get("grader_output_format_instruction")
     if "score_range" not in fields:
         fields["score_range"] = _range_of(instruction)
     check = fields.get("check")
     if isinstance(check, dict):
+        fields["check"] = check = _without_nulls(check)
         if check.get("kind") in ANSWER_CHECKS:
             fields.setdefault("reveal", "verdict")
         if "rubric_str" not in fields:

@@ -283,24 +283,22 @@ def test_a_terminal_with_no_input_shows_help_on_stderr_and_exits_2(command: str)
     assert f"refinecli {command}" in result.stderr
 
 
-def test_the_output_of_every_command_is_input_of_every_other(cli: Cli, tmp_path: Path) -> None:
+def test_the_output_of_every_command_is_input_of_every_other(cli: Cli) -> None:
     with ChatServer(by_role("It is 134, because I added.", "Good.\n<score>1</score>")) as server:
-        made = cli("generate-data", "addition", "-n", "2").stdout
-        outputs = {"generate-data": made}
-        outputs["refine"] = cli("refine", *at(server), stdin=made).stdout
-        outputs["grade"] = cli("grade", *at(server), stdin=outputs["refine"]).stdout
-        outputs["debug-rollout"] = cli("debug-rollout", "--json", *at(server)).stdout
-        for name, text in outputs.items():
-            rows = len(read_jsonl(text))
-            assert rows >= 1
-            for command in ("refine", "grade", "debug-rollout --json"):
-                result = cli(*command.split(), *at(server), "-", stdin=text)
-                if (name, command) == ("generate-data", "grade"):  # has no responses yet
-                    assert result.returncode == 3
-                else:
-                    assert result.returncode == 0, (name, command, result.stderr)
-                expected = 1 if "debug" in command else rows
-                assert len(read_jsonl(result.stdout)) == expected, (name, command)
+        made = cli("generate-data", "addition", "-n", "1").stdout
+        refined = cli("refine", *at(server), stdin=made).stdout
+        graded = cli("grade", *at(server), stdin=refined).stdout
+        shown = cli("debug-rollout", "--json", *at(server)).stdout
+        together = made + refined + graded + shown
+        for command in ("refine", "grade"):
+            result = cli(command, *at(server), "--max-errors", "1", stdin=together)
+            assert result.returncode == 0, result.stderr
+            out = read_jsonl(result.stdout)
+            # What was only just generated has no response for `grade` yet.
+            assert [row.get("score") for row in out[command == "grade" :]] == [1.0] * len(out[command == "grade" :])
+            assert len(out) == 4
+        result = cli("debug-rollout", "--json", *at(server), "-", "--index", "3", stdin=together)
+        assert json.loads(result.stdout)["id"] == "built-in", result.stderr
 
 
 UNREADABLE = {
@@ -400,7 +398,7 @@ def test_limit_is_over_when_so_many_rows_came_though_input_stays_open(start: Sta
         process.stdin.write(jsonl([datapoint(response="4")] * 2).encode())
         process.stdin.flush()
         assert [json.loads(process.stdout.readline())["score"] for _ in range(2)] == [1.0, 1.0]
-        assert process.wait(10) == 0
+        assert process.wait(5) == 0
 
 
 def test_no_input_lines_give_no_output_lines(cli: Cli) -> None:
