@@ -189,7 +189,10 @@ def _message(message: object) -> object:
     """A message as it goes over the wire, where a null could be refused; `content` may be null."""
     if not isinstance(message, dict):
         return message
-    return {key: entry for key, entry in message.items() if entry is not None or key == "content"}
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [_without_nulls(part) if isinstance(part, dict) else part for part in content]
+    return {**_without_nulls(message), **({"content": content} if "content" in message else {})}
 
 
 def _items(items: object) -> object:
