@@ -1,4 +1,4 @@
-"""Stand-ins for what the core is handed: a model that answers from a script, and small datapoints."""
+"""Stand-ins for what the core is handed: models that answer from a script, and small datapoints."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Scripted:
     """A Completer that answers from a script: a list in order, or a function of the call."""
 
     script: Script
-    usage: Usage = Usage(1, 100, 10)
+    usage: Usage = field(default=Usage(1, 100, 10))
     calls: list[Call] = field(default_factory=list)
 
     async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:

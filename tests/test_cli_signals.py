@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -202,13 +204,17 @@ def test_a_pipe_that_is_full_when_the_signal_comes_still_gets_whole_lines(
     read_until(process.stderr, "\n5: done")
     _stuck(process)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.stdout.read(), process.stderr.read()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(2)  # it may wait for us to read, and if it does not, what was written is whole
+    out, err = process.stdout.read(), process.stderr.read().decode()
     assert process.wait(30) == 143
     feeder.join()
     assert out.endswith(b"\n")
     ids = [row["id"] for row in read_jsonl(out.decode())]
     assert ids == list(range(len(ids)))
-    assert ids
+    said = re.search(r"(\d+) datapoints", err)
+    assert said is not None
+    assert len(ids) == int(said[1]), f"it said: {err}"
 
 
 def test_a_second_signal_ends_what_the_first_could_not(start: Start) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from refinecli.grade import grade
@@ -265,7 +265,12 @@ def graded(item: dict[str, Any], *replies: str) -> Grade:
         ({"pass_score": 0.75}, "<score>0.75</score>", 0.75, True),
         ({"score_range": [1, 5], "pass_score": 0.75}, "<score>4</score>", 0.75, True),
         ({"score_range": [1, 5], "pass_score": 0.75}, "<score>3</score>", 0.5, False),
-        ({"score_range": [1, 4], "pass_score": 0.6666666666666667}, "<score>3</score>", 2 / 3, True),
+        (
+            {"score_range": [1, 4], "pass_score": 0.6666666666666667},
+            "<score>3</score>",
+            2 / 3,
+            True,
+        ),
         ({"score_range": [-1, 1]}, "<score>0</score>", 0.5, False),
         ({"score_range": [-10, -5]}, "<score>-5</score>", 1.0, True),
         ({"weight": -1}, "<score>0</score>", 0.0, True),
@@ -331,7 +336,17 @@ PATTERNS = [
 ]
 RANGES = [(0, 1), (1, 5), (-1, 1), (-10, -5), (0, 100), (0.25, 0.5), (-1e300, 1e300)]
 PIECES = [
-    *("<score>", "</score>", "<think>", "</think>", "<SCORE>", "</response>", "Score: ", "[[", "]]"),
+    *(
+        "<score>",
+        "</score>",
+        "<think>",
+        "</think>",
+        "<SCORE>",
+        "</response>",
+        "Score: ",
+        "[[",
+        "]]",
+    ),
     *('{"score": ', "}", "0", "1", "5", ".", "-", "+", "_", "%", "/", ",", "e", "nan", "inf", "\n"),
     *(" ", "١", "１", "½", "\u2212", "\x00", "\ufeff", "\u2028", "A1", "B2", "x", "1" * 330, "0.5"),
 ]
@@ -347,6 +362,7 @@ REPLIES = ANYTHING | st.lists(st.sampled_from(PIECES) | ANYTHING, max_size=20).m
 )
 @example("<score>0<think></think>1</score>", PATTERNS[0], (0, 1), "stop")
 @example("<score>\u0661</score>", PATTERNS[0], (0, 1), "stop")
+@settings(deadline=None)
 def test_no_reply_yields_a_score_that_is_out_of_range_or_does_not_stand_in_it(
     text: str, pattern: str, score_range: tuple[float, float], finish: str | None
 ) -> None:
@@ -370,6 +386,7 @@ def test_no_reply_yields_a_score_that_is_out_of_range_or_does_not_stand_in_it(
 
 
 @given(first=REPLIES, second=REPLIES, score_range=st.sampled_from(RANGES))
+@settings(deadline=None)
 def test_any_two_replies_give_a_grade_that_is_whole_or_an_error_that_says_why(
     first: str, second: str, score_range: tuple[float, float]
 ) -> None:
