@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from refinecli.config import RoleSettings
 from refinecli.errors import CompletionError, RunError, UsageError
 from refinecli.limits import Limits
 from refinecli.replies import RefusedParameterError, RetryableError, failure, read_completion
+from refinecli.roles import RoleSettings
 from refinecli.transport import HttpClient, TransportError, joined
 from refinecli.types import Completion, Draw, JSONObject, Message, Usage
 

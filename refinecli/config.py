@@ -14,69 +14,27 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from refinecli.errors import UsageError
 from refinecli.prompts import Prompts
+from refinecli.roles import (
+    Positive,
+    RoleConfig,
+    RoleSettings,
+    Section,
+    inherited,
+    later_place_wins,
+    resolved,
+)
 from refinecli.types import JSONObject
 
-OPENAI = "https://api.openai.com/v1"
 _PREFIX = "REFINECLI_"
-# Where these stand in a header's name, its value is a secret, and secrets are not written in files.
-_SECRET_WORDS = ("authorization", "api-key", "apikey", "token", "secret", "cookie", "password")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class RoleConfig(_Section):
-    """One role as it is written down; what is not set comes from the role it falls back to."""
-
-    model: str | None = None
-    base_url: str | None = None
-    api_key_env: str | None = None
-    api_key_header: str | None = None
-    headers: dict[str, str] = {}
-    extra_body: JSONObject = {}
-    system: str | None = None
-    temperature: Annotated[float, Field(ge=0)] | Literal["default"] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Positive | None = None
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    retries: Annotated[int, Field(ge=0)] | None = None
-
-    @field_validator("headers")
-    @classmethod
-    def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name in headers:
-            if any(word in name.lower() for word in _SECRET_WORDS):
-                raise ValueError(
-                    f"{name} holds a secret: name its variable in api_key_env, "
-                    f'and set api_key_header = "{name}"'
-                )
-        return headers
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("not an http:// or https:// URL")
-        if parts.username or parts.password:
-            raise ValueError("a URL must not hold a password: use api_key_env")
-        return url
-
-
-class RefineConfig(_Section):
+class RefineConfig(Section):
     """`[refine]`: how far to go."""
 
     max_iterations: Annotated[int, Field(ge=0)] = 3
@@ -84,7 +42,7 @@ class RefineConfig(_Section):
     threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """`[run]`: what does not shape results, and the seed."""
 
     concurrency: Positive = 64
@@ -106,7 +64,7 @@ class RunConfig(_Section):
         return number / 100 * datapoints if self.max_errors.endswith("%") else number
 
 
-class PromptConfig(_Section):
+class PromptConfig(Section):
     """`[prompts]`: files that replace the templates of `prompts.py`."""
 
     grader_system: Path | None = None
@@ -115,7 +73,7 @@ class PromptConfig(_Section):
     rewrite: Path | None = None
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that can be set."""
 
     policy: RoleConfig = RoleConfig()
@@ -124,28 +82,6 @@ class Config(_Section):
     refine: RefineConfig = RefineConfig()
     run: RunConfig = RunConfig()
     prompts: PromptConfig = PromptConfig()
-
-
-@dataclass(frozen=True, slots=True)
-class RoleSettings:
-    """One role, resolved. Exactly one of `base_url` and `weights` is set; `weights` is what
-    `--model` said (`local` or a path) and is served by the embedded server. `model` is None where
-    the endpoint has to be asked for its only one."""
-
-    name: str
-    model: str | None
-    base_url: str | None
-    weights: str | None
-    api_key_env: str | None
-    api_key_header: str
-    headers: Mapping[str, str]
-    extra_body: JSONObject
-    system: str | None
-    temperature: float | None
-    top_p: float | None
-    max_tokens: int | None
-    timeout: float
-    retries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +113,14 @@ def load(
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for source, dotted, value in _layers(flags, sets, environ, path):
-        keys = dotted.split(".")
-        _put(merged, keys, value, source)
-        sources[".".join(keys[:2])] = source
+    ranks: dict[str, int] = {}
+    for rank, layer in enumerate(_layers(flags, sets, environ, path)):
+        for source, dotted, value in layer:
+            keys = dotted.split(".")
+            _put(merged, keys, value, source)
+            sources[".".join(keys[:2])], ranks[".".join(keys[:2])] = source, rank
+    for name in ("policy", "reviser", "grader"):
+        later_place_wins(name, merged.get(name), ranks)
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
@@ -190,8 +130,8 @@ def load(
         source = sources.get(f"{name}.base_url") or sources.get("policy.base_url", "")
         merged = own
         if name != "policy":
-            merged = _inherited(own, config.policy, speech=name == "reviser")
-        return _resolved(name, merged, source, environ)
+            merged = inherited(own, config.policy, speech=name == "reviser")
+        return resolved(name, merged, source, environ)
 
     return Settings(
         policy=role("policy", config.policy),
@@ -207,22 +147,37 @@ def load(
 # ------------------------------------------------------------------ the layers, lowest first
 
 
+Layer: TypeAlias = Iterator[tuple[str, str, Any]]  # where from, dotted name, value
+
+
 def _layers(
     flags: Mapping[str, object],
     sets: Sequence[str],
     environ: Mapping[str, str],
     path: Path | None,
-) -> Iterator[tuple[str, str, Any]]:
-    """(where from, dotted name, value), the one that wins last."""
+) -> Iterator[Layer]:
+    yield _from_file(path)
+    yield _from_environment(environ)
+    yield _from_sets(sets)
+    yield ((_flag(dotted), dotted, value) for dotted, value in flags.items() if value is not None)
+
+
+def _from_file(path: Path | None) -> Layer:
     for section, table in (_read(path) if path else {}).items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
         for key, value in table.items():
             yield str(path), f"{section}.{key}", value
+
+
+def _from_environment(environ: Mapping[str, str]) -> Layer:
     for name, text in sorted(environ.items()):
         if name.startswith(_PREFIX) and "__" in name:
             dotted = name.removeprefix(_PREFIX).lower().replace("__", ".")
             yield f"environment {name}", dotted, _toml_value(text)
+
+
+def _from_sets(sets: Sequence[str]) -> Layer:
     for assignment in sets:
         dotted, equals, text = assignment.partition("=")
         if not equals or "." not in dotted:
@@ -231,9 +186,6 @@ def _layers(
                 "for example --set policy.temperature=0.7",
             )
         yield f"--set {dotted}", dotted.strip(), _toml_value(text)
-    for dotted, value in flags.items():
-        if value is not None:
-            yield _flag(dotted), dotted, value
 
 
 def _flag(dotted: str) -> str:
@@ -292,72 +244,7 @@ def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageErr
     return UsageError(f"{source}: {dotted}: {message[:1].lower()}{message[1:]}")
 
 
-# ------------------------------------------------------------------ roles
-
-
-def is_weights(model: str | None) -> bool:
-    """Whether a model's name means the embedded server: `local`, or a GGUF file."""
-    return model == "local" or (model is not None and model.endswith(".gguf"))
-
-
-def _inherited(own: RoleConfig, policy: RoleConfig, *, speech: bool) -> RoleConfig:
-    """A role with what it takes over from the policy where it says nothing itself.
-
-    A role with its own `base_url` takes over no key name, headers or extra_body, so that none goes
-    to a host it was not meant for. Where to ask is taken over; how to speak (`system` and sampling)
-    only with `speech`: a grader is not the writer in another place.
-    """
-    kept = {"timeout", "retries"}
-    if not (own.base_url or is_weights(own.model)):
-        kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
-    if policy.base_url or not (own.base_url and is_weights(policy.model)):
-        kept |= {"model"}
-    if speech:
-        kept |= {"system", "temperature", "top_p", "max_tokens"}
-    above, below = policy.model_dump(include=kept), own.model_dump(exclude_unset=True)
-    for table in ("headers", "extra_body"):
-        if table in above and table in below:
-            below[table] = {**above[table], **below[table]}
-    return RoleConfig.model_validate({**above, **below})
-
-
-def _resolved(
-    name: str, role: RoleConfig, url_source: str, environ: Mapping[str, str]
-) -> RoleSettings:
-    model, base_url, weights = role.model, role.base_url, None
-    if base_url is None and (model is None or is_weights(model)):
-        model, weights = None, model or "local"
-    elif base_url is None:
-        base_url = environ.get("OPENAI_BASE_URL") or OPENAI
-    temperature = role.temperature
-    if temperature is None and name == "grader":
-        temperature = 0.0
-    return RoleSettings(
-        name=name,
-        model=model,
-        base_url=base_url,
-        weights=weights,
-        api_key_env=role.api_key_env or _default_key(base_url, url_source, environ),
-        api_key_header=role.api_key_header or "Authorization",
-        headers=role.headers,
-        extra_body=role.extra_body,
-        system=role.system,
-        temperature=None if temperature == "default" else temperature,
-        top_p=role.top_p,
-        max_tokens=role.max_tokens,
-        timeout=role.timeout or 600.0,
-        retries=5 if role.retries is None else role.retries,
-    )
-
-
-def _default_key(base_url: str | None, url_source: str, environ: Mapping[str, str]) -> str | None:
-    """OPENAI_API_KEY, but only for OpenAI, OPENAI_BASE_URL and what the command line named."""
-    if base_url is None:
-        return None
-    if urlsplit(base_url).hostname == urlsplit(OPENAI).hostname:
-        return "OPENAI_API_KEY"
-    named = base_url == environ.get("OPENAI_BASE_URL") or url_source.startswith("--")
-    return "OPENAI_API_KEY" if named and environ.get("OPENAI_API_KEY") else None
+# ------------------------------------------------------------------ prompts
 
 
 def _prompts(config: PromptConfig, path: Path | None, sources: Mapping[str, str]) -> Prompts:

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from refinecli.config import RoleSettings, Settings
+from refinecli.config import Settings
 from refinecli.errors import RunError, UsageError
 from refinecli.jsonl import digest
 from refinecli.limits import Limits
 from refinecli.local import find_weights, serve
 from refinecli.records import Provenance
+from refinecli.roles import RoleSettings
 from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Roles
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ async def open_engine(
         stack.push_async_callback(client.aclose)
         chat = Chat(client, Limits(concurrency, settings.run.max_calls), log)
         servers = await _serve_all({r.weights for r in roles.values() if r.weights}, stack)
+        models: dict[tuple[str | None, str | None], str] = {}  # asked for once an endpoint
         completers: dict[str, Completer] = {}
         settled: dict[str, RoleSettings] = {}
         for name, role in roles.items():
@@ -83,7 +85,10 @@ async def open_engine(
             if role.weights:
                 role, key = servers[role.weights].settle(role)
             elif role.model is None:
-                role = replace(role, model=await _only_model(client, role))
+                place = (role.base_url, role.api_key_env)
+                if place not in models:
+                    models[place] = await _only_model(client, role)
+                role = replace(role, model=models[place])
             settled[name] = role
             completers[name] = chat.completer(role, settings.run.seed, key=key)
             if name == "grader" and role.weights:

@@ -43,11 +43,6 @@ class Endpoint:
     model: str
 
 
-def is_local(model: str) -> bool:
-    """Whether this model is one to serve here: the bundled one, or a .gguf file."""
-    return model == MODEL_NAME or model.lower().endswith(".gguf")
-
-
 def find_weights(model: str) -> Path:
     """The .gguf file behind `local` or behind a path, checked as far as is possible unloaded."""
     bundled = model == MODEL_NAME

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -34,8 +34,11 @@ _CONTEXT = re.compile(
 )
 _CONTENT = re.compile(r"content.?(?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
 _QUOTA = re.compile(
-    r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota", re.I
+    r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance",
+    re.IGNORECASE,
 )
+_KEY = re.compile(r"(?:incorrect|invalid) api.?key|api.?key.{0,3} (?:not valid|invalid)", re.I)
+_NAMED = re.compile(r"model|deployment|no endpoints found", re.IGNORECASE)
 _MODEL = re.compile(
     r"model.{0,80}(?:not (?:exist|found|available)|n't exist|unknown|invalid)"
     r"|(?:unknown|invalid|no such) model|model_not_found",
@@ -168,28 +171,31 @@ def failure(
         return CompletionError("context_length", told)
     if status in (400, 403) and _CONTENT.search(words):
         return CompletionError("content_filter", told)
-    if status in (401, 403):
+    if status in (401, 403) or (status == 400 and _KEY.search(words)):
         return RunError(told, "check the key, and that it is for this endpoint", type="auth")
-    if status in (400, 404, 422) and _MODEL.search(words):
+    # A path that does not exist says nothing of models; what does is one that is not there.
+    if (status in (400, 422) and _MODEL.search(words)) or (status == 404 and _NAMED.search(words)):
         hint = f"{body.get('model')} is what was asked for: --model"
         return RunError(told, hint, type="model_not_found")
     if status in (404, 405):
         return RunError(told, f"is {url} the right URL?", type="not_found")
-    if status in (400, 422) and (name := _refused_parameter(words, body)):
-        return RefusedParameterError(name, told)
+    if status in (400, 422) and _REFUSED.search(words):
+        if name := _named_first(words, [key for key in _OPTIONAL if key in body]):
+            return RefusedParameterError(name, told)
+        own = {"model", "messages", *_OPTIONAL}
+        if name := _named_first(words, [key for key in body if key not in own]):
+            return RunError(told, f"{name} comes from extra_body in the config", type="bad_request")
     return CompletionError("bad_request", told)
 
 
-def _refused_parameter(words: str, body: JSONObject) -> str | None:
-    """The optional parameter that an error refuses, if it is one we sent."""
-    if not _REFUSED.search(words):
-        return None
-    named = [
+def _named_first(words: str, names: Sequence[str]) -> str | None:
+    """Which of the names an error mentions first."""
+    found = [
         (match.start(), name)
-        for name in _OPTIONAL
-        if name in body and (match := re.search(rf"(?<!\w){name}(?!\w)", words))
+        for name in names
+        if (match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words))
     ]
-    return min(named)[1] if named else None
+    return min(found)[1] if found else None
 
 
 def provider_words(content: bytes) -> str:
@@ -198,6 +204,8 @@ def provider_words(content: bytes) -> str:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
         return _clip(_decoded(content)) or "(nothing)"
+    if isinstance(value, list) and len(value) == 1:  # Gemini
+        value = value[0]
     error = value.get("error", value) if isinstance(value, dict) else value
     if not isinstance(error, dict):
         return _clip(str(error))

@@ -33,8 +33,8 @@ def named(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def unless(name: str, reply: Reply) -> Callable[[Request], str | Reply]:
-    """Answer 4, but that reply to whoever has the name."""
-    return lambda request: reply if f"name {name}" in request.text else "4"
+    """Answer 4 and grade 1, but give whoever has the name that reply instead of an answer."""
+    return by_role(lambda request: reply if f"name {name}" in request.text else "4")
 
 
 # ------------------------------------------------------------------ lines that cannot be used

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-from refinecli.config import RoleSettings, Settings
+from refinecli.config import Settings
 from refinecli.jsonl import dumps
+from refinecli.roles import RoleSettings
 
 
 def show_config(settings: Settings, roles: Sequence[str]) -> int:
@@ -55,4 +56,14 @@ def _show(section: str, key: str, value: object, source: str) -> None:
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:
-        print(f"{key} = {dumps(value).decode()}  # {source}")
+        print(f"{key} = {_toml(value)}  # {source}")
+
+
+def _toml(value: object) -> str:
+    """A value in TOML, which differs from JSON only in its tables."""
+    if isinstance(value, dict):
+        pairs = (f"{dumps(k).decode()} = {_toml(v)}" for k, v in value.items() if v is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return dumps(value).decode()

@@ -1,0 +1,165 @@
+"""One role: how it is written down, what it takes over from the policy, and where its key goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from refinecli.types import JSONObject
+
+OPENAI = "https://api.openai.com/v1"
+# Where these stand in a header's name, its value is a secret, and secrets are not written in files.
+_SECRET_WORDS = ("authorization", "api-key", "apikey", "token", "secret", "cookie", "password")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class RoleConfig(Section):
+    """One role as it is written down; what is not set comes from the role it falls back to."""
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    api_key_header: str | None = None
+    headers: dict[str, str] = {}
+    extra_body: JSONObject = {}
+    system: str | None = None
+    temperature: Annotated[float, Field(ge=0)] | Literal["default"] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Positive | None = None
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    retries: Annotated[int, Field(ge=0)] | None = None
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if any(word in name.lower() for word in _SECRET_WORDS):
+                raise ValueError(
+                    f"{name} holds a secret: name its variable in api_key_env, "
+                    f'and set api_key_header = "{name}"'
+                )
+        return headers
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("not an http:// or https:// URL")
+        if parts.username or parts.password:
+            raise ValueError("a URL must not hold a password: use api_key_env")
+        return url
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSettings:
+    """One role, resolved. Exactly one of `base_url` and `weights` is set; `weights` is what
+    `--model` said (`local` or a path) and is served by the embedded server. `model` is None where
+    the endpoint has to be asked for its only one."""
+
+    name: str
+    model: str | None
+    base_url: str | None
+    weights: str | None
+    api_key_env: str | None
+    api_key_header: str
+    headers: Mapping[str, str]
+    extra_body: JSONObject
+    system: str | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    timeout: float
+    retries: int
+
+
+def later_place_wins(name: str, role: object, ranks: Mapping[str, int]) -> None:
+    """A role's model and its endpoint name the place to ask. Where one layer says `local` (or a
+    weights file) and another a URL, the higher layer means what it says, and what goes with the
+    other place is forgotten."""
+    if not isinstance(role, dict) or not is_weights(role.get("model")) or "base_url" not in role:
+        return
+    model, url = ranks[f"{name}.model"], ranks[f"{name}.base_url"]
+    if url > model:
+        del role["model"]
+    elif model > url:
+        for key in ("base_url", "api_key_env", "api_key_header", "headers", "extra_body"):
+            if key in role and ranks[f"{name}.{key}"] < model:
+                del role[key]
+
+
+def is_weights(model: object) -> bool:
+    """Whether a model's name means the embedded server: `local`, or a GGUF file."""
+    return model == "local" or (isinstance(model, str) and model.lower().endswith(".gguf"))
+
+
+def inherited(own: RoleConfig, policy: RoleConfig, *, speech: bool) -> RoleConfig:
+    """A role with what it takes over from the policy where it says nothing itself.
+
+    A role with its own `base_url` takes over no key name, headers or extra_body, so that none goes
+    to a host it was not meant for. Where to ask is taken over; how to speak (`system` and sampling)
+    only with `speech`: a grader is not the writer in another place.
+    """
+    kept = {"timeout", "retries"}
+    if not (own.base_url or is_weights(own.model)):
+        kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
+    if policy.base_url or not (own.base_url and is_weights(policy.model)):
+        kept |= {"model"}
+    if speech:
+        kept |= {"system", "temperature", "top_p", "max_tokens"}
+    above, below = policy.model_dump(include=kept), own.model_dump(exclude_unset=True)
+    for table in ("headers", "extra_body"):
+        if table in above and table in below:
+            below[table] = {**above[table], **below[table]}
+    return RoleConfig.model_validate({**above, **below})
+
+
+def resolved(
+    name: str, role: RoleConfig, url_source: str, environ: Mapping[str, str]
+) -> RoleSettings:
+    model, base_url, weights = role.model, role.base_url, None
+    if base_url is None and (model is None or is_weights(model)):
+        model, weights = None, model or "local"
+    elif base_url is None:
+        base_url = environ.get("OPENAI_BASE_URL") or OPENAI
+    temperature = role.temperature
+    if temperature is None and name == "grader":
+        temperature = 0.0
+    return RoleSettings(
+        name=name,
+        model=model,
+        base_url=base_url,
+        weights=weights,
+        api_key_env=role.api_key_env or _default_key(base_url, url_source, environ),
+        api_key_header=role.api_key_header or "Authorization",
+        headers=role.headers,
+        extra_body=role.extra_body,
+        system=role.system,
+        temperature=None if temperature == "default" else temperature,
+        top_p=role.top_p,
+        max_tokens=role.max_tokens,
+        timeout=role.timeout or 600.0,
+        retries=5 if role.retries is None else role.retries,
+    )
+
+
+def _default_key(base_url: str | None, url_source: str, environ: Mapping[str, str]) -> str | None:
+    """OPENAI_API_KEY, but only for OpenAI, OPENAI_BASE_URL and what the command line named."""
+    if base_url is None:
+        return None
+    if urlsplit(base_url).hostname == urlsplit(OPENAI).hostname:
+        return "OPENAI_API_KEY"
+    named = base_url == environ.get("OPENAI_BASE_URL") or url_source.startswith("--")
+    return "OPENAI_API_KEY" if named and environ.get("OPENAI_API_KEY") else None
