@@ -148,7 +148,7 @@ class Sink:
         self, path: str | None, *, force: bool = False, source: Source | None = None
     ) -> None:
         self.path = None if path is None or path == "-" else Path(os.path.realpath(path))
-        self.name = "<stdout>" if self.path is None else str(path)
+        self.name = "standard output" if self.path is None else str(path)
         self.lines = 0
         self._stack = ExitStack()
         self._file: BinaryIO | None = None

@@ -65,6 +65,10 @@ BAD_LINES: list[tuple[str, str]] = [
         json.dumps(datapoint(rubric_items=[item(score_range=[1, 0])])),
         "rubric_items[0].score_range: ",
     ),
+    (
+        json.dumps(datapoint(rubric_items=[item(score_range=[1, 1])])),
+        "rubric_items[0].score_range: ",
+    ),
     (json.dumps(datapoint(rubric_items=[item(weight=-1)])), "rubric_items: no item has a positive"),
     (
         json.dumps(datapoint(rubric_items=[item(check={"kind": "magic"})])),
@@ -320,9 +324,7 @@ def test_a_refused_connection_ends_the_run_with_a_hint(cli: Cli) -> None:
 
 def test_a_host_that_does_not_exist_ends_the_run(cli: Cli) -> None:
     url = "http://no-such-host.invalid/v1"
-    result = cli(
-        "refine", "--base-url", url, "--model", "m", *NO_RETRY, stdin=jsonl([datapoint()])
-    )
+    result = cli("refine", "--base-url", url, "--model", "m", *NO_RETRY, stdin=jsonl([datapoint()]))
     assert result.returncode == 3
     assert "no-such-host.invalid" in result.stderr
     assert "no such host" in result.stderr
@@ -340,7 +342,7 @@ KEY_ECHOES: dict[str, tuple[Reply, int, str]] = {
     "quota": (error(429, f"{KEY}: insufficient_quota"), 3, "credit"),
     "400": (error(400, f"bad {KEY}"), 3, "bad_request"),
     "500": (error(500, f"oops {KEY}", headers=AT_ONCE), 3, "server"),
-    "long": (error(400, "x" * 390 + KEY + "x" * 100), 3, "bad_request"),
+    "long": (error(400, "x" * 382 + KEY + "x" * 100), 3, "bad_request"),
     "200 error": (Reply(raw=json.dumps({"error": {"message": KEY}}).encode()), 3, "server"),
     "200 refused": (
         Reply(raw=json.dumps({"error": {"message": KEY, "code": 400}}).encode()),
@@ -640,15 +642,11 @@ def test_a_key_in_a_wrong_place_is_refused_and_not_repeated(cli: Cli, flags: lis
 
 
 @pytest.mark.parametrize("key", ["sk-…abc", "sk-a\nb", "sk-a\x00b"], ids=ascii)
-def test_a_key_that_cannot_stand_in_a_header_is_a_usage_error(
-    cli: Cli, key: str
-) -> None:
+def test_a_key_that_cannot_stand_in_a_header_is_a_usage_error(cli: Cli, key: str) -> None:
     if "\x00" in key:
         pytest.skip("an environment holds no NUL")
     with ChatServer(by_role("4")) as server:
-        result = cli(
-            "refine", *at(server), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": key}
-        )
+        result = cli("refine", *at(server), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": key})
     assert result.returncode == 2, result.stderr
     assert "OPENAI_API_KEY" in result.stderr
     assert "Traceback" not in result.stderr

@@ -68,7 +68,9 @@ def test_results_come_in_input_order_though_replies_come_in_the_opposite_one(cli
         result = cli("refine", *at(server), stdin=jsonl(rows))
         order = [r.text for r in server.requests if r.is_grading]
     assert result.returncode == 0, result.stderr
-    assert [f"name {n}" in text for n, text in zip(reversed(names), order, strict=True)] == [True] * 4
+    assert [f"name {n}" in text for n, text in zip(reversed(names), order, strict=True)] == [
+        True
+    ] * 4
     assert [(r["id"], r["response"]) for r in read_jsonl(result.stdout)] == [
         (n, f"I am {n}") for n in names
     ]
@@ -129,9 +131,10 @@ def test_odd_characters_survive_and_are_no_line_ends(cli: Cli, escaped: bool) ->
     with ChatServer(by_role(lambda r: "said: " + r.last)) as server:
         result = cli("refine", *at(server), stdin=text)
     assert result.returncode == 0, result.stderr
-    assert [(r["id"], r["convo"][0]["content"], r["note"], r["response"]) for r in read_jsonl(
-        result.stdout
-    )] == [(name, text, text, f"said: {text}") for name, text in ODD_TEXTS.items()]
+    assert [
+        (r["id"], r["convo"][0]["content"], r["note"], r["response"])
+        for r in read_jsonl(result.stdout)
+    ] == [(name, text, text, f"said: {text}") for name, text in ODD_TEXTS.items()]
 
 
 def test_a_lone_surrogate_in_the_input_comes_out_again_and_goes_out_as_a_replacement(
@@ -295,7 +298,9 @@ def test_the_output_of_every_command_is_input_of_every_other(cli: Cli) -> None:
             assert result.returncode == 0, result.stderr
             out = read_jsonl(result.stdout)
             # What was only just generated has no response for `grade` yet.
-            assert [row.get("score") for row in out[command == "grade" :]] == [1.0] * len(out[command == "grade" :])
+            assert [row.get("score") for row in out[command == "grade" :]] == [1.0] * len(
+                out[command == "grade" :]
+            )
             assert len(out) == 4
         result = cli("debug-rollout", "--json", *at(server), "-", "--index", "3", stdin=together)
         assert json.loads(result.stdout)["id"] == "built-in", result.stderr

@@ -231,9 +231,7 @@ def test_a_second_signal_ends_what_the_first_could_not(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_debug_rollout_is_interrupted(
-    start: Start, tmp_path: Path, number: int, code: int
-) -> None:
+def test_debug_rollout_is_interrupted(start: Start, tmp_path: Path, number: int, code: int) -> None:
     never = threading.Event()
     with ChatServer(by_role(lambda r: Reply("4", wait_for=never))) as server:
         process = start("debug-rollout", "-o", "out.txt", *at(server), stdin=subprocess.DEVNULL)

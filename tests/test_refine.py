@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -151,7 +151,7 @@ def test_a_grader_that_is_out_makes_no_0_and_no_feedback() -> None:
 
 
 def test_an_ungraded_repetition_is_graded_again() -> None:
-    replies = iter([score(0.2), TIMEOUT, score(0.7), score(0.1)])
+    replies: Iterator[Answer] = iter([score(0.2), TIMEOUT, score(0.7)])
     grader = Scripted(lambda call: next(replies))
     found = run(datapoint(), roles(["r0"], ["r1", "r1"], grader), 2)
     assert [it.score for it in found.iterations] == [0.2, None, 0.7]
@@ -177,9 +177,7 @@ def test_a_failure_in_a_later_round_keeps_the_best_so_far() -> None:
     assert responses(found) == ["r0", "r1"]
 
 
-def test_after_a_failure_the_last_iteration_has_no_feedback_since_no_next_one_was_given_it() -> (
-    None
-):
+def test_feedback_that_no_next_iteration_was_given_is_not_on_record() -> None:
     found = run(datapoint(), roles(["r0"], [TIMEOUT], scores({"r0": 0.2})))
     assert found.iterations[-1].feedback is None
 
@@ -189,7 +187,7 @@ def test_a_failure_stands_in_the_record_with_the_best_response() -> None:
     found = run(datapoint(), roles(["r0"], [TIMEOUT], scores({"r0": 0.2})))
     record = refined(raw, found, Provenance({"policy": "m"}, "s")).record
     assert record["refinement"]["status"] == "failed"
-    assert record["error"] == {"type": "timeout", "message": TIMEOUT.message, "stage": "refine"}
+    assert record["error"] == {"type": "timeout", "message": TIMEOUT.message, "stage": "reviser"}
     assert (record["response"], record["score"], record["mine"]) == ("r0", 0.2, 1)
     assert "grading" not in record
 

@@ -153,9 +153,7 @@ def test_a_symlink_stays_one_and_its_target_is_replaced(cli: Cli, tmp_path: Path
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("command", ["grade", "generate-data", "debug-rollout"])
-def test_a_full_disk_is_an_error_with_a_reason(
-    start: Start, tmp_path: Path, command: str
-) -> None:
+def test_a_full_disk_is_an_error_with_a_reason(start: Start, tmp_path: Path, command: str) -> None:
     graded_by_code(tmp_path)
     args = ["addition"] if command == "generate-data" else [*NOBODY, "in.jsonl"]
     with open("/dev/full", "wb") as full:

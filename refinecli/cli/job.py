@@ -162,7 +162,7 @@ def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
     finished = summary.datapoints
     if not finished:
         return
-    where = str(kept) if kept else "nowhere yet" if sink.path else "standard output"
+    where = kept or sink.name
     print(f"finished so far: {summary.counts}; their lines are in {where}", file=sys.stderr)
     if kept and rows.source.rereadable:
         rest = f"tail -n +{summary.last_line + 1} {rows.source.name}"
