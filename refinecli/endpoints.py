@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The embedded server's slots; more requests than that only wait in its line.
 LOCAL_SLOTS = 4
 # A small model that loses its thread writes to the end of its context, and cannot be stopped.
-LOCAL_MAX_TOKENS = 512
+LOCAL_MAX_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)

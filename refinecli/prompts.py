@@ -62,16 +62,15 @@ No score could be read from your reply: {{problem}}. Give your verdict again, br
 {{instruction}}"""
 
 REWRITE = """\
-Your last answer was reviewed. It is not right yet.
+Answer the request above again. Your last answer is not right yet.
 
 Change this:
 {{problems}}
 
-This is right already and must stay so:
+Keep this, which is right already:
 {{keep}}
 
-Write the whole new answer to the request above. Reply with that answer only: no introduction, no \
-comment on the changes, no mention of this review."""
+Reply with the whole new answer only."""
 
 # What each template may use, and what it would be useless without.
 PLACEHOLDERS = MappingProxyType(

@@ -9,7 +9,7 @@ words from our own list, for small models. The lower word limit keeps a bare lis
      "convo": [{"role": "user", "content": "Write a short text of 9 to 30 words. Use all of
                 these words, each exactly as it is written here: owl, market, rope."}],
      "rubric_items": [
-       {"rubric_str": "The text uses all of these words, as they are written: owl, market, rope",
+       {"rubric_str": "The text uses every given word, just as it is written",
         …, "name": "coverage",
         "check": {"kind": "contains_all", "words": ["owl", "market", "rope"]}},
        {"rubric_str": "The text has 9 to 30 words",
@@ -62,8 +62,10 @@ def _task(words: list[str]) -> JSONObject:
         f"Write a short text of {low} to {high} words. Use all of these words, each exactly as it "
         f"is written here: {listed}."
     )
+    # The criterion does not list the words: a small model that copies the criterion instead of
+    # writing would pass with it.
     coverage = rubric_item(
-        f"The text uses all of these words, as they are written: {listed}",
+        "The text uses every given word, just as it is written",
         name="coverage",
         check={"kind": "contains_all", "words": words},
     )
