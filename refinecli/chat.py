@@ -21,7 +21,13 @@ import orjson
 
 from refinecli.errors import CompletionError, RunError, UsageError
 from refinecli.limits import Limits
-from refinecli.replies import RefusedParameterError, RetryableError, failure, read_completion
+from refinecli.replies import (
+    RefusedParameterError,
+    RetryableError,
+    failure,
+    read_completion,
+    without_secret,
+)
 from refinecli.roles import RoleSettings
 from refinecli.transport import HttpClient, TransportError, joined
 from refinecli.types import Completion, Draw, JSONObject, Message, Usage
@@ -138,11 +144,10 @@ class RoleChat:
         except TransportError as error:
             raise RetryableError(error.kind, str(error)) from error
         connection.answered = True
+        content, headers = without_secret(reply.content, reply.headers, connection.secret)
         if reply.status == 200:
-            return read_completion(reply.content)
-        raise failure(
-            reply.status, reply.headers, reply.content, body, connection.url, connection.secret
-        )
+            return read_completion(content)
+        raise failure(reply.status, headers, content, body, connection.url)
 
     def _retries(self, again: RetryableError) -> int:
         if again.after is not None and again.after > _LONGEST_RETRY_AFTER:
@@ -209,6 +214,11 @@ def api_key(role: RoleSettings) -> str:
         raise UsageError(
             f"{role.name}: the environment variable {role.api_key_env} is not set",
             f"export {role.api_key_env}=…, or use the local model: --model local",
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(
+            f"{role.name}: the key in {role.api_key_env} has characters that no key has",
+            "was it copied whole, and nothing else with it?",
         )
     return key
 

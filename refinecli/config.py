@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,8 +54,7 @@ class RunConfig(Section):
     @field_validator("max_errors")
     @classmethod
     def _count_or_percent(cls, text: str) -> str:
-        number = text.removesuffix("%")
-        if not number.replace(".", "", 1).isdigit() or ("." in number and not text.endswith("%")):
+        if not re.fullmatch(r"[0-9]+|[0-9]+(?:\.[0-9]+)?%", text):
             raise ValueError("a count such as 3, or a share such as 1%")
         return text
 
@@ -181,9 +181,11 @@ def _from_sets(sets: Sequence[str]) -> Layer:
     for assignment in sets:
         dotted, equals, text = assignment.partition("=")
         if not equals or "." not in dotted:
+            # Not the value: it may be a key that went astray.
             raise UsageError(
-                f"--set {assignment}: expected section.key=value",
-                "for example --set policy.temperature=0.7",
+                f"--set {dotted}: expected section.key=value",
+                "for example --set policy.temperature=0.7; keys are named, not given: "
+                "--set policy.api_key_env=NAME",
             )
         yield f"--set {dotted}", dotted.strip(), _toml_value(text)
 

@@ -39,10 +39,20 @@ async def grade(
     """
     if not response.strip():
         return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
-    draw = Draw(datapoint.id, datapoint.occurrence, "grader", iteration, sample)
+    items = datapoint.rubric_items
+    # Items that ask the same are the same request, and so further samples of it.
+    asked = [(item.rubric_str, item.grader_output_format_instruction) for item in items]
+    samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
     verdicts = await gather(
-        _grade_item(datapoint, response, index, grader, prompts, draw)
-        for index in range(len(datapoint.rubric_items))
+        _grade_item(
+            datapoint,
+            response,
+            index,
+            grader,
+            prompts,
+            Draw(datapoint.id, datapoint.occurrence, "grader", iteration, samples[index]),
+        )
+        for index in range(len(items))
     )
     grades, usages = zip(*verdicts, strict=True)
     return grades, sum(usages, Usage())

@@ -155,7 +155,8 @@ def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, 
     own = raw.get("rubric_items")
     items = own if own is not None else []
     if isinstance(items, list):
-        items = [*items, *(item for item in rubric if item not in items)]
+        there = [written_item(item) for item in items if isinstance(item, dict)]
+        items = [*items, *(item for item in rubric if written_item(item) not in there)]
     if items == [] and own is None:
         raise InputError(
             "rubric_items: field required", "give the row rubric_items, or all rows --rubric FILE"
@@ -165,6 +166,7 @@ def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, 
     fields["rubric_items"] = _items(items)
     given_id = raw.get("id")
     fields["id"] = "" if given_id is None else given_id
+    _check_kinds(items)
     try:
         datapoint = Datapoint.model_validate(fields)
     except ValidationError as error:
@@ -174,8 +176,8 @@ def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, 
         raise InputError("rubric_items: no item has a positive weight", "give one weight above 0")
     written = [written_item(item) for item in items]
     if given_id is None:
-        own_items = written if own is None else written[: len(own)]
-        datapoint = datapoint.model_copy(update={"id": digest([raw[name], own_items])})
+        own_items = [_without_nulls(item) for item in written[: len(own or ())]]
+        datapoint = datapoint.model_copy(update={"id": digest([convo, own_items])})
         raw = {**raw, "id": None} if "id" in raw else {"id": None, **raw}
     return {**raw, "id": datapoint.id, "rubric_items": written}, datapoint
 
@@ -193,6 +195,14 @@ def _message(message: object) -> object:
     if isinstance(content, list):
         content = [_without_nulls(part) if isinstance(part, dict) else part for part in content]
     return {**_without_nulls(message), **({"content": content} if "content" in message else {})}
+
+
+def _check_kinds(items: object) -> None:
+    """pydantic looks `kind` up in a table, and fails on what cannot be a key of one."""
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        check = item.get("check") if isinstance(item, dict) else None
+        if isinstance(check, dict) and isinstance(check.get("kind"), list | dict):
+            raise InputError(f"rubric_items[{index}].check: kind must be a text", _HINTS["check"])
 
 
 def _items(items: object) -> object:
@@ -214,7 +224,7 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
     check = fields.get("check")
     if isinstance(check, dict):
         fields["check"] = check = _without_nulls(check)
-        if check.get("kind") in ANSWER_CHECKS:
+        if check.get("kind") in tuple(ANSWER_CHECKS):
             fields.setdefault("reveal", "verdict")
         if "rubric_str" not in fields:
             fields["rubric_str"] = _described(check)
@@ -223,16 +233,15 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
 
 def _range_of(instruction: object) -> list[float]:
     match = _SCORE_RANGE.search(instruction) if isinstance(instruction, str) else None
-    if match is None or float(match[1]) >= float(match[2]):
-        return [0.0, 1.0]
-    return [float(match[1]), float(match[2])]
+    low, high = (float(match[1]), float(match[2])) if match else (0.0, 1.0)
+    return [low, high] if low < high < math.inf else [0.0, 1.0]
 
 
 def _described(check: JSONObject) -> str:
     """The criterion of an item that only names a check, in words."""
     try:
         return str(_CHECK.validate_python(check).describe())
-    except ValidationError:
+    except (ValidationError, TypeError):  # TypeError: a kind that is a list or an object
         return "(a check)"  # its own error is reported where the item is validated
 
 
@@ -266,7 +275,12 @@ _HINTS = {
 
 
 def _input_error(error: ValidationError, convo_name: str) -> InputError:
-    details = error.errors(include_url=False, include_context=False)
+    # pydantic calls a list too short where one of its entries is wrong.
+    details = [
+        detail
+        for detail in error.errors(include_url=False, include_context=False)
+        if not (detail["type"] == "too_short" and detail["input"])
+    ]
     path, message = _place(details[0]["loc"], convo_name), details[0]["msg"]
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
@@ -311,15 +325,18 @@ def read_rubric(path: Path) -> list[JSONObject]:
             f"--rubric {path}: no rubric items in it", "a list of items under `rubric_items`"
         )
     for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise UsageError(f"--rubric {path}: rubric_items[{index}] is not an object")
         try:
-            if not isinstance(item, dict):
-                raise UsageError(f"--rubric {path}: rubric_items[{index}] is not an object")
+            _check_kinds(items)
             RubricItem.model_validate(item_fields(item, index))
         except ValidationError as error:
             fault = _input_error(error, "convo")
             raise UsageError(
                 f"--rubric {path}: rubric_items[{index}].{fault.message}", fault.hint
             ) from None
+        except InputError as fault:
+            raise UsageError(f"--rubric {path}: {fault.message}", fault.hint) from None
     return items
 
 

@@ -25,7 +25,7 @@ def compiled(pattern: str) -> regex.Pattern[str]:
 
     try:
         return regex.compile(pattern, regex.DOTALL)
-    except regex.error as error:
+    except (regex.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
 
 

@@ -8,13 +8,12 @@ naming a file in `[prompts]`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from refinecli.patterns import SECONDS, compiled
 from refinecli.scoring import split_reasoning
@@ -197,7 +196,7 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
             pieces.append(f"[attachment {len(attachments)}: {part.get('type', 'unknown')}]")
     calls = message.get("tool_calls")
     if calls:
-        pieces.append("[tool calls] " + orjson.dumps(calls).decode())
+        pieces.append("[tool calls] " + json.dumps(calls, ensure_ascii=False))
     return "\n".join(pieces)
 
 
@@ -211,7 +210,7 @@ def defused(response: str, pattern: str) -> str:
 
     A grader that quotes the response must not seem to give the score that stands in it. Tags are
     escaped, the pattern's own ones even where they stand alone; other text is broken up with dots.
-    A pattern that matches any number at all cannot be defused without destroying the answer.
+    A match that is nothing but a number may be the answer itself and stays.
     """
     for tag in set(_TAG.findall(pattern)):
         response = re.sub(re.escape(tag), _escape_brackets(tag), response, flags=re.IGNORECASE)
@@ -221,7 +220,8 @@ def defused(response: str, pattern: str) -> str:
             return response
         for change in (_escape_brackets, _dot_after_first, _dot_everywhere):
             changed = _changed_matches(expression, change, response)
-            if expression.search(changed, timeout=SECONDS) is None:
+            left = expression.finditer(changed, timeout=SECONDS)
+            if all(_is_number(match[0]) for match in left):
                 return changed
     except TimeoutError:
         return _escape_brackets(response)
@@ -232,9 +232,13 @@ def _changed_matches(
     expression: regex.Pattern[str], change: Callable[[str], str], text: str
 ) -> str:
     def changed(match: regex.Match[str]) -> str:
-        return change(match[0])
+        return match[0] if _is_number(match[0]) else change(match[0])
 
     return expression.sub(changed, text, timeout=SECONDS)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?[0-9.,]+\s*", text) is not None
 
 
 def _escape_brackets(text: str) -> str:
@@ -271,6 +275,8 @@ def rewrite_request(
             keep.append(_bullet(f"Avoided: {item.rubric_str}" if item.penalty else item.rubric_str))
         else:
             problems.append(_problem(item, grade))
+    if not problems and not hidden:  # all passed, but the score is below the threshold
+        problems = _not_perfect(datapoint, grades)
     if hidden:
         problems.append(_hidden(hidden))
     if cut_off:
@@ -296,6 +302,14 @@ def _problem(item: RubricItem, grade: Grade) -> str:
             "Rated {:g} on a scale of {:g} to {:g}.".format(grade.raw_score, *item.score_range)
         )
     return _bullet("\n".join(lines))
+
+
+def _not_perfect(datapoint: Datapoint, grades: Sequence[Grade]) -> list[str]:
+    return [
+        _problem(item, grade)
+        for item, grade in zip(datapoint.rubric_items, grades, strict=True)
+        if item.reveal == "full" and grade.score != (0 if item.penalty else 1)
+    ]
 
 
 def _hidden(count: int) -> str:

@@ -140,8 +140,11 @@ def _usage(usage: JSONObject) -> Usage:
     def count(value: object) -> int:
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
+    def details(name: str) -> JSONObject:
+        value = usage.get(name)
+        return value if isinstance(value, dict) else {}
+
+    prompt, completion = details("prompt_tokens_details"), details("completion_tokens_details")
     return Usage(
         calls=1,
         prompt_tokens=count(usage.get("prompt_tokens")),
@@ -151,13 +154,21 @@ def _usage(usage: JSONObject) -> Usage:
     )
 
 
+def without_secret(
+    content: bytes, headers: Mapping[str, str], secret: str
+) -> tuple[bytes, Mapping[str, str]]:
+    """A reply without our key, which some servers repeat."""
+    if not secret or secret.encode() not in content + "\n".join(headers.values()).encode():
+        return content, headers
+    clean = {name: value.replace(secret, "[key]") for name, value in headers.items()}
+    return content.replace(secret.encode(), b"[key]"), clean
+
+
 def failure(
-    status: int, headers: Mapping[str, str], content: bytes, body: JSONObject, url: str, secret: str
+    status: int, headers: Mapping[str, str], content: bytes, body: JSONObject, url: str
 ) -> Exception:
-    """What a reply other than 200 to `body` means; `secret` is taken out of its words."""
+    """What a reply other than 200 to `body` means."""
     words = provider_words(content)
-    if secret:
-        words = words.replace(secret, "[key]")
     told = f"{urlsplit(url).netloc} answered {status}: {words}"
     if 300 <= status < 400:
         hint = f"give the right URL: {headers.get('location', '')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -49,6 +50,13 @@ class RoleConfig(Section):
                     f'and set api_key_header = "{name}"'
                 )
         return headers
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError("names an environment variable, it is not the key itself")
+        return name
 
     @field_validator("base_url")
     @classmethod

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from refinecli.patterns import SECONDS, last_match
 from refinecli.types import Completion, Datapoint, Failure, Grade, RubricItem
@@ -47,7 +48,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
 
     def take(match: re.Match[str]) -> str:
         thoughts.append(match[1])
-        return ""
+        return "\n"  # what stood on either side must not grow together into a score
 
     answer = _THINK.sub(take, text)
     before, lone, after = answer.rpartition("</think>")
@@ -139,7 +140,8 @@ def explanation(reply: str, found: Extraction) -> str:
 
 def ungraded(index: int, item: RubricItem, failure: Failure, reply: str | None = None) -> Grade:
     """An item without a verdict: it has no score, and so has the response."""
-    return Grade(index, item.name, None, None, None, "llm", None, reply, failure)
+    grader: Literal["llm", "check"] = "llm" if item.check is None else "check"
+    return Grade(index, item.name, None, None, None, grader, None, reply, failure)
 
 
 def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float | None:

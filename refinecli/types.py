@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Annotated, Any, Literal, NotRequired, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, with_config
 from typing_extensions import TypedDict
 
 from refinecli.checks import Check
 from refinecli.patterns import Pattern
 
 JSONObject: TypeAlias = dict[str, Any]
+
+
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    if not (ends[0] < ends[1] and isfinite(ends[1] - ends[0])):
+        raise ValueError("needs two numbers, the lower one first")
+    return ends
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -43,8 +50,10 @@ class RubricItem(BaseModel):
         "Please output your score between 0 and 1 wrapped in <score> ... </score>"
     )
     name: str
-    score_range: Annotated[tuple[float, float], Field(strict=False)]
-    weight: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    score_range: Annotated[
+        tuple[FiniteFloat, FiniteFloat], Field(strict=False), AfterValidator(_rising)
+    ]
+    weight: Annotated[float, Field(ge=-1e9, le=1e9)] = 1.0
     pass_score: Annotated[float, Field(ge=0, le=1)] = 1.0
     required: bool = False
     reveal: Literal["full", "verdict"] = "full"

@@ -95,6 +95,9 @@ def read_jsonl(text: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.split("\n") if line]
 
 
+QUESTION = "What is 2 + 2?"
+
+
 def at(server: Any) -> list[str]:
     """The flags that name a ChatServer and its model."""
     return ["--base-url", server.url, "--model", "scripted"]

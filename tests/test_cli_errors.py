@@ -333,7 +333,7 @@ def test_a_host_that_does_not_exist_ends_the_run(cli: Cli) -> None:
 KEY = "sk-secret-0123456789"
 WITH_KEY = {"OPENAI_API_KEY": KEY}
 
-# What a server may say, always repeating the key; the exit code; a word that stderr or a record has.
+# What a server may say, always repeating the key; the exit code; a word that is said or written.
 KEY_ECHOES: dict[str, tuple[Reply, int, str]] = {
     "401": (error(401, f"Incorrect API key provided: {KEY}."), 3, "check the key"),
     "403": (error(403, f"{KEY} may not do this"), 3, "check the key"),
@@ -641,10 +641,8 @@ def test_a_key_in_a_wrong_place_is_refused_and_not_repeated(cli: Cli, flags: lis
     assert KEY not in result.stderr + result.stdout
 
 
-@pytest.mark.parametrize("key", ["sk-…abc", "sk-a\nb", "sk-a\x00b"], ids=ascii)
+@pytest.mark.parametrize("key", ["sk-…abc", "sk-a\nb"], ids=ascii)
 def test_a_key_that_cannot_stand_in_a_header_is_a_usage_error(cli: Cli, key: str) -> None:
-    if "\x00" in key:
-        pytest.skip("an environment holds no NUL")
     with ChatServer(by_role("4")) as server:
         result = cli("refine", *at(server), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": key})
     assert result.returncode == 2, result.stderr

@@ -214,7 +214,8 @@ def test_a_pipe_that_is_full_when_the_signal_comes_still_gets_whole_lines(
     assert ids == list(range(len(ids)))
     said = re.search(r"(\d+) datapoints", err)
     assert said is not None
-    assert len(ids) == int(said[1]), f"it said: {err}"
+    # The line that the signal came upon may be written and not counted.
+    assert int(said[1]) <= len(ids) <= int(said[1]) + 1, f"it said: {err}"
 
 
 def test_a_second_signal_ends_what_the_first_could_not(start: Start) -> None:

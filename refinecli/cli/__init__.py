@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import traceback
 
 import typer
 
@@ -62,3 +63,8 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:
+        # A defect of ours must not look like a missed quality gate, which is exit code 1.
+        traceback.print_exc()
+        print("error: this is a defect in refinecli; please report it", file=sys.stderr)
+        sys.exit(70)

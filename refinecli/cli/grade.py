@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
     from refinecli.config import Settings
@@ -41,6 +43,8 @@ def grade(
     from refinecli.cli.job import Job, needs_input, process
     from refinecli.cli.refine import first_prompts
 
+    if fail_under is not None and not isfinite(fail_under):
+        raise UsageError(f"--fail-under {fail_under}: not a number", "such as 0.9")
     settings = models.settings()
     if models.show_config:
         from refinecli.cli.show_config import show_config

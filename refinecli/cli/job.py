@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
     rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
     sink = Sink(out.output, force=out.force, source=source)
     total = check_lines(rows, options.keep_going) if source.rereadable else None
+    if options.summary:
+        check_writable(options.summary)
     reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
     if options.dry_run:
         from refinecli.cli.dry_run import describe
@@ -168,6 +171,14 @@ def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
         rest = f"tail -n +{summary.last_line + 1} {rows.source.name}"
         print(f"  hint: to do only the rest: {rest} | refinecli … -o REST", file=sys.stderr)
         print(f"  hint: then: cat {kept} REST > {sink.name}", file=sys.stderr)
+
+
+def check_writable(path: Path) -> None:
+    """Find out before anything is paid for that `--summary` could not be written."""
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK):
+        reason = "is a directory" if path.is_dir() else "cannot be written"
+        raise UsageError(f"--summary {path}: {reason}", "name a file in a folder that exists")
 
 
 def write_summary(path: Path, summary: Summary, engine: Engine | None) -> None:

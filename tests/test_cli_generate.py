@@ -1,0 +1,106 @@
+"""`refinecli generate-data` at the command line; what the tasks make is in test_generators.py."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from refinecli.generators import TASKS
+from tests.conftest import Result, read_jsonl
+
+Cli = Callable[..., Result]
+
+
+def test_help_lists_the_tasks(cli: Cli) -> None:
+    result = cli("generate-data", "--help")
+    assert result.returncode == 0
+    for task in TASKS.values():
+        assert task.name in result.stdout
+        assert " ".join(task.summary.split()) in " ".join(result.stdout.split())
+
+
+def test_an_unknown_task_is_answered_with_the_known_ones(cli: Cli) -> None:
+    result = cli("generate-data", "subtraction")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "subtraction" in result.stderr
+    assert "addition, keywords, prometheus, biggen" in result.stderr
+
+
+def test_without_n_there_are_a_hundred_rows_of_seed_42(cli: Cli) -> None:
+    rows = read_jsonl(cli("generate-data", "addition").stdout)
+    assert len(rows) == 100
+    assert rows == read_jsonl(cli("generate-data", "addition", "-n", "100", "--seed", "42").stdout)
+    assert rows != read_jsonl(cli("generate-data", "addition", "--seed", "43").stdout)
+
+
+def test_train_and_test_are_two_files_with_tinkers_names_and_sums(cli: Cli, tmp_path: Path) -> None:
+    result = cli("generate-data", "addition", "--train", "20", "--test", "5", "--out-dir", "a/b")
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    folder = tmp_path / "a" / "b"
+    names = ["example_rubric_test.jsonl", "example_rubric_train.jsonl"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    test, train = (read_jsonl(folder / name) for name in names)
+    rng = random.Random(42)
+    sums = [(rng.randint(0, 1000), rng.randint(0, 1000)) for _ in range(25)]
+    asked = [row["convo"][-1]["content"] for row in train + test]
+    assert asked == [f"What is {x} + {y}?" for x, y in sums]
+    assert (len(train), len(test)) == (20, 5)
+
+
+def test_two_files_appear_together_or_not_at_all(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "example_rubric_test.jsonl").write_text("precious\n")
+    args = ["addition", "--train", "2", "--test", "2"]
+    result = cli("generate-data", *args)
+    assert result.returncode == 2
+    assert "example_rubric_test.jsonl: exists already" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["example_rubric_test.jsonl"]
+    assert cli("generate-data", *args, "--force").returncode == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["addition", "--train", "1", "-o", "x"],
+        ["addition", "--train", "1", "-n", "1"],
+        ["addition", "--out-dir", "x"],
+        ["addition", "--with-response"],
+        ["addition", "--from", "x.jsonl"],
+        ["prometheus"],
+        ["prometheus", "--from", "missing.jsonl"],
+        ["addition", "-n", "-1"],
+        ["addition", "-o", "no/such/folder/x.jsonl"],
+    ],
+    ids=" ".join,
+)
+def test_flags_that_do_not_go_together_are_refused(
+    cli: Cli, tmp_path: Path, args: list[str]
+) -> None:
+    result = cli("generate-data", *args)
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_row_of_an_imported_file_leaves_no_file_behind(cli: Cli, tmp_path: Path) -> None:
+    rows = [{"concepts": ["dog"]}, {"concepts": 3}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = cli("generate-data", "keywords", "--from", "in.jsonl", "-o", "out.jsonl")
+    assert result.returncode == 2
+    assert "in.jsonl:2: concepts" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_an_imported_file_may_come_from_standard_input(cli: Cli) -> None:
+    result = cli("generate-data", "keywords", "--from", "-", stdin='{"concepts": ["dog"]}\n')
+    assert result.returncode == 0, result.stderr
+    assert "dog" in read_jsonl(result.stdout)[0]["convo"][0]["content"]
+
+
+def test_n_0_makes_no_rows(cli: Cli) -> None:
+    result = cli("generate-data", "addition", "-n", "0")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
