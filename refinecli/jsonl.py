@@ -155,8 +155,8 @@ def _parsed(raw: JSONObject, rubric: Sequence[JSONObject]) -> tuple[JSONObject, 
     own = raw.get("rubric_items")
     items = own if own is not None else []
     if isinstance(items, list):
-        there = [written_item(item) for item in items if isinstance(item, dict)]
-        items = [*items, *(item for item in rubric if written_item(item) not in there)]
+        there = [_with_defaults(item) for item in items if isinstance(item, dict)] if rubric else []
+        items = [*items, *(item for item in rubric if _with_defaults(item) not in there)]
     if items == [] and own is None:
         raise InputError(
             "rubric_items: field required", "give the row rubric_items, or all rows --rubric FILE"
@@ -254,6 +254,11 @@ def written_item(item: JSONObject) -> JSONObject:
     return item | tinker
 
 
+def _with_defaults(item: JSONObject) -> JSONObject:
+    """An item so that equal ones are equal, however much of it is written out."""
+    return {**_TINKER, **item_fields(item, 0)}
+
+
 def _check_convo(datapoint: Datapoint, name: str) -> None:
     for index, message in enumerate(datapoint.convo):
         if message.get("content") is None and not message.get("tool_calls"):
@@ -274,6 +279,19 @@ _HINTS = {
 }
 
 
+_PLAIN_WORDS = {
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "too_short": "must not be empty",
+}
+
+
 def _input_error(error: ValidationError, convo_name: str) -> InputError:
     # pydantic calls a list too short where one of its entries is wrong.
     details = [
@@ -281,7 +299,8 @@ def _input_error(error: ValidationError, convo_name: str) -> InputError:
         for detail in error.errors(include_url=False, include_context=False)
         if not (detail["type"] == "too_short" and detail["input"])
     ]
-    path, message = _place(details[0]["loc"], convo_name), details[0]["msg"]
+    path = _place(details[0]["loc"], convo_name)
+    message = _PLAIN_WORDS.get(details[0]["type"], details[0]["msg"])
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     more = len({_place(detail["loc"], convo_name) for detail in details}) - 1

@@ -375,14 +375,14 @@ def _first(reply: Reply) -> Script:
     ids=str,
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], after: float | None) -> None:
-    found = failure(429, headers, b"{}", {}, "http://x/v1", "")
+    found = failure(429, headers, b"{}", {}, "http://x/v1")
     assert isinstance(found, RetryableError)
     assert found.after == after
 
 
 def test_a_date_in_the_future_is_waited_for() -> None:
     headers = {"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    found = failure(429, headers, b"{}", {}, "http://x/v1", "")
+    found = failure(429, headers, b"{}", {}, "http://x/v1")
     assert isinstance(found, RetryableError)
     assert found.after is not None
     assert found.after > 1e8
