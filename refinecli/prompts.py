@@ -196,7 +196,9 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
             pieces.append(f"[attachment {len(attachments)}: {part.get('type', 'unknown')}]")
     calls = message.get("tool_calls")
     if calls:
-        pieces.append("[tool calls] " + json.dumps(calls, ensure_ascii=False))
+        pieces.append(
+            "[tool calls] " + json.dumps(calls, ensure_ascii=False, separators=(",", ":"))
+        )
     return "\n".join(pieces)
 
 

@@ -39,10 +39,10 @@ class Input:
         """All rows as they arrive, each told apart from earlier rows with its id."""
         seen = Occurrences()
         count = 0
+        if self.limit == 0:
+            return
         async with aclosing(self.source.stream()) as lines:
             async for number, line in lines:
-                if self.limit is not None and count >= self.limit:
-                    return
                 count += 1
                 row = read_row(line, number, self.source.name, self.rubric)
                 if row.datapoint:
@@ -51,6 +51,8 @@ class Input:
                         update = {"occurrence": occurrence}
                         row = replace(row, datapoint=row.datapoint.model_copy(update=update))
                 yield row
+                if count == self.limit:  # not one line more: it may never come
+                    return
 
 
 def bad_lines(source: Input) -> tuple[int, list[InputError]]:

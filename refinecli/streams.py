@@ -11,8 +11,10 @@ import threading
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO, TypeVar, cast
 
 from refinecli.errors import UsageError
@@ -75,7 +77,9 @@ class Source:
             with _open_to_read(self.path) if self.path else sys.stdin.buffer as file:
                 for number, line in enumerate(file, start=1):
                     yield from _line(number, line)
-        except (EOFError, OSError, zlib.error, _zstd_error()) as error:
+        except Exception as error:
+            if not isinstance(error, (EOFError, OSError, zlib.error, *_zstd_errors())):
+                raise
             raise UsageError(f"{self.name}: {error}", "is the file whole?") from None
 
     async def stream(self) -> AsyncGenerator[tuple[int, bytes], None]:
@@ -119,19 +123,21 @@ def _open_to_read(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
         return cast(BinaryIO, gzip.open(path, "rb"))
     if path.suffix == ".zst":
-        import io
-
-        import zstandard
-
-        reader = zstandard.open(path, "rb")
-        return io.BufferedReader(cast(io.RawIOBase, reader), _CHUNK)
+        return cast(BinaryIO, _zstd().open(path, "rb"))
     return path.open("rb")
 
 
-def _zstd_error() -> type[Exception]:
-    if "zstandard" in sys.modules:
-        return cast(type[Exception], sys.modules["zstandard"].ZstdError)
-    return EOFError
+def _zstd() -> ModuleType:
+    """Python 3.14's own module, or its backport."""
+    try:
+        return import_module("compression.zstd")
+    except ModuleNotFoundError:
+        return import_module("backports.zstd")
+
+
+def _zstd_errors() -> tuple[type[Exception], ...]:
+    loaded = (sys.modules.get(name) for name in ("compression.zstd", "backports.zstd"))
+    return tuple(module.ZstdError for module in loaded if module)
 
 
 # ------------------------------------------------------------------ output
@@ -147,7 +153,9 @@ class Sink:
     def __init__(
         self, path: str | None, *, force: bool = False, source: Source | None = None
     ) -> None:
-        self.path = None if path is None or path == "-" else Path(os.path.realpath(path))
+        self.path = None if path is None or path == "-" else Path(path)
+        if self.path and not _is_device(self.path):
+            self.path = self.path.resolve()  # through a link to the file that is meant
         self.name = "standard output" if self.path is None else str(path)
         self.lines = 0
         self._stack = ExitStack()
@@ -191,13 +199,16 @@ class Sink:
                 self._writing = asyncio.ensure_future(self._flush())
 
     async def _written(self) -> None:
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            try:
-                await writing
-            except BaseException:
-                self._waiting.clear()
-                raise
+        if self._writing is None:
+            return
+        try:
+            # Shielded: where we are cancelled, the thread goes on, and `drain` waits for it.
+            await asyncio.shield(self._writing)
+        except Exception:
+            self._waiting.clear()
+            self._writing = None
+            raise
+        self._writing = None
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -232,6 +243,11 @@ class Sink:
         return None
 
 
+def _is_device(path: Path) -> bool:
+    """A device or a pipe: nothing that could be replaced by a file."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> Path | None:
     """Where to write until the file is whole; None for devices and pipes, which are no files."""
     if path.is_dir():
@@ -241,7 +257,7 @@ def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> 
     if path.exists():
         if source and source.path and source.path.samefile(path):
             raise UsageError(f"{name}: input and output are the same file", "write to another file")
-        if not path.is_file():
+        if _is_device(path):
             return None
         if not force:
             raise UsageError(f"{name}: exists already", "--force replaces it")
@@ -256,10 +272,7 @@ def _open_to_write(path: Path, suffix: str, stack: ExitStack) -> BinaryIO:
         # No time stamp and no name in the header: equal lines give equal bytes.
         return cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)))
     if suffix == ".zst":
-        import zstandard
-
-        compressor = zstandard.ZstdCompressor()
-        return cast(BinaryIO, stack.enter_context(compressor.stream_writer(file, closefd=False)))
+        return cast(BinaryIO, stack.enter_context(_zstd().open(file, "wb")))
     return file
 
 

@@ -109,6 +109,8 @@ def _words(error: Exception) -> str:
     """What happened, without aiohttp's notes to itself (`ssl:default [None]`)."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "no such host"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorError) and (error.errno or 0) > 0:
         return os.strerror(error.errno or 0)
     return str(error) or type(error).__name__

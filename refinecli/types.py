@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Annotated, Any, Literal, NotRequired, Protocol, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from refinecli.checks import Check
@@ -50,9 +50,7 @@ class RubricItem(BaseModel):
         "Please output your score between 0 and 1 wrapped in <score> ... </score>"
     )
     name: str
-    score_range: Annotated[
-        tuple[FiniteFloat, FiniteFloat], Field(strict=False), AfterValidator(_rising)
-    ]
+    score_range: Annotated[tuple[float, float], Field(strict=False), AfterValidator(_rising)]
     weight: Annotated[float, Field(ge=-1e9, le=1e9)] = 1.0
     pass_score: Annotated[float, Field(ge=0, le=1)] = 1.0
     required: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -139,6 +140,8 @@ async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]
 
     for sink, count in sinks:
         sink.open()
-        for row in islice(rows, count):
+        for number, row in enumerate(islice(rows, count)):
             await sink.write(dumps(row))
+            if number % 256 == 0:
+                await asyncio.sleep(0)  # let a signal through
         await sink.drain()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,8 @@ class Job:
 def needs_input(context: typer.Context, data: InputOptions) -> None:
     """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
     if data.input is None and sys.stdin.isatty():
-        print(context.get_help(), file=sys.stderr)
+        with redirect_stdout(sys.stderr):
+            print(context.get_help())
         raise typer.Exit(2)
 
 
