@@ -32,11 +32,19 @@ class Input:
 
     def all_rows(self) -> Iterator[Row]:
         """All rows, waiting for each; a source that cannot be read again is used up."""
+        seen = Occurrences()
         for number, line in islice(self.source.read(), self.limit):
-            yield read_row(line, number, self.source.name, self.rubric)
+            yield self._row(number, line, seen)
+
+    def _row(self, number: int, line: bytes, seen: Occurrences) -> Row:
+        row = read_row(line, number, self.source.name, self.rubric)
+        if row.datapoint and (occurrence := seen.next(row.datapoint.id)):
+            update = {"occurrence": occurrence}
+            return replace(row, datapoint=row.datapoint.model_copy(update=update))
+        return row
 
     async def stream(self) -> AsyncGenerator[Row, None]:
-        """All rows as they arrive, each told apart from earlier rows with its id."""
+        """All rows as they arrive; rows with the same id are told apart."""
         seen = Occurrences()
         count = 0
         if self.limit == 0:
@@ -44,13 +52,7 @@ class Input:
         async with aclosing(self.source.stream()) as lines:
             async for number, line in lines:
                 count += 1
-                row = read_row(line, number, self.source.name, self.rubric)
-                if row.datapoint:
-                    occurrence = seen.next(row.datapoint.id)
-                    if occurrence:
-                        update = {"occurrence": occurrence}
-                        row = replace(row, datapoint=row.datapoint.model_copy(update=update))
-                yield row
+                yield self._row(number, line, seen)
                 if count == self.limit:  # not one line more: it may never come
                     return
 

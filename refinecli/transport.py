@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from http.cookiejar import CookieJar
 from typing import Any
 
 import aiohttp
@@ -116,6 +117,13 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+class _NoCookies(CookieJar):
+    """One call must not shape another."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
+
+
 class _Client(HttpxAiohttpClient):
     """httpx reads HTTP(S)_PROXY, ALL_PROXY and NO_PROXY, and calls these for its transports."""
 
@@ -137,7 +145,10 @@ class HttpClient:
 
     def __init__(self) -> None:
         self._client = _Client(
-            verify=httpx.create_ssl_context(), mounts=dict.fromkeys(LOOPBACK), timeout=None
+            verify=httpx.create_ssl_context(),
+            mounts=dict.fromkeys(LOOPBACK),
+            timeout=None,
+            cookies=_NoCookies(),
         )
 
     async def post(

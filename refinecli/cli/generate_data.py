@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -136,6 +135,8 @@ def _write(
 
 
 async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:
+    import asyncio
+
     from refinecli.jsonl import dumps
 
     for sink, count in sinks:
