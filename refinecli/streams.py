@@ -123,11 +123,11 @@ def _open_to_read(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
         return cast(BinaryIO, gzip.open(path, "rb"))
     if path.suffix == ".zst":
-        return cast(BinaryIO, _zstd().open(path, "rb"))
+        return cast(BinaryIO, zstd().open(path, "rb"))
     return path.open("rb")
 
 
-def _zstd() -> ModuleType:
+def zstd() -> ModuleType:
     """Python 3.14's own module, or its backport."""
     try:
         return import_module("compression.zstd")
@@ -272,7 +272,7 @@ def _open_to_write(path: Path, suffix: str, stack: ExitStack) -> BinaryIO:
         # No time stamp and no name in the header: equal lines give equal bytes.
         return cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)))
     if suffix == ".zst":
-        return cast(BinaryIO, stack.enter_context(_zstd().open(file, "wb")))
+        return cast(BinaryIO, stack.enter_context(zstd().open(file, "wb")))
     return file
 
 

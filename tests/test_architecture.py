@@ -32,7 +32,6 @@ HOMES = {
     "click": (),
     "xllamacpp": ("local_server.py",),
     "rich": ("render", "progress.py", "cli/debug_rollout.py"),
-    "zstandard": ("streams.py", "generators/"),
     "regex": ("patterns.py", "prompts.py", "checks.py"),
     "requests": (),
     "urllib3": (),

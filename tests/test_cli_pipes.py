@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
+from refinecli.streams import zstd
 from tests.chat_server import ChatServer, Reply, Request, by_role, error
 from tests.conftest import (
     CLEAN,
@@ -176,7 +176,7 @@ def test_compressed_files_go_in_and_out(cli: Cli, tmp_path: Path, suffix: str) -
     pack, unpack = (
         (gzip.compress, gzip.decompress)
         if suffix == ".gz"
-        else (zstandard.compress, zstandard.decompress)
+        else (zstd().compress, zstd().decompress)
     )
     rows = [datapoint(id=n, response="4") for n in range(4)]
     # Two members, as `cat a.gz b.gz` makes them.

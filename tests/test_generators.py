@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from refinecli.generators import TASKS
 from refinecli.generators.keywords import WORDS
 from refinecli.generators.reading import read_objects
 from refinecli.jsonl import dumps, read_row
+from refinecli.streams import zstd
 from refinecli.types import Datapoint
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -431,7 +431,7 @@ def test_jsonl_and_arrays_hold_the_same_objects_and_say_where(tmp_path: Path) ->
 @pytest.mark.parametrize("text", ['{"é": 1}\n{"é": 2}\n', '[{"é": 1}, {"é": 2}]'])
 def test_compressed_files_are_read_like_plain_ones(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(text.encode()))
-    (tmp_path / "a.zst").write_bytes(zstandard.compress(text.encode()))
+    (tmp_path / "a.zst").write_bytes(zstd().compress(text.encode()))
     for name in ("a.gz", "a.zst"):
         objects = [row for _, row in read_objects(str(tmp_path / name))]
         assert objects == [{"é": 1}, {"é": 2}]

@@ -160,8 +160,8 @@ def test_the_server_ends_with_the_command_however_that_ends(
     servers = children_of(f"local_server.py\0--slots\0004\0--context\0004096\0--\0{weights}")
     assert len(servers) == 1
     process.send_signal(number)
-    process.stdout.close()
     code = process.wait(30)
+    process.stdout.close()
     assert code == (-9 if number == signal.SIGKILL else 128 + number)
     for _ in range(500):
         if all(map(ended, servers)):

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from refinecli.errors import UsageError
-from refinecli.streams import Sink, Source
+from refinecli.streams import Sink, Source, zstd
 from tests.chat_server import ChatServer, Reply, by_role
 from tests.conftest import (
     Result,
@@ -180,7 +179,7 @@ def test_a_compressed_file_that_is_not_whole_is_an_error_before_any_call(
     cli: Cli, tmp_path: Path, suffix: str, how: str
 ) -> None:
     rows = [datapoint(id=n, response="4", pad=os.urandom(2000).hex()) for n in range(300)]
-    pack = gzip.compress if suffix == ".gz" else zstandard.compress
+    pack = gzip.compress if suffix == ".gz" else zstd().compress
     whole = pack(jsonl(rows).encode())
     data = {"cut off": whole[: len(whole) // 2], "not compressed": b'{"a": 1}\n', "empty": b""}[how]
     (tmp_path / f"in.jsonl{suffix}").write_bytes(data)
