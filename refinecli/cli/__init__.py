@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-import traceback
 
 import typer
 
@@ -64,6 +63,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception:
+        import traceback
+
         # A defect of ours must not look like a missed quality gate, which is exit code 1.
         traceback.print_exc()
         print("error: this is a defect in refinecli; please report it", file=sys.stderr)
