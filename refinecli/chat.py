@@ -37,6 +37,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds, doubled from try to try, with
 _LONGEST_RETRY_AFTER = 300.0
 # Nobody there at all: a server that restarts is back by then, and a wrong URL is told soon.
 _CONNECT_RETRIES = 3
+_SURELY_A_KEY = 16  # characters
 # What the newer OpenAI models call it.
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 
@@ -50,10 +51,9 @@ class Connection:
 
     url: str
     model: str
-    headers: Mapping[str, str]
-    secret: str
     changes: dict[str, str | None] = field(default_factory=dict)
-    answered: bool = False
+    answered: bool = False  # with anything at all
+    worked: bool = False
 
 
 class Log(Protocol):
@@ -74,7 +74,7 @@ class Chat:
         self.limits = limits
         self.log = log
         self.usage = Usage()
-        self._connections: dict[tuple[str, str, str], Connection] = {}
+        self._connections: dict[tuple[str, str], Connection] = {}
 
     def completer(self, role: RoleSettings, seed: int | None = None, *, key: str = "") -> RoleChat:
         """A Completer for a role whose model is settled; `key` comes before its variable's."""
@@ -82,22 +82,27 @@ class Chat:
         assert role.model is not None
         secret = key or api_key(role)
         url = joined(role.base_url, "/chat/completions")
-        connection = self._connections.setdefault(
-            (url, role.model, secret), Connection(url, role.model, headers(role, secret), secret)
-        )
-        return RoleChat(self, role, connection, seed)
+        connection = self._connections.setdefault((url, role.model), Connection(url, role.model))
+        return RoleChat(self, role, connection, seed, secret)
 
 
 class RoleChat:
     """One role's Completer."""
 
     def __init__(
-        self, chat: Chat, role: RoleSettings, connection: Connection, seed: int | None
+        self,
+        chat: Chat,
+        role: RoleSettings,
+        connection: Connection,
+        seed: int | None,
+        secret: str,
     ) -> None:
         self._chat = chat
         self._role = role
         self._connection = connection
         self._seed = seed
+        self._secret = secret
+        self._headers = headers(role, secret)
 
     async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
         """One reply; raises CompletionError, RunError or BudgetError."""
@@ -139,15 +144,24 @@ class RoleChat:
         self._chat.limits.spend()
         try:
             reply = await self._chat.client.post(
-                connection.url, _wire(body), connection.headers, self._role.timeout
+                connection.url, _wire(body), self._headers, self._role.timeout
             )
         except TransportError as error:
             raise RetryableError(error.kind, str(error)) from error
         connection.answered = True
-        content, headers = without_secret(reply.content, reply.headers, connection.secret)
-        if reply.status == 200:
-            return read_completion(content)
-        raise failure(reply.status, headers, content, body, connection.url)
+        content, headers = without_secret(reply.content, reply.headers, self._secret)
+        if reply.status != 200:
+            worked = connection.worked
+            raise failure(reply.status, headers, content, body, connection.url, worked=worked)
+        # A short key, such as the word that a local server wants, may stand in an honest answer.
+        honest = reply.content if len(self._secret) < _SURELY_A_KEY else content
+        try:
+            completion = read_completion(honest)
+        except (RetryableError, CompletionError):
+            read_completion(content)  # the same error, without the key in its words
+            raise
+        connection.worked = True
+        return completion
 
     def _retries(self, again: RetryableError) -> int:
         if again.after is not None and again.after > _LONGEST_RETRY_AFTER:
@@ -158,7 +172,7 @@ class RoleChat:
     def _final(self, again: RetryableError) -> CompletionError | RunError:
         if again.kind == "connect" and not self._connection.answered:
             return RunError(
-                f"{self._connection.url}: {again}",
+                f"{self._connection.url.partition('?')[0]}: {again}",
                 "is the server running, and is the URL right?",
                 type="unreachable",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ async def open_engine(
     concurrency = settings.run.concurrency
     if any(role.weights for role in roles.values()):
         concurrency = min(concurrency, LOCAL_SLOTS)
+    _allow_open_files(concurrency + 64)
     async with AsyncExitStack() as stack:
         try:
             client = HttpClient()
@@ -102,6 +103,17 @@ async def open_engine(
             chat=chat,
             made_with=_provenance(settings, settled, shapes),
         )
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Every request in flight is an open file, and macOS allows 256 of them unless asked."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _named(settings: Settings, names: Iterable[str]) -> list[RoleSettings]:

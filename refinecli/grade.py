@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
 from refinecli import prompts as p
-from refinecli.errors import CompletionError
+from refinecli.errors import BudgetError, CompletionError
 from refinecli.scoring import extract, graded, item_passed, ungraded
 from refinecli.types import (
     Completer,
@@ -59,10 +59,14 @@ async def grade(
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """`asyncio.gather`, but the first error cancels and awaits the rest before it comes out."""
+    """`asyncio.gather`, but the first error cancels and awaits the rest before it comes out;
+    a used-up budget only awaits them."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)
+    except BudgetError:  # what is in flight is paid for
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
     except BaseException:
         for task in tasks:
             task.cancel()

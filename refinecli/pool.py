@@ -65,6 +65,10 @@ async def ordered_map(
             room.release()
         if failed.done():
             failed.result()
+    except BudgetError:  # what is in flight is paid for
+        feeder.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
     finally:
         feeder.cancel()
         for task in tasks:

@@ -87,7 +87,7 @@ PLACEHOLDERS = MappingProxyType(
 )
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-_OUR_TAGS = re.compile(r"<(?=\s*/?\s*(?:conversation|reference|response|criterion|turn)\b)", re.I)
+_OUR_TAGS = re.compile(r"<(?=\s*+/?\s*+(?:conversation|reference|response|criterion|turn)\b)", re.I)
 _TAG = re.compile(r"</?\w+>")
 _LABELS = MappingProxyType({"developer": "system"})
 
@@ -189,8 +189,8 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
     content = message.get("content")
     pieces = [content] if isinstance(content, str) else []
     for part in content if isinstance(content, list) else []:
-        if part.get("type") in ("text", "input_text"):
-            pieces.append(str(part.get("text", "")))
+        if isinstance(part.get("text"), str):
+            pieces.append(part["text"])
         else:
             attachments.append(part)
             pieces.append(f"[attachment {len(attachments)}: {part.get('type', 'unknown')}]")
@@ -276,7 +276,7 @@ def rewrite_request(
         elif grade.passed:
             keep.append(_bullet(f"Avoided: {item.rubric_str}" if item.penalty else item.rubric_str))
         else:
-            problems.append(_problem(item, grade))
+            problems.append(_problem(item, grade, datapoint.reference))
     if not problems and not hidden:  # all passed, but the score is below the threshold
         problems = _not_perfect(datapoint, grades)
     if hidden:
@@ -295,9 +295,9 @@ def rewrite_messages(datapoint: Datapoint, response: str, request: str) -> list[
     ]
 
 
-def _problem(item: RubricItem, grade: Grade) -> str:
+def _problem(item: RubricItem, grade: Grade, reference: str | None) -> str:
     lines = [f"Avoid this: {item.rubric_str}" if item.penalty else item.rubric_str]
-    if grade.feedback:
+    if grade.feedback and not _quotes(grade.feedback, reference):
         lines.append(f"Problem: {grade.feedback}")
     if grade.grader == "llm" and grade.raw_score is not None and item.score_range != (0, 1):
         lines.append(
@@ -308,10 +308,19 @@ def _problem(item: RubricItem, grade: Grade) -> str:
 
 def _not_perfect(datapoint: Datapoint, grades: Sequence[Grade]) -> list[str]:
     return [
-        _problem(item, grade)
+        _problem(item, grade, datapoint.reference)
         for item, grade in zip(datapoint.rubric_items, grades, strict=True)
         if item.reveal == "full" and grade.score != (0 if item.penalty else 1)
     ]
+
+
+def _quotes(feedback: str, reference: str | None) -> bool:
+    """Whether a grader gives away the reference, which only graders may see."""
+    words = (reference or "").split()
+    if not words:
+        return False
+    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)"
+    return re.search(pattern, feedback, re.IGNORECASE) is not None
 
 
 def _hidden(count: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from refinecli import prompts as p
 from refinecli.errors import CompletionError
 from refinecli.grade import gather, grade
-from refinecli.scoring import response_passed, split_reasoning, total_score
+from refinecli.scoring import response_passed, split_leading_reasoning, total_score
 from refinecli.types import (
     Completion,
     Datapoint,
@@ -174,7 +174,7 @@ async def _draft(
 
 def response_of(completion: Completion) -> tuple[str, str]:
     """A reply's reasoning, from whichever place it came, and the response that others may see."""
-    thought, response = split_reasoning(completion.text)
+    thought, response = split_leading_reasoning(completion.text)
     return "\n".join(filter(None, (completion.reasoning, thought))), response
 
 

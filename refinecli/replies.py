@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from time import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,9 +39,13 @@ _QUOTA = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(r"(?:incorrect|invalid) api.?key|api.?key.{0,3} (?:not valid|invalid)", re.I)
-_NAMED = re.compile(r"model|deployment|no endpoints found", re.IGNORECASE)
+_NAMED = re.compile(r"model|deployment|no endpoints found for", re.IGNORECASE)
+# Nothing that a whole reply ends with; seen from servers that ran out of something.
+_BROKEN_OFF = frozenset(
+    {"error", "abort", "aborted", "cancelled", "incomplete", "insufficient_system_resource"}
+)
 _MODEL = re.compile(
-    r"model.{0,80}(?:not (?:exist|found|available)|n't exist|unknown|invalid)"
+    r"model.{0,80}(?:not (?:exist|found|available)|n't exist)"
     r"|(?:unknown|invalid|no such) model|model_not_found",
     re.IGNORECASE | re.DOTALL,
 )
@@ -133,12 +138,16 @@ def _text(content: object) -> str:
 def _finish_reason(reason: object) -> str | None:
     if not isinstance(reason, str):
         return None
-    return "length" if reason.lower() in ("length", "max_tokens") else reason.lower()
+    reason = reason.lower()
+    if reason in _BROKEN_OFF:
+        raise RetryableError("server", f"the reply broke off: {reason}")
+    return "length" if "length" in reason or reason == "max_tokens" else reason
 
 
 def _usage(usage: JSONObject) -> Usage:
     def count(value: object) -> int:
-        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+        return max(0, int(number)) if isfinite(number) else 0
 
     def details(name: str) -> JSONObject:
         value = usage.get(name)
@@ -165,9 +174,17 @@ def without_secret(
 
 
 def failure(
-    status: int, headers: Mapping[str, str], content: bytes, body: JSONObject, url: str
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    body: JSONObject,
+    url: str,
+    *,
+    worked: bool = False,
 ) -> Exception:
-    """What a reply other than 200 to `body` means."""
+    """What a reply other than 200 to `body` means. Where the endpoint has `worked` with this model
+    before, it cannot be that it does not know it."""
+    url = url.partition("?")[0]
     words = provider_words(content)
     told = f"{urlsplit(url).netloc} answered {status}: {words}"
     if 300 <= status < 400:
@@ -186,26 +203,30 @@ def failure(
         return RunError(told, "check the key, and that it is for this endpoint", type="auth")
     # A path that does not exist says nothing of models; what does is one that is not there.
     if (status in (400, 422) and _MODEL.search(words)) or (status == 404 and _NAMED.search(words)):
+        if worked:
+            return CompletionError("bad_request", told)
         hint = f"{body.get('model')} is what was asked for: --model"
         return RunError(told, hint, type="model_not_found")
     if status in (404, 405):
         return RunError(told, f"is {url} the right URL?", type="not_found")
     if status in (400, 422) and _REFUSED.search(words):
-        if name := _named_first(words, [key for key in _OPTIONAL if key in body]):
+        if name := _refused(words, [key for key in _OPTIONAL if key in body]):
             return RefusedParameterError(name, told)
         own = {"model", "messages", *_OPTIONAL}
-        if name := _named_first(words, [key for key in body if key not in own]):
+        if name := _refused(words, [key for key in body if key not in own]):
             return RunError(told, f"{name} comes from extra_body in the config", type="bad_request")
     return CompletionError("bad_request", told)
 
 
-def _named_first(words: str, names: Sequence[str]) -> str | None:
-    """Which of the names an error mentions first."""
-    found = [
-        (match.start(), name)
-        for name in names
-        if (match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words))
-    ]
+def _refused(words: str, names: Sequence[str]) -> str | None:
+    """Which of the names an error refuses: the first that is quoted, or close to the refusal."""
+    found = []
+    for name in names:
+        word = rf"(?<!\w){re.escape(name)}(?!\w)"
+        quoted = rf"[\"'`(]{re.escape(name)}[\"'`)]"
+        near = rf"(?:{_REFUSED.pattern}).{{0,25}}{word}|{word}.{{0,25}}(?:{_REFUSED.pattern})"
+        if match := re.search(rf"{quoted}|{near}", words, re.IGNORECASE):
+            found.append((match.start(), name))
     return min(found)[1] if found else None
 
 

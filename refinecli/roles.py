@@ -167,7 +167,7 @@ def _default_key(base_url: str | None, url_source: str, environ: Mapping[str, st
     """OPENAI_API_KEY, but only for OpenAI, OPENAI_BASE_URL and what the command line named."""
     if base_url is None:
         return None
-    if urlsplit(base_url).hostname == urlsplit(OPENAI).hostname:
+    if urlsplit(base_url)[:2] == urlsplit(OPENAI)[:2]:
         return "OPENAI_API_KEY"
     named = base_url == environ.get("OPENAI_BASE_URL") or url_source.startswith("--")
     return "OPENAI_API_KEY" if named and environ.get("OPENAI_API_KEY") else None

@@ -57,15 +57,15 @@ class Input:
                     return
 
 
-def bad_lines(source: Input) -> tuple[int, list[InputError]]:
-    """How many rows there are, and what is wrong with those that cannot be used."""
-    rows = 0
-    errors: list[InputError] = []
+def count_rows(source: Input, on_error: Callable[[InputError], None]) -> tuple[int, int]:
+    """How many rows there are, and how many of them cannot be used, each of which is told."""
+    rows = bad = 0
     for row in source.all_rows():
         rows += 1
         if row.error:
-            errors.append(row.error)
-    return rows, errors
+            bad += 1
+            on_error(row.error)
+    return rows, bad
 
 
 async def run(

@@ -21,7 +21,7 @@ from refinecli.types import Completion, Datapoint, Failure, Grade, RubricItem
 
 # tinker-cookbook's older default; greedy, it spans from the first tag to the last.
 _GREEDY_DEFAULT = "<score>(.*)</score>"
-_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+_OPEN, _CLOSE = "<think>", "</think>"
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 # Scores such as (3 - 1) / 4 come out of floats; a pass must not hang on their last bit.
 _EPSILON = 1e-9
@@ -37,28 +37,43 @@ class Extraction:
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """A reply's reasoning and its answer.
+    """A grader's reasoning and the rest of its reply.
 
     Models that think aloud write `<think>…</think>`; some chat templates swallow the opening tag,
     so all before a lone `</think>` is reasoning too, and so is all after one that never closes.
+    What stood on either side of a block must not grow together into a score.
     """
     if "think>" not in text:
         return "", text
-    thoughts: list[str] = []
-
-    def take(match: re.Match[str]) -> str:
-        thoughts.append(match[1])
-        return "\n"  # what stood on either side must not grow together into a score
-
-    answer = _THINK.sub(take, text)
-    before, lone, after = answer.rpartition("</think>")
+    thoughts, kept, place = [], [], 0
+    while (start := text.find(_OPEN, place)) >= 0:
+        end = text.find(_CLOSE, start)
+        if end < 0:
+            break
+        kept.append(text[place:start])
+        thoughts.append(text[start + len(_OPEN) : end])
+        place = end + len(_CLOSE)
+    answer = "\n".join([*kept, text[place:]])
+    before, lone, after = answer.rpartition(_CLOSE)
     if lone:
         thoughts.insert(0, before)
         answer = after
-    answer, opened, rest = answer.partition("<think>")
+    answer, opened, rest = answer.partition(_OPEN)
     if opened:
         thoughts.append(rest)
     return "\n".join(thought.strip() for thought in thoughts), answer.strip()
+
+
+def split_leading_reasoning(text: str) -> tuple[str, str]:
+    """A policy's reasoning and its response, which may itself speak of such tags: only a block that
+    the reply begins with is reasoning, or one that a `</think>` on a line of its own ends."""
+    if text.lstrip().startswith(_OPEN):
+        thought, _, response = text.lstrip().removeprefix(_OPEN).partition(_CLOSE)
+        return thought.strip(), response.strip()
+    lone = re.search(r"^</think>[ \t]*$", text, re.MULTILINE)
+    if lone and _OPEN not in text[: lone.start()]:
+        return text[: lone.start()].strip(), text[lone.end() :].strip()
+    return "", text
 
 
 def extract(item: RubricItem, completion: Completion) -> Extraction:
@@ -120,14 +135,19 @@ def graded(
         raw_score=raw_score,
         passed=item_passed(item, score),
         grader="llm",
-        feedback=explanation(completion.text, found) or None,
+        feedback=explanation(completion.text, found, item) or None,
         reply=completion.text,
     )
 
 
-def explanation(reply: str, found: Extraction) -> str:
-    """The grader's reasons: its reply without its reasoning and without the verdict."""
-    _, answer = split_reasoning(reply)
+def explanation(reply: str, found: Extraction, item: RubricItem) -> str:
+    """The grader's reasons: its reply without its reasoning, without the verdict and without the
+    format instruction, which is nobody else's business."""
+    rest = _without_verdict(split_reasoning(reply)[1], found)
+    return rest.replace(item.grader_output_format_instruction, "").strip()
+
+
+def _without_verdict(answer: str, found: Extraction) -> str:
     if found.span is None:
         return answer
     begin, end = found.span

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import os
+import select
 import stat
 import sys
 import threading
@@ -88,16 +90,29 @@ class Source:
             for number, line in self.read():
                 yield number, line
             return
-        descriptor = os.open(self.path, os.O_RDONLY) if self.path else sys.stdin.fileno()
-        number, rest = 0, b""
-        while chunk := await in_daemon_thread(os.read, descriptor, _CHUNK):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
+        descriptor = sys.stdin.fileno()
+        if self.path:  # a pipe, whose writer may not be there yet
+            descriptor = await in_daemon_thread(os.open, self.path, os.O_RDONLY)
+        number = 0
+        rest: list[bytes] = []  # of a line that goes on in the next chunk
+        while chunk := await in_daemon_thread(_read, descriptor):
+            first, *others = chunk.split(b"\n")
+            rest.append(first)
+            for after in others:
                 number += 1
-                for found in _line(number, line):
+                for found in _line(number, b"".join(rest)):
                     yield found
-        for found in _line(number + 1, rest):
+                rest = [after]
+        for found in _line(number + 1, b"".join(rest)):
             yield found
+
+
+def _read(descriptor: int) -> bytes:
+    while True:
+        try:
+            return os.read(descriptor, _CHUNK)
+        except BlockingIOError:  # whoever made the pipe wants it that way
+            select.select([descriptor], [], [])
 
 
 def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
@@ -158,6 +173,7 @@ class Sink:
             self.path = self.path.resolve()  # through a link to the file that is meant
         self.name = "standard output" if self.path is None else str(path)
         self.lines = 0
+        self._force = force
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
         self._partial: Path | None = None
@@ -166,13 +182,16 @@ class Sink:
         if self.path is not None:
             self._partial = _partial_path(self.path, self.name, force, source)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Make the output ready; a file or folder that cannot be written is found here."""
         if self.path is None:
             return
         try:
-            target = self._partial or self.path
-            self._file = _open_to_write(target, self.path.suffix, self._stack)
+            if self._partial is None:  # a pipe, whose reader may not be there yet
+                raw = await in_daemon_thread(_open_binary, self.path, "wb")
+            else:
+                raw = _open_binary(self._partial, "xb")
+            self._file = _packing(raw, self.path.suffix, self._stack)
         except OSError as error:
             raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
 
@@ -193,10 +212,16 @@ class Sink:
 
     async def drain(self) -> None:
         """Wait until every line is written."""
+        cancelled: asyncio.CancelledError | None = None
         while self._waiting or self._writing:
-            await self._written()
-            if self._waiting:
+            try:
+                await self._written()
+            except asyncio.CancelledError as error:  # half a line would be worse than waiting
+                cancelled = error
+            if self._waiting and self._writing is None:
                 self._writing = asyncio.ensure_future(self._flush())
+        if cancelled:
+            raise cancelled
 
     async def _written(self) -> None:
         if self._writing is None:
@@ -221,6 +246,10 @@ class Sink:
         if self._file is not None and self._partial is not None and self.path is not None:
             with self._partial.open("rb") as file:
                 os.fsync(file.fileno())
+            if not self._force and self.path.exists():
+                raise FileExistsError(
+                    errno.EEXIST, f"it has appeared meanwhile; the results are in {self._partial}"
+                )
             self._partial.replace(self.path)
         self._file = None
 
@@ -266,8 +295,12 @@ def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> 
     return next(free for name in names if not (free := path.with_name(name)).exists())
 
 
-def _open_to_write(path: Path, suffix: str, stack: ExitStack) -> BinaryIO:
-    file = stack.enter_context(path.open("wb"))
+def _open_binary(path: Path, mode: str) -> BinaryIO:
+    return cast(BinaryIO, path.open(mode))
+
+
+def _packing(raw: BinaryIO, suffix: str, stack: ExitStack) -> BinaryIO:
+    file = stack.enter_context(raw)
     if suffix == ".gz":
         # No time stamp and no name in the header: equal lines give equal bytes.
         return cast(BinaryIO, stack.enter_context(gzip.GzipFile("", "wb", fileobj=file, mtime=0)))
@@ -279,4 +312,7 @@ def _open_to_write(path: Path, suffix: str, stack: ExitStack) -> BinaryIO:
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])

@@ -180,7 +180,7 @@ class HttpClient:
             raise TransportError("timeout", f"no reply within {limits.read:g} s") from error
         except (httpx.ConnectError, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
             raise TransportError("connect", str(error)) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise TransportError("connection", str(error) or type(error).__name__) from error
         return Reply(reply.status_code, reply.headers, reply.content)
 

@@ -267,7 +267,8 @@ def test_braces_in_user_text_are_text() -> None:
     assert found.best.response == f"better {tricky}"
     assert grader.calls[0].text.count(tricky) == 5
     assert reviser.calls[0].messages[0]["content"] == tricky
-    assert reviser.calls[0].last.count(tricky) == 2
+    # In the criterion; the grader's words repeat the reference, which the policy must not see.
+    assert reviser.calls[0].last.count(tricky) == 1
 
 
 # ------------------------------------------------------------------ a regex without a group

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import select
-import shlex
 import signal
 import subprocess
 import threading
@@ -90,8 +89,10 @@ def test_an_interrupted_run_keeps_whole_lines_and_says_how_to_go_on(
 
     # The hint is a recipe; followed, it gives what an uninterrupted run would have given.
     rest = next(line for line in text.splitlines() if "tail -n" in line)
-    tail = shlex.split(rest[rest.index("tail") :].split("|")[0])
-    rest_rows = subprocess.run(tail, cwd=tmp_path, capture_output=True, text=True).stdout
+    recipe = rest.partition("only the rest: ")[2].rpartition("|")[0]
+    rest_rows = subprocess.run(
+        recipe, shell=True, cwd=tmp_path, capture_output=True, text=True
+    ).stdout
     with ChatServer(by_role(held(never, ""))) as server:
         second = cli("refine", *at(server), stdin=rest_rows)
         whole = cli("refine", *at(server), "in.jsonl")

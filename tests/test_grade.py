@@ -151,7 +151,7 @@ def test_a_grader_that_goes_out_at_the_second_try_leaves_what_the_first_cost() -
 # ------------------------------------------------------------------ errors that end the run
 
 
-@pytest.mark.parametrize("error", [RunError("key refused"), BudgetError("used up")])
+@pytest.mark.parametrize("error", [RunError("key refused"), ValueError("a defect")])
 def test_an_error_of_the_whole_run_comes_out_as_itself_and_cancels_the_siblings(
     error: Exception,
 ) -> None:
@@ -180,6 +180,29 @@ def test_an_error_of_the_whole_run_comes_out_as_itself_and_cancels_the_siblings(
 
     asyncio.run(main())
     assert ends == ["cancelled", "cancelled"]
+
+
+def test_a_used_up_budget_lets_the_calls_in_flight_finish() -> None:
+    ends: list[str] = []
+
+    async def main() -> None:
+        raised = asyncio.Event()
+
+        async def grader(messages: Any, draw: Draw) -> Completion:
+            if "B?" in str(messages[1]["content"]):
+                raised.set()
+                raise BudgetError("used up")
+            await raised.wait()
+            await asyncio.sleep(0)
+            ends.append("answered")
+            return Completion("<score>1</score>")
+
+        point = datapoint({"rubric_str": "A?"}, {"rubric_str": "B?"}, {"rubric_str": "C?"})
+        with pytest.raises(BudgetError):
+            await grade(point, "x", grader, Prompts())
+
+    asyncio.run(main())
+    assert ends == ["answered", "answered"]
 
 
 def test_cancelling_a_gather_cancels_all_of_it() -> None:

@@ -251,7 +251,7 @@ def test_only_newlines_end_lines_and_numbers_count_blank_ones(tmp_path: Path) ->
 def test_equal_lines_make_equal_gzip_bytes_whatever_the_name_and_the_time(tmp_path: Path) -> None:
     async def write(path: Path) -> None:
         sink = Sink(str(path))
-        sink.open()
+        await sink.open()
         await sink.write(b"{}")
         await sink.drain()
         sink.commit()
@@ -266,7 +266,7 @@ def test_equal_lines_make_equal_gzip_bytes_whatever_the_name_and_the_time(tmp_pa
 def test_a_sink_closed_without_commit_keeps_its_lines_beside_the_file(tmp_path: Path) -> None:
     async def write(lines: list[bytes]) -> Path | None:
         sink = Sink(str(tmp_path / "x.jsonl"))
-        sink.open()
+        await sink.open()
         for line in lines:
             await sink.write(line)
         return sink.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
 
 import typer
@@ -53,11 +55,45 @@ app.command("grade")(grade)
 app.command("debug-rollout")(debug_rollout)
 
 
+class _Stderr(io.TextIOWrapper):
+    """Standard error whose reader may go away: what we say then is lost, the work is not."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def _prepare_streams() -> None:
+    """UTF-8 everywhere, and no surprises where a stream is closed from the start: the next file
+    that is opened would take its number."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(0)  # noqa: SIM115 - it stays open
+    if sys.stdout is None:
+        sys.stdout = open(1, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.stderr = _Stderr(
+        open(2, "wb", buffering=0, closefd=False),  # noqa: SIM115
+        encoding="utf-8",
+        errors="backslashreplace",
+        write_through=True,
+    )
+
+
 def main() -> None:
     """The `refinecli` command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    _prepare_streams()
     try:
         app()
     except KeyboardInterrupt:

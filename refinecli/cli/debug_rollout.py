@@ -66,6 +66,7 @@ def debug_rollout(
     refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
     """
+    from refinecli.cli.job import check_summary
     from refinecli.endpoints import check_endpoints
     from refinecli.progress import Reporter
     from refinecli.streams import Sink
@@ -77,6 +78,8 @@ def debug_rollout(
         return show_config(settings, ROLES)
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
+    if models.summary:
+        check_summary(models.summary, data.input, out.output)
     row = _chosen(data, models, index, id)
     sink = Sink(out.output, force=out.force)
     reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
@@ -184,7 +187,7 @@ def _rollout(
                 complain(error)
                 outcome = records.failed(row.raw, error, "policy")
             summary.add(outcome)
-            sink.open()
+            await sink.open()
             if json:
                 text = dumps(outcome.record)
             else:

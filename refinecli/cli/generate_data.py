@@ -135,14 +135,14 @@ def _write(
 
 
 async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:
-    import asyncio
-
     from refinecli.jsonl import dumps
+    from refinecli.streams import in_daemon_thread
 
     for sink, count in sinks:
-        sink.open()
-        for number, row in enumerate(islice(rows, count)):
-            await sink.write(dumps(row))
-            if number % 256 == 0:
-                await asyncio.sleep(0)  # let a signal through
+        await sink.open()
+        wanted = islice(rows, count)
+        # In a thread: standard input may keep us waiting, and signals must get through.
+        while batch := await in_daemon_thread(lambda some: list(islice(some, 256)), wanted):
+            for row in batch:
+                await sink.write(dumps(row))
         await sink.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -61,7 +62,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
     sink = Sink(out.output, force=out.force, source=source)
     total = check_lines(rows, options.keep_going) if source.rereadable else None
     if options.summary:
-        check_writable(options.summary)
+        check_summary(options.summary, data.input, out.output)
     reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
     if options.dry_run:
         from refinecli.cli.dry_run import describe
@@ -73,14 +74,12 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
 
 def check_lines(rows: Input, keep_going: bool) -> int:
     """How many rows there are; lists every line that cannot be used and raises if it may not be."""
-    from refinecli.run import bad_lines
+    from refinecli.run import count_rows
 
-    total, errors = bad_lines(rows)
-    if errors and not keep_going:
-        for error in errors:
-            complain(error)
+    total, bad = count_rows(rows, (lambda error: None) if keep_going else complain)
+    if bad and not keep_going:
         raise UsageError(
-            f"{len(errors)} of {total} lines cannot be used; nothing was sent",
+            f"{bad} of {total} lines cannot be used; nothing was sent",
             "mend them, or add --keep-going: each becomes an `error` record and the rest goes on",
         )
     return total
@@ -103,7 +102,7 @@ def _run(
     engines: list[Engine] = []
 
     async def main() -> None:
-        sink.open()
+        await sink.open()
         async with open_engine(job.settings, job.roles, job.shapes, reporter) as engine:
             engines.append(engine)
             reporter.start(total)
@@ -127,7 +126,7 @@ def _run(
         code = interrupted.code
         reporter.stop()
         print("interrupted", file=sys.stderr)
-        _say_what_is_kept(sink, rows, summary)
+        _say_what_is_kept(job, sink, rows, summary)
     except (RefineError, OSError) as error:
         reporter.stop()
         if not isinstance(error, RefineError):
@@ -136,7 +135,7 @@ def _run(
         complain(error)
         code = error.exit_code
         if code != 2:
-            _say_what_is_kept(sink, rows, summary)
+            _say_what_is_kept(job, sink, rows, summary)
     finally:
         reporter.stop()
         sink.close()
@@ -161,7 +160,7 @@ def _finished(job: Job, summary: Summary, reporter: Reporter) -> int:
     return 1 if missed else 0
 
 
-def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
+def _say_what_is_kept(job: Job, sink: Sink, rows: Input, summary: Summary) -> None:
     """After an early end: where the finished lines are, and how to go on from there."""
     kept = sink.close()
     finished = summary.datapoints
@@ -170,13 +169,21 @@ def _say_what_is_kept(sink: Sink, rows: Input, summary: Summary) -> None:
     where = kept or sink.name
     print(f"finished so far: {summary.counts}; their lines are in {where}", file=sys.stderr)
     if kept and rows.source.rereadable:
-        rest = f"tail -n +{summary.last_line + 1} {rows.source.name}"
-        print(f"  hint: to do only the rest: {rest} | refinecli … -o REST", file=sys.stderr)
-        print(f"  hint: then: cat {kept} REST > {sink.name}", file=sys.stderr)
+        quoted = [shlex.quote(str(path)) for path in (rows.source.name, kept, sink.name)]
+        unpack = {".gz": "zcat", ".zst": "zstdcat"}.get(Path(rows.source.name).suffix, "cat")
+        rest = f"{unpack} {quoted[0]} | tail -n +{summary.last_line + 1}"
+        end = f"REST{sink.path.suffix}" if sink.path else "REST"
+        print(
+            f"  hint: only the rest: {rest} | refinecli {job.command} … -o {end}", file=sys.stderr
+        )
+        print(f"  hint: then: cat {quoted[1]} {end} > {quoted[2]}", file=sys.stderr)
 
 
-def check_writable(path: Path) -> None:
-    """Find out before anything is paid for that `--summary` could not be written."""
+def check_summary(path: Path, *others: str | None) -> None:
+    """Find out before anything is paid for that `--summary` could not be written, or would be
+    written over the input or the output."""
+    if any(other and path.resolve() == Path(other).resolve() for other in others):
+        raise UsageError(f"--summary {path}: is the input or the output", "name another file")
     place = path if path.exists() else path.parent
     if path.is_dir() or not os.access(place, os.W_OK):
         reason = "is a directory" if path.is_dir() else "cannot be written"
