@@ -159,8 +159,9 @@ class _TryOnly:
     async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
         if self._log:
             self._log.notice(
-                "the local model grades: a model this small gives verdicts for trying things out, "
-                "not to be trusted; name a real grader with --grader-model"
+                "the local model grades: a model this small often gives no verdict that can be "
+                "read, and those it gives are for trying things out; name a real grader with "
+                "--grader-model"
             )
             self._log = None
         return await self._grader(messages, draw)

@@ -7,6 +7,7 @@ do not know, equal as JSON. orjson does the work; where it would not give back w
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -14,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -35,6 +36,7 @@ _SCORE_RANGE = re.compile(
 _BIG_INTEGER = re.compile(rb"[0-9]{19}")
 # Every line that is read has to be written again, and Python writes some hundred levels at most.
 _SURELY_WRITABLE = 500
+_ITEM_KEYS = frozenset(RubricItem.model_fields)
 _CHECK: TypeAdapter[Any] = TypeAdapter(Check)
 
 
@@ -50,6 +52,7 @@ class Row:
     datapoint: Datapoint | None = None
     error: InputError | None = None
     text: str = ""
+    note: str = ""  # what looks like a slip, but may be meant
 
 
 # ------------------------------------------------------------------ JSON
@@ -123,10 +126,21 @@ def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = 
             )
         if _is_error_record(value):
             return Row(line, value)
-        return Row(line, *_parsed(value, rubric))
+        return Row(line, *_parsed(value, rubric), note=_slip(value))
     except InputError as error:
         error.where, error.line = f"{where}:{line}", line
         return Row(line, {}, error=error, text=text or data.decode("utf-8", "backslashreplace"))
+
+
+def _slip(value: JSONObject) -> str:
+    """A key of a rubric item that is none of ours and close to one: it changes nothing, and was
+    probably meant to."""
+    for index, item in enumerate(value.get("rubric_items") or ()):
+        for key in item.keys() - _ITEM_KEYS:
+            close = difflib.get_close_matches(key, _ITEM_KEYS, n=1, cutoff=0.8)
+            if close:
+                return f"rubric_items[{index}].{key} is ignored; did you mean {close[0]}?"
+    return ""
 
 
 def _kind(value: object) -> str:
@@ -279,6 +293,9 @@ _HINTS = {
 }
 
 
+_CHECK_KINDS = sorted(
+    kind.model_fields["kind"].annotation.__args__[0] for kind in get_args(get_args(Check)[0])
+)
 _PLAIN_WORDS = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
@@ -301,6 +318,8 @@ def _input_error(error: ValidationError, convo_name: str) -> InputError:
     ]
     path = _place(details[0]["loc"], convo_name)
     message = _PLAIN_WORDS.get(details[0]["type"], details[0]["msg"])
+    if details[0]["type"] == "union_tag_invalid":
+        message = "unknown kind; one of " + ", ".join(_CHECK_KINDS)
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     more = len({_place(detail["loc"], convo_name) for detail in details}) - 1

@@ -30,6 +30,8 @@ class Reporter:
         self._terminal = sys.stderr.isatty()
         self._progress: Progress | None = None
         self._last_line = monotonic()
+        self._total = ""
+        self._finished = 0  # in whatever order; what is written waits for those before it
         self._console: Console | None = None
 
     @property
@@ -66,6 +68,7 @@ class Reporter:
 
     def start(self, total: int | None) -> None:
         """Begin to show progress; `total` datapoints where that is known."""
+        self._total = "" if total is None else f" of {total}"
         if self._quiet or not self._terminal:
             return
         from rich.progress import (
@@ -91,8 +94,14 @@ class Reporter:
         self._progress.add_task(self._command, total=total, state="")
         self._progress.start()
 
+    def finished(self) -> None:
+        """One datapoint is finished; those before it may not be."""
+        self._finished += 1
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], completed=self._finished)
+
     def advance(self, outcome: Outcome, summary: Summary, in_flight: Callable[[], int]) -> None:
-        """One datapoint is finished."""
+        """One datapoint is finished and written."""
         if self._verbose:
             name = outcome.record.get("id", f"line {outcome.line}")
             score = "" if outcome.score is None else f", score {outcome.score:.3g}"
@@ -100,11 +109,11 @@ class Reporter:
             self.detail(f"{name}: {outcome.status}{score}{why}")
         if self._progress is not None:
             state = f"{in_flight()} in flight{_state(summary)}"
-            self._progress.update(self._progress.task_ids[0], advance=1, state=state)
+            self._progress.update(self._progress.task_ids[0], state=state)
         elif monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = monotonic()
             self.notice(
-                f"{self._command}: {summary.datapoints} datapoints, {in_flight()} in flight"
+                f"{self._command}: {self._finished}{self._total} done, {in_flight()} in flight"
                 f"{_state(summary)}, {summary.seconds:.0f} s"
             )
 
@@ -115,6 +124,7 @@ class Reporter:
 
 
 def _state(summary: Summary) -> str:
-    bad = summary.failed + summary.ungraded
+    parts = [f", {summary.failed} failed"] if summary.failed else []
+    parts += [f", {summary.ungraded} ungraded"] if summary.ungraded else []
     mean = summary.score.value
-    return (f", {bad} failed" if bad else "") + ("" if mean is None else f", score {mean:.3f}")
+    return "".join(parts) + ("" if mean is None else f", score {mean:.3f}")

@@ -385,6 +385,8 @@ def _result(refinement: Refinement) -> Section:
 def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType:
     """One turn for `refine --show`: the response, each item's mark, the score, accepted or not."""
     kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
+    if iteration.accepted and iteration.score is None:
+        kept = "? kept, could not be graded"
     parts: list[RenderableType] = [Body([("", iteration.response)], _FEW_LINES, hint="")]
     for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=True):
         parts.append(_item_line(item, grade))

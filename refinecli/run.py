@@ -75,15 +75,29 @@ async def run(
     summary: Summary,
     *,
     concurrency: int,
+    on_finished: Callable[[], None],
     on_outcome: Callable[[Outcome], None],
+    on_note: Callable[[str], None],
 ) -> None:
     """Work on every row and write every result, in order.
 
     A line that could not be read becomes an `error` record; one that an earlier command could not
-    read passes through. Raises what the work raises, after the lines before it were written.
+    read passes through. `on_finished` is called as each row comes to its end, `on_outcome` as each
+    is written, in order, and `on_note` once for each thing that looks like a slip. Raises what the
+    work raises, after the lines before it were written.
     """
 
+    noted: set[str] = set()
+
     async def outcome(row: Row) -> Outcome:
+        if row.note and row.note not in noted:
+            noted.add(row.note)
+            on_note(f"{source.source.name}:{row.line}: {row.note}")
+        result = await finish(row)
+        on_finished()
+        return result
+
+    async def finish(row: Row) -> Outcome:
         if row.error:
             return Outcome(unreadable_record(row), "failed", failures=("input",), line=row.line)
         if row.datapoint is None:

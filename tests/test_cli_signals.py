@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -261,7 +262,10 @@ def test_generate_data_is_interrupted(start: Start, tmp_path: Path) -> None:
 def test_a_signal_before_the_run_has_begun_is_no_traceback(tmp_path: Path) -> None:
     # The first line of a named pipe is waited for by --dry-run, outside of any event loop.
     process = subprocess.Popen(
-        ["python", "-c", _IN_DRY_RUN], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN
+        [sys.executable, "-c", _IN_DRY_RUN],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=CLEAN,
     )
     assert process.stdin is not None
     assert process.stderr is not None
@@ -275,12 +279,12 @@ def test_a_signal_before_the_run_has_begun_is_no_traceback(tmp_path: Path) -> No
 
 
 _IN_DRY_RUN = """
-import sys, refinecli.cli, refinecli.run
+import sys, refinecli.__main__, refinecli.run
 sys.argv = ["refinecli", "refine", "--model", "m", "--dry-run"]
 before = refinecli.run.Input.all_rows
 def all_rows(self):
     print("reading", file=sys.stderr, flush=True)
     return before(self)
 refinecli.run.Input.all_rows = all_rows
-refinecli.cli.main()
+refinecli.__main__.main()
 """

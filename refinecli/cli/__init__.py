@@ -40,8 +40,7 @@ def _app(
     """Turn a JSONL file of prompts and rubrics into better answers, honest grades and training
     data, through any OpenAI-compatible chat API.
 
-    A policy model answers, a grader scores the answer item by item against a rubric, and the policy
-    rewrites it from that feedback.
+    A policy model answers, a grader scores the answer item by item, the policy rewrites it.
 
     \b
     refinecli refine in.jsonl -o out.jsonl
@@ -96,8 +95,6 @@ def main() -> None:
     _prepare_streams()
     try:
         app()
-    except KeyboardInterrupt:
-        sys.exit(130)
     except Exception:
         import traceback
 

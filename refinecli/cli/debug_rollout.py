@@ -203,7 +203,7 @@ def _rollout(
     except BrokenPipeError:
         return 0
     except Interrupted as interrupted:
-        print("interrupted", file=sys.stderr)
+        print(str(interrupted), file=sys.stderr)
         return interrupted.code
     finally:
         sink.discard()

@@ -15,7 +15,7 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """A signal ended the run; `code` is the exit code that says so."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+        super().__init__("interrupted" if number == signal.SIGINT else "terminated")
         self.code = 128 + number
 
 

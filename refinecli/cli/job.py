@@ -113,6 +113,8 @@ def _run(
                 sink,
                 summary,
                 concurrency=limits.concurrency,
+                on_finished=reporter.finished,
+                on_note=reporter.notice,
                 on_outcome=lambda o: reporter.advance(o, summary, lambda: limits.in_flight),
             )
 
@@ -125,7 +127,7 @@ def _run(
     except Interrupted as interrupted:
         code = interrupted.code
         reporter.stop()
-        print("interrupted", file=sys.stderr)
+        print(str(interrupted), file=sys.stderr)
         _say_what_is_kept(job, sink, rows, summary)
     except (RefineError, OSError) as error:
         reporter.stop()
@@ -165,6 +167,7 @@ def _say_what_is_kept(job: Job, sink: Sink, rows: Input, summary: Summary) -> No
     kept = sink.close()
     finished = summary.datapoints
     if not finished:
+        print("no datapoint was finished; run it again", file=sys.stderr)
         return
     where = kept or sink.name
     print(f"finished so far: {summary.counts}; their lines are in {where}", file=sys.stderr)

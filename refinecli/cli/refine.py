@@ -76,7 +76,7 @@ def refine(
             engine, settings, options, reporter if show else None
         ),
         plan=refine_plan(settings),
-        close=_close,
+        close=lambda summary, reporter: _close(summary, reporter, out.output),
     )
     return process(job, data, out, models)
 
@@ -158,7 +158,7 @@ def _most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
     return responses - int(given) + 2 * items * responses
 
 
-def _close(summary: Summary, reporter: Reporter) -> bool:
+def _close(summary: Summary, reporter: Reporter, output: str | None) -> bool:
     reporter.notice(f"refine: {summary.counts}, {summary.seconds:.1f} s")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
@@ -166,6 +166,6 @@ def _close(summary: Summary, reporter: Reporter) -> bool:
     if gain:
         reporter.notice(
             "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
-            "refinecli grade out.jsonl"
+            f"refinecli grade {output or 'OUTPUT'}"
         )
     return False

@@ -10,7 +10,7 @@ words from our own list, for small models. The lower word limit keeps a bare lis
                 these words, each exactly as it is written here: owl, market, rope."}],
      "rubric_items": [
        {"rubric_str": "The text uses every given word, just as it is written",
-        …, "name": "coverage",
+        …, "name": "coverage", "weight": 3,
         "check": {"kind": "contains_all", "words": ["owl", "market", "rope"]}},
        {"rubric_str": "The text has 9 to 30 words",
         …, "name": "length", "check": {"kind": "words", "min": 9, "max": 30}}]}
@@ -67,6 +67,7 @@ def _task(words: list[str]) -> JSONObject:
     coverage = rubric_item(
         "The text uses every given word, just as it is written",
         name="coverage",
+        weight=3,  # else junk of the right length would be half the score
         check={"kind": "contains_all", "words": words},
     )
     length = rubric_item(
