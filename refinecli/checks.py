@@ -216,4 +216,4 @@ Check: TypeAlias = Annotated[
     Field(discriminator="kind"),
 ]
 # These hold the answer, so the policy learns only the verdict unless an item says otherwise.
-ANSWER_CHECKS = frozenset({"equals", "number"})
+ANSWER_CHECKS = ("equals", "number")

@@ -128,7 +128,7 @@ def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = 
             return Row(line, value)
         return Row(line, *_parsed(value, rubric), note=_slip(value))
     except InputError as error:
-        error.where, error.line = f"{where}:{line}", line
+        error.where = f"{where}:{line}"
         return Row(line, {}, error=error, text=text or data.decode("utf-8", "backslashreplace"))
 
 
@@ -238,7 +238,7 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
     check = fields.get("check")
     if isinstance(check, dict):
         fields["check"] = check = _without_nulls(check)
-        if check.get("kind") in tuple(ANSWER_CHECKS):
+        if check.get("kind") in ANSWER_CHECKS:
             fields.setdefault("reveal", "verdict")
         if "rubric_str" not in fields:
             fields["rubric_str"] = _described(check)

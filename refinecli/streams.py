@@ -255,10 +255,8 @@ class Sink:
 
     def discard(self) -> None:
         """Drop what was not committed."""
-        self._stack.close()
-        if self._file is not None and self._partial is not None:
-            self._partial.unlink(missing_ok=True)
-        self._file = None
+        self.lines = 0
+        self.close()
 
     def close(self) -> Path | None:
         """The run ended early: where the finished lines are, if there are any and they are kept."""
