@@ -35,9 +35,10 @@ class InputError(RefineError):
 
     exit_code = 2
 
-    def __init__(self, message: str, hint: str = "", *, where: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, where: str = "", line: int = 0) -> None:
         super().__init__(message, hint)
         self.where = where
+        self.line = line
 
 
 class CompletionError(RefineError):

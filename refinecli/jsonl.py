@@ -128,7 +128,7 @@ def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = 
             return Row(line, value)
         return Row(line, *_parsed(value, rubric), note=_slip(value))
     except InputError as error:
-        error.where = f"{where}:{line}"
+        error.where, error.line = f"{where}:{line}", line
         return Row(line, {}, error=error, text=text or data.decode("utf-8", "backslashreplace"))
 
 
