@@ -535,3 +535,65 @@ def test_a_conversation_in_the_output_is_read_as_it_was_sent(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
         (out,) = read_jsonl(cli("refine", *at(server), stdin=jsonl([row])).stdout)
         assert server.requests[0].body["messages"] == row["convo"] == out["convo"]
+
+
+# ------------------------------------------------------------------ one endpoint, several roles
+
+
+def test_each_role_sends_its_own_headers_to_an_endpoint_that_they_share(cli: Cli) -> None:
+    with ChatServer(by_role("4")) as server:
+        headers = ["--set", 'policy.headers={x-role="p"}', "--set", 'grader.headers={x-role="g"}']
+        result = cli("refine", *at(server), *headers, stdin=jsonl([datapoint()]))
+        assert result.returncode == 0, result.stderr
+        assert [r.headers["x-role"] for r in server.requests] == ["p", "g"]
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+def test_a_reply_that_broke_off_is_asked_for_again(cli: Cli, reason: str) -> None:
+    broken = Reply("<score>1</score> but", finish_reason=reason)
+    replies = [broken, Reply("<score>0</score>")]
+    with ChatServer(by_role("4", lambda request: replies.pop(0))) as server:
+        result = cli("grade", *at(server), stdin=jsonl([datapoint(response="4")]))
+    assert result.returncode == 0, result.stderr
+    assert read_jsonl(result.stdout)[0]["score"] == 0
+
+
+def test_a_models_own_length_limit_is_no_verdict(cli: Cli) -> None:
+    cut = Reply("<score>1</score> but on the other h", finish_reason="model_length")
+    with ChatServer(by_role("4", lambda request: cut)) as server:
+        result = cli("grade", *at(server), stdin=jsonl([datapoint(response="4")]))
+    assert result.returncode == 3
+    assert read_jsonl(result.stdout)[0]["score"] is None
+
+
+def test_a_short_key_may_stand_in_an_honest_answer(cli: Cli) -> None:
+    with ChatServer(by_role("Use ollama to run it.")) as server:
+        result = cli(
+            *("refine", *at(server)), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": "ollama"}
+        )
+    assert read_jsonl(result.stdout)[0]["response"] == "Use ollama to run it."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The model produced invalid content for this prompt",
+        "Unsupported content: the prompt asks for temperature data",
+    ],
+)
+def test_one_prompt_that_is_refused_neither_ends_the_run_nor_changes_it(
+    cli: Cli, words: str
+) -> None:
+    def answer(request: Request) -> str | Reply:
+        return error(400, words) if "two" in request.last else "4"
+
+    rows = [datapoint(id=n, prompt=n, convo=None) for n in ("one", "two", "three")]
+    with ChatServer(by_role(answer)) as server:
+        result = cli(
+            *("refine", *at(server), "--set", "policy.temperature=0.5", "--concurrency", "1"),
+            stdin=jsonl(rows),
+        )
+        asked = [r.body.get("temperature") for r in server.requests if not r.is_grading]
+    assert result.returncode == 3
+    assert [("error" in row) for row in read_jsonl(result.stdout)] == [False, True, False]
+    assert asked == [0.5, 0.5, 0.5]

@@ -418,3 +418,33 @@ def test_equal_rows_each_come_out(cli: Cli) -> None:
     out = read_jsonl(result.stdout)
     assert len({r["id"] for r in out}) == 1
     assert len({r["response"] for r in out}) == 3
+
+
+def test_a_reader_of_stderr_that_goes_away_loses_no_work(start: Start, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=i, response="4") for i in range(5)])
+    with ChatServer(by_role("4")) as server:
+        process = start("grade", *at(server), "in.jsonl", "-o", "out.jsonl", "-v", stderr=write)
+        os.close(write)
+        assert process.wait(60) == 0
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 5
+
+
+def test_a_slip_in_a_rubric_item_is_named_once(cli: Cli) -> None:
+    rows = [datapoint(response="4", rubric_items=[item(wieght=2)]) for _ in range(3)]
+    with ChatServer(by_role("4")) as server:
+        result = cli("grade", *at(server), stdin=jsonl(rows))
+    assert result.returncode == 0
+    assert result.stderr.count("rubric_items[0].wieght is ignored; did you mean weight?") == 1
+    assert all(row["rubric_items"][0]["wieght"] == 2 for row in read_jsonl(result.stdout))
+
+
+def test_a_summary_over_the_input_or_the_output_is_refused(cli: Cli, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [datapoint(response="4")])
+    before = path.read_bytes()
+    for name in ("in.jsonl", "out.jsonl"):
+        result = cli("grade", "in.jsonl", "-o", "out.jsonl", "--summary", name)
+        assert result.returncode == 2
+        assert "is the input or the output" in result.stderr
+    assert path.read_bytes() == before

@@ -454,3 +454,10 @@ def test_the_conversation_may_have_four_names_and_keeps_its_own(cli: Cli, name: 
         (out,) = read_jsonl(cli("refine", *at(server), stdin=jsonl([row])).stdout)
     assert out[name] == row[name]
     assert {"convo", "prefix", "messages", "prompt"} & out.keys() == {name}
+
+
+def test_an_answer_that_speaks_of_think_tags_is_kept_whole(cli: Cli) -> None:
+    answer = "Use the <think> tag to reason."
+    with ChatServer(by_role(answer)) as server:
+        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+    assert read_jsonl(result.stdout)[0]["response"] == answer

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from refinecli.grade import grade
 from refinecli.prompts import Prompts
-from refinecli.scoring import extract, normalised, split_reasoning
+from refinecli.scoring import (
+    explanation,
+    extract,
+    normalised,
+    split_leading_reasoning,
+    split_reasoning,
+)
 from refinecli.types import Completion, Grade
 from tests.fakes import Scripted, datapoint, rubric_item
 
@@ -400,3 +406,31 @@ def test_any_two_replies_give_a_grade_that_is_whole_or_an_error_that_says_why(
         assert (found.score, found.raw_score, found.passed) == (None, None, None)
         assert found.error is not None
         assert found.error.message
+
+
+def test_reasoning_that_never_closes_is_read_in_linear_time() -> None:
+    # Quadratic, this would run into the time limit of the test.
+    found = extract(rubric_item(), Completion("</think>" + "<think>" * 400_000))
+    assert found.raw_score is None
+
+
+@pytest.mark.parametrize(
+    ("text", "response"),
+    [
+        ("<think>Hm.</think>\n134", "134"),
+        ("Hm.\n</think>\n\n134", "134"),
+        ("<think>Hm, I", ""),
+        ("Use the <think> tag to reason.", "Use the <think> tag to reason."),
+        ("In HTML, write </think> after it.", "In HTML, write </think> after it."),
+        ("a <think>b</think> c", "a <think>b</think> c"),
+    ],
+)
+def test_a_response_may_speak_of_think_tags(text: str, response: str) -> None:
+    assert split_leading_reasoning(text)[1] == response
+
+
+def test_an_explanation_leaves_out_the_verdict_and_the_instruction() -> None:
+    item = rubric_item()
+    reply = f"It is wrong. {item.grader_output_format_instruction}\n<score>0</score>"
+    completion = Completion(reply)
+    assert explanation(reply, extract(item, completion), item) == "It is wrong."
