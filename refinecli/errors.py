@@ -5,6 +5,7 @@
     ├── InputError          2   one line of the input (an `error` record where the run goes on)
     ├── CompletionError     -   one call failed for good: an ungraded item, a failed datapoint
     ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
+    ├── OutputError         3   a result could not be written
     └── BudgetError         4   `--max-calls` is used up
 
 The core raises them, `cli` turns them into exit codes, nobody else looks.
@@ -59,6 +60,12 @@ class RunError(RefineError):
     def __init__(self, message: str, hint: str = "", *, type: str = "provider") -> None:
         super().__init__(message, hint)
         self.type = type
+
+
+class OutputError(RefineError):
+    """A result could not be written: the disk is full, the file has appeared meanwhile."""
+
+    exit_code = 3
 
 
 class BudgetError(RefineError):

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -136,11 +137,15 @@ def _slip(value: JSONObject) -> str:
     """A key of a rubric item that is none of ours and close to one: it changes nothing, and was
     probably meant to."""
     for index, item in enumerate(value.get("rubric_items") or ()):
-        for key in item.keys() - _ITEM_KEYS:
-            close = difflib.get_close_matches(key, _ITEM_KEYS, n=1, cutoff=0.8)
-            if close:
-                return f"rubric_items[{index}].{key} is ignored; did you mean {close[0]}?"
+        for key in item:
+            if key not in _ITEM_KEYS and (close := _close_to(key)):
+                return f"rubric_items[{index}].{key} is ignored; did you mean {close}?"
     return ""
+
+
+@lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow
+def _close_to(key: str) -> str | None:
+    return next(iter(difflib.get_close_matches(key, _ITEM_KEYS, n=1, cutoff=0.8)), None)
 
 
 def _kind(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
-from refinecli.errors import RefineError, UsageError
+from refinecli.errors import OutputError, RefineError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -132,8 +132,7 @@ def _run(
     except (RefineError, OSError) as error:
         reporter.stop()
         if not isinstance(error, RefineError):
-            error = RefineError(f"cannot write {sink.name}: {error.strerror}")
-            error.exit_code = 3
+            error = OutputError(f"cannot write {sink.name}: {error.strerror}")
         complain(error)
         code = error.exit_code
         if code != 2:
