@@ -12,6 +12,8 @@ seconds and megabytes are this machine's.
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import sys
 import tempfile
 import time
@@ -58,8 +60,7 @@ def main() -> None:
                 print(f"{name}: measured in {time.monotonic() - started:.0f} s", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 120)
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 
 def _about() -> str:
@@ -67,7 +68,9 @@ def _about() -> str:
 
 
 def new_table() -> Table:
-    table = Table("benchmark", "measured")
+    cores, load = os.cpu_count(), os.getloadavg()[0]
+    here = f"Python {platform.python_version()}, {cores} cores, load {load:.1f} before"
+    table = Table("benchmark", "measured", caption=f"{here}; medians; ✗ misses its target")
     for column in ("value", "range", "target"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.measure import Figure, NotMeasuredError, Run, Server, cores, run
@@ -19,13 +19,12 @@ REFINECLI = (sys.executable, "-m", "refinecli")
 CALLS = 2  # a datapoint: one answer, one grade
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lab:
     """A folder to work in; `runs`, if given, replaces each benchmark's own number of runs."""
 
     folder: Path
     runs: int | None = None
-    _folders: Iterator[int] = field(default_factory=count)
 
     def additions(self, datapoints: int) -> Path:
         """A file of addition problems, no two alike, with one item for a grader each."""
@@ -34,11 +33,6 @@ class Lab:
             with path.open("w") as file:
                 file.writelines(json.dumps(_addition(n)) + "\n" for n in range(datapoints))
         return path
-
-    def empty_folder(self) -> Path:
-        folder = self.folder / f"run-{next(self._folders)}"
-        folder.mkdir()
-        return folder
 
     def interleaved(
         self, times: int, commands: Mapping[str, Callable[[], Run]]
@@ -70,16 +64,21 @@ def refine(data: Path, url: str, *options: str | Path) -> Command:
     return (*REFINECLI, *wanted, *options)
 
 
-def served(
-    lab: Lab, server: Server, command: Command, calls: int, cpu: int | None = None
-) -> tuple[Run, float]:
-    """Run a command that must make so many calls; also the seconds from launch to its first."""
+def served(lab: Lab, server: Server, command: Command, calls: int, cpu: int | None = None) -> Run:
+    """Run a command, in an empty folder, that must make so many calls."""
     server.reset()
-    result = run(command, lab.empty_folder(), cpu)
-    stats = server.stats()
-    if stats["answered"] != calls:
-        raise NotMeasuredError(f"{stats['answered']} calls were answered, not {calls}")
-    return result, stats["first_request_at"] - result.started_at
+    with tempfile.TemporaryDirectory(dir=lab.folder) as folder:
+        result = run(command, Path(folder), cpu)
+    answered = server.stats()["answered"]
+    if answered != calls:
+        raise NotMeasuredError(f"{answered} calls were answered, not {calls}")
+    return result
+
+
+def to_first_request(server: Server, result: Run) -> float:
+    """The seconds from the launch of the last run to its first request."""
+    at: float = server.stats()["first_request_at"]
+    return at - result.started_at
 
 
 # ------------------------------------------------------------------ against latency
@@ -90,8 +89,7 @@ def job(lab: Lab, datapoints: int = 500, latency_ms: float = 50) -> Iterator[Fig
     with Server(latency_ms=latency_ms) as server:
         command = refine(lab.additions(datapoints), server.url, "-o", "out.jsonl")
         calls = CALLS * datapoints
-        measured = {"refinecli": lambda: served(lab, server, command, calls)[0]}
-        runs = lab.interleaved(5, measured)["refinecli"]
+        runs = [served(lab, server, command, calls) for _ in range(lab.runs or 5)]
     yield from job_figures("refinecli", runs, calls, latency_ms, most=(1.4, 0.6))
 
 
@@ -115,15 +113,18 @@ def latency(lab: Lab, trips: int = 20, latency_ms: float = 200) -> Iterator[Figu
         calls = trips * in_flight
         ideal = trips * latency_ms / 1000
         flags = ("--concurrency", str(in_flight), "-o", "out.jsonl")
+        runs, starts = [], []
         with Server(latency_ms=latency_ms) as server:
             command = refine(lab.additions(calls // CALLS), server.url, *flags)
-            runs = [served(lab, server, command, calls) for _ in range(lab.runs or 3)]
+            for _ in range(lab.runs or 3):
+                runs.append(served(lab, server, command, calls))
+                starts.append(to_first_request(server, runs[-1]))
         what = f"{in_flight} in flight, {latency_ms:g} ms: ideal ÷ wall"
-        yield Figure(what, [ideal / r.wall for r, _ in runs])
-        net = [ideal / (r.wall - first) for r, first in runs]
+        yield Figure(what, [ideal / r.wall for r in runs])
+        net = [ideal / (r.wall - s) for r, s in zip(runs, starts, strict=True)]
         yield Figure(f"{what} from the first request on", net, at_least=least)
         yield Figure(
-            f"{in_flight} in flight: CPU a call", [r.cpu / calls * 1000 for r, _ in runs], "ms"
+            f"{in_flight} in flight: CPU a call", [r.cpu / calls * 1000 for r in runs], "ms"
         )
 
 
@@ -133,7 +134,7 @@ def saturated(lab: Lab, datapoints: int = 5000) -> Iterator[Figure]:
     with Server(cpu=server_core) as server:
         command = refine(lab.additions(datapoints), server.url, "-o", "out.jsonl")
         calls = CALLS * datapoints
-        runs = [served(lab, server, command, calls, own_core)[0] for _ in range(lab.runs or 3)]
+        runs = [served(lab, server, command, calls, own_core) for _ in range(lab.runs or 3)]
     yield Figure("0 ms, one core: calls a second", [calls / r.wall for r in runs], at_least=1500)
     yield Figure("0 ms, one core: CPU a call", [r.cpu / calls * 1000 for r in runs], "ms")
 
@@ -149,7 +150,7 @@ def limited(
         with Server(latency_ms=50, rate=rate, burst=burst, retry_after=retry_after) as server:
             command = refine(lab.additions(datapoints), server.url, "-o", "out.jsonl")
             for _ in range(lab.runs or 1):
-                walls.append(served(lab, server, command, calls)[0].wall / ideal)
+                walls.append(served(lab, server, command, calls).wall / ideal)
                 refusals.append(server.stats()["refused"])
         what = f"{calls} calls at {rate:g}/s, {name}"
         yield Figure(f"{what}: wall ÷ ideal", walls, "×", at_most=1.15)
@@ -161,11 +162,10 @@ def limited(
 
 def startup(lab: Lab) -> Iterator[Figure]:
     """`--help` beside a Typer app that does nothing, and how soon the first request leaves."""
-    folder = lab.empty_folder()
     hello = Path(__file__).with_name("hello.py")
     pair = {
-        "ours": lambda: run((*REFINECLI, "--help"), folder),
-        "bare": lambda: run((sys.executable, hello, "--help"), folder),
+        "ours": lambda: run((*REFINECLI, "--help"), lab.folder),
+        "bare": lambda: run((sys.executable, hello, "--help"), lab.folder),
     }
     runs = lab.interleaved(15, pair)
     ratios = [a.wall / b.wall for a, b in zip(runs["ours"], runs["bare"], strict=True)]
@@ -174,8 +174,12 @@ def startup(lab: Lab) -> Iterator[Figure]:
     yield Figure("--help ÷ a bare Typer app's: CPU", cpu, "×")
     with Server() as server:
         command = refine(lab.additions(1), server.url, "-o", "out.jsonl")
-        firsts = [served(lab, server, command, CALLS)[1] for _ in range(lab.runs or 15)]
-    yield Figure("launch to first request", firsts, "s", at_most=0.25)
+        starts, runs_of_one = [], []
+        for _ in range(lab.runs or 15):
+            runs_of_one.append(served(lab, server, command, CALLS))
+            starts.append(to_first_request(server, runs_of_one[-1]))
+    yield Figure("launch to first request", starts, "s", at_most=0.25)
+    yield Figure("a job of one datapoint: CPU", [r.cpu for r in runs_of_one], "s")
 
 
 def memory(lab: Lab, few: int = 10_000, many: int = 100_000) -> Iterator[Figure]:
@@ -185,7 +189,7 @@ def memory(lab: Lab, few: int = 10_000, many: int = 100_000) -> Iterator[Figure]
         for _ in range(lab.runs or 1):
             for datapoints in peaks:
                 command = refine(lab.additions(datapoints), server.url, "-o", "out.jsonl")
-                result, _ = served(lab, server, command, CALLS * datapoints)
+                result = served(lab, server, command, CALLS * datapoints)
                 peaks[datapoints].append(result.peak_mb)
     growth = [b - a for a, b in zip(peaks[few], peaks[many], strict=True)]
     yield Figure(f"peak at {many:,} datapoints, 64 in flight", peaks[many], "MB", at_most=90)
@@ -194,11 +198,10 @@ def memory(lab: Lab, few: int = 10_000, many: int = 100_000) -> Iterator[Figure]
 
 def jsonl(lab: Lab, datapoints: int = 100_000) -> Iterator[Figure]:
     """`--dry-run`: read, validate, count; net of what a file of one line takes."""
-    folder = lab.empty_folder()
     url = "http://127.0.0.1:9/v1"  # nothing is sent
     one = refine(lab.additions(1), url, "--dry-run")
     every = refine(lab.additions(datapoints), url, "--dry-run")
-    each = {"one": lambda: run(one, folder), "all": lambda: run(every, folder)}
+    each = {"one": lambda: run(one, lab.folder), "all": lambda: run(every, lab.folder)}
     runs = lab.interleaved(3, each)
     took = [b.cpu - a.cpu for a, b in zip(runs["one"], runs["all"], strict=True)]
     rates = [(datapoints - 1) / seconds for seconds in took]
@@ -207,7 +210,7 @@ def jsonl(lab: Lab, datapoints: int = 100_000) -> Iterator[Figure]:
 
 def replay(lab: Lab, few: int = 1000, many: int = 10_000) -> Iterator[Figure]:
     """The same command again over a cache that has every call; net of what one datapoint takes."""
-    cache = lab.empty_folder() / "calls.cache"
+    cache = lab.folder / "calls.cache"
     runs: dict[int, list[Run]] = {1: [], few: [], many: []}
     with Server() as server:
         command = refine(lab.additions(many), server.url, "-o", "out.jsonl", "--cache", cache)
@@ -215,9 +218,11 @@ def replay(lab: Lab, few: int = 1000, many: int = 10_000) -> Iterator[Figure]:
         for _ in range(lab.runs or 3):
             for datapoints, measured in runs.items():
                 limited_to = (*command, "--limit", str(datapoints))
-                measured.append(served(lab, server, limited_to, 0)[0])
-    took = [b.wall - a.wall for a, b in zip(runs[1], runs[many], strict=True)]
-    rates = [CALLS * (many - 1) / seconds for seconds in took]
+                measured.append(served(lab, server, limited_to, 0))
+    pairs = list(zip(runs[1], runs[many], strict=True))
+    calls = CALLS * (many - 1)
+    rates = [calls / (b.wall - a.wall) for a, b in pairs]
     yield Figure("replayed calls a second", rates, at_least=10_000)
+    yield Figure("replayed calls a CPU second", [calls / (b.cpu - a.cpu) for a, b in pairs])
     growth = [b.peak_mb - a.peak_mb for a, b in zip(runs[few], runs[many], strict=True)]
     yield Figure(f"replay: peak at {many:,} datapoints less that at {few:,}", growth, "MB")

@@ -75,7 +75,7 @@ def peers(
             else:
                 commands[peer.name] = command
         measured = {
-            name: lambda command=command: served(lab, server, command, calls)[0]
+            name: lambda command=command: served(lab, server, command, calls)
             for name, command in commands.items()
         }
         runs = lab.interleaved(3, measured)
