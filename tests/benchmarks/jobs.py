@@ -46,7 +46,14 @@ class Lab:
 
 
 def _addition(n: int) -> dict[str, object]:
-    criterion = f"Does the chatbot correctly get the answer {1000 + 2 * n}?"
+    """As `generate-data addition` writes them."""
+    wanted = "Please output your score between 0 and 1 wrapped in <score> ... </score>"
+    item = {
+        "rubric_str": f"Does the chatbot correctly get the answer {1000 + 2 * n}?",
+        "extraction_regex": "<score>(.*?)</score>",
+        "grader_output_format_instruction": wanted,
+        "reveal": "verdict",
+    }
     return {
         "id": f"addition-{n}",
         "convo": [
@@ -54,7 +61,7 @@ def _addition(n: int) -> dict[str, object]:
             {"role": "assistant", "content": "9"},
             {"role": "user", "content": f"What is {1000 + n} + {n}?"},
         ],
-        "rubric_items": [{"rubric_str": criterion, "reveal": "verdict"}],
+        "rubric_items": [item],
     }
 
 
