@@ -42,7 +42,7 @@ class ProgressView:
 
 
 def fitting(parts: Sequence[Part], width: int) -> Text:
-    """One line of the parts for which there is room, and of the first in any case."""
+    """One line of the parts for which there is room, and of one in any case."""
     kept = list(parts)
     while len(kept) > 1 and len(_BETWEEN.join(part.text for part in kept)) > width:
         kept.remove(max(kept, key=lambda part: part.rank))
