@@ -29,6 +29,7 @@ from refinecli.replies import (
     without_secret,
 )
 from refinecli.roles import RoleSettings
+from refinecli.traffic import Traffic
 from refinecli.transport import HttpClient, TransportError, joined
 from refinecli.types import Completion, Draw, JSONObject, Message, Usage
 
@@ -74,6 +75,7 @@ class Chat:
         self.limits = limits
         self.log = log
         self.usage = Usage()
+        self.traffic = Traffic()
         self._connections: dict[tuple[str, str], Connection] = {}
 
     def completer(self, role: RoleSettings, seed: int | None = None, *, key: str = "") -> RoleChat:
@@ -124,6 +126,8 @@ class RoleChat:
                     self._settle(refused, sent)
                 else:
                     self._chat.usage += completion.usage
+                    self._chat.traffic.prompt_tokens += completion.usage.prompt_tokens
+                    self._chat.traffic.completion_tokens += completion.usage.completion_tokens
                     return completion
 
     def _body(self, messages: Sequence[Message], draw: Draw) -> JSONObject:
@@ -142,12 +146,18 @@ class RoleChat:
     async def _attempt(self, body: JSONObject) -> Completion:
         connection = self._connection
         self._chat.limits.spend()
+        traffic = self._chat.traffic
+        traffic.sent += 1
+        traffic.in_flight += 1
         try:
             reply = await self._chat.client.post(
                 connection.url, _wire(body), self._headers, self._role.timeout
             )
         except TransportError as error:
             raise RetryableError(error.kind, str(error)) from error
+        finally:
+            traffic.in_flight -= 1
+        traffic.refused += reply.status in (429, 503, 529)
         connection.answered = True
         content, headers = without_secret(reply.content, reply.headers, self._secret)
         if reply.status != 200:

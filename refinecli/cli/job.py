@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from refinecli.run import Input, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
+    from refinecli.traffic import Traffic
     from refinecli.types import JSONObject
 
 
 @dataclass(frozen=True)
 class Job:
     """What one command does with each row. `shapes` are its options that shape results; `close` is
-    given the summary and says its last words and whether a quality gate was missed."""
+    given the figures and says its last words and whether a quality gate was missed."""
 
     command: str
     roles: Sequence[str]
@@ -38,7 +39,7 @@ class Job:
     shapes: JSONObject
     work: Callable[[Engine, Reporter], Work]
     plan: Plan
-    close: Callable[[Summary, Reporter], bool]
+    close: Callable[[Summary, Traffic, Reporter], bool]
 
 
 def needs_input(context: typer.Context, data: InputOptions) -> None:
@@ -105,7 +106,8 @@ def _run(
         await sink.open()
         async with open_engine(job.settings, job.roles, job.shapes, reporter) as engine:
             engines.append(engine)
-            reporter.start(total)
+            below = sink.path is None and sys.stdout.isatty()
+            reporter.start(total, summary, engine.chat.traffic, data_below=below)
             limits = engine.chat.limits
             await run(
                 rows,
@@ -115,13 +117,13 @@ def _run(
                 concurrency=limits.concurrency,
                 on_finished=reporter.finished,
                 on_note=reporter.notice,
-                on_outcome=lambda o: reporter.advance(o, summary, lambda: limits.in_flight),
+                on_outcome=reporter.advance,
             )
 
     try:
         execute(main())
         sink.commit()
-        code = _finished(job, summary, reporter)
+        code = _finished(job, summary, engines[0].chat.traffic, reporter)
     except BrokenPipeError:
         code = 0  # the reader has what it wanted
     except Interrupted as interrupted:
@@ -145,9 +147,9 @@ def _run(
     return code
 
 
-def _finished(job: Job, summary: Summary, reporter: Reporter) -> int:
+def _finished(job: Job, summary: Summary, traffic: Traffic, reporter: Reporter) -> int:
     reporter.stop()
-    missed = job.close(summary, reporter)
+    missed = job.close(summary, traffic, reporter)
     bad = summary.failed + summary.ungraded
     allowed = job.settings.run.errors_allowed(summary.datapoints)
     if bad > allowed:
