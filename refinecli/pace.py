@@ -74,8 +74,11 @@ class Pace:
 
 def _worked(start: _Point, end: _Point) -> float:
     finished = end.finished - start.finished
-    answered, replayed = end.answered - start.answered, end.replayed - start.replayed
-    return finished * answered / (answered + replayed) if replayed > 0 else float(finished)
+    replayed = end.replayed - start.replayed
+    if not replayed:
+        return finished
+    answered = max(0, end.answered - start.answered)  # less, where many have been sent again
+    return finished * answered / (answered + replayed)
 
 
 def rate_words(rate: float) -> str:

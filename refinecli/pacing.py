@@ -33,15 +33,17 @@ from refinecli.hints import NO_HINTS, Hints
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
 _GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
 _WALL = 8  # in a row: one in four refused at random does that once in 65,000
-_ENOUGH = 10  # replies to judge a rate by
-_SURE = 20  # replies to tell noise from a limit by
+_SAMPLE = 20  # requests to judge by
+_NEARLY = 0.9  # of them have replies: those that take long were let in
 _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
+_FADE = 0.9  # a round: what was taken for noise is tested again now and then
 _STEP, _MOST_STEP = 0.05, 1.0  # the first and the largest rise in rate
+_BLINK = 1e-3  # seconds: replies that come at once are no infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
-_PROBE, _LONGEST_PROBE = 1.0, 4.0  # seconds between probes, doubled from one to the next
+_PROBE = 1.0  # seconds between probes
 _LONGEST_STOP = 60.0  # seconds that all wait: the longest window that providers count in
-_FIRST_WAIT, _LONGEST_WAIT = 0.025, 30.0  # seconds; short, since the pacer makes them wait too
+_FIRST_WAIT, _LONGEST_WAIT = 0.025, 4.0  # seconds; short, since the pacer makes them wait too
 
 
 def backoff(tries: int, after: float | None = None) -> float:
@@ -70,23 +72,24 @@ class _Spacing:
 class Turn:
     """One request that may be sent now; one call of succeeded, refused or failed ends it."""
 
-    __slots__ = ("_pacer", "number", "tokens")
+    __slots__ = ("_pacer", "number", "sent_at", "tokens")
 
-    def __init__(self, pacer: Pacer, number: int, tokens: int) -> None:
+    def __init__(self, pacer: Pacer, number: int, tokens: int, sent_at: float) -> None:
         self._pacer = pacer
+        self.sent_at = sent_at
         self.number = number
         self.tokens = tokens
 
     def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
         """It was answered; `tokens` is what it really took."""
         self._pacer._ended(self, tokens)
-        self._pacer._succeeded(self.number, hints)
+        self._pacer._succeeded(self, hints)
         self._pacer._pump()
 
     def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
         """429, 503 or 529; `after` in seconds, if the provider gave it."""
         self._pacer._ended(self, 0)
-        self._pacer._refused(self.number, hints.after if after is None else after)
+        self._pacer._refused(self, hints.after if after is None else after)
         self._pacer._pump()
 
     def failed(self) -> None:
@@ -125,16 +128,19 @@ class Pacer:
         self._ends = bytearray(64)
         self._cut_at = 0  # the number of the first request sent after the last cut
         # Successes in this second and the one before, whatever they belong to.
-        self._second = self._second_before = -inf
+        self._second = self._second_before = 0.0
         self._count = self._count_before = 0
         # The count of replies that is going on.
+        self._from = self._to = 0
+        self._speed = inf
         self._since = 0.0
+        self._wall = False
         self._good = self._bad = 0
         self._step = _STEP
         self._noise = 0.0  # the share of refusals that slowing down does not help
         self._trial: tuple[float, float] | None = None  # share refused, and rate, before it
         self._proved = False  # a request sent since the last cut has succeeded
-        self._probing = 0.0  # seconds to the next probe; 0: not probing
+        self._probing = False
         self._ceiling = inf  # up to this each success doubles the rate after probing
 
     # ------------------------------------------------------------------ turns
@@ -145,7 +151,7 @@ class Pacer:
         now = loop.time()
         line = self._again if again else self._new
         if (
-            self.in_flight < self._window
+            self.in_flight < self._room()
             and not self._again
             and (again or not self._new)
             and self._free_at() <= now
@@ -167,9 +173,11 @@ class Pacer:
         number = self._sent
         self._sent += 1
         self._ends[number % 64] = 0
+        if not number:
+            self._second = self._second_before = now
         for spacing in self._spacings:
             spacing.take(now, tokens if spacing is self._tokens else 1)
-        return Turn(self, number, tokens)
+        return Turn(self, number, tokens, now)
 
     def _ended(self, turn: Turn, tokens: int | None) -> None:
         self.in_flight -= 1
@@ -185,7 +193,7 @@ class Pacer:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self.in_flight < self._window and (line := self._again or self._new):
+        while self.in_flight < self._room() and (line := self._again or self._new):
             at = self._free_at()
             if at > now:
                 if self._timer is None or self._timer.when() != at:
@@ -203,9 +211,9 @@ class Pacer:
 
     # ------------------------------------------------------------------ learning
 
-    def _succeeded(self, number: int, hints: Hints) -> None:
+    def _succeeded(self, turn: Turn, hints: Hints) -> None:
         now = asyncio.get_running_loop().time()
-        self._ends[number % 64] = 1
+        self._ends[turn.number % 64] = 1
         if now - self._second >= _ROUND:
             self._second_before, self._count_before = self._second, self._count
             self._second, self._count = now, 0
@@ -214,29 +222,32 @@ class Pacer:
             self._grown += 1
             if self._grown >= self._window:
                 self._window, self._grown = min(self.most, self._window * _GROWTH), 0
-        if number < self._cut_at:
-            if not self._proved:  # as good a measure as what came before the wall
-                self._probing = 0.0
+        if turn.number < self._from or (self._to and turn.number >= self._to):
+            if turn.number < self._cut_at and not self._proved and self._wall:
+                # As good a measure as what came before the wall.
+                self._probing = False
                 self._set(max(self._learned.rate, self._recent(now)), now)
             return
         self._good += 1
         self._proved = True
-        if self._learned.rate < self._ceiling and self._probing:
+        if self._probing:
             self._set(min(self._learned.rate * 2, self._ceiling), now)
             if self._learned.rate >= self._ceiling:
-                self._probing = 0.0
+                self._probing = False
         if self._bad or self._learned.rate < inf:
             self._judge(now)
 
-    def _refused(self, number: int, after: float | None) -> None:
+    def _refused(self, turn: Turn, after: float | None) -> None:
         now = asyncio.get_running_loop().time()
-        self._ends[number % 64] = 2
-        if number < self._cut_at:
+        self._ends[turn.number % 64] = 2
+        if turn.number < self._cut_at:
             return
         if not self._bad and self._trial is None:
-            self._count_anew(now)
-        self._bad += 1
-        if (self._probing and not self._proved) or self._run(number) >= _WALL:
+            self._count_from(turn.number, turn.sent_at)
+        self._bad += turn.number >= self._from and (not self._to or turn.number < self._to)
+        if (self._probing and not self._proved) or self._run(turn.number) >= _WALL / (
+            1 - self._noise
+        ):
             self._hit_wall(now, after)
         else:
             self._judge(now)
@@ -253,47 +264,48 @@ class Pacer:
 
     def _hit_wall(self, now: float, after: float | None) -> None:
         recent = self._recent(now) if self._proved or not self._cut_at else 0.0
-        self._cut_at = self._sent
         self._trial, self._noise, self._step, self._proved = None, 0.0, _MOST_STEP, False
-        self._count_anew(now)
+        self._wall = True
         if recent:
+            self._cut(recent, now)
             self._ceiling = recent
-            self._set(recent, now)
             return
         if not self._probing:
             self._ceiling = self._learned.rate
-        pause = min(max(self._probing, _PROBE) * (0.5 + random.random()), _LONGEST_PROBE)
-        self._probing = min(max(self._probing, _PROBE / 2) * 2, _LONGEST_PROBE)
+        self._cut(1 / _PROBE, now)
+        self._probing = True
+        pause = _PROBE * (0.5 + random.random())
         if after is not None:
             pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
-        self._learned.rate = 1 / _PROBE
         self._learned.free_at = now + pause
 
     def _judge(self, now: float) -> None:
-        """End the count of replies if it says enough, and draw its conclusion."""
-        good, bad, passed = self._good, self._bad, now - self._since
-        replies = good + bad
-        share = bad / replies
-        if self._trial is not None:
-            if replies >= _SURE:
-                self._end_trial(share, now)
-        elif bad:
-            if replies < _ENOUGH:
+        """Draw a conclusion from the sample, once it is whole."""
+        if not self._to:
+            sent, passed = self._sent - self._from, max(now - self._since, _BLINK)
+            quick = self._bad or self._trial or self._step == _MOST_STEP
+            if sent < _SAMPLE or (passed < _ROUND and not quick):
                 return
-            if bad > 1 + 2 * self._noise * replies:
-                self._trial = (share, self._learned.rate)
-                self._cut_at = self._sent
-                self._step = _STEP
-                self._set(_BELOW * good / passed if good else self._learned.rate / 2, now)
-                self._count_anew(now)
-            elif replies >= _SURE:
-                self._noise = (self._noise + share) / 2
-                self._count_anew(now)
-        elif replies >= _ENOUGH and (passed >= _ROUND or self._step == _MOST_STEP):
-            self._noise /= 2
-            self._set(self._learned.rate * (1 + self._step), now)
-            self._step = min(self._step * 2, _MOST_STEP)
-            self._count_anew(now)
+            self._to, self._speed = self._sent, sent / passed
+        sent, replies = self._to - self._from, self._good + self._bad
+        if replies < _NEARLY * sent:
+            return
+        share = self._bad / sent
+        if self._trial is not None:
+            self._end_trial(share, now)
+        elif self._bad > 1 + 2 * self._noise * sent:
+            if not self._good:
+                self._hit_wall(now, None)
+                return
+            self._trial = (share, self._learned.rate)
+            self._step, self._wall = _STEP, False
+            self._cut(_BELOW * min(self._learned.rate, self._speed) * (1 - share), now)
+        else:
+            if self._bad <= self._noise * sent and self._speed > self._learned.rate / 2:
+                self._set(self._learned.rate * (1 + self._step), now)
+                self._step = min(self._step * 2, _MOST_STEP)
+            self._noise = min(share, self._noise * _FADE)
+            self._count_from(self._sent, now)
 
     def _end_trial(self, share: float, now: float) -> None:
         assert self._trial is not None
@@ -301,22 +313,30 @@ class Pacer:
         self._trial = None
         self._noise = share
         if share > before / 2:
+            self._noise = (share + before) / 2
             self._step = _MOST_STEP
             self._set(rate, now)
-        self._count_anew(now)
+        self._count_from(self._sent, now)
+
+    def _cut(self, rate: float, now: float) -> None:
+        self._cut_at = self._sent
+        self._set(rate, now)
+        self._count_from(self._sent, now)
 
     def _set(self, rate: float, now: float) -> None:
         spacing = self._learned
         spacing.rate = rate
         spacing.free_at = min(spacing.free_at, now + 1 / rate)
 
-    def _count_anew(self, now: float) -> None:
-        self._since, self._good, self._bad = now, 0, 0
+    def _count_from(self, number: int, when: float) -> None:
+        self._from, self._to, self._since, self._good, self._bad = number, 0, when, 0, 0
 
     def _recent(self, now: float) -> float:
         """Successes a second, over the last second or two."""
-        count = self._count + self._count_before
-        return count / max(_ROUND, now - max(self._second_before, self._began(now)))
+        return (self._count + self._count_before) / max(_ROUND, now - self._second_before)
 
-    def _began(self, now: float) -> float:
-        return self._second if self._second > -inf else now
+    def _room(self) -> int:
+        """While it is not clear yet what refusals mean, their places in flight stay empty."""
+        if not self._bad or self._learned.rate < inf or self._noise:
+            return self._window
+        return max(1, self._window - self._bad)

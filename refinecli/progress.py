@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sys
+import termios
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -64,10 +66,13 @@ class Progress:
 
     def course(self) -> list[Part]:
         """How much is done, how fast, and how long it takes."""
-        count = f"{self.finished:,}"
-        parts = [Part(f"{count} done" if self.total is None else f"{count}/{self.total:,}", 0)]
+        if self.total is None:
+            parts = [Part(f"{self.finished:,} done", 0)]
+        else:
+            total = f"{self.total:,}"
+            parts = [Part(f"{self.finished:>{len(total)},}/{total}", 0)]
         if self.total:
-            parts.append(Part(f"{self.finished / self.total:.0%}", 4))
+            parts.append(Part(f"{self.finished * 100 // self.total}%", 4))
         rate = self._pace.rate
         if rate is not None:
             parts.append(Part(rate_words(rate), 2))
@@ -76,7 +81,7 @@ class Progress:
         parts.append(Part(f"{duration_words(self._clock() - self._began)} so far", 3))
         if rate is not None and self.total is not None:
             left = max(0, self.total - self.finished) / rate
-            parts.append(Part(f"{duration_words(left)} left", 1))
+            parts.append(Part(f"{duration_words(ceil(left))} left", 1))
         return parts
 
     def state(self) -> list[Part]:
@@ -166,7 +171,7 @@ class Reporter:
         if not (sys.stderr.isatty() and self.console.is_interactive):
             show = self._show_lines
         elif data_below:
-            _only_here()
+            free_to_draw(sys.stderr.fileno())  # and so no other process is
             return
         else:
             show = self._show_bar
@@ -206,6 +211,7 @@ class Reporter:
 
         from refinecli.render_progress import ProgressView
 
+        terminal = sys.stderr.fileno()
         # One that reads from a pipe does not know how much will come: another is better to watch.
         seconds = SECONDS_BEFORE_BAR * (1 if progress.total is not None else 2)
         live = Live(
@@ -218,14 +224,14 @@ class Reporter:
         while not self._over.wait(seconds):
             seconds = SECONDS_BETWEEN_FRAMES
             progress.update()
+            self._print_lines()
+            if not free_to_draw(terminal):
+                continue
             if self._live is None:
-                if not _only_here():
-                    continue
                 live.start()
                 # A process that is killed could not bring a hidden cursor back.
                 self.console.show_cursor(True)
                 self._live = live
-            self._print_lines()
             live.refresh()
         if self._live is not None:
             self._live = None
@@ -243,15 +249,23 @@ class Reporter:
             self.console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def _only_here() -> bool:
-    """Whether this process has the terminal for its bar: in `refine | grade` only one may draw.
+def free_to_draw(terminal: int) -> bool:
+    """Whether this process may draw on its terminal now.
 
-    The lock goes when the process does.
+    Not in the background, nor under a pager; and in `refine | grade` only one process at a time,
+    which holds a lock until it ends.
     """
     try:
-        fcntl.lockf(sys.stderr.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.tcgetpgrp(terminal) != os.getpgrp():
+            fcntl.lockf(terminal, fcntl.LOCK_UN)
+            return False
+    except OSError:  # it is not the terminal that we were started from, and nobody else's
+        pass
+    try:
+        line_by_line = termios.tcgetattr(terminal)[3] & termios.ICANON
+        fcntl.lockf(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
-    except OSError:  # not every system can lock a terminal
+    except (OSError, termios.error):  # not every system can lock a terminal
         return True
-    return True
+    return bool(line_by_line)

@@ -1,6 +1,6 @@
 """How far a run is, as two lines under everything else on a terminal.
 
-refine ━━━━━━━━━━━━━━━━━━━━━━━━━━━╸━━━━━━━━━━━━━━━━━ 4,120/10,000 · 41% · 21.4/s · 4:35 left
+refine ━━━━━━━━━━━━━━╸──────────────────────  4,120/10,000 · 41% · 21.4/s · 4:35 left
        64 in flight · score 0.713 · 3 failed · 1.2M tokens in, 340K out
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from refinecli.progress import Part, Progress
@@ -34,15 +33,22 @@ class ProgressView:
         bar = 0 if total is None else _SHORTEST_BAR + 1
         course = fitting(progress.course(), room - bar)
         if bar and (bar := min(room - course.cell_len - 1, _LONGEST_BAR)) >= _SHORTEST_BAR:
-            yield ProgressBar(total, progress.finished, width=bar, complete_style="green")
-            yield Text(" ", end="")
+            yield _bar(progress.finished / (total or 1), bar)
         yield course
         yield Text(" " * indent, end="")
         yield fitting(progress.state(), room)
 
 
+def _bar(share: float, width: int) -> Text:
+    """Rich's own says nothing without colour of how long it will be; here the strokes differ."""
+    full, half = divmod(min(int(share * width * 2), width * 2), 2)
+    done = "━" * full + "╸" * half
+    rest = "─" * (width - len(done))
+    return Text.assemble((done, "green"), (rest, "dim"), " ", end="")
+
+
 def fitting(parts: Sequence[Part], width: int) -> Text:
-    """One line of the parts for which there is room, and of the first in any case."""
+    """One line of the parts for which there is room, and of one in any case."""
     kept = list(parts)
     while len(kept) > 1 and len(_BETWEEN.join(part.text for part in kept)) > width:
         kept.remove(max(kept, key=lambda part: part.rank))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from refinecli.run import Input, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
-    from refinecli.traffic import Traffic
     from refinecli.types import JSONObject
 
 
