@@ -79,13 +79,11 @@ class CallCache:
 
     path: Path
     offline: bool = False
-    existed: bool = field(init=False, default=False)
     _run: int = field(init=False, default=-1)
     _reader: sqlite3.Connection = field(init=False)
     _writer: _Writer | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.existed = self.path.exists() and self.path.stat().st_size > 0
         with _told(self.path):
             if self.offline:
                 self._reader = _open_unchanged(self.path)
@@ -132,6 +130,16 @@ class CallCache:
         text = reply.decode("utf-8", "replace")
         self._writer.put(_Reply(key, run, None if usable else row, text, stored))
         await stored
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is surely nothing in it that was paid for."""
+        if self._writer is not None:
+            self._writer.flush()
+        try:
+            return not self._reader.execute("SELECT 1 FROM replies LIMIT 1").fetchall()
+        except sqlite3.Error:
+            return False
 
     # -------------------------------------------------------------- runs
 
@@ -247,7 +255,6 @@ class _Writer:
         self._queue: queue.SimpleQueue[_Reply | _Statement | threading.Event | None] = (
             queue.SimpleQueue()
         )
-        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="call cache", daemon=True)
         self._thread.start()
 
@@ -255,12 +262,10 @@ class _Writer:
         self._queue.put(entry)
 
     def flush(self) -> None:
-        """Return once all is written that was put before; raises OutputError where it was not."""
+        """Return once all that was put before is written, as far as it could be."""
         done = threading.Event()
         self._queue.put(done)
         done.wait()
-        if self._error is not None:
-            raise self._error
 
     def close(self) -> None:
         self._queue.put(None)
@@ -277,8 +282,6 @@ class _Writer:
                     break
             replies = [entry for entry in entries if isinstance(entry, _Reply)]
             error = self._write(replies, [e for e in entries if isinstance(e, tuple)])
-            if error is not None:
-                self._error = error
             if replies:
                 _wake([reply.stored for reply in replies], error)
             for entry in entries:

@@ -32,20 +32,25 @@ class Input:
 
     def all_rows(self) -> Iterator[Row]:
         """All rows, waiting for each; a source that cannot be read again is used up."""
-        seen = Occurrences()
+        seen = Occurrences(), Occurrences()
         for number, line in islice(self.source.read(), self.limit):
             yield self._row(number, line, seen)
 
-    def _row(self, number: int, line: bytes, seen: Occurrences) -> Row:
+    def _row(self, number: int, line: bytes, seen: tuple[Occurrences, Occurrences]) -> Row:
         row = read_row(line, number, self.source.name, self.rubric)
-        if row.datapoint and (occurrence := seen.next(row.datapoint.id)):
-            update = {"occurrence": occurrence}
+        if row.datapoint is None:
+            return row
+        ids, convos = seen
+        times = ids.next(row.datapoint.id)
+        convo_times = convos.next(dumps(row.datapoint.convo).decode())
+        if times or convo_times:
+            update = {"occurrence": times, "convo_occurrence": convo_times}
             return replace(row, datapoint=row.datapoint.model_copy(update=update))
         return row
 
     async def stream(self) -> AsyncGenerator[Row, None]:
         """All rows as they arrive; rows with the same id are told apart."""
-        seen = Occurrences()
+        seen = Occurrences(), Occurrences()
         count = 0
         if self.limit == 0:
             return

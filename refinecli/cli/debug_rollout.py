@@ -223,7 +223,7 @@ def _rollout(
     finally:
         sink.discard()
         if cache:
-            cache.end(0, whole=True, sent=1)
+            cache.end(0, whole=True)
     bad = summary.failed + summary.ungraded
     return 3 if bad > settings.run.errors_allowed(1) else 0
 

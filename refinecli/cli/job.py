@@ -80,7 +80,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
         return _Run(job, rows, sink, cache, reporter, options).go(total)
     finally:
         if cache is not None:
-            cache.end(2, whole=False, sent=0)
+            cache.end(2, whole=False)
 
 
 def check_lines(rows: Input, keep_going: bool) -> int:
@@ -136,7 +136,7 @@ class _Run:
         if not whole and code not in (0, 2):
             self._say_what_is_kept(kept)
         if self.cache:
-            self.cache.end(code, whole=whole, sent=self.traffic.sent)
+            self.cache.end(code, whole=whole)
         if self.options.summary and code != 2:
             write_summary(self.options.summary, self.summary, self.traffic)
         return code
@@ -214,10 +214,10 @@ class _Run:
         if self.summary.datapoints:
             where = partial or self.sink.name
             lines = [f"finished so far: {self.summary.counts}; their lines are in {where}"]
-        if self.cache:
+        if self.cache and self.cache.holds_replies:
             lines += [f"every reply is kept in {self.cache.path}; this continues:"]
             lines += [f"  {continuing()}"]
-        else:
+        elif not self.cache:
             lines += ["  hint: with --cache FILE, the same command would continue from here"]
         print("\n".join(lines), file=sys.stderr)
 

@@ -30,7 +30,6 @@ class RunCache:
     offline: bool = False
     restart: bool = False
     calls: CallCache | None = None
-    _fresh: bool = False
 
     def open(self) -> CallCache:
         """Make it ready; it is made only now, so that a run that is refused leaves none behind."""
@@ -38,7 +37,6 @@ class RunCache:
 
         if self.calls is None:
             self.calls = CallCache(self.path, self.offline)
-            self._fresh = not self.calls.existed
         return self.calls
 
     @property
@@ -75,19 +73,23 @@ class RunCache:
             self.calls.forget(name)
             self.calls.begin(name, settings)
 
-    def end(self, code: int, *, whole: bool, sent: int) -> None:
-        """Let go of it, and remove a default cache whose run is over. `whole`: all rows were
-        written."""
+    @property
+    def holds_replies(self) -> bool:
+        return self.calls is not None and not self.calls.is_empty
+
+    def end(self, code: int, *, whole: bool) -> None:
+        """Let go of it, and remove a default cache whose run is over or never got anything.
+        `whole`: all rows were written."""
         calls, self.calls = self.calls, None
         if calls is None:
             return
         over = whole and code in (0, 1)
-        if whole:
-            calls.end(complete=over)
-        unused = self._fresh and not sent and code == 2
-        if not self.offline and (unused or (self.is_default and over)):
-            calls.remove()
-        else:
+        try:
+            if whole:
+                calls.end(complete=over)
+            if self.is_default and not self.offline and (over or calls.is_empty):
+                calls.remove()
+        finally:
             calls.close()
 
 
