@@ -1,4 +1,4 @@
-"""`--cache`, `--offline`, `--log-requests`: a cache that is kept, shared and not trusted blindly."""
+"""`--cache`, `--offline`, `--log-requests`: a cache that is kept, shared, never trusted blindly."""
 
 from __future__ import annotations
 
