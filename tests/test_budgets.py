@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from tests.chat_server import Reply, error
 from tests.conftest import Result, at, read_jsonl, write_jsonl
 from tests.fault_server import Arrival, FaultServer, questions, steady
+from tests.test_resume import names, told_command
 
 Cli = Callable[..., Result]
 RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"]
@@ -41,17 +41,6 @@ def cost(server: FaultServer) -> float:
         return (len(request.raw) // 6 * into + 50 * out) / 1e6
 
     return sum(one(request) for request in server.arrivals)
-
-
-def told_command(stderr: str) -> list[str]:
-    """The arguments of the command that standard error says continues the run."""
-    lines = [line for line in stderr.splitlines() if "refinecli " in line]
-    assert lines, f"no command: {stderr}"
-    return shlex.split(lines[-1].partition("refinecli ")[2].strip("` "))
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def whole_run(cli: Cli, tmp_path: Path, server: FaultServer, count: int = 12) -> bytes:

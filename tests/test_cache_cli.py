@@ -28,14 +28,11 @@ from tests.conftest import (
     write_jsonl,
 )
 from tests.fault_server import Arrival, FaultServer, questions, steady
+from tests.test_resume import names
 
 Cli = Callable[..., Result]
 KEY = "sk-secret-0123456789abcdef"
 RUN = ["refine", "in.jsonl", "--cache", "c.db"]
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def filled(cli: Cli, tmp_path: Path, server: FaultServer, count: int = 6) -> Result:
@@ -104,22 +101,19 @@ def test_another_models_replies_are_never_used(cli: Cli, tmp_path: Path) -> None
         assert all(count == 1 for count in server.seen.values())
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ["--set", "policy.temperature=0.5"],
-        ["--set", "policy.max_tokens=9"],
-        ["--set", "policy.extra_body={think=true}"],
-        ["--seed", "1"],
-    ],
-    ids=lambda flags: flags[-1],
-)
-def test_another_request_is_another_call(cli: Cli, tmp_path: Path, flags: list[str]) -> None:
+def test_another_request_is_another_call(cli: Cli, tmp_path: Path) -> None:
     with FaultServer() as server:
-        filled(cli, tmp_path, server)
-        result = cli(*RUN, *at(server), *flags)
-        assert result.returncode == 0, result.stderr
-        assert sum(not request.grades for request in server.arrivals) >= 6
+        filled(cli, tmp_path, server, 3)
+        for flags in (
+            ["--set", "policy.temperature=0.5"],
+            ["--set", "policy.max_tokens=9"],
+            ["--set", "policy.extra_body={think=true}"],
+            ["--seed", "1"],
+        ):
+            server.forget()
+            result = cli(*RUN, *at(server), *flags)
+            assert result.returncode == 0, result.stderr
+            assert sum(not request.grades for request in server.arrivals) >= 3, flags
 
 
 def test_another_endpoint_is_another_call(cli: Cli, tmp_path: Path) -> None:
@@ -130,24 +124,15 @@ def test_another_endpoint_is_another_call(cli: Cli, tmp_path: Path) -> None:
         assert len(elsewhere.arrivals) >= 12
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [["--set", "policy.timeout=77"], ["--set", "policy.retries=1"], ["--concurrency", "1"], []],
-    ids=str,
-)
-@pytest.mark.parametrize("tail", ["", "/", "/chat/completions"])
-def test_how_a_reply_is_fetched_is_no_part_of_it(
-    cli: Cli, tmp_path: Path, flags: list[str], tail: str
-) -> None:
-    if flags and tail:
-        pytest.skip("one thing at a time")
+def test_how_a_reply_is_fetched_is_no_part_of_it(cli: Cli, tmp_path: Path) -> None:
+    fetching = ["--set", "policy.timeout=77", "--set", "policy.retries=1", "--concurrency", "1"]
     with FaultServer() as server:
         filled(cli, tmp_path, server, 3)
-        env = {"OPENAI_API_KEY": KEY}
-        url = ["--base-url", server.url + tail, "--model", "scripted"]
-        result = cli(*RUN, *url, *flags, env=env)
-        assert result.returncode == 0, result.stderr
-        assert server.arrivals == []
+        for flags, tail in ((fetching, ""), ([], "/"), ([], "/chat/completions")):
+            place = ["--base-url", server.url + tail, "--model", "scripted"]
+            result = cli(*RUN, *place, *flags, env={"OPENAI_API_KEY": KEY})
+            assert result.returncode == 0, result.stderr
+            assert server.arrivals == [], (flags, tail)
 
 
 def test_errors_are_not_kept(cli: Cli, tmp_path: Path) -> None:
@@ -453,28 +438,28 @@ def _scratched(path: Path, whole: bytes) -> None:
     path.write_bytes(whole[:size] + b"\xa5" * (len(whole) - size))
 
 
-@pytest.mark.parametrize("harm", [_garbage, _cut, _foreign, _scratched])
 @pytest.mark.parametrize("place", ["c.db", "out.jsonl.cache"])
-@pytest.mark.parametrize("offline", [False, True])
 def test_a_file_that_is_no_whole_cache_is_named_and_left_alone(
-    cli: Cli, tmp_path: Path, harm: Callable[[Path, bytes], None], place: str, offline: bool
+    cli: Cli, tmp_path: Path, place: str
 ) -> None:
+    flags = ["--cache", "c.db"] if place == "c.db" else ["-o", "out.jsonl"]
     with FaultServer() as server:
         filled(cli, tmp_path, server, 8)
         (tmp_path / "c.db").rename(tmp_path / place)
         whole = (tmp_path / place).read_bytes()
-        harm(tmp_path / place, whole)
-        harmed = (tmp_path / place).read_bytes()
-        flags = ["--cache", "c.db"] if place == "c.db" else ["-o", "out.jsonl"]
-        flags += ["--offline"] if offline else []
-        result = cli("refine", "in.jsonl", *at(server), *flags)
+        for harm in (_garbage, _cut, _foreign, _scratched):
+            harm(tmp_path / place, whole)
+            harmed = (tmp_path / place).read_bytes()
+            for offline in ([], ["--offline"]):
+                result = cli("refine", "in.jsonl", *at(server), *flags, *offline)
+                told = (harm.__name__, offline, result.stderr)
+                assert result.returncode == 2, told
+                assert place in result.stderr, told
+                assert "hint" in result.stderr, told
+                assert "Traceback" not in result.stderr, told
+                assert (tmp_path / place).read_bytes() == harmed, told
+                assert names(tmp_path) == {"in.jsonl", place}, told
         assert server.arrivals == []
-    assert result.returncode == 2, result.stderr
-    assert place in result.stderr
-    assert "hint" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert (tmp_path / place).read_bytes() == harmed
-    assert names(tmp_path) == {"in.jsonl", place}
 
 
 def test_the_input_or_a_folder_is_no_cache(cli: Cli, tmp_path: Path) -> None:
