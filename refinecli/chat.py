@@ -1,4 +1,4 @@
-"""An OpenAI-compatible chat endpoint as a Completer: requests, replies, errors by name, retries.
+"""An OpenAI-compatible chat endpoint as a Completer: from the call cache, or sent, with retries.
 
 A provider's failure ends in one of two errors: CompletionError, which ends one call, and RunError,
 which every further call would meet too (key refused, model unknown, nobody there). What can pass
@@ -8,19 +8,19 @@ by itself is tried again first.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import os
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isinf
+from time import time
 from typing import Protocol
-from urllib.parse import urlsplit
 
-import orjson
-
-from refinecli.errors import CompletionError, RunError, UsageError
-from refinecli.limits import Limits
+from refinecli.calls import CallCache, request_key, row_name
+from refinecli.connection import Connection, Log
+from refinecli.errors import CompletionError
+from refinecli.hints import hints
+from refinecli.limits import Amount, Limits, Reservation
+from refinecli.pacing import Pacer, backoff
 from refinecli.replies import (
     RefusedParameterError,
     RetryableError,
@@ -29,61 +29,75 @@ from refinecli.replies import (
     without_secret,
 )
 from refinecli.roles import RoleSettings
-from refinecli.transport import HttpClient, TransportError, joined
-from refinecli.types import Completion, Draw, JSONObject, Message, Usage
+from refinecli.transport import HttpClient, Reply, TransportError, joined
+from refinecli.types import Completion, Draw, JSONObject, Message, Usable, Usage
+from refinecli.wire import api_key, body_of, changed, encoded, headers, sample_index
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds, doubled from try to try, with jitter
-# A provider that says "in an hour" has not failed for a moment; waiting would look like hanging.
-_LONGEST_RETRY_AFTER = 300.0
-# Nobody there at all: a server that restarts is back by then, and a wrong URL is told soon.
-_CONNECT_RETRIES = 3
 _SURELY_A_KEY = 16  # characters
-# What the newer OpenAI models call it.
-_RENAMED = {"max_tokens": "max_completion_tokens"}
+# The statuses by which a provider says that there is too much at once.
+_REFUSALS = frozenset({429, 503, 529})
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with jitter
+# Until a reply has told: a rough count for English text and most tokenizers.
+_TOKENS_PER_BYTE = 0.25
 
 
-@dataclass(slots=True)
-class Connection:
-    """An endpoint and model as all roles that use them share it, with what was learned of it.
+class RequestLog(Protocol):
+    """Where every request and reply is written, if the user asked for it."""
 
-    `changes` are the parameters it refused: each is left out (None) or sent under another name.
-    """
-
-    url: str
-    model: str
-    changes: dict[str, str | None] = field(default_factory=dict)
-    answered: bool = False  # with anything at all
-    worked: bool = False
+    def __call__(self, draw: Draw, url: str, body: bytes, status: int, reply: bytes) -> None: ...
 
 
-class Log(Protocol):
-    """Where an endpoint's peculiarities and troubles are told."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request as it goes out, and what its reply is kept under."""
 
-    def notice(self, text: str) -> None:
-        """Something every user should know."""
-
-    def detail(self, text: str) -> None:
-        """Something for those who asked for it."""
+    body: JSONObject
+    data: bytes
+    key: bytes
+    draw: Draw
+    usable: Usable | None
 
 
 class Chat:
-    """All endpoints of one run: one HTTP client, one set of limits, one log."""
+    """All endpoints of one run: one HTTP client, one set of limits, one cache, one log."""
 
-    def __init__(self, client: HttpClient, limits: Limits, log: Log) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        limits: Limits,
+        log: Log,
+        calls: CallCache | None = None,
+        log_request: RequestLog | None = None,
+    ) -> None:
         self.client = client
         self.limits = limits
         self.log = log
-        self.usage = Usage()
-        self._connections: dict[tuple[str, str], Connection] = {}
+        self.calls = calls
+        self.log_request = log_request
+        self.in_flight: dict[bytes, asyncio.Future[Completion]] = {}
+        self._connections: dict[tuple[str, str, str], Connection] = {}
 
-    def completer(self, role: RoleSettings, seed: int | None = None, *, key: str = "") -> RoleChat:
-        """A Completer for a role whose model is settled; `key` comes before its variable's."""
+    def completer(
+        self, role: RoleSettings, seed: int | None = None, *, key: str = "", place: str = ""
+    ) -> RoleChat:
+        """A Completer for a role whose model is settled. `key` comes before its variable's, `place`
+        before its URL in the call cache."""
         assert role.base_url is not None
         assert role.model is not None
         secret = key or api_key(role)
         url = joined(role.base_url, "/chat/completions")
-        connection = self._connections.setdefault((url, role.model), Connection(url, role.model))
-        return RoleChat(self, role, connection, seed, secret)
+        name = (url, role.model, secret)
+        if name not in self._connections:
+            pacer = Pacer(self.limits.concurrency, rpm=role.rpm, tpm=role.tpm)
+            connection = Connection(url, role.model, place or url, pacer)
+            if self.calls and isinstance(learned := self.calls.fact(_fact(connection)), dict):
+                connection.changes.update(learned)
+            self._connections[name] = connection
+        return RoleChat(self, role, self._connections[name], seed, secret)
+
+
+def _fact(connection: Connection) -> str:
+    return f"changes {connection.place} {connection.model}"
 
 
 class RoleChat:
@@ -103,162 +117,226 @@ class RoleChat:
         self._seed = seed
         self._secret = secret
         self._headers = headers(role, secret)
+        self._longest: int | None = None  # reply so far, in tokens
+        self._tokens_per_byte = _TOKENS_PER_BYTE
 
-    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
-        """One reply; raises CompletionError, RunError or BudgetError."""
-        body = self._body(messages, draw)
-        tries = 0
-        async with self._chat.limits:
-            while True:
-                sent = dict(self._connection.changes)
-                try:
-                    completion = await self._attempt(_changed(body, sent))
-                except RetryableError as again:
-                    if tries >= self._retries(again):
-                        raise self._final(again) from None
-                    seconds = _wait(again, tries)
-                    tries += 1
-                    self._chat.log.detail(f"{draw.role}: try {tries} in {seconds:.1f} s: {again}")
-                    await asyncio.sleep(seconds)
-                except RefusedParameterError as refused:
-                    self._settle(refused, sent)
-                else:
-                    self._chat.usage += completion.usage
-                    return completion
-
-    def _body(self, messages: Sequence[Message], draw: Draw) -> JSONObject:
-        role = self._role
-        body: JSONObject = {
-            "model": role.model,
-            "messages": with_system(role.system, messages),
-            "temperature": role.temperature,
-            "top_p": role.top_p,
-            "max_tokens": role.max_tokens,
-            "seed": None if self._seed is None else wire_seed(self._seed, draw),
-        }
-        # Only None means absent: temperature 0 and seed 0 must reach the wire.
-        return {k: v for k, v in body.items() if v is not None} | role.extra_body
-
-    async def _attempt(self, body: JSONObject) -> Completion:
+    async def __call__(
+        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+    ) -> Completion:
+        """One reply; raises CompletionError, RunError, BudgetError or OutputError."""
+        meant = body_of(self._role, messages, draw, self._seed)
         connection = self._connection
-        self._chat.limits.spend()
+        while True:
+            changes = dict(connection.changes)
+            body = changed(meant, changes)
+            data = encoded(body)
+            key = request_key(connection.place, data, sample_index(body, draw))
+            try:
+                return await self._once(_Request(body, data, key, draw, usable))
+            except RefusedParameterError as refused:
+                if told := connection.settle(refused, changes):
+                    self._chat.log.notice(told)
+                    if self._chat.calls:
+                        self._chat.calls.learn(_fact(connection), connection.changes)
+
+    # -------------------------------------------------------------- sent once
+
+    async def _once(self, request: _Request) -> Completion:
+        """A reply from the cache, or that of an equal request in flight, or a new one."""
+        in_flight = self._chat.in_flight
+        while True:
+            if found := self._replayed(request):
+                return found
+            if request.key not in in_flight:
+                break
+            other = in_flight[request.key]
+            await asyncio.wait([other])
+            if not other.cancelled():
+                self._chat.limits.traffic.replayed += 1
+                return other.result()
+        if self._chat.calls and self._chat.calls.offline:
+            raise self._missing(request)
+        future = in_flight[request.key] = asyncio.get_running_loop().create_future()
+        try:
+            completion = await self._answer(request)
+        except Exception as error:
+            future.set_exception(error)
+            future.exception()  # nobody need be waiting for it
+            raise
+        except BaseException:
+            future.cancel()
+            raise
+        else:
+            future.set_result(completion)
+            return completion
+        finally:
+            del in_flight[request.key]
+
+    def _replayed(self, request: _Request) -> Completion | None:
+        calls = self._chat.calls
+        content = calls.find(request.key) if calls else None
+        if content is None:
+            return None
+        self._chat.limits.traffic.replayed += 1
+        return read_completion(content)
+
+    def _missing(self, request: _Request) -> CompletionError:
+        last = request.body["messages"][-1].get("content")
+        return CompletionError(
+            "offline",
+            f"{request.draw.role}: the call cache has no reply of {self._connection.model} at "
+            f"{self._connection.host} to this request ({request.key.hex()}, which ends in "
+            f"{str(last)[-60:]!r})",
+        )
+
+    # -------------------------------------------------------------- sent, and sent again
+
+    async def _answer(self, request: _Request) -> Completion:
+        connection, tries = self._connection, 0
+        while True:
+            before = connection.successes
+            try:
+                return await self._attempt(request, again=tries > 0)
+            except RetryableError as again:
+                connection.failed(again)
+                if not connection.may_retry(again, tries, self._role.retries, before):
+                    raise connection.given_up(again, before) from None
+                seconds = _pause(again, tries)
+                if again.kind != "rate_limit" or connection.successes == before:
+                    tries += 1
+                self._chat.log.detail(
+                    f"{request.draw.role}: another try in {seconds:.1f} s: {again}"
+                )
+                await asyncio.sleep(seconds)
+
+    async def _attempt(self, request: _Request, *, again: bool) -> Completion:
+        """Send it as soon as the budget, the endpoint's pace and `--concurrency` let it go."""
+        limits = self._chat.limits
+        with await limits.reserve(lambda left: self._estimate(request, left)) as reservation:
+            turn = await self._connection.pacer.admit(self._tokens(request), again=again)
+            try:
+                async with limits.places:
+                    # While this one waited, another process may have asked the same.
+                    if found := self._replayed(request):
+                        turn.failed()
+                        return found
+                    reservation.took = Amount(calls=1)
+                    reply = await self._post(request)
+            except BaseException:
+                turn.failed()
+                raise
+            told = hints(reply.headers, time())
+            if reply.status in _REFUSALS:
+                limits.traffic.refused += 1
+                turn.refused(told.after, told)
+            elif reply.status == 200:
+                turn.succeeded(told)
+            else:
+                turn.failed()
+            return await self._read(request, reply, reservation)
+
+    async def _post(self, request: _Request) -> Reply:
+        connection, traffic = self._connection, self._chat.limits.traffic
+        traffic.sent += 1
+        traffic.in_flight += 1
         try:
             reply = await self._chat.client.post(
-                connection.url, _wire(body), self._headers, self._role.timeout
+                connection.url, request.data, self._headers, self._role.timeout
             )
         except TransportError as error:
             raise RetryableError(error.kind, str(error)) from error
+        finally:
+            traffic.in_flight -= 1
         connection.answered = True
+        return reply
+
+    async def _read(self, request: _Request, reply: Reply, reservation: Reservation) -> Completion:
+        """What a reply says, once it is in the cache."""
+        connection = self._connection
         content, headers = without_secret(reply.content, reply.headers, self._secret)
+        if self._chat.log_request:
+            self._chat.log_request(
+                request.draw, connection.url, request.data, reply.status, content
+            )
         if reply.status != 200:
-            worked = connection.worked
-            raise failure(reply.status, headers, content, body, connection.url, worked=worked)
+            worked = connection.successes > 0
+            raise failure(
+                reply.status, headers, content, request.body, connection.url, worked=worked
+            )
         # A short key, such as the word that a local server wants, may stand in an honest answer.
         honest = reply.content if len(self._secret) < _SURELY_A_KEY else content
         try:
             completion = read_completion(honest)
-        except (RetryableError, CompletionError):
+        except RetryableError:
             read_completion(content)  # the same error, without the key in its words
             raise
-        connection.worked = True
+        except CompletionError:
+            connection.succeeded()
+            await self._store(request, content, usable=False)
+            read_completion(content)
+            raise
+        connection.succeeded()
+        self._count(request, completion.usage, reservation)
+        usable = not completion.cut_off and (request.usable is None or request.usable(completion))
+        await self._store(request, honest, usable=usable)
         return completion
 
-    def _retries(self, again: RetryableError) -> int:
-        if again.after is not None and again.after > _LONGEST_RETRY_AFTER:
-            return 0
-        most = self._role.retries
-        return min(most, _CONNECT_RETRIES) if again.kind == "connect" else most
+    async def _store(self, request: _Request, content: bytes, *, usable: bool) -> None:
+        if self._chat.calls:
+            row = row_name(request.draw.datapoint_id, request.draw.occurrence)
+            await self._chat.calls.store(request.key, content, row, usable=usable)
 
-    def _final(self, again: RetryableError) -> CompletionError | RunError:
-        if again.kind == "connect" and not self._connection.answered:
-            return RunError(
-                f"{self._connection.url.partition('?')[0]}: {again}",
-                "is the server running, and is the URL right?",
-                type="unreachable",
-            )
-        kind = "connection" if again.kind == "connect" else again.kind
-        return CompletionError(kind, f"{_host(self._connection.url)}: {again}")
+    # -------------------------------------------------------------- what it takes
 
-    def _settle(self, refused: RefusedParameterError, sent: Mapping[str, str | None]) -> None:
-        """Leave out or rename what was refused, once for all calls to this endpoint and model."""
-        changes, name = self._connection.changes, refused.name
-        original = next((k for k, v in sent.items() if v == name), name)
-        if changes.get(original, original) != name:
-            return  # a call that was in flight at the same time settled it
-        renamed = _RENAMED.get(name)
-        changes[original] = renamed
-        what = f"{original} is sent as {renamed}" if renamed else f"{original} is not sent"
-        self._chat.log.notice(f"{self._connection.model}: {what}: {refused}")
+    def _estimate(self, request: _Request, left: Amount) -> Amount:
+        """What a request may take, before it is sent. Until a reply has shown how long they get,
+        it is all that is left: one request goes at a time."""
+        prompt, longest = self._prompt_tokens(request), self._longest_reply(request)
+        tokens = prompt + (longest or 0)
+        cost = self._cost(prompt, longest or 0)
+        if longest is None:
+            tokens = tokens if isinf(left.tokens) else max(tokens, left.tokens)
+            cost = cost if isinf(left.cost) else max(cost, left.cost)
+        return Amount(1, tokens, cost)
+
+    def _tokens(self, request: _Request) -> int:
+        """A rough count for the endpoint's pace."""
+        return round(self._prompt_tokens(request) + (self._longest_reply(request) or 0))
+
+    def _prompt_tokens(self, request: _Request) -> float:
+        return len(request.data) * self._tokens_per_byte
+
+    def _longest_reply(self, request: _Request) -> int | None:
+        body = request.body
+        allowed = body.get("max_tokens") or body.get("max_completion_tokens")
+        return allowed if isinstance(allowed, int) else self._longest
+
+    def _cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        prompt, completion = self._role.input_price or 0, self._role.output_price or 0
+        return (prompt_tokens * prompt + completion_tokens * completion) / 1e6
+
+    def _count(self, request: _Request, usage: Usage, reservation: Reservation) -> None:
+        """Note what a reply took, and what that says of the next one."""
+        traffic = self._chat.limits.traffic
+        traffic.prompt_tokens += usage.prompt_tokens
+        traffic.completion_tokens += usage.completion_tokens
+        cost = self._cost(usage.prompt_tokens, usage.completion_tokens)
+        if self._role.has_prices:
+            traffic.cost = (traffic.cost or 0) + cost
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        if not tokens:  # it does not say: then the estimate counts
+            tokens = self._tokens(request)
+            cost = self._cost(self._prompt_tokens(request), self._longest_reply(request) or 0)
+        else:
+            self._longest = max(self._longest or 0, usage.completion_tokens)
+            self._tokens_per_byte = usage.prompt_tokens / len(request.data)
+        reservation.took = Amount(1, tokens, cost)
 
 
-def _wait(again: RetryableError, tries: int) -> float:
+def _pause(again: RetryableError, tries: int) -> float:
+    """Seconds before another try. Where the provider says that there is too much at once, the pace
+    is seen to elsewhere; other troubles need time to pass."""
+    if again.kind == "rate_limit" or again.after is not None:
+        return backoff(tries, again.after)
     # Jitter is no sample: it must differ from process to process, or they return all at once.
-    spread = random.random()
-    if again.after is not None:
-        return again.after * (1 + spread / 4)
-    return min(_FIRST_WAIT * float(2**tries), _LONGEST_WAIT) * (0.5 + spread / 2)
-
-
-def with_system(system: str | None, messages: Sequence[Message]) -> list[Message]:
-    """The messages with a role's system prompt before the conversation's own, in one message."""
-    if not system:
-        return list(messages)
-    if not messages or messages[0]["role"] != "system":
-        return [{"role": "system", "content": system}, *messages]
-    own = messages[0].get("content") or ""
-    merged: Message = {**messages[0], "content": f"{system}\n\n{own}"}
-    if isinstance(own, list):
-        merged["content"] = [{"type": "text", "text": system}, *own]
-    return [merged, *messages[1:]]
-
-
-def wire_seed(seed: int, draw: Draw) -> int:
-    """31 bits from the run's seed and the draw, the same on every machine."""
-    parts = [seed, draw.datapoint_id, draw.occurrence, draw.role, draw.iteration, draw.sample]
-    data = json.dumps(parts).encode()
-    return int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1
-
-
-def api_key(role: RoleSettings) -> str:
-    """The key in the role's environment variable, or none; UsageError where that is not set."""
-    if role.api_key_env is None:
-        return ""
-    key = os.environ.get(role.api_key_env, "").strip()
-    if not key:
-        raise UsageError(
-            f"{role.name}: the environment variable {role.api_key_env} is not set",
-            f"export {role.api_key_env}=…, or use the local model: --model local",
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(
-            f"{role.name}: the key in {role.api_key_env} has characters that no key has",
-            "was it copied whole, and nothing else with it?",
-        )
-    return key
-
-
-def headers(role: RoleSettings, secret: str) -> dict[str, str]:
-    result = {"content-type": "application/json", **role.headers}
-    if secret:
-        bearer = role.api_key_header.lower() == "authorization"
-        result[role.api_key_header] = f"Bearer {secret}" if bearer else secret
-    return result
-
-
-def _changed(body: JSONObject, changes: Mapping[str, str | None]) -> JSONObject:
-    if not changes:
-        return body
-    renamed = ((changes.get(k, k), v) for k, v in body.items())
-    return {k: v for k, v in renamed if k is not None}
-
-
-def _wire(body: JSONObject) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except TypeError:  # lone surrogates have no UTF-8; no tokenizer could take them either
-        text = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass")
-        return text.decode("utf-16", "replace").encode()
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc
+    return min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * (0.5 + random.random() / 2)

@@ -48,6 +48,8 @@ class RunConfig(Section):
 
     concurrency: Positive = 64
     max_calls: Annotated[int, Field(ge=0)] | None = None
+    max_total_tokens: Annotated[int, Field(ge=0)] | None = None
+    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     max_errors: str = "0"
     seed: int | None = None
 

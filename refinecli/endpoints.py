@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,14 +15,16 @@ import orjson
 from refinecli.config import Settings
 from refinecli.errors import RunError, UsageError
 from refinecli.jsonl import digest
-from refinecli.limits import Limits
-from refinecli.local import find_weights, serve
+from refinecli.limits import Amount, Limits
+from refinecli.local import Endpoint, find_weights, fingerprint, serve
 from refinecli.records import Provenance
 from refinecli.roles import RoleSettings
-from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Roles
+from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Roles, Usable
 
 if TYPE_CHECKING:
-    from refinecli.chat import Chat, Log
+    from refinecli.calls import CallCache
+    from refinecli.chat import RequestLog
+    from refinecli.connection import Log
     from refinecli.transport import HttpClient
 
 # The embedded server's slots; more requests than that only wait in its line.
@@ -32,32 +35,45 @@ LOCAL_MAX_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a run asks: the roles' completers, what is sent through them, and who they are."""
+    """What a run asks: the roles' completers, what goes through them, and who they are. `shaping`
+    is all that shapes results."""
 
     roles: Roles
-    chat: Chat
+    limits: Limits
     made_with: Provenance
+    shaping: JSONObject
 
 
-def check_endpoints(settings: Settings, names: Iterable[str]) -> None:
-    """Find what is missing (weights, keys) before anything is read or started."""
-    from refinecli.chat import api_key
+def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool = False) -> None:
+    """Find what is missing (weights, keys, prices) before anything is read or started."""
+    from refinecli.wire import api_key
 
     for role in _named(settings, names):
         if role.weights:
-            find_weights(role.weights)
-        else:
+            find_weights(role.weights, to_run=not offline)
+        elif not offline:
             api_key(role)
+        if settings.run.max_cost is not None and not role.has_prices:
+            raise UsageError(
+                f"--max-cost: the prices of the {role.name}'s model are not known",
+                f"for a million tokens each: --set {role.name}.input_price=… "
+                f"--set {role.name}.output_price=…",
+            )
 
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, names: Sequence[str], shapes: JSONObject, log: Log
+    settings: Settings,
+    names: Sequence[str],
+    shapes: JSONObject,
+    log: Log,
+    calls: CallCache | None = None,
+    log_request: RequestLog | None = None,
 ) -> AsyncIterator[Engine]:
     """Completers for the named roles, for as long as the block lasts.
 
     `shapes` is what else shapes results, for the digest. Says in the log which model and endpoint
-    each role uses.
+    each role uses. With an offline cache nothing is started and nobody is asked.
     """
     from refinecli.chat import Chat
     from refinecli.transport import HttpClient
@@ -76,33 +92,35 @@ async def open_engine(
                 "check the variables SSL_CERT_FILE and SSL_CERT_DIR",
             ) from None
         stack.push_async_callback(client.aclose)
-        chat = Chat(client, Limits(concurrency, settings.run.max_calls), log)
-        servers = await _serve_all({r.weights for r in roles.values() if r.weights}, stack)
-        models: dict[tuple[str | None, str | None], str] = {}  # asked for once an endpoint
-        completers: dict[str, Completer] = {}
+        limits = Limits(concurrency, _budget(settings))
+        chat = Chat(client, limits, log, calls, log_request)
+        settle = _Settler(client, stack, calls)
         settled: dict[str, RoleSettings] = {}
+        completers: dict[str, Completer] = {}
         for name, role in roles.items():
-            key = ""
-            if role.weights:
-                role, key = servers[role.weights].settle(role)
-            elif role.model is None:
-                place = (role.base_url, role.api_key_env)
-                if place not in models:
-                    models[place] = await _only_model(client, role)
-                role = replace(role, model=models[place])
-            settled[name] = role
-            completers[name] = chat.completer(role, settings.run.seed, key=key)
+            settled[name], key, place = await settle(role)
+            completers[name] = chat.completer(
+                settled[name], settings.run.seed, key=key, place=place
+            )
             if name == "grader" and role.weights:
                 completers[name] = _TryOnly(completers[name], log)
         for line in _described(settled):
             log.notice(line)
         grader = completers["grader"]
         policy = completers.get("policy", grader)
+        shaping = _shaping(settings, settled, shapes)
         yield Engine(
             roles=Roles(policy, completers.get("reviser", policy), grader),
-            chat=chat,
-            made_with=_provenance(settings, settled, shapes),
+            limits=limits,
+            made_with=Provenance(_models(settled), digest(shaping)),
+            shaping=shaping,
         )
+
+
+def _budget(settings: Settings) -> Amount:
+    run = settings.run
+    most = (run.max_calls, run.max_total_tokens, run.max_cost)
+    return Amount(*(inf if amount is None else amount for amount in most))
 
 
 def _allow_open_files(wanted: int) -> None:
@@ -124,29 +142,56 @@ def _named(settings: Settings, names: Iterable[str]) -> list[RoleSettings]:
 # ------------------------------------------------------------------ the embedded server
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    base_url: str
-    api_key: str
-    model: str
+class _Settler:
+    """Settles a role: its endpoint, its model, and what stands for the endpoint in the call cache.
+    Each server is started once, each endpoint asked for its model once."""
 
-    def settle(self, role: RoleSettings) -> tuple[RoleSettings, str]:
+    def __init__(self, client: HttpClient, stack: AsyncExitStack, calls: CallCache | None) -> None:
+        self._client = client
+        self._stack = stack
+        self._calls = calls
+        self._offline = calls is not None and calls.offline
+        self._servers: dict[Path, Endpoint] = {}
+        self._models: dict[tuple[str | None, str | None], str] = {}
+
+    async def __call__(self, role: RoleSettings) -> tuple[RoleSettings, str, str]:
+        """The settled role, the key of a server of our own, and its place."""
+        if role.weights:
+            return await self._served(role, find_weights(role.weights, to_run=not self._offline))
+        if role.model is None:
+            asked = (role.base_url, role.api_key_env)
+            if asked not in self._models:
+                self._models[asked] = await self._asked(role)
+            role = replace(role, model=self._models[asked])
+        return role, "", ""
+
+    async def _served(self, role: RoleSettings, path: Path) -> tuple[RoleSettings, str, str]:
+        if path not in self._servers:
+            self._servers[path] = (
+                Endpoint("http://127.0.0.1/v1", "", path.stem)
+                if self._offline
+                else await self._stack.enter_async_context(serve(path, slots=LOCAL_SLOTS))
+            )
+        server = self._servers[path]
         max_tokens = role.max_tokens or LOCAL_MAX_TOKENS
-        settled = replace(role, base_url=self.base_url, model=self.model, max_tokens=max_tokens)
-        return settled, self.api_key
+        role = replace(role, base_url=server.base_url, model=server.model, max_tokens=max_tokens)
+        return role, server.api_key, f"local:{fingerprint(path)}"
 
-
-async def _serve_all(weights: set[str], stack: AsyncExitStack) -> dict[str, _Server]:
-    """One server for each weights file; roles that name the same file share it."""
-    servers: dict[Path, _Server] = {}
-    result = {}
-    for name in sorted(weights):
-        path = find_weights(name)
-        if path not in servers:
-            endpoint = await stack.enter_async_context(serve(path, slots=LOCAL_SLOTS))
-            servers[path] = _Server(endpoint.base_url, endpoint.api_key, endpoint.model)
-        result[name] = servers[path]
-    return result
+    async def _asked(self, role: RoleSettings) -> str:
+        fact = f"model of {role.base_url}"
+        if self._offline:
+            assert self._calls is not None
+            if isinstance(model := self._calls.fact(fact), str):
+                return model
+            flag = "--grader-model" if role.name == "grader" else "--model"
+            raise UsageError(
+                f"{role.name}: which model {role.base_url} serves is not in the call cache",
+                f"name it: {flag} NAME",
+            )
+        model = await _only_model(self._client, role)
+        if self._calls:
+            self._calls.learn(fact, model)
+        return model
 
 
 class _TryOnly:
@@ -156,7 +201,9 @@ class _TryOnly:
         self._grader = grader
         self._log: Log | None = log
 
-    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
+    async def __call__(
+        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+    ) -> Completion:
         if self._log:
             self._log.notice(
                 "the local model grades: a model this small often gives no verdict that can be "
@@ -164,7 +211,7 @@ class _TryOnly:
                 "--grader-model"
             )
             self._log = None
-        return await self._grader(messages, draw)
+        return await self._grader(messages, draw, usable)
 
 
 # ------------------------------------------------------------------ models and words
@@ -172,8 +219,8 @@ class _TryOnly:
 
 async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     """The one model an endpoint serves; raises UsageError where there are more or none."""
-    from refinecli.chat import api_key, headers
     from refinecli.transport import TransportError, joined
+    from refinecli.wire import api_key, headers
 
     assert role.base_url is not None
     flag = "--grader-model" if role.name == "grader" else "--model"
@@ -211,19 +258,28 @@ def _described(roles: dict[str, RoleSettings]) -> list[str]:
     return [f"{', '.join(names)}: {what}" for what, names in users.items()]
 
 
-def _provenance(
-    settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject
-) -> Provenance:
-    """The digest covers what shapes replies, not how they are fetched. The embedded server's port
-    and key are new every time; its weights file stands for it."""
-    fetching = ("timeout", "retries", "api_key_env", "api_key_header")
+def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject) -> JSONObject:
+    """What shapes replies, not how they are fetched or paid for. The embedded server's port is new
+    every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
     for name, role in roles.items():
-        described = {k: v for k, v in asdict(role).items() if k not in fetching}
+        described = {k: v for k, v in asdict(role).items() if k not in _FETCHING}
         if role.weights:
             described |= {"base_url": None, "weights": role.model}
         shaping[name] = described
+    return shaping
+
+
+_FETCHING = frozenset(
+    {
+        *("timeout", "retries", "api_key_env", "api_key_header"),
+        *("rpm", "tpm", "input_price", "output_price"),
+    }
+)
+
+
+def _models(roles: dict[str, RoleSettings]) -> dict[str, str]:
     shown = {name: role.model or "" for name, role in roles.items() if name != "reviser"}
     if "reviser" in roles and roles["reviser"].model != roles["policy"].model:
         shown["reviser"] = roles["reviser"].model or ""
-    return Provenance(shown, digest(shaping))
+    return shown

@@ -50,12 +50,18 @@ async def grade(
             index,
             grader,
             prompts,
-            Draw(datapoint.id, datapoint.occurrence, "grader", iteration, samples[index]),
+            draw_of(datapoint, "grader", iteration, samples[index]),
         )
         for index in range(len(items))
     )
     grades, usages = zip(*verdicts, strict=True)
     return grades, sum(usages, Usage())
+
+
+def draw_of(datapoint: Datapoint, role: str, iteration: int, sample: int = 0) -> Draw:
+    """Which draw of this datapoint a role's call in an iteration is."""
+    id, times, convo_times = datapoint.id, datapoint.occurrence, datapoint.convo_occurrence
+    return Draw(id, times, role, iteration, sample, convo_times)
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -87,15 +93,19 @@ async def _grade_item(
         return _check(index, item, response), Usage()
     messages = p.grader_messages(prompts, datapoint, response, item)
     usage = Usage()
+
+    def has_score(completion: Completion) -> bool:
+        return _verdict(index, item, completion).graded
+
     try:
-        completion = await grader(messages, draw)
+        completion = await grader(messages, draw, has_score)
         usage += completion.usage
         verdict = _verdict(index, item, completion)
         if verdict.error is not None:
             messages = p.grader_retry_messages(
                 prompts, messages, completion.text, verdict.error.message, item
             )
-            completion = await grader(messages, draw)
+            completion = await grader(messages, draw, has_score)
             usage += completion.usage
             verdict = _verdict(index, item, completion)
     except CompletionError as error:

@@ -1,38 +1,100 @@
-"""How much may be sent: requests in flight, and in all."""
+"""How much may be sent: requests in flight over all endpoints, and what a run may spend in all."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from types import TracebackType
 
 from refinecli.errors import BudgetError
+from refinecli.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Calls, tokens and money: what is spent, wanted, or allowed at the most."""
+
+    calls: float = 0
+    tokens: float = 0
+    cost: float = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.calls + other.calls, self.tokens + other.tokens, self.cost + other.cost)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
+
+    def beyond(self, most: Amount) -> str:
+        """The flag of the first kind of which this is more than `most`."""
+        if self.calls > most.calls:
+            return f"--max-calls {most.calls:g}"
+        if self.tokens > most.tokens:
+            return f"--max-total-tokens {most.tokens:g}"
+        # A sum of many prices is off by rounding.
+        return f"--max-cost {most.cost:g}" if self.cost > most.cost * (1 + 1e-9) else ""
+
+
+UNLIMITED = Amount(inf, inf, inf)
 
 
 class Limits:
-    """Shared by everything that sends in one run.
+    """Shared by everything that sends in one run: `concurrency` places, and a budget."""
 
-    `async with limits:` holds one of `concurrency` places; `spend` counts one request before it is
-    sent and raises BudgetError instead of letting one more than `max_calls` through.
-    """
-
-    def __init__(self, concurrency: int, max_calls: int | None = None) -> None:
+    def __init__(self, concurrency: int, budget: Amount = UNLIMITED) -> None:
         self.concurrency = concurrency
-        self._places = asyncio.Semaphore(concurrency)
-        self._max_calls = max_calls
-        self.sent = 0
-        self.in_flight = 0
+        self.places = asyncio.Semaphore(concurrency)
+        self.traffic = Traffic()
+        self.budget = budget
+        self._spent = Amount()
+        self._reserved = Amount()
+        self._settled = asyncio.Event()
+        self._counts = budget != UNLIMITED
 
-    def spend(self) -> None:
-        if self._max_calls is not None and self.sent >= self._max_calls:
-            raise BudgetError(
-                f"--max-calls {self._max_calls} is used up",
-                "run it again with a higher --max-calls",
-            )
-        self.sent += 1
+    @property
+    def left(self) -> Amount:
+        """What is neither spent nor reserved."""
+        return self.budget - self._spent - self._reserved
 
-    async def __aenter__(self) -> None:
-        await self._places.acquire()
-        self.in_flight += 1
+    async def reserve(self, estimate: Callable[[Amount], Amount]) -> Reservation:
+        """Set aside what a request may take, given what is left, waiting for others that may yet
+        take less than they reserved; raises BudgetError where even then it would be too much."""
+        if not self._counts:
+            return Reservation(self, Amount())
+        while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
+            if used_up := (self._spent + wanted).beyond(self.budget):
+                raise BudgetError(
+                    f"{used_up} is used up", "the same command with more of it continues"
+                )
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved += wanted
+        return Reservation(self, wanted)
 
-    async def __aexit__(self, *_: object) -> None:
-        self.in_flight -= 1
-        self._places.release()
+    def settle(self, reserved: Amount, took: Amount) -> None:
+        if not self._counts:
+            return
+        self._reserved -= reserved
+        self._spent += took
+        self._settled.set()
+
+
+class Reservation:
+    """`with` it a request is sent; at the end of the block only what it `took` counts."""
+
+    def __init__(self, limits: Limits, reserved: Amount) -> None:
+        self._limits = limits
+        self._reserved = reserved
+        self.took = Amount()
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._limits.settle(self._reserved, self.took)

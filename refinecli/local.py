@@ -17,6 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
@@ -43,15 +44,29 @@ class Endpoint:
     model: str
 
 
-def find_weights(model: str) -> Path:
+def find_weights(model: str, *, to_run: bool = True) -> Path:
     """The .gguf file behind `local` or behind a path, checked as far as is possible unloaded."""
     bundled = model == MODEL_NAME
     weights = _bundled_weights() if bundled else _check_weights(Path(model))
-    has_runtime = find_spec(RUNTIME_PACKAGE) is not None
+    has_runtime = not to_run or find_spec(RUNTIME_PACKAGE) is not None
     if weights is not None and has_runtime:
         return _check_weights(weights) if bundled else weights
     missing = [INSTALL_RUNTIME] * (not has_runtime) + [INSTALL_WEIGHTS] * (weights is None)
     raise UsageError(f"what model {model!r} needs is not installed", _ways_out(missing))
+
+
+_SAMPLED = 1 << 20  # bytes
+
+
+def fingerprint(weights: Path) -> str:
+    """What tells a weights file from others, wherever it lies: its size and its two ends, since
+    reading all of a large one takes longer than many a run."""
+    size = weights.stat().st_size
+    with weights.open("rb") as file:
+        hashed = sha256(f"{size} ".encode() + file.read(_SAMPLED))
+        file.seek(max(0, size - _SAMPLED))
+        hashed.update(file.read())
+    return hashed.hexdigest()[:32]
 
 
 def _bundled_weights() -> Path | None:

@@ -2,37 +2,124 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable
+from math import ceil
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refinecli.clean import clean
+from refinecli.pace import Pace, duration_words, rate_words
 from refinecli.records import Outcome
 from refinecli.summary import Summary
+from refinecli.traffic import Traffic, compact, money
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.progress import Progress
+    from rich.live import Live
 
-# On a plain standard error (a log file, CI) a line this often is news; more is noise.
-SECONDS_BETWEEN_LINES = 30.0
+# On a plain standard error (a log file, CI) a line every 30 seconds is news; more is noise. The
+# rate wants more looks than that.
+SECONDS_BETWEEN_LOOKS = 1.0
+LOOKS_BETWEEN_LINES = 30
+# A bar is drawn this often, and not at all in a run that ends before the first time.
+SECONDS_BETWEEN_FRAMES = 0.2
+SECONDS_BEFORE_BAR = 0.5
+
+
+class Part(NamedTuple):
+    """A few words of the display; where it is narrow, the highest rank is left out first."""
+
+    text: str
+    rank: int
+    style: str = ""
+
+
+class Progress:
+    """How far a run is, in words. It reads counters that others keep, when it is asked to."""
+
+    def __init__(
+        self,
+        command: str,
+        total: int | None,
+        summary: Summary,
+        traffic: Traffic,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.command = command
+        self.total = total
+        self.finished = 0  # in whatever order; what is written waits for those before it
+        self._summary = summary
+        self._traffic = traffic
+        self._clock = clock
+        self._began = clock()
+        self._pace = Pace(traffic, clock)
+
+    def update(self) -> None:
+        """Before the parts are asked for, some times a second."""
+        self._pace.update(self.finished)
+
+    def course(self) -> list[Part]:
+        """How much is done, how fast, and how long it takes."""
+        count = f"{self.finished:,}"
+        parts = [Part(f"{count} done" if self.total is None else f"{count}/{self.total:,}", 0)]
+        if self.total:
+            parts.append(Part(f"{self.finished / self.total:.0%}", 4))
+        rate = self._pace.rate
+        if rate is not None:
+            parts.append(Part(rate_words(rate), 2))
+        elif self._pace.replaying:
+            parts.append(Part("replaying", 2))
+        parts.append(Part(f"{duration_words(self._clock() - self._began)} so far", 3))
+        if rate is not None and self.total is not None:
+            left = max(0, self.total - self.finished) / rate
+            parts.append(Part(f"{duration_words(left)} left", 1))
+        return parts
+
+    def state(self) -> list[Part]:
+        """What goes on, what went wrong, and what it took."""
+        summary, traffic = self._summary, self._traffic
+        parts = [Part(f"{traffic.in_flight:,} in flight", 3)]
+        mean = summary.score.value
+        parts += [Part(f"score {mean:.3f}", 1, "bold")] if mean is not None else []
+        parts += [Part(f"{summary.failed:,} failed", 0, "red")] if summary.failed else []
+        parts += [Part(f"{summary.ungraded:,} ungraded", 0, "yellow")] if summary.ungraded else []
+        parts += [Part(f"{traffic.refused:,} refused", 2, "yellow")] if traffic.refused else []
+        tokens = traffic.prompt_tokens, traffic.completion_tokens
+        if any(tokens):
+            parts.append(Part("{} tokens in, {} out".format(*map(compact, tokens)), 5))
+        parts += [Part(money(traffic.cost), 4)] if traffic.cost is not None else []
+        parts += [Part(f"{traffic.replayed:,} replayed", 6)] if traffic.replayed else []
+        return parts
+
+    def line(self) -> str:
+        """All of it in one line."""
+        parts = [part.text.strip() for part in (*self.course(), *self.state())]
+        return f"{self.command}: {', '.join(parts)}"
 
 
 class Reporter:
-    """Everything that goes to standard error. A bar only where it is a terminal, whatever
-    FORCE_COLOR says: a log must not fill with cursor movements."""
+    """Everything that goes to standard error.
+
+    A bar only where it is a terminal, whatever FORCE_COLOR says: a log must not fill with cursor
+    movements. Progress is shown by a thread: it comes while nothing finishes, and a terminal that
+    is slow, or stopped with Ctrl-S, does not hold up requests.
+    """
 
     def __init__(self, command: str, *, quiet: bool, verbose: bool) -> None:
         self._command = command
         self._quiet = quiet
         self._verbose = verbose
-        self._terminal = sys.stderr.isatty()
-        self._progress: Progress | None = None
-        self._last_line = monotonic()
-        self._total = ""
-        self._finished = 0  # in whatever order; what is written waits for those before it
         self._console: Console | None = None
+        self._progress: Progress | None = None
+        self._live: Live | None = None
+        self._lines: deque[str] = deque()  # to be printed above the bar
+        self._printing = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @property
     def console(self) -> Console:
@@ -46,6 +133,7 @@ class Reporter:
         """Something asked for, such as `--show`: printed above the bar, `-q` or not."""
         from refinecli.render import plain
 
+        self._print_lines()
         self.console.print(renderable, soft_wrap=plain(self.console))
 
     def notice(self, text: str) -> None:
@@ -59,72 +147,111 @@ class Reporter:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        if self._progress is None:
-            print(clean(text), file=sys.stderr, flush=True)
+        if self._live is not None:
+            self._lines.append(clean(text))
+        else:  # in one piece, since progress comes from another thread
+            sys.stderr.write(clean(text) + "\n")
+            sys.stderr.flush()
+
+    def start(
+        self, total: int | None, summary: Summary, traffic: Traffic, *, data_below: bool = False
+    ) -> None:
+        """Begin to show progress; `total` datapoints where that is known.
+
+        `data_below`: the output goes to the same terminal, where it is progress enough.
+        """
+        self._progress = Progress(self._command, total, summary, traffic)
+        if self._quiet:
             return
-        from rich.text import Text
-
-        self.console.print(Text(clean(text)), soft_wrap=True)
-
-    def start(self, total: int | None) -> None:
-        """Begin to show progress; `total` datapoints where that is known."""
-        self._total = "" if total is None else f" of {total}"
-        if self._quiet or not self._terminal:
+        if not (sys.stderr.isatty() and self.console.is_interactive):
+            show = self._show_lines
+        elif data_below:
+            _only_here()
             return
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            expand=True,
-        )
-        self._progress.add_task(self._command, total=total, state="")
-        self._progress.start()
+        else:
+            show = self._show_bar
+        self._thread = threading.Thread(target=show, args=(self._progress,), daemon=True)
+        self._thread.start()
 
     def finished(self) -> None:
         """One datapoint is finished; those before it may not be."""
-        self._finished += 1
         if self._progress is not None:
-            self._progress.update(self._progress.task_ids[0], completed=self._finished)
+            self._progress.finished += 1
 
-    def advance(self, outcome: Outcome, summary: Summary, in_flight: Callable[[], int]) -> None:
+    def advance(self, outcome: Outcome) -> None:
         """One datapoint is finished and written."""
         if self._verbose:
             name = outcome.record.get("id", f"line {outcome.line}")
             score = "" if outcome.score is None else f", score {outcome.score:.3g}"
             why = f" ({', '.join(outcome.failures)})" if outcome.failures else ""
-            self.detail(f"{name}: {outcome.status}{score}{why}")
-        if self._progress is not None:
-            state = f"{in_flight()} in flight{_state(summary)}"
-            self._progress.update(self._progress.task_ids[0], state=state)
-        elif monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = monotonic()
-            self.notice(
-                f"{self._command}: {self._finished}{self._total} done, {in_flight()} in flight"
-                f"{_state(summary)}, {summary.seconds:.0f} s"
-            )
+            self._line(f"{name}: {outcome.status}{score}{why}")
 
     def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        """Take the bar away. What follows is printed as it comes."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _show_lines(self, progress: Progress) -> None:
+        looks = 0
+        while not self._over.wait(SECONDS_BETWEEN_LOOKS):
+            progress.update()
+            looks += 1
+            if looks % LOOKS_BETWEEN_LINES == 0:
+                self._line(progress.line())
+
+    def _show_bar(self, progress: Progress) -> None:
+        from rich.live import Live
+
+        from refinecli.render_progress import ProgressView
+
+        # One that reads from a pipe does not know how much will come: another is better to watch.
+        seconds = SECONDS_BEFORE_BAR * (1 if progress.total is not None else 2)
+        live = Live(
+            ProgressView(progress),
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+        )
+        while not self._over.wait(seconds):
+            seconds = SECONDS_BETWEEN_FRAMES
+            progress.update()
+            if self._live is None:
+                if not _only_here():
+                    continue
+                live.start()
+                # A process that is killed could not bring a hidden cursor back.
+                self.console.show_cursor(True)
+                self._live = live
+            self._print_lines()
+            live.refresh()
+        if self._live is not None:
+            self._live = None
+            self._print_lines()
+            live.stop()
+
+    def _print_lines(self) -> None:
+        """What waits to be printed above the bar, all at once: each time costs a redrawn bar."""
+        with self._printing:
+            if not self._lines:
+                return
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            from rich.text import Text
+
+            self.console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def _state(summary: Summary) -> str:
-    parts = [f", {summary.failed} failed"] if summary.failed else []
-    parts += [f", {summary.ungraded} ungraded"] if summary.ungraded else []
-    mean = summary.score.value
-    return "".join(parts) + ("" if mean is None else f", score {mean:.3f}")
+def _only_here() -> bool:
+    """Whether this process has the terminal for its bar: in `refine | grade` only one may draw.
+
+    The lock goes when the process does.
+    """
+    try:
+        fcntl.lockf(sys.stderr.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # not every system can lock a terminal
+        return True
+    return True

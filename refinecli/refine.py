@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError
-from refinecli.grade import gather, grade
+from refinecli.grade import draw_of, gather, grade
 from refinecli.scoring import response_passed, split_leading_reasoning, total_score
 from refinecli.types import (
     Completion,
     Datapoint,
-    Draw,
     Failure,
     Iteration,
     Observer,
@@ -149,7 +148,7 @@ async def _graded_input(
 async def _draft(
     datapoint: Datapoint, roles: Roles, prompts: p.Prompts, number: int
 ) -> Iteration | CompletionError:
-    draw = Draw(datapoint.id, datapoint.occurrence, "policy", 0, number)
+    draw = draw_of(datapoint, "policy", 0, number)
     try:
         completion = await roles.policy(datapoint.convo, draw)
     except CompletionError as error:
@@ -191,7 +190,7 @@ async def _rewrite(
 ) -> Iteration:
     """One round: the rewrite of the best response and its grades; equal texts are graded once."""
     number = len(iterations)
-    draw = Draw(datapoint.id, datapoint.occurrence, "reviser", number)
+    draw = draw_of(datapoint, "reviser", number)
     messages = p.rewrite_messages(datapoint, best.response, request)
     completion = await roles.reviser(messages, draw)
     reasoning, response = response_of(completion)

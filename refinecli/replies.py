@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from math import isfinite
 from time import time
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from refinecli.errors import CompletionError, RunError
+from refinecli.hints import hints
 from refinecli.types import Completion, JSONObject, Usage
 
 _RETRIED = frozenset({408, 409, 425, 429})
@@ -194,7 +194,7 @@ def failure(
         return RunError(told, "the account has run out of credit", type="quota")
     if status in _RETRIED or status >= 500:
         kind = "rate_limit" if status == 429 else "timeout" if status == 408 else "server"
-        return RetryableError(kind, f"{status}: {words}", _retry_after(headers))
+        return RetryableError(kind, f"{status}: {words}", hints(headers, time()).after)
     if status in (400, 413, 422) and _CONTEXT.search(words):
         return CompletionError("context_length", told)
     if status in (400, 403) and _CONTENT.search(words):
@@ -253,19 +253,3 @@ def _decoded(content: bytes) -> str:
 
 def _clip(text: str, most: int = 400) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait: `retry-after-ms`, or `Retry-After` in seconds or as an HTTP date."""
-    value = headers.get("retry-after-ms")
-    try:
-        if value is not None:
-            return max(0.0, float(value) / 1000)
-        value = headers.get("retry-after")
-        if value is None:
-            return None
-        if re.fullmatch(r"[0-9.]+", value.strip()):
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, TypeError):
-        return None

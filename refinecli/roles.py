@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from refinecli.errors import UsageError
 from refinecli.types import JSONObject
 
 OPENAI = "https://api.openai.com/v1"
@@ -39,6 +40,10 @@ class RoleConfig(Section):
     max_tokens: Positive | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
+    rpm: Annotated[float, Field(gt=0)] | None = None
+    tpm: Annotated[float, Field(gt=0)] | None = None
+    input_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    output_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @field_validator("headers")
     @classmethod
@@ -91,6 +96,16 @@ class RoleSettings:
     max_tokens: int | None
     timeout: float
     retries: int
+    # Requests and tokens a minute that the provider allows; None where that is to be found out.
+    rpm: float | None = None
+    tpm: float | None = None
+    # For a million tokens, in any currency; None where they are not known.
+    input_price: float | None = None
+    output_price: float | None = None
+
+    @property
+    def has_prices(self) -> bool:
+        return self.input_price is not None
 
 
 def later_place_wins(name: str, role: object, ranks: Mapping[str, int]) -> None:
@@ -125,6 +140,8 @@ def inherited(own: RoleConfig, policy: RoleConfig, *, speech: bool) -> RoleConfi
         kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
     if policy.base_url or not (own.base_url and is_weights(policy.model)):
         kept |= {"model"}
+    if own.model is None and own.base_url is None:  # they belong to a model in one place
+        kept |= {"rpm", "tpm", "input_price", "output_price"}
     if speech:
         kept |= {"system", "temperature", "top_p", "max_tokens"}
     above, below = policy.model_dump(include=kept), own.model_dump(exclude_unset=True)
@@ -142,6 +159,10 @@ def resolved(
         model, weights = None, model or "local"
     elif base_url is None:
         base_url = environ.get("OPENAI_BASE_URL") or OPENAI
+    if (role.input_price is None) != (role.output_price is None):
+        raise UsageError(
+            f"{name}: input_price and output_price go together", "both are for a million tokens"
+        )
     temperature = role.temperature
     if temperature is None and name == "grader":
         temperature = 0.0
@@ -160,6 +181,11 @@ def resolved(
         max_tokens=role.max_tokens,
         timeout=role.timeout or 600.0,
         retries=5 if role.retries is None else role.retries,
+        rpm=role.rpm,
+        tpm=role.tpm,
+        # The embedded server costs nothing.
+        input_price=0.0 if weights else role.input_price,
+        output_price=0.0 if weights else role.output_price,
     )
 
 

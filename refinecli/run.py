@@ -17,7 +17,7 @@ from refinecli.pool import ordered_map
 from refinecli.records import Outcome
 from refinecli.streams import Sink, Source
 from refinecli.summary import Summary
-from refinecli.types import JSONObject
+from refinecli.types import Datapoint, JSONObject
 
 Work = Callable[[Row], Awaitable[Outcome]]
 
@@ -78,13 +78,15 @@ async def run(
     on_finished: Callable[[], None],
     on_outcome: Callable[[Outcome], None],
     on_note: Callable[[str], None],
+    on_unsettled: Callable[[Datapoint], None] | None = None,
 ) -> None:
     """Work on every row and write every result, in order.
 
     A line that could not be read becomes an `error` record; one that an earlier command could not
     read passes through. `on_finished` is called as each row comes to its end, `on_outcome` as each
-    is written, in order, and `on_note` once for each thing that looks like a slip. Raises what the
-    work raises, after the lines before it were written.
+    is written, in order, `on_note` once for each thing that looks like a slip, and `on_unsettled`
+    for each datapoint that failed or stayed ungraded. Raises what the work raises, after the lines
+    before it were written.
     """
 
     noted: set[str] = set()
@@ -102,7 +104,10 @@ async def run(
             return Outcome(unreadable_record(row), "failed", failures=("input",), line=row.line)
         if row.datapoint is None:
             return Outcome(row.raw, "failed", failures=("input",), line=row.line)
-        return replace(await work(row), line=row.line)
+        result = await work(row)
+        if result.status != "done" and on_unsettled:
+            on_unsettled(row.datapoint)
+        return replace(result, line=row.line)
 
     # Enough rows started to keep every request slot busy; enough waiting in order behind a slow one
     # that it does not hold the others up, and few enough that memory stays bounded.

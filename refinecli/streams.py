@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import gzip
 import os
 import select
@@ -162,11 +163,17 @@ class Sink:
     """Where result lines go: standard output, a device, or a file that appears only when whole.
 
     A file is written as `FILE.partial` beside its place and moved there by `commit`; `close`
-    without it leaves what was written where it is, unless that is nothing.
+    without it leaves what was written where it is, unless that is nothing. A `FILE.partial` that is
+    there already is written anew where this run `continues` that one, and else put aside.
     """
 
     def __init__(
-        self, path: str | None, *, force: bool = False, source: Source | None = None
+        self,
+        path: str | None,
+        *,
+        force: bool = False,
+        source: Source | None = None,
+        continues: bool = False,
     ) -> None:
         self.path = None if path is None or path == "-" else Path(path)
         if self.path and not _is_device(self.path):
@@ -174,6 +181,7 @@ class Sink:
         self.name = "standard output" if self.path is None else str(path)
         self.lines = 0
         self._force = force
+        self._continues = continues
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
         self._partial: Path | None = None
@@ -181,6 +189,11 @@ class Sink:
         self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
             self._partial = _partial_path(self.path, self.name, force, source)
+
+    @property
+    def is_file(self) -> bool:
+        """True where a file will stand that can be replaced: no stream, device or pipe."""
+        return self._partial is not None
 
     async def open(self) -> None:
         """Make the output ready; a file or folder that cannot be written is found here."""
@@ -190,7 +203,7 @@ class Sink:
             if self._partial is None:  # a pipe, whose reader may not be there yet
                 raw = await in_daemon_thread(_open_binary, self.path, "wb")
             else:
-                raw = _open_binary(self._partial, "xb")
+                raw = _open_locked(self._partial, self._continues)
             self._file = _packing(raw, self.path.suffix, self._stack)
         except OSError as error:
             raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
@@ -240,12 +253,13 @@ class Sink:
             lines, self._waiting = self._waiting, []
             await in_daemon_thread(_write_all, sys.stdout.fileno(), b"\n".join([*lines, b""]))
 
-    def commit(self) -> None:
-        """The run is over: the file takes its place."""
+    def commit(self, before: Callable[[str], None] = lambda signature: None) -> None:
+        """The run is over: the file takes its place. `before` that, its signature is told."""
         self._stack.close()
         if self._file is not None and self._partial is not None and self.path is not None:
             with self._partial.open("rb") as file:
                 os.fsync(file.fileno())
+            before(signature(self._partial))
             if not self._force and self.path.exists():
                 raise FileExistsError(
                     errno.EEXIST, f"it has appeared meanwhile; the results are in {self._partial}"
@@ -288,13 +302,42 @@ def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> 
             return None
         if not force:
             raise UsageError(f"{name}: exists already", "--force replaces it")
-    # What an earlier run left is somebody's paid work: never written over.
-    names = (path.name + ".partial" + (f".{n}" if n > 1 else "") for n in count(1))
-    return next(free for name in names if not (free := path.with_name(name)).exists())
+    return path.with_name(path.name + ".partial")
+
+
+def signature(path: Path) -> str:
+    """What tells a file that was written from what it became since."""
+    there = path.stat()
+    return f"{there.st_size} bytes, {there.st_mtime_ns}"
 
 
 def _open_binary(path: Path, mode: str) -> BinaryIO:
     return cast(BinaryIO, path.open(mode))
+
+
+def _open_locked(path: Path, continues: bool) -> BinaryIO:
+    """An empty file of our own: no second run writes to it as long as it is open."""
+    while True:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise UsageError(
+                f"{path}: another run is writing it", "wait for its end, or write to another file"
+            ) from None
+        except OSError:  # some network file systems know no locks
+            pass
+        if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            file.close()  # it was moved to its place just now
+            continue
+        if continues or os.fstat(file.fileno()).st_size == 0:
+            file.truncate()
+            return file
+        # What an earlier run left is somebody's paid work: never written over.
+        names = (path.with_name(f"{path.name}.{n}") for n in count(2))
+        path.rename(next(free for free in names if not free.exists()))
+        file.close()
 
 
 def _packing(raw: BinaryIO, suffix: str, stack: ExitStack) -> BinaryIO:

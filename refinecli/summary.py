@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from refinecli.records import Outcome
-from refinecli.types import JSONObject, Usage
+from refinecli.traffic import Traffic
+from refinecli.types import JSONObject
 
 
 @dataclass(slots=True)
@@ -72,8 +73,8 @@ class Summary:
     def seconds(self) -> float:
         return monotonic() - self.started
 
-    def record(self, calls: int, usage: Usage) -> JSONObject:
-        """The object that `--summary` writes; `calls` were sent, `usage` is what they took."""
+    def record(self, traffic: Traffic) -> JSONObject:
+        """The object that `--summary` writes; tokens and cost are those of the calls sent."""
         return {
             "datapoints": self.datapoints,
             "done": self.done,
@@ -83,9 +84,10 @@ class Summary:
             "score": self.score.value,
             "initial_score": self.initial_score.value,
             "pass_rate": self.passed.value,
-            "calls": calls,
-            "replayed": 0,
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
+            "calls": traffic.sent,
+            "replayed": traffic.replayed,
+            "prompt_tokens": traffic.prompt_tokens,
+            "completion_tokens": traffic.completion_tokens,
+            **({} if traffic.cost is None else {"cost": round(traffic.cost, 6)}),
             "seconds": round(self.seconds, 3),
         }

@@ -65,7 +65,8 @@ class RubricItem(BaseModel):
 class Datapoint(BaseModel):
     """A conversation prefix and the rubric for what comes next.
 
-    `occurrence` is how many earlier rows had the same `id`: equal rows draw their own samples.
+    `occurrence` is how many earlier rows had the same `id`, `convo_occurrence` how many had the
+    same conversation: equal rows draw their own samples.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -78,6 +79,7 @@ class Datapoint(BaseModel):
     group: str | int | None = None
     tags: str | list[str] | None = None
     occurrence: int = 0
+    convo_occurrence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +119,33 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Which draw of which datapoint a call is: all that a seed may derive from."""
+    """Which draw of which datapoint a call is: all that a seed may derive from.
+
+    Equal requests of rows with equal conversations differ in `convo_occurrence`, those of one row
+    in `iteration` or `sample`.
+    """
 
     datapoint_id: str | int
     occurrence: int
     role: str
     iteration: int
     sample: int = 0
+    convo_occurrence: int = 0
+
+
+Usable: TypeAlias = Callable[[Completion], bool]
 
 
 class Completer(Protocol):
-    """One role's model: messages in, one reply out; CompletionError where none is to be had."""
+    """One role's model: messages in, one reply out; CompletionError where none is to be had.
 
-    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion: ...
+    A new reply that is not `usable` to the caller is returned all the same, but kept for no one
+    else.
+    """
+
+    async def __call__(
+        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+    ) -> Completion: ...
 
 
 @dataclass(frozen=True, slots=True)

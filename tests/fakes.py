@@ -16,6 +16,7 @@ from refinecli.types import (
     Refinement,
     Roles,
     RubricItem,
+    Usable,
     Usage,
 )
 
@@ -58,7 +59,9 @@ class Scripted:
     usage: Usage = field(default=Usage(1, 100, 10))
     calls: list[Call] = field(default_factory=list)
 
-    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
+    async def __call__(
+        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+    ) -> Completion:
         call = Call(list(messages), draw)
         self.calls.append(call)
         if callable(self.script):

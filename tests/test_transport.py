@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import select
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,10 @@ RAW: dict[str, tuple[bytes, str]] = {
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
         "connection",
     ),
+    "bad chunk": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+        "connection",
+    ),
 }
 
 
@@ -147,6 +153,42 @@ def test_a_header_of_16_kb_is_read() -> None:
     reply = chat_server.Reply("4", headers={"x-long": "y" * 16_000})
     with ChatServer(lambda r: reply) as server:
         assert post(f"{server.url}/chat/completions").headers["x-long"] == "y" * 16_000
+
+
+def test_a_header_that_is_no_utf_8_can_be_encoded_again() -> None:
+    head = b"HTTP/1.1 200 OK\r\nX-City: K\xf6ln\r\ncontent-length: 2\r\n\r\n{}"
+    with raw_server(lambda connection: connection.sendall(head)) as url:
+        assert post(url).headers["x-city"].encode() == "K\ufffdln".encode()
+
+
+def test_a_body_in_pieces_is_put_together() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n")
+        connection.sendall(b"1\r\n}\r\n0\r\n\r\n")
+
+    with raw_server(serve) as url:
+        assert post(url).content == b"{}"
+
+
+def test_a_packed_body_is_unpacked() -> None:
+    packed = gzip.compress(b"{}")
+    reply = chat_server.Reply(raw=packed, headers={"content-encoding": "gzip"})
+    with ChatServer(lambda r: reply) as server:
+        assert post(f"{server.url}/chat/completions").content == b"{}"
+
+
+def test_cookies_are_not_sent_back() -> None:
+    reply = chat_server.Reply("4", headers={"set-cookie": "a=b"})
+    with ChatServer(lambda r: reply) as server:
+
+        async def twice() -> None:
+            client = HttpClient(tls=False)
+            for _ in range(2):
+                await client.post(f"{server.url}/chat/completions", b'{"messages":[]}', {}, 30)
+            await client.aclose()
+
+        asyncio.run(twice())
+        assert [request.headers.get("cookie") for request in server.requests] == [None, None]
 
 
 def test_redirects_are_not_followed() -> None:
@@ -261,11 +303,13 @@ def test_an_ssl_cert_file_that_cannot_be_read_is_named(cli: Cli, tmp_path: Path)
 
 
 class Proxy:
-    """An HTTP proxy that sends everything to one port; `lines` are the request lines it saw."""
+    """An HTTP proxy that sends everything to one port; `lines` are the request lines it saw, and
+    `heads` the headers after them."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.lines: list[str] = []
+        self.heads: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept)]
 
@@ -300,6 +344,7 @@ class Proxy:
                 head += client.recv(65536)
             line, _, rest = head.partition(b"\r\n")
             self.lines.append(line.decode())
+            self.heads.append(rest.decode().lower())
             method, target, version = line.split()
             if method == b"CONNECT":
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -351,6 +396,33 @@ def test_https_proxy_is_used_by_connect_and_sees_nothing_else(
         assert result.returncode == 0, result.stderr
         assert set(proxy.lines) == {f"CONNECT {NAME}:443 HTTP/1.1"}
         assert len(server.requests) == 2
+
+
+def test_a_proxy_is_given_the_password_in_its_url_and_the_model_is_not(
+    cli: Cli, http_server: ChatServer, certificates: Path, tls: ssl.SSLContext
+) -> None:
+    word = "proxy-authorization: basic " + b64encode(b"me:secret").decode().lower()
+    with Proxy(http_server.port) as proxy:
+        result = through(
+            cli, f"http://{NAME}/v1", HTTP_PROXY=proxy.url.replace("//", "//me:secret@")
+        )
+        assert result.returncode == 0, result.stderr
+        assert all(word in head for head in proxy.heads)
+    with ChatServer(by_role("4"), tls=tls) as server, Proxy(server.port) as proxy:
+        env = {"SSL_CERT_FILE": str(certificates / "ca.pem")}
+        env["HTTPS_PROXY"] = proxy.url.replace("//", "//me:secret@")
+        result = through(cli, f"https://{NAME}/v1", **env)
+        assert result.returncode == 0, result.stderr
+        assert all(word in head for head in proxy.heads)
+        assert not any("proxy-authorization" in request.headers for request in server.requests)
+
+
+def test_a_range_of_addresses_in_no_proxy_does_no_harm(cli: Cli, http_server: ChatServer) -> None:
+    with Proxy(http_server.port) as proxy:
+        env = {"HTTP_PROXY": proxy.url, "NO_PROXY": "::1/128,fe80::/10,10.0.0.0/8"}
+        result = through(cli, f"http://{NAME}/v1", **env)
+        assert result.returncode == 0, result.stderr
+        assert proxy.lines
 
 
 @pytest.mark.parametrize("exempt", [NAME, ".test", "*"])

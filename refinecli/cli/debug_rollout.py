@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain, takes
+from refinecli.cli.resume import cache_for
 from refinecli.errors import CompletionError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from refinecli.progress import Reporter
     from refinecli.render_calls import Call
     from refinecli.streams import Sink
-    from refinecli.types import Completer, Completion, Datapoint, Draw, Message, Refinement
+    from refinecli.types import Completer, Completion, Datapoint, Draw, Message, Refinement, Usable
 
 # Shown where no INPUT is given: one item that hides the answer, and one that may be told.
 BUILT_IN = {
@@ -88,7 +90,7 @@ def debug_rollout(
         from refinecli.cli.refine import refine_plan
 
         return describe([row], refine_plan(settings))
-    check_endpoints(settings, ROLES)
+    check_endpoints(settings, ROLES, offline=models.offline)
     return _rollout(row, settings, sink, reporter, models, full=full, json=json)
 
 
@@ -130,13 +132,15 @@ class Recorder:
         self._system = system
         self._calls = calls
 
-    async def __call__(self, messages: Sequence[Message], draw: Draw) -> Completion:
-        from refinecli.chat import with_system
+    async def __call__(
+        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+    ) -> Completion:
         from refinecli.render_calls import Call
+        from refinecli.wire import with_system
 
         sent = tuple(with_system(self._system, messages))
         try:
-            completion = await self._completer(messages, draw)
+            completion = await self._completer(messages, draw, usable)
         except CompletionError as error:
             self._calls.append(Call(draw, sent, None, error.message))
             raise
@@ -161,6 +165,7 @@ def _rollout(
     from refinecli.jsonl import dumps
     from refinecli.refine import RefineOptions
     from refinecli.refine import refine as refine_datapoint
+    from refinecli.request_log import RequestLog
     from refinecli.summary import Summary
     from refinecli.types import Roles
 
@@ -170,9 +175,19 @@ def _rollout(
     shapes = {"refine": settings.refine.model_dump()}
     summary = Summary()
     calls: list[Call] = []
+    cache = cache_for(None, models)
 
     async def main() -> None:
-        async with open_engine(settings, ROLES, shapes, reporter) as engine:
+        async with AsyncExitStack() as stack:
+            log = None
+            if models.log_requests:
+                log = stack.enter_context(RequestLog(models.log_requests))
+            kept = cache.open() if cache else None
+            engine = await stack.enter_async_context(
+                open_engine(settings, ROLES, shapes, reporter, kept, log)
+            )
+            if cache:
+                cache.begin({"command": "debug-rollout"}, engine.shaping)
             roles = engine.roles
             recorded = Roles(
                 Recorder(roles.policy, settings.policy.system, calls),
@@ -195,7 +210,7 @@ def _rollout(
             await sink.write(text)
             await sink.drain()
             if models.summary:
-                write_summary(models.summary, summary, engine)
+                write_summary(models.summary, summary, engine.limits.traffic)
 
     try:
         execute(main())
@@ -207,6 +222,8 @@ def _rollout(
         return interrupted.code
     finally:
         sink.discard()
+        if cache:
+            cache.end(0, whole=True, sent=1)
     bad = summary.failed + summary.ungraded
     return 3 if bad > settings.run.errors_allowed(1) else 0
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from refinecli.records import Outcome
     from refinecli.run import Work
     from refinecli.summary import Summary
+    from refinecli.traffic import Traffic
     from refinecli.types import Datapoint
 
 
@@ -58,7 +59,7 @@ def grade(
         shapes={},
         work=lambda engine, reporter: _work(engine, settings),
         plan=Plan(lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"], _calls),
-        close=lambda summary, reporter: _close(summary, reporter, fail_under),
+        close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, fail_under),
     )
     return process(job, data, out, models)
 
@@ -94,9 +95,13 @@ def _work(engine: Engine, settings: Settings) -> Work:
     return work
 
 
-def _close(summary: Summary, reporter: Reporter, fail_under: float | None) -> bool:
+def _close(
+    summary: Summary, traffic: Traffic, reporter: Reporter, fail_under: float | None
+) -> bool:
+    from refinecli.traffic import traffic_words
+
     score, passed = summary.score.value, summary.passed.value
-    reporter.notice(f"grade: {summary.counts}, {summary.seconds:.1f} s")
+    reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
     if score is not None and passed is not None:
         reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
     if fail_under is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
+from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.errors import OutputError, RefineError, UsageError
+from refinecli.traffic import Traffic
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from refinecli.run import Input, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
+    from refinecli.traffic import Traffic
     from refinecli.types import JSONObject
 
 
 @dataclass(frozen=True)
 class Job:
     """What one command does with each row. `shapes` are its options that shape results; `close` is
-    given the summary and says its last words and whether a quality gate was missed."""
+    given the figures and says its last words and whether a quality gate was missed."""
 
     command: str
     roles: Sequence[str]
@@ -38,7 +40,7 @@ class Job:
     shapes: JSONObject
     work: Callable[[Engine, Reporter], Work]
     plan: Plan
-    close: Callable[[Summary, Reporter], bool]
+    close: Callable[[Summary, Traffic, Reporter], bool]
 
 
 def needs_input(context: typer.Context, data: InputOptions) -> None:
@@ -59,17 +61,27 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
 
     source = Source(data.input)
     rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
-    sink = Sink(out.output, force=out.force, source=source)
-    total = check_lines(rows, options.keep_going) if source.rereadable else None
-    if options.summary:
-        check_summary(options.summary, data.input, out.output)
-    reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
-    if options.dry_run:
-        from refinecli.cli.dry_run import describe
+    cache = cache_for(out.output, options)
+    try:
+        sink = Sink(
+            out.output,
+            force=out.force or (cache is not None and cache.has_written(Path(out.output or ""))),
+            source=source,
+            continues=cache is not None and cache.is_default and cache.exists,
+        )
+        total = check_lines(rows, options.keep_going) if source.rereadable else None
+        if options.summary:
+            check_summary(options.summary, data.input, out.output)
+        reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
+        if options.dry_run:
+            from refinecli.cli.dry_run import describe
 
-        return describe(rows.all_rows(), job.plan)
-    check_endpoints(job.settings, job.roles)
-    return _run(job, rows, sink, total, reporter, options)
+            return describe(rows.all_rows(), job.plan)
+        check_endpoints(job.settings, job.roles, offline=options.offline)
+        return _Run(job, rows, sink, cache, reporter, options).go(total)
+    finally:
+        if cache is not None:
+            cache.end(2, whole=False, sent=0)
 
 
 def check_lines(rows: Input, keep_going: bool) -> int:
@@ -85,100 +97,130 @@ def check_lines(rows: Input, keep_going: bool) -> int:
     return total
 
 
-def _run(
-    job: Job,
-    rows: Input,
-    sink: Sink,
-    total: int | None,
-    reporter: Reporter,
-    options: ModelOptions,
-) -> int:
-    from refinecli.cli.execute import Interrupted, execute
-    from refinecli.endpoints import open_engine
-    from refinecli.run import run
-    from refinecli.summary import Summary
+@dataclass
+class _Run:
+    """One run of a job, from the first request to the exit code."""
 
-    summary = Summary()
-    engines: list[Engine] = []
+    job: Job
+    rows: Input
+    sink: Sink
+    cache: RunCache | None
+    reporter: Reporter
+    options: ModelOptions
 
-    async def main() -> None:
-        await sink.open()
-        async with open_engine(job.settings, job.roles, job.shapes, reporter) as engine:
-            engines.append(engine)
-            reporter.start(total)
-            limits = engine.chat.limits
+    def go(self, total: int | None) -> int:
+        from refinecli.cli.execute import Interrupted, execute
+        from refinecli.summary import Summary
+
+        self.summary, self.traffic = Summary(), Traffic()
+        reporter, whole = self.reporter, False
+        try:
+            execute(self._main(total))
+            whole = True
+            self.sink.commit(self._note_output)
+            code = self._finished()
+        except BrokenPipeError:
+            code = 0  # the reader has what it wanted
+        except Interrupted as interrupted:
+            code = interrupted.code
+            reporter.stop()
+            print(str(interrupted), file=sys.stderr)
+        except (RefineError, OSError) as error:
+            reporter.stop()
+            if not isinstance(error, RefineError):
+                error = OutputError(f"cannot write {self.sink.name}: {error.strerror}")
+            complain(error)
+            code = error.exit_code
+        finally:
+            reporter.stop()
+            kept = self.sink.close()
+        if not whole and code not in (0, 2):
+            self._say_what_is_kept(kept)
+        if self.cache:
+            self.cache.end(code, whole=whole, sent=self.traffic.sent)
+        if self.options.summary and code != 2:
+            write_summary(self.options.summary, self.summary, self.traffic)
+        return code
+
+    async def _main(self, total: int | None) -> None:
+        from refinecli.endpoints import open_engine
+        from refinecli.request_log import RequestLog
+        from refinecli.run import run
+
+        job, reporter = self.job, self.reporter
+        async with AsyncExitStack() as stack:
+            await self.sink.open()
+            calls = self.cache.open() if self.cache else None
+            if calls and calls.notice:
+                reporter.notice(calls.notice)
+            log = None
+            if self.options.log_requests:
+                log = stack.enter_context(RequestLog(self.options.log_requests))
+            engine = await stack.enter_async_context(
+                open_engine(job.settings, job.roles, job.shapes, reporter, calls, log)
+            )
+            if self.cache:
+                self.cache.begin(self._place(), engine.shaping)
+            self.traffic = engine.limits.traffic
+            below = self.sink.path is None and sys.stdout.isatty()
+            reporter.start(total, self.summary, self.traffic, data_below=below)
             await run(
-                rows,
+                self.rows,
                 job.work(engine, reporter),
-                sink,
-                summary,
-                concurrency=limits.concurrency,
+                self.sink,
+                self.summary,
+                concurrency=engine.limits.concurrency,
                 on_finished=reporter.finished,
                 on_note=reporter.notice,
-                on_outcome=lambda o: reporter.advance(o, summary, lambda: limits.in_flight),
+                on_outcome=reporter.advance,
+                on_unsettled=calls.unsettled if calls else None,
             )
 
-    try:
-        execute(main())
-        sink.commit()
-        code = _finished(job, summary, reporter)
-    except BrokenPipeError:
-        code = 0  # the reader has what it wanted
-    except Interrupted as interrupted:
-        code = interrupted.code
-        reporter.stop()
-        print(str(interrupted), file=sys.stderr)
-        _say_what_is_kept(job, sink, rows, summary)
-    except (RefineError, OSError) as error:
-        reporter.stop()
-        if not isinstance(error, RefineError):
-            error = OutputError(f"cannot write {sink.name}: {error.strerror}")
-        complain(error)
-        code = error.exit_code
-        if code != 2:
-            _say_what_is_kept(job, sink, rows, summary)
-    finally:
-        reporter.stop()
-        sink.close()
-    if options.summary and code != 2:
-        write_summary(options.summary, summary, engines[0] if engines else None)
-    return code
+    def _place(self) -> JSONObject:
+        """What makes this run another than one with the same settings."""
+        source, sink = self.rows.source, self.sink
+        return {
+            "command": self.job.command,
+            "input": str(source.path.resolve()) if source.path else "-",
+            "output": str(sink.path) if sink.path else "-",
+            "rubric": list(self.rows.rubric),
+        }
 
+    def _note_output(self, signature: str) -> None:
+        if self.cache and self.cache.calls:
+            self.cache.calls.wrote(signature)
 
-def _finished(job: Job, summary: Summary, reporter: Reporter) -> int:
-    reporter.stop()
-    missed = job.close(summary, reporter)
-    bad = summary.failed + summary.ungraded
-    allowed = job.settings.run.errors_allowed(summary.datapoints)
-    if bad > allowed:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in summary.errors.most_common())
-        print(
-            f"error: {bad} of {summary.datapoints} datapoints failed or stayed ungraded ({kinds}); "
-            f"--max-errors allows {allowed:g}",
-            file=sys.stderr,
-        )
-        return 3
-    return 1 if missed else 0
+    def _finished(self) -> int:
+        job, summary = self.job, self.summary
+        self.reporter.stop()
+        missed = job.close(summary, self.traffic, self.reporter)
+        bad = summary.failed + summary.ungraded
+        allowed = job.settings.run.errors_allowed(summary.datapoints)
+        if bad > allowed:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in summary.errors.most_common())
+            print(
+                f"error: {bad} of {summary.datapoints} datapoints failed or stayed ungraded "
+                f"({kinds}); --max-errors allows {allowed:g}",
+                file=sys.stderr,
+            )
+            if self.cache and not self.cache.offline:
+                hint = "the same command asks again for what failed, and only for that"
+                print(f"  hint: {hint}: {continuing()}", file=sys.stderr)
+            return 3
+        return 1 if missed else 0
 
-
-def _say_what_is_kept(job: Job, sink: Sink, rows: Input, summary: Summary) -> None:
-    """After an early end: where the finished lines are, and how to go on from there."""
-    kept = sink.close()
-    finished = summary.datapoints
-    if not finished:
-        print("no datapoint was finished; run it again", file=sys.stderr)
-        return
-    where = kept or sink.name
-    print(f"finished so far: {summary.counts}; their lines are in {where}", file=sys.stderr)
-    if kept and rows.source.rereadable:
-        quoted = [shlex.quote(str(path)) for path in (rows.source.name, kept, sink.name)]
-        unpack = {".gz": "zcat", ".zst": "zstdcat"}.get(Path(rows.source.name).suffix, "cat")
-        rest = f"{unpack} {quoted[0]} | tail -n +{summary.last_line + 1}"
-        end = f"REST{sink.path.suffix}" if sink.path else "REST"
-        print(
-            f"  hint: only the rest: {rest} | refinecli {job.command} … -o {end}", file=sys.stderr
-        )
-        print(f"  hint: then: cat {quoted[1]} {end} > {quoted[2]}", file=sys.stderr)
+    def _say_what_is_kept(self, partial: Path | None) -> None:
+        """After an early end: what is finished, and how to go on from there."""
+        lines = ["no datapoint was finished"]
+        if self.summary.datapoints:
+            where = partial or self.sink.name
+            lines = [f"finished so far: {self.summary.counts}; their lines are in {where}"]
+        if self.cache:
+            lines += [f"every reply is kept in {self.cache.path}; this continues:"]
+            lines += [f"  {continuing()}"]
+        else:
+            lines += ["  hint: with --cache FILE, the same command would continue from here"]
+        print("\n".join(lines), file=sys.stderr)
 
 
 def check_summary(path: Path, *others: str | None) -> None:
@@ -192,13 +234,11 @@ def check_summary(path: Path, *others: str | None) -> None:
         raise UsageError(f"--summary {path}: {reason}", "name a file in a folder that exists")
 
 
-def write_summary(path: Path, summary: Summary, engine: Engine | None) -> None:
-    """Write the run's figures; without an engine nothing was sent."""
+def write_summary(path: Path, summary: Summary, traffic: Traffic) -> None:
+    """Write the run's figures."""
     from refinecli.jsonl import dumps
-    from refinecli.types import Usage
 
-    calls, usage = (engine.chat.limits.sent, engine.chat.usage) if engine else (0, Usage())
     try:
-        path.write_bytes(dumps(summary.record(calls, usage)) + b"\n")
+        path.write_bytes(dumps(summary.record(traffic)) + b"\n")
     except OSError as error:
         raise UsageError(f"--summary {path}: {error.strerror}") from None

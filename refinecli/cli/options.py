@@ -117,6 +117,46 @@ class ModelOptions:
         int | None,
         typer.Option(min=0, rich_help_panel=_RUN, help="Send N requests at most, then exit 4."),
     ] = None
+    max_total_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, rich_help_panel=_RUN, help="Use N tokens at most, then exit 4."
+        ),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            rich_help_panel=_RUN,
+            help="Spend X at most, by the roles' input_price and output_price, then exit 4.",
+        ),
+    ] = None
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            rich_help_panel=_RUN,
+            help="Keep replies here, where other runs may use them too. (default with -o FILE: "
+            "FILE.cache, until the run is over)",
+        ),
+    ] = None
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            rich_help_panel=_RUN,
+            help="Go on with other settings than FILE.cache was begun with.",
+        ),
+    ] = False
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            rich_help_panel=_RUN,
+            help="Answer from the call cache only; what is not in it fails.",
+        ),
+    ] = False
     seed: Annotated[
         int | None, typer.Option(rich_help_panel=_RUN, help="Send seeds derived from this one.")
     ] = None
@@ -151,6 +191,14 @@ class ModelOptions:
             metavar="FILE", rich_help_panel=_RUN, help="Write the run's figures as one JSON object."
         ),
     ] = None
+    log_requests: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_RUN,
+            help="Append every request and reply, whole, as JSON lines.",
+        ),
+    ] = None
     quiet: Annotated[
         bool,
         typer.Option("--quiet", "-q", rich_help_panel=_RUN, help="Nothing on stderr but errors."),
@@ -173,6 +221,8 @@ class ModelOptions:
             "grader.base_url": self.grader_base_url,
             "run.concurrency": self.concurrency,
             "run.max_calls": self.max_calls,
+            "run.max_total_tokens": self.max_total_tokens,
+            "run.max_cost": self.max_cost,
             "run.max_errors": self.max_errors,
             "run.seed": self.seed,
         }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from refinecli.refine import RefineOptions
     from refinecli.run import Work
     from refinecli.summary import Summary
+    from refinecli.traffic import Traffic
     from refinecli.types import Datapoint, Message
 
 
@@ -76,7 +77,7 @@ def refine(
             engine, settings, options, reporter if show else None
         ),
         plan=refine_plan(settings),
-        close=lambda summary, reporter: _close(summary, reporter, out.output),
+        close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, out.output),
     )
     return process(job, data, out, models)
 
@@ -135,8 +136,8 @@ def refine_plan(settings: Settings) -> Plan:
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
     """The draft's prompt and the grader's of the first item that a model grades."""
-    from refinecli.chat import with_system
     from refinecli.prompts import grader_messages
+    from refinecli.wire import with_system
 
     prompts = []
     if datapoint.response is None:
@@ -158,8 +159,10 @@ def _most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
     return responses - int(given) + 2 * items * responses
 
 
-def _close(summary: Summary, reporter: Reporter, output: str | None) -> bool:
-    reporter.notice(f"refine: {summary.counts}, {summary.seconds:.1f} s")
+def _close(summary: Summary, traffic: Traffic, reporter: Reporter, output: str | None) -> bool:
+    from refinecli.traffic import traffic_words
+
+    reporter.notice(f"refine: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at best, of 1")

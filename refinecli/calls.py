@@ -1,0 +1,409 @@
+"""The call cache: every reply is on disk before it is used, so that no death of the program loses
+one that was paid for.
+
+    FILE.cache   SQLite: replies under a digest of what was asked, the runs that asked, and what was
+                 learned of endpoints
+
+A reply's key is the exact request body, where it went, and which sample of it this is; keys for
+APIs and timeouts are no part of it. A reply that could not be used (cut off, filtered, no score in
+it) is kept for the run that got it alone: that run continues as it began, another asks afresh.
+
+Writes go through one thread, all that has gathered in one statement; whoever waits for the disk is
+woken together. Reads are so short that they happen in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from urllib.parse import quote
+
+import orjson
+
+from refinecli.errors import OutputError, UsageError
+from refinecli.mounts import on_network
+from refinecli.types import Datapoint, JSONObject
+
+_APPLICATION = 0x7266636C  # "rfcl": tells our files from other SQLite files
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE replies (key BLOB NOT NULL, run INTEGER NOT NULL, row TEXT, reply TEXT NOT NULL);
+CREATE UNIQUE INDEX by_key ON replies (key, run);
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL,
+                   settings TEXT NOT NULL, output TEXT);
+CREATE TABLE unsettled (run INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run, row));
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_ANYONE = 0  # in place of a run's number: whoever asks may have the reply
+_MOST_AT_ONCE = 200  # times four parameters stays below SQLite's oldest limit of 999
+# Another process's transaction takes milliseconds; a disk that hangs for longer is in trouble.
+_BUSY_SECONDS = 60
+
+
+def request_key(place: str, body: bytes, index: str) -> bytes:
+    """What a reply is kept under: 16 bytes. `place` is the URL, `index` tells apart the samples of
+    one request, and is empty where all of them would be the same (temperature 0)."""
+    hashed = blake2b(digest_size=16)
+    for part in (place.encode(), index.encode()):
+        hashed.update(len(part).to_bytes(4, "big") + part)
+    hashed.update(body)
+    return hashed.digest()
+
+
+def row_name(id: str | int, occurrence: int) -> str:
+    """Which row of a run a call belongs to, however often it is run."""
+    return f"{id!r} {occurrence}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    key: bytes
+    run: int
+    row: str | None
+    text: str
+    stored: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class CallCache:
+    """One cache file, open. With `offline` nothing is written to it."""
+
+    path: Path
+    offline: bool = False
+    existed: bool = field(init=False, default=False)
+    _run: int = field(init=False, default=-1)
+    _reader: sqlite3.Connection = field(init=False)
+    _writer: _Writer | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.existed = self.path.exists() and self.path.stat().st_size > 0
+        with _told(self.path):
+            if self.offline:
+                self._reader = _open_unchanged(self.path)
+            else:
+                _create(self.path)
+                self._reader = _connect(self.path)
+            _check_ours(self._reader, self.path)
+            if not self.offline:
+                self._writer = _Writer(self.path, _connect(self.path))
+
+    @property
+    def notice(self) -> str:
+        """What a user should know of how the file is kept, if anything."""
+        with _told(self.path):
+            mode = self._reader.execute("PRAGMA journal_mode").fetchall()[0][0]
+        if self.offline or mode == "wal":
+            return ""
+        return (
+            f"{self.path}: on this file system the cache is kept with a rollback journal, "
+            "which is slower; --cache PATH puts it on a local disk"
+        )
+
+    # -------------------------------------------------------------- replies
+
+    def find(self, key: bytes) -> bytes | None:
+        """The reply that this run may have, its own before anyone's; offline, any there is."""
+        with _told(self.path, OutputError):
+            if self.offline:
+                sql = "SELECT reply FROM replies WHERE key = ? ORDER BY run = ? DESC, run LIMIT 1"
+            else:
+                sql = (
+                    "SELECT reply FROM replies WHERE key = ? AND run IN (0, ?) "
+                    "ORDER BY run DESC LIMIT 1"
+                )
+            # All of it at once: a half-read answer would keep the log from being cleared.
+            found = self._reader.execute(sql, (key, self._run)).fetchall()
+        return found[0][0].encode() if found else None
+
+    async def store(self, key: bytes, reply: bytes, row: str, *, usable: bool) -> None:
+        """Return once the reply is on disk; raises OutputError where that cannot be."""
+        assert self._writer is not None
+        stored = asyncio.get_running_loop().create_future()
+        run = _ANYONE if usable else self._run
+        text = reply.decode("utf-8", "replace")
+        self._writer.put(_Reply(key, run, None if usable else row, text, stored))
+        await stored
+
+    # -------------------------------------------------------------- runs
+
+    def begin(self, name: str, settings: JSONObject) -> JSONObject | None:
+        """Go on with the run of that name, or start it. Where it was started with other settings,
+        those, and nothing is changed."""
+        text = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
+        with _told(self.path):
+            sql = "SELECT id, settings FROM runs WHERE name = ?"
+            found = self._reader.execute(sql, (name,)).fetchall()
+            if found and found[0][1] != text:
+                return dict(orjson.loads(found[0][1]))
+            if found:
+                self._run = found[0][0]
+            if self.offline:
+                return None
+            if not found:  # two processes may begin it at once
+                insert = "INSERT OR IGNORE INTO runs (name, settings) VALUES (?, ?)"
+                self._reader.execute(insert, (name, text))
+                self._run = self._reader.execute(sql, (name,)).fetchall()[0][0]
+            self._reader.execute("DELETE FROM unsettled WHERE run = ?", (self._run,))
+        return None
+
+    def forget(self, name: str) -> None:
+        """The run of that name is no more; its replies stay."""
+        with _told(self.path):
+            self._reader.execute("DELETE FROM runs WHERE name = ?", (name,))
+
+    def unsettled(self, datapoint: Datapoint) -> None:
+        """A row failed or stayed ungraded: what could not be used of its replies goes with the end
+        of the run, so that the same command asks anew."""
+        if self._writer is not None:
+            row = row_name(datapoint.id, datapoint.occurrence)
+            sql = "INSERT OR IGNORE INTO unsettled VALUES (?, ?)"
+            self._writer.put((sql, (self._run, row)))
+
+    def end(self, *, complete: bool) -> None:
+        """The run wrote all its rows. Complete, it is over, and a later one starts afresh; else
+        the same command asks again for what failed, and only for that."""
+        if self._writer is None:
+            return
+        self._writer.flush()
+        with _told(self.path):
+            if complete:
+                self._reader.execute("DELETE FROM runs WHERE id = ?", (self._run,))
+            else:
+                self._reader.execute(
+                    "DELETE FROM replies WHERE run = ?1 AND row IN "
+                    "(SELECT row FROM unsettled WHERE run = ?1)",
+                    (self._run,),
+                )
+            self._reader.execute("DELETE FROM unsettled WHERE run = ?", (self._run,))
+
+    def has_written(self, output: str) -> bool:
+        """Whether a run that is not over `wrote` this."""
+        with _told(self.path):
+            sql = "SELECT 1 FROM runs WHERE output = ? LIMIT 1"
+            return bool(self._reader.execute(sql, (output,)).fetchall())
+
+    def wrote(self, output: str) -> None:
+        """Remember the output file by something that tells it from any other."""
+        if self._writer is not None:
+            with _told(self.path):
+                sql = "UPDATE runs SET output = ? WHERE id = ?"
+                self._reader.execute(sql, (output, self._run))
+
+    # -------------------------------------------------------------- facts
+
+    def fact(self, name: str) -> object:
+        """What was learned under that name, or None."""
+        with _told(self.path):
+            sql = "SELECT value FROM facts WHERE name = ?"
+            found = self._reader.execute(sql, (name,)).fetchall()
+        return orjson.loads(found[0][0]) if found else None
+
+    def learn(self, name: str, value: object) -> None:
+        if self._writer is not None:
+            sql = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
+            self._writer.put((sql, (name, orjson.dumps(value).decode())))
+
+    # -------------------------------------------------------------- the end
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._reader.close()
+
+    def remove(self) -> None:
+        """Close the cache and delete it: its run is over."""
+        self.close()
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------ the writing thread
+
+
+_Statement = tuple[str, tuple[object, ...]]
+
+
+class _Writer:
+    """One thread that writes: everything that has gathered in one statement.
+
+    One statement is one transaction, and SQLite runs it without Python's lock; row by row, the
+    thread would wait for that lock each time, milliseconds long while the event loop is busy.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._queue: queue.SimpleQueue[_Reply | _Statement | threading.Event | None] = (
+            queue.SimpleQueue()
+        )
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._work, name="call cache", daemon=True)
+        self._thread.start()
+
+    def put(self, entry: _Reply | _Statement) -> None:
+        self._queue.put(entry)
+
+    def flush(self) -> None:
+        """Return once all is written that was put before; raises OutputError where it was not."""
+        done = threading.Event()
+        self._queue.put(done)
+        done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _work(self) -> None:
+        while True:
+            entries = [self._queue.get()]
+            while len(entries) < _MOST_AT_ONCE:
+                try:
+                    entries.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            replies = [entry for entry in entries if isinstance(entry, _Reply)]
+            error = self._write(replies, [e for e in entries if isinstance(e, tuple)])
+            if error is not None:
+                self._error = error
+            if replies:
+                _wake([reply.stored for reply in replies], error)
+            for entry in entries:
+                if isinstance(entry, threading.Event):
+                    entry.set()
+            if None in entries:
+                return
+
+    def _write(
+        self, replies: Sequence[_Reply], statements: Sequence[_Statement]
+    ) -> Exception | None:
+        try:
+            with _told(self._path, OutputError):
+                if replies:
+                    values = ",".join(["(?,?,?,?)"] * len(replies))
+                    self._connection.execute(
+                        f"INSERT OR IGNORE INTO replies VALUES {values}",
+                        [part for r in replies for part in (r.key, r.run, r.row, r.text)],
+                    )
+                for sql, parameters in statements:
+                    self._connection.execute(sql, parameters)
+        except Exception as error:
+            return error
+        return None
+
+
+def _wake(waiting: list[asyncio.Future[None]], error: Exception | None) -> None:
+    def settle() -> None:
+        for future in waiting:
+            if future.done():  # its caller was cancelled
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+    # The loop may be closed by now: then nobody waits any more.
+    with contextlib.suppress(RuntimeError):
+        waiting[0].get_loop().call_soon_threadsafe(settle)
+
+
+# ------------------------------------------------------------------ the file
+
+
+@contextmanager
+def _told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Iterator[None]:
+    """SQLite's errors in our words: what happened to which file, and the way out."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        hint = "the replies in it are kept; --cache PATH keeps further ones elsewhere"
+        if "full" in str(error):
+            hint = "the replies in it are kept: make room, then run the same command again"
+        raise kind(f"{path}: the call cache: {error}", hint) from error
+    except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
+        raise kind(
+            f"{path}: the call cache is damaged or no call cache: {error}",
+            "move it away and every call is paid for again; "
+            f"`sqlite3 {path} .recover` may save what is in it",
+        ) from error
+
+
+def _create(path: Path) -> None:
+    """Make the file, readable by its owner only: what models were asked may be private. The files
+    that SQLite keeps beside it take over its mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the call cache cannot be written: {error.strerror}",
+            "--cache PATH keeps it elsewhere",
+        ) from None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    if connection.execute("PRAGMA user_version").fetchall()[0][0] == 0:
+        _fill(connection, path)
+    if on_network(path) or not _writes_ahead(connection):
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+    # A process that dies loses nothing that was committed; a machine that does may lose seconds.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def _writes_ahead(connection: sqlite3.Connection) -> bool:
+    try:
+        return bool(connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0] == "wal")
+    except sqlite3.OperationalError:  # no shared memory here
+        return False
+
+
+def _fill(connection: sqlite3.Connection, path: Path) -> None:
+    """The tables of a new file. Two processes may come here at once: one of them finds it done."""
+    connection.execute("BEGIN IMMEDIATE")
+    empty = not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
+    if empty:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _open_unchanged(path: Path) -> sqlite3.Connection:
+    """For reading only, also from a folder where nothing may be written."""
+    if not path.is_file():
+        raise UsageError(
+            f"{path}: no such call cache", "run once without --offline, or name it: --cache PATH"
+        )
+    # With no log beside it nobody is writing, and SQLite need not make files to find that out.
+    alone = not path.with_name(path.name + "-wal").exists()
+    uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchall()[0][0]
+    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
+    if application != _APPLICATION:
+        raise UsageError(f"{path}: is no call cache", "name another file: --cache PATH")
+    if version != _VERSION:
+        raise UsageError(
+            f"{path}: was made by another version of refinecli (format {version}, not {_VERSION})",
+            "name another file: --cache PATH",
+        )

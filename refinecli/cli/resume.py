@@ -1,0 +1,134 @@
+"""A run's call cache: which file it is, whose it is, and how to go on after an early end."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from refinecli.calls import CallCache
+    from refinecli.cli.options import ModelOptions
+    from refinecli.types import JSONObject
+
+# Long values, such as prompts, would hide what differs.
+_SHOWN = 60  # characters
+
+
+@dataclass(slots=True)
+class RunCache:
+    """Where a run keeps its replies: `FILE.cache` beside its output, which belongs to it alone, or
+    the `--cache` that the user named, which may be shared."""
+
+    path: Path
+    is_default: bool
+    offline: bool = False
+    restart: bool = False
+    calls: CallCache | None = None
+    _fresh: bool = False
+
+    def open(self) -> CallCache:
+        """Make it ready; it is made only now, so that a run that is refused leaves none behind."""
+        from refinecli.calls import CallCache
+
+        if self.calls is None:
+            self.calls = CallCache(self.path, self.offline)
+            self._fresh = not self.calls.existed
+        return self.calls
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def has_written(self, output: Path) -> bool:
+        """Whether FILE is just as this run, not yet over, left it."""
+        from refinecli.streams import signature
+
+        if not (self.exists and output.is_file()):
+            return False
+        return self.open().has_written(signature(output))
+
+    def begin(self, place: JSONObject, shaping: JSONObject) -> None:
+        """Go on with this run. A default cache that belongs to another is refused by name of what
+        differs; a shared one keeps them apart."""
+        from refinecli.jsonl import digest
+
+        assert self.calls is not None
+        settings = dict(_flat({**place, **shaping}))
+        name = "" if self.is_default else digest(settings)
+        if self.is_default:
+            # Where results go, too, is what a shared cache tells runs by; here it is given.
+            settings.pop("output", None)
+        there = self.calls.begin(name, settings)
+        if there is not None and not self.restart:
+            raise UsageError(
+                f"{self.path} belongs to another run: {_differences(there, settings)}",
+                "go back to those, write to another file, or add --restart: it goes on with the "
+                "new settings and uses the replies that fit",
+            )
+        if there is not None and not self.offline:
+            self.calls.forget(name)
+            self.calls.begin(name, settings)
+
+    def end(self, code: int, *, whole: bool, sent: int) -> None:
+        """Let go of it, and remove a default cache whose run is over. `whole`: all rows were
+        written."""
+        calls, self.calls = self.calls, None
+        if calls is None:
+            return
+        over = whole and code in (0, 1)
+        if whole:
+            calls.end(complete=over)
+        unused = self._fresh and not sent and code == 2
+        if not self.offline and (unused or (self.is_default and over)):
+            calls.remove()
+        else:
+            calls.close()
+
+
+def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
+    """The cache that the options mean, if any."""
+    path, is_default = options.cache, options.cache is None
+    if path is None and output not in (None, "-"):
+        file = Path(str(output))
+        if not file.exists() or file.is_file():
+            file = file.resolve()
+            path = file.with_name(file.name + ".cache")
+    if path is None:
+        if options.offline:
+            raise UsageError("--offline answers from a call cache", "name it: --cache PATH")
+        return None
+    return RunCache(path, is_default, options.offline, options.restart)
+
+
+def continuing() -> str:
+    """The command that was given, as it can be pasted."""
+    return shlex.join(["refinecli", *sys.argv[1:]])
+
+
+def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _differences(there: JSONObject, here: JSONObject) -> str:
+    return "; ".join(
+        f"{key} was {_shown(there.get(key))}, is {_shown(here.get(key))}"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    )
+
+
+def _shown(value: object) -> str:
+    from refinecli.jsonl import dumps
+
+    text = "not set" if value in (None, {}) else dumps(value).decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

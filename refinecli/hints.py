@@ -1,0 +1,112 @@
+"""What a reply's headers say of the provider's limits; pure.
+
+Every provider has a dialect: `retry-after` in seconds or as an HTTP date, `retry-after-ms`;
+`x-ratelimit-remaining-requests: 59` with a reset of `6m0s` (OpenAI, Groq), `59` seconds (Azure) or
+an epoch in seconds or milliseconds (gateways, OpenRouter, which do not say requests or tokens);
+`anthropic-ratelimit-requests-reset: 2026-01-15T14:24:00Z`. What cannot be read is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
+_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_SPAN = re.compile(r"(?:(?:\d+(?:\.\d+)?)(?:ms|us|µs|ns|[dhms]))+", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|[dhms])", re.ASCII)
+_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
+_MILLISECONDS = 1e11  # as an epoch: the year 5138 in seconds, 1973 in milliseconds
+_EPOCH = 1e9  # 2001; as a time to wait it would be thirty years
+_HINTED = ("retry-after", "ratelimit")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of one limit: `remaining` of `limit`, whole again in `reset` seconds."""
+
+    remaining: float
+    reset: float
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """`after`: seconds to wait before another try; and what is left of requests and tokens."""
+
+    after: float | None = None
+    requests: Allowance | None = None
+    tokens: Allowance | None = None
+
+
+NO_HINTS = Hints()
+
+
+def hints(headers: Mapping[str, str], now: float) -> Hints:
+    """The hints in a reply's headers; `now` is the time of day as an epoch."""
+    found = {
+        name.lower(): value.strip()
+        for name, value in headers.items()
+        if any(word in name.lower() for word in _HINTED)
+    }
+    if not found:
+        return NO_HINTS
+    return Hints(
+        after=_after(found, now),
+        requests=_allowance(found, now, "-requests") or _allowance(found, now, ""),
+        tokens=_allowance(found, now, "-tokens"),
+    )
+
+
+def _after(headers: Mapping[str, str], now: float) -> float | None:
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    return None if value is None else _until(value, now)
+
+
+def _allowance(headers: Mapping[str, str], now: float, what: str) -> Allowance | None:
+    """`what` is "-requests", "-tokens" or, where a provider has but one limit, nothing."""
+
+    def get(field: str) -> str | None:
+        names = (
+            f"x-ratelimit-{field}{what}",
+            f"anthropic-ratelimit{what}-{field}" if what else f"ratelimit-{field}",
+        )
+        return next((headers[name] for name in names if name in headers), None)
+
+    remaining, reset = _number(get("remaining")), get("reset")
+    seconds = None if reset is None else _until(reset, now)
+    if remaining is None or seconds is None:
+        return None
+    return Allowance(remaining, seconds, _number(get("limit")))
+
+
+def _number(text: str | None) -> float | None:
+    """Not negative: -1 is how some say that they do not know."""
+    if text is None or not _NUMBER.fullmatch(text):
+        return None
+    value = float(text)
+    return value if isfinite(value) else None
+
+
+def _until(text: str, now: float) -> float | None:
+    """Seconds from now: a number, a span as in `6m0s`, or a point in time in its many spellings."""
+    value = _number(text)
+    if value is not None:
+        if value >= _EPOCH:
+            value = value / 1000 if value >= _MILLISECONDS else value
+            return max(0.0, value - now)
+        return value
+    if _SPAN.fullmatch(text):
+        return sum(float(n) * _SECONDS.get(unit, 0.0) for n, unit in _PART.findall(text))
+    try:
+        when = datetime.fromisoformat(text) if "T" in text[:11] else parsedate_to_datetime(text)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, when.timestamp() - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

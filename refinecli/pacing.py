@@ -1,0 +1,322 @@
+"""When the next request to one endpoint, model and key may go: learned from what it refuses.
+
+Nothing refused, nothing limited: in flight from 32 to `most` within a few round trips. A refusal
+(429, 503, 529) is either noise, which slowing down does not help, or a limit, which it does:
+
+- **A wall:** eight requests in a row refused, in the order they were sent. That is no noise. The
+  rate becomes that of the successes in the last second or two. If not even that helps, nothing is
+  let through at all: *probe*, one request now and then, until one succeeds.
+- **A watch:** anything less. Count the next replies; if too many are refused, set the rate to 0.9
+  of the successes a second, and make a *trial*: are fewer refused now? Then it was a limit. If not
+  it is noise: the old rate comes back, and that share of refusals is expected from then on.
+- **Clean rounds** raise the rate: doubled after a wall, whose rate is a rough one; else by 5%,
+  10%, 20%, ... until the next refusals.
+
+Replies to requests sent before a cut do not count against the rate after it. No state needs a
+timer to get out of: one is set only while somebody waits for his turn.
+
+    turn = await pacer.admit()
+    ... one HTTP attempt ...
+    turn.succeeded() or turn.refused(after) or turn.failed()
+    await asyncio.sleep(backoff(tries, after)), and admit(again=True), where it was refused
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import OrderedDict
+from math import inf
+
+from refinecli.hints import NO_HINTS, Hints
+
+_START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
+_GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
+_WALL = 8  # in a row: one in four refused at random does that once in 65,000
+_ENOUGH = 10  # replies to judge a rate by
+_SURE = 20  # replies to tell noise from a limit by
+_ROUND = 1.0  # seconds: what providers count by, if not minutes
+_BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
+_STEP, _MOST_STEP = 0.05, 1.0  # the first and the largest rise in rate
+_LATE = 0.05  # seconds that a late timer may make up for in one burst
+_PROBE, _LONGEST_PROBE = 1.0, 4.0  # seconds between probes, doubled from one to the next
+_LONGEST_STOP = 60.0  # seconds that all wait: the longest window that providers count in
+_FIRST_WAIT, _LONGEST_WAIT = 0.025, 30.0  # seconds; short, since the pacer makes them wait too
+
+
+def backoff(tries: int, after: float | None = None) -> float:
+    """Seconds that a request itself waits after its refusal number `tries`, counted from 0."""
+    # Jitter is no sample: it must differ from process to process, or they return all at once.
+    spread = random.random()
+    if after is not None:
+        return after * (1 + spread / 4)
+    return min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + spread)
+
+
+class _Spacing:
+    """Starts at `rate` a second, evenly; what was missed in the last `slack` seconds is made up."""
+
+    __slots__ = ("free_at", "rate", "slack")
+
+    def __init__(self, rate: float = inf, slack: float = 0.0) -> None:
+        self.rate = rate
+        self.slack = slack
+        self.free_at = -inf
+
+    def take(self, now: float, amount: float = 1.0) -> None:
+        self.free_at = max(self.free_at, now - self.slack) + amount / self.rate
+
+
+class Turn:
+    """One request that may be sent now; one call of succeeded, refused or failed ends it."""
+
+    __slots__ = ("_pacer", "number", "tokens")
+
+    def __init__(self, pacer: Pacer, number: int, tokens: int) -> None:
+        self._pacer = pacer
+        self.number = number
+        self.tokens = tokens
+
+    def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
+        """It was answered; `tokens` is what it really took."""
+        self._pacer._ended(self, tokens)
+        self._pacer._succeeded(self.number, hints)
+        self._pacer._pump()
+
+    def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
+        """429, 503 or 529; `after` in seconds, if the provider gave it."""
+        self._pacer._ended(self, 0)
+        self._pacer._refused(self.number, hints.after if after is None else after)
+        self._pacer._pump()
+
+    def failed(self) -> None:
+        """Anything else, also that it was never sent: it says nothing of the rate."""
+        self._pacer._ended(self, None)
+        self._pacer._pump()
+
+
+class Pacer:
+    """Shared by all that send to one endpoint and model with one key, in one event loop.
+
+    `rpm` and `tpm` are requests and tokens a minute that are never exceeded; a second's worth of
+    them may go at once. A request larger than the tokens left goes, and the next ones wait for it.
+    """
+
+    def __init__(self, most: int, *, rpm: float | None = None, tpm: float | None = None) -> None:
+        self.most = most
+        self.in_flight = 0
+        self._window = min(most, _START)
+        self._grown = 0  # successes since the window grew
+        self._new: OrderedDict[asyncio.Future[Turn], int] = OrderedDict()
+        self._again: OrderedDict[asyncio.Future[Turn], int] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._learned = _Spacing(slack=_LATE)
+        self._tokens = _Spacing(tpm / 60, slack=_ROUND) if tpm else None
+        self._spacings = [self._learned]
+        if rpm:
+            # A burst of b and a refill of (rpm - b + 1) a minute: no 60 seconds see more than rpm.
+            burst = max(1.0, rpm / 60)
+            rate = (rpm - burst + 1) / 60
+            self._spacings.append(_Spacing(rate, slack=(burst - 1) / rate))
+        if self._tokens:
+            self._spacings.append(self._tokens)
+        # What was sent: numbers, and how the last of them ended (0 unknown, 1 well, 2 refused).
+        self._sent = 0
+        self._ends = bytearray(64)
+        self._cut_at = 0  # the number of the first request sent after the last cut
+        # Successes in this second and the one before, whatever they belong to.
+        self._second = self._second_before = -inf
+        self._count = self._count_before = 0
+        # The count of replies that is going on.
+        self._since = 0.0
+        self._good = self._bad = 0
+        self._step = _STEP
+        self._noise = 0.0  # the share of refusals that slowing down does not help
+        self._trial: tuple[float, float] | None = None  # share refused, and rate, before it
+        self._proved = False  # a request sent since the last cut has succeeded
+        self._probing = 0.0  # seconds to the next probe; 0: not probing
+        self._ceiling = inf  # up to this each success doubles the rate after probing
+
+    # ------------------------------------------------------------------ turns
+
+    async def admit(self, tokens: int = 0, *, again: bool = False) -> Turn:
+        """Wait until one more request may be sent, first come first served; `again` goes first."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        line = self._again if again else self._new
+        if (
+            self.in_flight < self._window
+            and not self._again
+            and (again or not self._new)
+            and self._free_at() <= now
+        ):
+            return self._start(now, tokens)
+        waiter: asyncio.Future[Turn] = loop.create_future()
+        line[waiter] = tokens
+        self._pump()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            line.pop(waiter, None)
+            if waiter.done() and not waiter.cancelled():
+                waiter.result().failed()
+            raise
+
+    def _start(self, now: float, tokens: int) -> Turn:
+        self.in_flight += 1
+        number = self._sent
+        self._sent += 1
+        self._ends[number % 64] = 0
+        for spacing in self._spacings:
+            spacing.take(now, tokens if spacing is self._tokens else 1)
+        return Turn(self, number, tokens)
+
+    def _ended(self, turn: Turn, tokens: int | None) -> None:
+        self.in_flight -= 1
+        if self._tokens is not None and tokens is not None:
+            self._tokens.free_at += (tokens - turn.tokens) / self._tokens.rate
+
+    def _free_at(self) -> float:
+        return max([spacing.free_at for spacing in self._spacings])
+
+    def _pump(self) -> None:
+        """Let go whoever may go, and set the timer for who may go next."""
+        if not (self._again or self._new):
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self.in_flight < self._window and (line := self._again or self._new):
+            at = self._free_at()
+            if at > now:
+                if self._timer is None or self._timer.when() != at:
+                    if self._timer is not None:
+                        self._timer.cancel()
+                    self._timer = loop.call_at(at, self._wake)
+                return
+            waiter, tokens = line.popitem(last=False)
+            if not waiter.done():  # else cancelled, and about to notice
+                waiter.set_result(self._start(now, tokens))
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._pump()
+
+    # ------------------------------------------------------------------ learning
+
+    def _succeeded(self, number: int, hints: Hints) -> None:
+        now = asyncio.get_running_loop().time()
+        self._ends[number % 64] = 1
+        if now - self._second >= _ROUND:
+            self._second_before, self._count_before = self._second, self._count
+            self._second, self._count = now, 0
+        self._count += 1
+        if self._window < self.most:
+            self._grown += 1
+            if self._grown >= self._window:
+                self._window, self._grown = min(self.most, self._window * _GROWTH), 0
+        if number < self._cut_at:
+            if not self._proved:  # as good a measure as what came before the wall
+                self._probing = 0.0
+                self._set(max(self._learned.rate, self._recent(now)), now)
+            return
+        self._good += 1
+        self._proved = True
+        if self._learned.rate < self._ceiling and self._probing:
+            self._set(min(self._learned.rate * 2, self._ceiling), now)
+            if self._learned.rate >= self._ceiling:
+                self._probing = 0.0
+        if self._bad or self._learned.rate < inf:
+            self._judge(now)
+
+    def _refused(self, number: int, after: float | None) -> None:
+        now = asyncio.get_running_loop().time()
+        self._ends[number % 64] = 2
+        if number < self._cut_at:
+            return
+        if not self._bad and self._trial is None:
+            self._count_anew(now)
+        self._bad += 1
+        if (self._probing and not self._proved) or self._run(number) >= _WALL:
+            self._hit_wall(now, after)
+        else:
+            self._judge(now)
+
+    def _run(self, number: int) -> int:
+        """How many in a row were refused around this one, in the order they were sent."""
+        first = last = number
+        oldest = max(self._cut_at, self._sent - 64)
+        while first > oldest and self._ends[(first - 1) % 64] == 2:
+            first -= 1
+        while last + 1 < self._sent and self._ends[(last + 1) % 64] == 2:
+            last += 1
+        return last - first + 1
+
+    def _hit_wall(self, now: float, after: float | None) -> None:
+        recent = self._recent(now) if self._proved or not self._cut_at else 0.0
+        self._cut_at = self._sent
+        self._trial, self._noise, self._step, self._proved = None, 0.0, _MOST_STEP, False
+        self._count_anew(now)
+        if recent:
+            self._ceiling = recent
+            self._set(recent, now)
+            return
+        if not self._probing:
+            self._ceiling = self._learned.rate
+        pause = min(max(self._probing, _PROBE) * (0.5 + random.random()), _LONGEST_PROBE)
+        self._probing = min(max(self._probing, _PROBE / 2) * 2, _LONGEST_PROBE)
+        if after is not None:
+            pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
+        self._learned.rate = 1 / _PROBE
+        self._learned.free_at = now + pause
+
+    def _judge(self, now: float) -> None:
+        """End the count of replies if it says enough, and draw its conclusion."""
+        good, bad, passed = self._good, self._bad, now - self._since
+        replies = good + bad
+        share = bad / replies
+        if self._trial is not None:
+            if replies >= _SURE:
+                self._end_trial(share, now)
+        elif bad:
+            if replies < _ENOUGH:
+                return
+            if bad > 1 + 2 * self._noise * replies:
+                self._trial = (share, self._learned.rate)
+                self._cut_at = self._sent
+                self._step = _STEP
+                self._set(_BELOW * good / passed if good else self._learned.rate / 2, now)
+                self._count_anew(now)
+            elif replies >= _SURE:
+                self._noise = (self._noise + share) / 2
+                self._count_anew(now)
+        elif replies >= _ENOUGH and (passed >= _ROUND or self._step == _MOST_STEP):
+            self._noise /= 2
+            self._set(self._learned.rate * (1 + self._step), now)
+            self._step = min(self._step * 2, _MOST_STEP)
+            self._count_anew(now)
+
+    def _end_trial(self, share: float, now: float) -> None:
+        assert self._trial is not None
+        before, rate = self._trial
+        self._trial = None
+        self._noise = share
+        if share > before / 2:
+            self._step = _MOST_STEP
+            self._set(rate, now)
+        self._count_anew(now)
+
+    def _set(self, rate: float, now: float) -> None:
+        spacing = self._learned
+        spacing.rate = rate
+        spacing.free_at = min(spacing.free_at, now + 1 / rate)
+
+    def _count_anew(self, now: float) -> None:
+        self._since, self._good, self._bad = now, 0, 0
+
+    def _recent(self, now: float) -> float:
+        """Successes a second, over the last second or two."""
+        count = self._count + self._count_before
+        return count / max(_ROUND, now - max(self._second_before, self._began(now)))
+
+    def _began(self, now: float) -> float:
+        return self._second if self._second > -inf else now

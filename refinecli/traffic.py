@@ -1,0 +1,50 @@
+"""What goes to models: counted where requests are sent, shown to the person who waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went to models so far. Tokens and cost are those of calls sent, not of replayed ones."""
+
+    sent: int = 0  # HTTP requests
+    replayed: int = 0  # answered from the call cache
+    refused: int = 0  # 429s and the like
+    in_flight: int = 0  # sent, and not answered yet
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None  # where prices are known
+
+    @property
+    def answered(self) -> int:
+        """Requests that did their work, or failed for good: what pace can be measured by."""
+        return max(0, self.sent - self.in_flight - self.refused)
+
+
+def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
+    """All of it in one line, for the end of a run; in full, since bills are compared with it."""
+    parts = [f"{traffic.sent:,} {'call' if traffic.sent == 1 else 'calls'}"]
+    parts += [f"{traffic.replayed:,} replayed"] if traffic.replayed else []
+    parts += [f"{traffic.refused:,} refused"] if traffic.refused else []
+    if traffic.prompt_tokens or traffic.completion_tokens:
+        parts.append(f"{traffic.prompt_tokens:,} tokens in, {traffic.completion_tokens:,} out")
+    parts += [money(traffic.cost)] if traffic.cost is not None else []
+    parts += [f"{seconds:.1f} s"] if seconds is not None else []
+    return ", ".join(parts)
+
+
+def money(cost: float) -> str:
+    """Cents are enough from a dollar on; less is cheap work, where they would all be $0.00."""
+    return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost:.4f}"
+
+
+def compact(number: int) -> str:
+    """Such as 950, 1.2K, 34K, 5.6M."""
+    if number < 1000:
+        return str(number)
+    size, units = number / 1000, "KMBT"
+    while size >= 999.5 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:.1f}{units[0]}" if size < 9.95 else f"{size:.0f}{units[0]}"
