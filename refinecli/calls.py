@@ -87,10 +87,10 @@ class CallCache:
         with _told(self.path):
             if self.offline:
                 self._reader = _open_unchanged(self.path)
+                _check_ours(self._reader, self.path)
             else:
                 _create(self.path)
                 self._reader = _connect(self.path)
-            _check_ours(self._reader, self.path)
             if not self.offline:
                 self._writer = _Writer(self.path, _connect(self.path))
 
@@ -360,8 +360,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
-    if connection.execute("PRAGMA user_version").fetchall()[0][0] == 0:
-        _fill(connection, path)
+    if not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall():
+        _fill(connection)
+    _check_ours(connection, path)
     if on_network(path) or not _writes_ahead(connection):
         connection.execute("PRAGMA journal_mode = TRUNCATE")
     # A process that dies loses nothing that was committed; a machine that does may lose seconds.
@@ -376,7 +377,7 @@ def _writes_ahead(connection: sqlite3.Connection) -> bool:
         return False
 
 
-def _fill(connection: sqlite3.Connection, path: Path) -> None:
+def _fill(connection: sqlite3.Connection) -> None:
     """The tables of a new file. Two processes may come here at once: one of them finds it done."""
     connection.execute("BEGIN IMMEDIATE")
     empty = not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()

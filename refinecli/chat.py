@@ -84,7 +84,8 @@ class Chat:
         before its URL in the call cache."""
         assert role.base_url is not None
         assert role.model is not None
-        secret = key or api_key(role)
+        offline = self.calls is not None and self.calls.offline
+        secret = key or ("" if offline else api_key(role))
         url = joined(role.base_url, "/chat/completions")
         name = (url, role.model, secret)
         if name not in self._connections:

@@ -175,7 +175,7 @@ def _rollout(
     shapes = {"refine": settings.refine.model_dump()}
     summary = Summary()
     calls: list[Call] = []
-    cache = cache_for(None, models)
+    cache = cache_for(None, None, models)
 
     async def main() -> None:
         async with AsyncExitStack() as stack:

@@ -60,7 +60,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
 
     source = Source(data.input)
     rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
-    cache = cache_for(out.output, options)
+    cache = cache_for(data.input, out.output, options)
     try:
         sink = Sink(
             out.output,

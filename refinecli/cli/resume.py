@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject
 
 # Long values, such as prompts, would hide what differs.
-_SHOWN = 60  # characters
+_SHOWN = 200  # characters
 
 
 @dataclass(slots=True)
@@ -93,9 +93,15 @@ class RunCache:
             calls.close()
 
 
-def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
+def cache_for(input: str | None, output: str | None, options: ModelOptions) -> RunCache | None:
     """The cache that the options mean, if any."""
     path, is_default = options.cache, options.cache is None
+    if path is not None:
+        others = [Path(other).resolve() for other in (input, output, options.summary) if other]
+        if path.resolve() in others:
+            raise UsageError(f"--cache {path}: is the input or an output", "name another file")
+        if path.is_dir() or not path.resolve().parent.is_dir():
+            raise UsageError(f"--cache {path}: cannot be written", "name a file in a folder")
     if path is None and output not in (None, "-"):
         file = Path(str(output))
         if not file.exists() or file.is_file():
