@@ -69,7 +69,8 @@ async def open_engine(
     _allow_open_files(concurrency + 64)
     async with AsyncExitStack() as stack:
         try:
-            client = HttpClient()
+            schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
+            client = HttpClient(tls="https" in schemes)
         except OSError as error:
             raise UsageError(
                 f"the trusted certificates cannot be read: {error}",

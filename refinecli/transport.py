@@ -53,19 +53,20 @@ class Reply:
 class HttpClient:
     """One pool of connections for a whole run: any number of them, redirects not followed.
 
-    With `tls` it trusts SSL_CERT_FILE or SSL_CERT_DIR, else certifi's roots, and raises OSError
-    where those cannot be read. Proxies come from the environment; loopback addresses are reached
-    directly.
+    With `tls`, without which no https URL can be reached, it trusts SSL_CERT_FILE or SSL_CERT_DIR,
+    else certifi's roots, and raises OSError where those cannot be read. Proxies come from the
+    environment; loopback addresses are reached directly.
     """
 
     def __init__(self, *, tls: bool = True) -> None:
-        self._tls: SSLContext | bool = httpx.create_ssl_context() if tls else True
+        tls = tls or any(proxy.startswith("https:") for proxy in getproxies().values())
+        trusted: SSLContext | bool = httpx.create_ssl_context() if tls else True
         self._proxies: dict[str, str | None] = {}  # by URL
         # limit=0: no limit. Idle connections go before a server's usual 5 s are up, because aiohttp
         # does not repeat a POST that meets a connection being closed. No cookies: one call must not
         # shape another.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=4),
+            connector=aiohttp.TCPConnector(ssl=trusted, limit=0, keepalive_timeout=4),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"refinecli/{__version__}"},
             max_line_size=65536,
