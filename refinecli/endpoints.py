@@ -85,7 +85,8 @@ async def open_engine(
     _allow_open_files(concurrency + 64)
     async with AsyncExitStack() as stack:
         try:
-            client = HttpClient(tls=_needs_tls(roles.values()))
+            schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
+            client = HttpClient(tls="https" in schemes)
         except OSError as error:
             raise UsageError(
                 f"the trusted certificates cannot be read: {error}",
@@ -115,12 +116,6 @@ async def open_engine(
             made_with=Provenance(_models(settled), digest(shaping)),
             shaping=shaping,
         )
-
-
-def _needs_tls(roles: Iterable[RoleSettings]) -> bool:
-    """Reading the trusted certificates takes a while, and a plain URL has no use for them. A proxy
-    is reached over TLS only where it says so, and then speaks for itself."""
-    return any((role.base_url or "").startswith("https:") for role in roles)
 
 
 def _budget(settings: Settings) -> Amount:

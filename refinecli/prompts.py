@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -119,12 +120,21 @@ def _braced(names: set[str] | frozenset[str]) -> str:
 def fill(template: str, **values: str) -> str:
     """The template with its placeholders filled in, without the paragraphs that stayed empty."""
     kept = []
-    for paragraph in template.split("\n\n"):
-        names = _PLACEHOLDER.findall(paragraph)
-        if names and not any(values[name] for name in names):
-            continue
-        kept.append(_PLACEHOLDER.sub(lambda match: values[match[1]], paragraph))
+    for pieces in _paragraphs(template):
+        filled = [values[name] for name in pieces[1::2]]
+        if not filled:
+            kept.append(pieces[0])
+        elif any(filled):
+            paragraph = list(pieces)
+            paragraph[1::2] = filled
+            kept.append("".join(paragraph))
     return "\n\n".join(kept)
+
+
+@lru_cache(maxsize=64)
+def _paragraphs(template: str) -> list[list[str]]:
+    """Of each paragraph its texts, and between every two of them the name of a placeholder."""
+    return [_PLACEHOLDER.split(paragraph) for paragraph in template.split("\n\n")]
 
 
 # ------------------------------------------------------------------ the grader
@@ -214,8 +224,9 @@ def defused(response: str, pattern: str) -> str:
     escaped, the pattern's own ones even where they stand alone; other text is broken up with dots.
     A match that is nothing but a number may be the answer itself and stays.
     """
-    for tag in set(_TAG.findall(pattern)):
-        response = re.sub(re.escape(tag), _escape_brackets(tag), response, flags=re.IGNORECASE)
+    if "<" in response:
+        for tag in set(_TAG.findall(pattern)):
+            response = re.sub(re.escape(tag), _escape_brackets(tag), response, flags=re.IGNORECASE)
     try:
         expression = compiled(pattern)
         if expression.search(response, timeout=SECONDS) is None:

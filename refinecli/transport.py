@@ -10,16 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ssl import SSLContext
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
 import httpx
 from multidict import CIMultiDict
 
 from refinecli import __version__
+
+
+@contextmanager
+def _no_certificates() -> Iterator[None]:
+    """No TLS context that is made meanwhile trusts anybody."""
+    read = SSLContext.set_default_verify_paths
+    SSLContext.set_default_verify_paths = lambda self: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SSLContext.set_default_verify_paths = read  # type: ignore[method-assign]
+
+
+# As it is imported, aiohttp reads the system's certificates twice, for contexts that are of no use
+# here: whom to trust is settled below. That would be a sixth of the time to the first request.
+with _no_certificates():
+    import aiohttp
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECT_TIMEOUT = 10.0  # name, TCP, proxy and TLS: a connection stands by then or not at all
@@ -53,19 +70,20 @@ class Reply:
 class HttpClient:
     """One pool of connections for a whole run: any number of them, redirects not followed.
 
-    With `tls` it trusts SSL_CERT_FILE or SSL_CERT_DIR, else certifi's roots, and raises OSError
-    where those cannot be read. Proxies come from the environment; loopback addresses are reached
-    directly.
+    With `tls`, without which no https URL can be reached, it trusts SSL_CERT_FILE or SSL_CERT_DIR,
+    else certifi's roots, and raises OSError where those cannot be read. Proxies come from the
+    environment; loopback addresses are reached directly.
     """
 
     def __init__(self, *, tls: bool = True) -> None:
-        self._tls: SSLContext | bool = httpx.create_ssl_context() if tls else True
+        tls = tls or any(proxy.startswith("https:") for proxy in getproxies().values())
+        trusted: SSLContext | bool = httpx.create_ssl_context() if tls else True
         self._proxies: dict[str, str | None] = {}  # by URL
         # limit=0: no limit. Idle connections go before a server's usual 5 s are up, because aiohttp
         # does not repeat a POST that meets a connection being closed. No cookies: one call must not
         # shape another.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=4),
+            connector=aiohttp.TCPConnector(ssl=trusted, limit=0, keepalive_timeout=4),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"refinecli/{__version__}"},
             max_line_size=65536,
