@@ -40,7 +40,7 @@ class Input:
         row = read_row(line, number, self.source.name, self.rubric)
         if row.datapoint and (occurrence := seen.next(row.datapoint.id)):
             update = {"occurrence": occurrence}
-            return replace(row, datapoint=row.datapoint.model_copy(update=update))
+            return row._replace(datapoint=row.datapoint.model_copy(update=update))
         return row
 
     async def stream(self) -> AsyncGenerator[Row, None]:

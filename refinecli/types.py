@@ -19,6 +19,7 @@ from refinecli.checks import Check
 from refinecli.patterns import Pattern
 
 JSONObject: TypeAlias = dict[str, Any]
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:
@@ -31,7 +32,7 @@ def _rising(ends: tuple[float, float]) -> tuple[float, float]:
 class Message(TypedDict):
     """One chat message, just as it goes over the wire; keys we do not know stay in it."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Role
     content: NotRequired[str | list[JSONObject] | None]
 
 
@@ -66,6 +67,7 @@ class Datapoint(BaseModel):
     """A conversation prefix and the rubric for what comes next.
 
     `occurrence` is how many earlier rows had the same `id`: equal rows draw their own samples.
+    `convo_occurrence` is how many had the same `convo`, whatever their ids.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -78,6 +80,7 @@ class Datapoint(BaseModel):
     group: str | int | None = None
     tags: str | list[str] | None = None
     occurrence: int = 0
+    convo_occurrence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

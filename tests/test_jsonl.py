@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from refinecli import jsonl
 from refinecli.errors import UsageError
+from refinecli.generators import TASKS
 from refinecli.jsonl import digest, dumps, loads, read_row, read_rubric, unreadable_record
+from refinecli.plain import plain_datapoint
 from refinecli.types import Datapoint
 from tests.conftest import datapoint
 
@@ -526,6 +530,83 @@ def test_no_line_raises_and_each_is_a_datapoint_an_error_or_an_error_record(data
         assert sum(i.weight for i in row.datapoint.rubric_items if i.weight > 0) > 0
     else:
         assert row.raw["error"]["type"] == "input"
+
+
+def often(*values: Any) -> st.SearchStrategy[Any]:
+    """One of these, or now and then any JSON at all."""
+    return st.sampled_from(values) | st.sampled_from(values) | JSON
+
+
+MESSAGES = st.fixed_dictionaries(
+    {"content": often("What?", "é", "\ud800", "", None, [{"type": "text"}]), "role": often("user")}
+) | st.fixed_dictionaries(
+    {"role": often("user", "system", "assistant", "bot"), "content": often("What?")},
+    optional={"name": JSON},
+)
+ITEM = st.fixed_dictionaries(
+    {"rubric_str": often("Is it 4?", "Is it kind?", "é", "\ud800", "", None)},
+    optional={
+        "name": often("sum", "\ud800", 1),
+        "extraction_regex": often("(.)", "(", None),
+        "grader_output_format_instruction": often("score between 1 and 5", None),
+        "score_range": often([0, 5], [0.0, 5.0], [5, 0], None),
+        "weight": often(1, 1.0, True, -1, 0, -0.0, 2**64, None),
+        "pass_score": often(1, 0.5, 2),
+        "required": often(True, 1),
+        "reveal": often("verdict", "no", None),
+        "check": often(
+            {"kind": "number", "value": 4},
+            {"kind": "number", "value": 4.0},
+            {"kind": "words", "min": 1, "max": None},
+            {"kind": []},
+        ),
+        "wieght": JSON,
+        "mine": JSON,
+    },
+)
+PLAIN = st.fixed_dictionaries(
+    {"convo": st.lists(MESSAGES, max_size=3) | often("Hi."), "rubric_items": st.lists(ITEM)},
+    optional={
+        "id": often("a", 1, True, 1.0, None),
+        "response": often("4", None, 4),
+        "reference": often("4", None),
+        "group": often("g", 1, True, None),
+        "tags": often("t", ["t"], [1], None),
+        "prompt": often("Hello?"),
+    },
+)
+
+
+@given(PLAIN | LIKELY, st.lists(ITEM, max_size=2))
+@settings(deadline=None, max_examples=400)
+def test_a_plain_row_is_read_as_validation_reads_it(
+    value: dict[str, Any], rubric: list[dict[str, Any]]
+) -> None:
+    data = json.dumps(value).encode()
+    row = read_row(data, 17, "in.jsonl", rubric)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "plain_datapoint", lambda *_: None)
+        validated = read_row(data, 17, "in.jsonl", rubric)
+    assert (row.line, row.text, row.note) == (validated.line, validated.text, validated.note)
+    assert json.dumps(row.raw) == json.dumps(validated.raw)
+    assert repr(row.datapoint) == repr(validated.datapoint)  # unlike ==, tells 1 and True apart
+    assert row.datapoint == validated.datapoint
+    assert str(row.error) == str(validated.error)
+
+
+def test_what_the_generators_make_is_plain() -> None:
+    for name in ("addition", "keywords"):
+        for made in TASKS[name].generate(3, 42):
+            assert plain_datapoint(made, made["convo"], made["rubric_items"])
+
+
+def test_a_plain_datapoint_is_a_whole_model() -> None:
+    plain, validated = read(line()), Datapoint.model_validate(read(line()).model_dump())
+    assert plain == validated
+    assert plain.model_dump() == validated.model_dump()
+    assert plain.model_copy(update={"id": 1}).id == 1
+    with pytest.raises(ValidationError, match="frozen"):
+        plain.id = 1  # type: ignore[misc]
 
 
 def test_reading_json_is_strict_where_the_standard_library_is_not() -> None:
