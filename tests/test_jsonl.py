@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -532,53 +533,52 @@ def test_no_line_raises_and_each_is_a_datapoint_an_error_or_an_error_record(data
         assert row.raw["error"]["type"] == "input"
 
 
-def often(*values: Any) -> st.SearchStrategy[Any]:
-    """One of these, or now and then any JSON at all."""
-    return st.sampled_from(values) | st.sampled_from(values) | JSON
-
-
-MESSAGES = st.fixed_dictionaries(
-    {"content": often("What?", "é", "\ud800", "", None, [{"type": "text"}]), "role": often("user")}
-) | st.fixed_dictionaries(
-    {"role": often("user", "system", "assistant", "bot"), "content": often("What?")},
-    optional={"name": JSON},
+PLAIN = {
+    "id": "a",
+    "convo": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
+    "response": "4",
+    "reference": "4",
+    "group": "sums",
+    "tags": "easy",
+    "rubric_items": [
+        {"rubric_str": "Is it 4?", "weight": 2, "reveal": "verdict"},
+        {"rubric_str": "Is it kind?", **TINKER, "name": "kind", "score_range": [0, 1]},
+        {"check": {"kind": "number", "value": 4}, "required": True, "pass_score": 0.5},
+    ],
+}
+ODD = (
+    st.sampled_from([None, "", "\ud800", "é", "(", 0, -1, 1, True, 1.0, 2**64, [], ["t"], {}])
+    | st.sampled_from(["user", "assistant", "bot", [1, 5], [5, 1], {"kind": []}, {"kind": "json"}])
+    | JSON
 )
-ITEM = st.fixed_dictionaries(
-    {"rubric_str": often("Is it 4?", "Is it kind?", "é", "\ud800", "", None)},
-    optional={
-        "name": often("sum", "\ud800", 1),
-        "extraction_regex": often("(.)", "(", None),
-        "grader_output_format_instruction": often("score between 1 and 5", None),
-        "score_range": often([0, 5], [0.0, 5.0], [5, 0], None),
-        "weight": often(1, 1.0, True, -1, 0, -0.0, 2**64, None),
-        "pass_score": often(1, 0.5, 2),
-        "required": often(True, 1),
-        "reveal": often("verdict", "no", None),
-        "check": often(
-            {"kind": "number", "value": 4},
-            {"kind": "number", "value": 4.0},
-            {"kind": "words", "min": 1, "max": None},
-            {"kind": []},
-        ),
-        "wieght": JSON,
-        "mine": JSON,
-    },
-)
-PLAIN = st.fixed_dictionaries(
-    {"convo": st.lists(MESSAGES, max_size=3) | often("Hi."), "rubric_items": st.lists(ITEM)},
-    optional={
-        "id": often("a", 1, True, 1.0, None),
-        "response": often("4", None, 4),
-        "reference": often("4", None),
-        "group": often("g", 1, True, None),
-        "tags": often("t", ["t"], [1], None),
-        "prompt": often("Hello?"),
-    },
-)
+KEYS = ("id", "role", "content", "name", "rubric_str", "weight", "wieght", "check", "tags", "mine")
 
 
-@given(PLAIN | LIKELY, st.lists(ITEM, max_size=2))
-@settings(deadline=None, max_examples=400)
+@st.composite
+def nearly_plain(draw: st.DrawFn) -> Any:
+    """A plain row in which a few values are others, gone, or too many."""
+    row = json.loads(json.dumps(draw(st.sampled_from([PLAIN, shuffled(PLAIN)]))))
+    for _ in range(draw(st.integers(0, 3))):
+        inside = draw(st.sampled_from(list(containers(row))))
+        key = draw(st.sampled_from([*(inside if isinstance(inside, dict) else ()), *KEYS]))
+        if isinstance(inside, list):
+            inside[: draw(st.integers(0, 1))] = draw(st.lists(ODD, max_size=1))
+        elif draw(st.booleans()):
+            inside[key] = draw(ODD)
+        else:
+            inside.pop(key, None)
+    return row
+
+
+def containers(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        yield value
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from containers(entry)
+
+
+@given(nearly_plain(), st.sampled_from([[], PLAIN["rubric_items"], [{"rubric_str": "x"}]]))
+@settings(deadline=None, max_examples=500)
 def test_a_plain_row_is_read_as_validation_reads_it(
     value: dict[str, Any], rubric: list[dict[str, Any]]
 ) -> None:
