@@ -79,6 +79,8 @@ def slip(items: Sequence[JSONObject]) -> str:
     """A key of a rubric item that is none of ours and close to one: it changes nothing, and was
     probably meant to."""
     for index, item in enumerate(items):
+        if item.keys() <= _ITEM_KEYS:
+            continue
         for key in item:
             if key not in _ITEM_KEYS and (close := _close_to(key)):
                 return f"rubric_items[{index}].{key} is ignored; did you mean {close}?"

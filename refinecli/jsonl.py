@@ -88,13 +88,17 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
+def canonical(value: Any) -> bytes:
+    """Bytes that are equal for equal JSON values, whatever the order of keys."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
 def digest(value: Any) -> str:
     """16 hexadecimal digits that are equal for equal JSON values, whatever the order of keys."""
-    try:
-        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
-    return hashlib.sha256(data).hexdigest()[:16]
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]
 
 
 # ------------------------------------------------------------------ reading
@@ -134,8 +138,10 @@ def _is_error_record(value: JSONObject) -> bool:
 
 
 def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
-    name = next((name for name in CONVO_NAMES if raw.get(name) is not None), None)
-    if name is None:
+    for name in CONVO_NAMES:
+        if raw.get(name) is not None:
+            break
+    else:
         raise InputError(
             "convo: field required",
             "the conversation prefix, under convo, prefix, messages or prompt",
