@@ -18,6 +18,9 @@ from refinecli.types import Datapoint, JSONObject, Message, Role, RubricItem
 
 M = TypeVar("M", bound=BaseModel)
 _ROLES = frozenset(get_args(Role))
+_ALL_FIELDS: dict[type[BaseModel], set[str]] = {
+    model: set(model.model_fields) for model in (Datapoint, RubricItem)
+}
 
 
 def plain_datapoint(
@@ -132,7 +135,7 @@ def _unchecked(model: type[M], fields: JSONObject) -> M:
     made = object.__new__(model)
     put = object.__setattr__  # the models are frozen
     put(made, "__dict__", fields)
-    put(made, "__pydantic_fields_set__", set(fields))
+    put(made, "__pydantic_fields_set__", _ALL_FIELDS[model])
     put(made, "__pydantic_extra__", None)
     put(made, "__pydantic_private__", None)
     return made
