@@ -120,21 +120,20 @@ def _braced(names: set[str] | frozenset[str]) -> str:
 def fill(template: str, **values: str) -> str:
     """The template with its placeholders filled in, without the paragraphs that stayed empty."""
     kept = []
-    for pieces in _paragraphs(template):
-        filled = [values[name] for name in pieces[1::2]]
-        if not filled:
-            kept.append(pieces[0])
-        elif any(filled):
-            paragraph = list(pieces)
-            paragraph[1::2] = filled
-            kept.append("".join(paragraph))
+    for paragraph in _paragraphs(template):
+        filled = [values[name] for name in paragraph[1::2]]
+        if filled and not any(filled):
+            continue
+        pieces = list(paragraph)
+        pieces[1::2] = filled
+        kept.append("".join(pieces))
     return "\n\n".join(kept)
 
 
-@lru_cache(maxsize=64)
-def _paragraphs(template: str) -> list[list[str]]:
-    """Of each paragraph its texts, and between every two of them the name of a placeholder."""
-    return [_PLACEHOLDER.split(paragraph) for paragraph in template.split("\n\n")]
+@lru_cache(maxsize=16)
+def _paragraphs(template: str) -> tuple[tuple[str, ...], ...]:
+    """The paragraphs, each as text, a placeholder's name, text, another name, …, text."""
+    return tuple(tuple(_PLACEHOLDER.split(paragraph)) for paragraph in template.split("\n\n"))
 
 
 # ------------------------------------------------------------------ the grader
@@ -225,8 +224,8 @@ def defused(response: str, pattern: str) -> str:
     A match that is nothing but a number may be the answer itself and stays.
     """
     if "<" in response:
-        for tag in set(_TAG.findall(pattern)):
-            response = re.sub(re.escape(tag), _escape_brackets(tag), response, flags=re.IGNORECASE)
+        for tag, escaped in _tags(pattern):
+            response = tag.sub(escaped, response)
     try:
         expression = compiled(pattern)
         if expression.search(response, timeout=SECONDS) is None:
@@ -239,6 +238,15 @@ def defused(response: str, pattern: str) -> str:
     except TimeoutError:
         return _escape_brackets(response)
     return response
+
+
+@lru_cache(maxsize=256)
+def _tags(pattern: str) -> list[tuple[re.Pattern[str], str]]:
+    """The tags in a score's pattern: an expression that finds each, and what to put instead."""
+    return [
+        (re.compile(re.escape(tag), re.IGNORECASE), _escape_brackets(tag))
+        for tag in sorted(set(_TAG.findall(pattern)))
+    ]
 
 
 def _changed_matches(

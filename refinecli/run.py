@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from refinecli.errors import InputError
-from refinecli.jsonl import Row, dumps, read_row, unreadable_record
+from refinecli.jsonl import Row, canonical, dumps, read_row, unreadable_record
 from refinecli.occurrences import Occurrences
 from refinecli.pool import ordered_map
 from refinecli.records import Outcome
@@ -20,6 +20,7 @@ from refinecli.summary import Summary
 from refinecli.types import Datapoint, JSONObject
 
 Work = Callable[[Row], Awaitable[Outcome]]
+Seen = tuple[Occurrences, Occurrences]  # the ids and the conversations of earlier rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,20 @@ class Input:
         for number, line in islice(self.source.read(), self.limit):
             yield self._row(number, line, seen)
 
-    def _row(self, number: int, line: bytes, seen: tuple[Occurrences, Occurrences]) -> Row:
+    def _row(self, number: int, line: bytes, seen: Seen) -> Row:
         row = read_row(line, number, self.source.name, self.rubric)
-        if row.datapoint is None:
+        datapoint = row.datapoint
+        if datapoint is None:
             return row
         ids, convos = seen
-        times = ids.next(row.datapoint.id)
-        convo_times = convos.next(dumps(row.datapoint.convo).decode())
-        if times or convo_times:
-            update = {"occurrence": times, "convo_occurrence": convo_times}
-            return replace(row, datapoint=row.datapoint.model_copy(update=update))
-        return row
+        occurrence, same_convo = ids.next(datapoint.id), convos.next(canonical(datapoint.convo))
+        if not same_convo and not occurrence:
+            return row
+        update = {"occurrence": occurrence, "convo_occurrence": same_convo}
+        return row._replace(datapoint=datapoint.model_copy(update=update))
 
     async def stream(self) -> AsyncGenerator[Row, None]:
-        """All rows as they arrive; rows with the same id are told apart."""
+        """All rows as they arrive; rows with the same id or conversation are told apart."""
         seen = Occurrences(), Occurrences()
         count = 0
         if self.limit == 0:

@@ -19,6 +19,7 @@ from refinecli.checks import Check
 from refinecli.patterns import Pattern
 
 JSONObject: TypeAlias = dict[str, Any]
+Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:
@@ -31,7 +32,7 @@ def _rising(ends: tuple[float, float]) -> tuple[float, float]:
 class Message(TypedDict):
     """One chat message, just as it goes over the wire; keys we do not know stay in it."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Role
     content: NotRequired[str | list[JSONObject] | None]
 
 

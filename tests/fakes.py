@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from refinecli.jsonl import item_fields, read_row
+from refinecli.items import item_fields
+from refinecli.jsonl import read_row
 from refinecli.types import (
     Completion,
     Datapoint,

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from refinecli import jsonl
 from refinecli.errors import UsageError
+from refinecli.generators import TASKS
 from refinecli.jsonl import digest, dumps, loads, read_row, read_rubric, unreadable_record
+from refinecli.plain import plain_datapoint
 from refinecli.types import Datapoint
 from tests.conftest import datapoint
 
@@ -526,6 +531,82 @@ def test_no_line_raises_and_each_is_a_datapoint_an_error_or_an_error_record(data
         assert sum(i.weight for i in row.datapoint.rubric_items if i.weight > 0) > 0
     else:
         assert row.raw["error"]["type"] == "input"
+
+
+PLAIN = {
+    "id": "a",
+    "convo": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
+    "response": "4",
+    "reference": "4",
+    "group": "sums",
+    "tags": "easy",
+    "rubric_items": [
+        {"rubric_str": "Is it 4?", "weight": 2, "reveal": "verdict"},
+        {"rubric_str": "Is it kind?", **TINKER, "name": "kind", "score_range": [0, 1]},
+        {"check": {"kind": "number", "value": 4}, "required": True, "pass_score": 0.5},
+    ],
+}
+ODD = (
+    st.sampled_from([None, "", "\ud800", "é", "(", 0, -1, 1, True, 1.0, 2**64, [], ["t"], {}])
+    | st.sampled_from(["user", "assistant", "bot", [1, 5], [5, 1], {"kind": []}, {"kind": "json"}])
+    | JSON
+)
+KEYS = ("id", "role", "content", "name", "rubric_str", "weight", "wieght", "check", "tags", "mine")
+
+
+@st.composite
+def nearly_plain(draw: st.DrawFn) -> Any:
+    """A plain row in which a few values are others, gone, or too many."""
+    row = json.loads(json.dumps(draw(st.sampled_from([PLAIN, shuffled(PLAIN)]))))
+    for _ in range(draw(st.integers(0, 3))):
+        inside = draw(st.sampled_from(list(containers(row))))
+        key = draw(st.sampled_from([*(inside if isinstance(inside, dict) else ()), *KEYS]))
+        if isinstance(inside, list):
+            inside[: draw(st.integers(0, 1))] = draw(st.lists(ODD, max_size=1))
+        elif draw(st.booleans()):
+            inside[key] = draw(ODD)
+        else:
+            inside.pop(key, None)
+    return row
+
+
+def containers(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        yield value
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from containers(entry)
+
+
+@given(nearly_plain(), st.sampled_from([[], PLAIN["rubric_items"], [{"rubric_str": "x"}]]))
+@settings(deadline=None, max_examples=500)
+def test_a_plain_row_is_read_as_validation_reads_it(
+    value: dict[str, Any], rubric: list[dict[str, Any]]
+) -> None:
+    data = json.dumps(value).encode()
+    row = read_row(data, 17, "in.jsonl", rubric)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsonl, "plain_datapoint", lambda *_: None)
+        validated = read_row(data, 17, "in.jsonl", rubric)
+    assert (row.line, row.text, row.note) == (validated.line, validated.text, validated.note)
+    assert json.dumps(row.raw) == json.dumps(validated.raw)
+    assert repr(row.datapoint) == repr(validated.datapoint)  # unlike ==, tells 1 and True apart
+    assert row.datapoint == validated.datapoint
+    assert str(row.error) == str(validated.error)
+
+
+def test_what_the_generators_make_is_plain() -> None:
+    for name in ("addition", "keywords"):
+        for made in TASKS[name].generate(3, 42):
+            assert plain_datapoint(made, made["convo"], made["rubric_items"])
+
+
+def test_a_plain_datapoint_is_a_whole_model() -> None:
+    plain, validated = read(line()), Datapoint.model_validate(read(line()).model_dump())
+    assert plain == validated
+    assert plain.model_dump() == validated.model_dump()
+    assert plain.model_copy(update={"id": 1}).id == 1
+    with pytest.raises(ValidationError, match="frozen"):
+        plain.id = 1  # type: ignore[misc]
 
 
 def test_reading_json_is_strict_where_the_standard_library_is_not() -> None:

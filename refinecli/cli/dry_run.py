@@ -24,9 +24,9 @@ class Plan:
 
 
 def describe(rows: Iterable[Row], plan: Plan) -> int:
-    """Print it on standard error; returns the exit code."""
+    """Print it on standard error, once all rows have been read; returns the exit code."""
     datapoints = calls = characters = bad = 0
-    shown = False
+    first: list[tuple[str, list[Message]]] = []
     for row in rows:
         if row.datapoint is None:
             bad += 1
@@ -34,11 +34,10 @@ def describe(rows: Iterable[Row], plan: Plan) -> int:
         datapoints += 1
         calls += plan.calls(row.datapoint)
         prompts = plan.prompts(row.datapoint)
-        characters += sum(len(message_text(m)) for _, messages in prompts for m in messages)
-        if not shown:
-            shown = True
-            for role, messages in prompts:
-                _print_prompt(role, messages)
+        characters += sum([len(message_text(m)) for _, messages in prompts for m in messages])
+        first = first or prompts
+    for role, messages in first:
+        _print_prompt(role, messages)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
     print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refinecli.generators.reading import Columns
-from refinecli.jsonl import written_item
+from refinecli.items import written_item
 from refinecli.types import JSONObject
 
 

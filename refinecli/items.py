@@ -1,0 +1,92 @@
+"""Rubric items as they stand in a line: their defaults, and how they are written back."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from refinecli.checks import ANSWER_CHECKS, Check
+from refinecli.types import JSONObject, RubricItem
+
+_TINKER = {
+    name: RubricItem.model_fields[name].default
+    for name in ("extraction_regex", "grader_output_format_instruction")
+}
+_SCORE_RANGE = re.compile(
+    r"score between\s+(-?[0-9]+(?:\.[0-9]+)?)\s+and\s+(-?[0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
+)
+_ITEM_KEYS = frozenset(RubricItem.model_fields)
+_CHECK: TypeAdapter[Any] = TypeAdapter(Check)
+
+
+def without_nulls(value: JSONObject) -> JSONObject:
+    """Null counts as absent: tables (parquet, data frames) fill every key that some row has."""
+    return {key: entry for key, entry in value.items() if entry is not None}
+
+
+def item_fields(item: JSONObject, index: int) -> JSONObject:
+    """An item's fields with those defaults filled in that depend on other fields."""
+    fields = without_nulls(item)
+    fields.setdefault("name", f"item-{index}")
+    instruction = fields.get("grader_output_format_instruction")
+    if "score_range" not in fields:
+        fields["score_range"] = _range_of(instruction)
+    check = fields.get("check")
+    if isinstance(check, dict):
+        fields["check"] = check = without_nulls(check)
+        if check.get("kind") in ANSWER_CHECKS:
+            fields.setdefault("reveal", "verdict")
+        if "rubric_str" not in fields:
+            fields["rubric_str"] = _described(check)
+    return fields
+
+
+def _range_of(instruction: object) -> list[float]:
+    match = _SCORE_RANGE.search(instruction) if isinstance(instruction, str) else None
+    low, high = (float(match[1]), float(match[2])) if match else (0.0, 1.0)
+    return [low, high] if low < high < math.inf else [0.0, 1.0]
+
+
+def _described(check: JSONObject) -> str:
+    """The criterion of an item that only names a check, in words."""
+    try:
+        return str(_CHECK.validate_python(check).describe())
+    except (ValidationError, TypeError):  # TypeError: a kind that is a list or an object
+        return "(a check)"  # its own error is reported where the item is validated
+
+
+def written_item(item: JSONObject) -> JSONObject:
+    """The item as it is written: with all three of tinker-cookbook's keys, and all of its own."""
+    fields = item_fields(item, 0)
+    tinker = {"rubric_str": fields["rubric_str"]} | {
+        key: fields.get(key, default) for key, default in _TINKER.items()
+    }
+    return item | tinker
+
+
+def with_defaults(item: JSONObject) -> JSONObject:
+    """An item so that equal ones are equal, however much of it is written out."""
+    return {**_TINKER, **item_fields(item, 0)}
+
+
+def slip(items: Sequence[JSONObject]) -> str:
+    """A key of a rubric item that is none of ours and close to one: it changes nothing, and was
+    probably meant to."""
+    for index, item in enumerate(items):
+        if item.keys() <= _ITEM_KEYS:
+            continue
+        for key in item:
+            if key not in _ITEM_KEYS and (close := _close_to(key)):
+                return f"rubric_items[{index}].{key} is ignored; did you mean {close}?"
+    return ""
+
+
+@lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow
+def _close_to(key: str) -> str | None:
+    return next(iter(difflib.get_close_matches(key, _ITEM_KEYS, n=1, cutoff=0.8)), None)
