@@ -75,10 +75,12 @@ class _Reply:
 
 @dataclass(slots=True)
 class CallCache:
-    """One cache file, open. With `offline` nothing is written to it."""
+    """One cache file, open. With `offline` nothing is written to it, and nothing to be sent; with
+    `any_run` a reply that only another run may have is better than none."""
 
     path: Path
     offline: bool = False
+    any_run: bool = False
     _run: int = field(init=False, default=-1)
     _reader: sqlite3.Connection = field(init=False)
     _writer: _Writer | None = field(init=False, default=None)
@@ -109,9 +111,9 @@ class CallCache:
     # -------------------------------------------------------------- replies
 
     def find(self, key: bytes) -> bytes | None:
-        """The reply that this run may have, its own before anyone's; offline, any there is."""
+        """The reply that this run may have, its own before anyone's."""
         with _told(self.path, OutputError):
-            if self.offline:
+            if self.any_run:
                 sql = "SELECT reply FROM replies WHERE key = ? ORDER BY run = ? DESC, run LIMIT 1"
             else:
                 sql = (

@@ -1,14 +1,25 @@
-"""`--dry-run`: what would be sent first, and how much at the most."""
+"""`--dry-run`: what would be sent first, and how much at the most beside what is cached."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from refinecli.endpoints import open_engine
 from refinecli.jsonl import Row
+from refinecli.progress import Reporter
 from refinecli.prompts import message_text
 from refinecli.types import Datapoint, Message
+
+if TYPE_CHECKING:
+    from refinecli.cli.job import Job
+    from refinecli.cli.resume import RunCache
+    from refinecli.records import Outcome
+    from refinecli.types import JSONObject
 
 # A rough count for English text and most tokenizers; the true one needs the model's own.
 CHARACTERS_PER_TOKEN = 4
@@ -23,16 +34,24 @@ class Plan:
     calls: Callable[[Datapoint], int]
 
 
-def describe(rows: Iterable[Row], plan: Plan) -> int:
+# How many calls of a row are answered from the cache, and whether those are all.
+Cached = Callable[[Row], tuple[int, bool]]
+
+
+def describe(rows: Iterable[Row], plan: Plan, cached: Cached = lambda row: (0, False)) -> int:
     """Print it on standard error, once all rows have been read; returns the exit code."""
-    datapoints = calls = characters = bad = 0
+    datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
     for row in rows:
         if row.datapoint is None:
             bad += 1
             continue
         datapoints += 1
-        calls += plan.calls(row.datapoint)
+        hits, all_hit = cached(row)
+        replayed += hits
+        if all_hit:
+            continue
+        calls += plan.calls(row.datapoint) - hits
         prompts = plan.prompts(row.datapoint)
         characters += sum([len(message_text(m)) for _, messages in prompts for m in messages])
         first = first or prompts
@@ -40,13 +59,45 @@ def describe(rows: Iterable[Row], plan: Plan) -> int:
         _print_prompt(role, messages)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
+    known = f", beside {replayed} that are in the call cache" if replayed else ""
     print(
-        f"dry run: {datapoints} datapoints{unreadable}; at most {calls} calls, unless some are "
-        f"retried; about {tokens} prompt tokens for the first round (characters ÷ "
+        f"dry run: {datapoints} datapoints{unreadable}; at most {calls} calls{known}, unless some "
+        f"are retried; about {tokens} prompt tokens for the first round (characters ÷ "
         f"{CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
         file=sys.stderr,
     )
     return 0
+
+
+@contextmanager
+def replayed(job: Job, place: JSONObject, cache: RunCache) -> Iterator[Cached]:
+    """What the cache answers: each row is run on its replies alone, as far as they go."""
+    reporter = Reporter(job.command, quiet=True, verbose=False)
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+
+        async def start() -> Cached:
+            engine = await stack.enter_async_context(
+                open_engine(job.settings, job.roles, job.shapes, reporter, cache.open())
+            )
+            cache.begin(place, engine.shaping)
+            work, traffic = job.work(engine, reporter), engine.limits.traffic
+
+            def cached(row: Row) -> tuple[int, bool]:
+                before = traffic.replayed
+                outcome = runner.run(_finished(work(row)))
+                return traffic.replayed - before, "offline" not in outcome.failures
+
+            return cached
+
+        try:
+            yield runner.run(start())
+        finally:
+            runner.run(stack.aclose())
+
+
+async def _finished(outcome: Awaitable[Outcome]) -> Outcome:
+    return await outcome
 
 
 def _print_prompt(role: str, messages: list[Message]) -> None:

@@ -73,9 +73,12 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
             check_summary(options.summary, data.input, out.output)
         reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
         if options.dry_run:
-            from refinecli.cli.dry_run import describe
+            from refinecli.cli.dry_run import describe, replayed
 
-            return describe(rows.all_rows(), job.plan)
+            if cache is None or not cache.exists:
+                return describe(rows.all_rows(), job.plan)
+            with replayed(job, _place(job, rows, sink), cache) as cached:
+                return describe(rows.all_rows(), job.plan, cached)
         check_endpoints(job.settings, job.roles, offline=options.offline)
         return _Run(job, rows, sink, cache, reporter, options).go(total)
     finally:
@@ -94,6 +97,16 @@ def check_lines(rows: Input, keep_going: bool) -> int:
             "mend them, or add --keep-going: each becomes an `error` record and the rest goes on",
         )
     return total
+
+
+def _place(job: Job, rows: Input, sink: Sink) -> JSONObject:
+    """What makes a run another than one with the same settings."""
+    return {
+        "command": job.command,
+        "input": str(rows.source.path.resolve()) if rows.source.path else "-",
+        "output": str(sink.path) if sink.path else "-",
+        "rubric": list(rows.rubric),
+    }
 
 
 @dataclass
@@ -159,7 +172,7 @@ class _Run:
                 open_engine(job.settings, job.roles, job.shapes, reporter, calls, log)
             )
             if self.cache:
-                self.cache.begin(self._place(), engine.shaping)
+                self.cache.begin(_place(job, self.rows, self.sink), engine.shaping)
             self.traffic = engine.limits.traffic
             below = self.sink.path is None and sys.stdout.isatty()
             reporter.start(total, self.summary, self.traffic, data_below=below)
@@ -174,16 +187,6 @@ class _Run:
                 on_outcome=reporter.advance,
                 on_unsettled=calls.unsettled if calls else None,
             )
-
-    def _place(self) -> JSONObject:
-        """What makes this run another than one with the same settings."""
-        source, sink = self.rows.source, self.sink
-        return {
-            "command": self.job.command,
-            "input": str(source.path.resolve()) if source.path else "-",
-            "output": str(sink.path) if sink.path else "-",
-            "rubric": list(self.rows.rubric),
-        }
 
     def _note_output(self, signature: str) -> None:
         if self.cache and self.cache.calls:

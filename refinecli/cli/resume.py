@@ -28,6 +28,7 @@ class RunCache:
     path: Path
     is_default: bool
     offline: bool = False
+    any_run: bool = False
     restart: bool = False
     calls: CallCache | None = None
 
@@ -36,7 +37,7 @@ class RunCache:
         from refinecli.calls import CallCache
 
         if self.calls is None:
-            self.calls = CallCache(self.path, self.offline)
+            self.calls = CallCache(self.path, self.offline, self.any_run)
         return self.calls
 
     @property
@@ -111,7 +112,13 @@ def cache_for(input: str | None, output: str | None, options: ModelOptions) -> R
         if options.offline:
             raise UsageError("--offline answers from a call cache", "name it: --cache PATH")
         return None
-    return RunCache(path, is_default, options.offline, options.restart)
+    return RunCache(
+        path,
+        is_default,
+        offline=options.offline or options.dry_run,
+        any_run=options.offline,
+        restart=options.restart,
+    )
 
 
 def continuing() -> str:
