@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ def main() -> None:
     if options.peers or "peers" in (options.only or []):
         chosen["peers"] = peers
     table = new_table()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="refinecli-benchmarks-") as folder:
             lab = Lab(Path(folder), options.runs)
@@ -59,7 +61,7 @@ def main() -> None:
                 add(table, name, chosen[name], lab)
                 print(f"{name}: measured in {time.monotonic() - started:.0f} s", file=sys.stderr)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted: this is what was measured", file=sys.stderr)
     Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 

@@ -148,18 +148,22 @@ def saturated(lab: Lab, datapoints: int = 5000) -> Iterator[Figure]:
 
 def limited(
     lab: Lab, datapoints: int = 150, rate: float = 20, burst: float = 20
-) -> Iterator[Figure]:
+) -> Iterator[Figure | NotMeasuredError]:
     """A server that lets `rate` requests a second through, with and without Retry-After."""
     calls = CALLS * datapoints
     ideal = (calls - burst) / rate
     for retry_after, name in ((None, "no Retry-After"), (1, "Retry-After")):
-        walls, refusals = [], []
-        with Server(latency_ms=50, rate=rate, burst=burst, retry_after=retry_after) as server:
-            command = refine(lab.additions(datapoints), server.url, "-o", "out.jsonl")
-            for _ in range(lab.runs or 1):
-                walls.append(served(lab, server, command, calls).wall / ideal)
-                refusals.append(server.stats()["refused"])
         what = f"{calls} calls at {rate:g}/s, {name}"
+        walls, refusals = [], []
+        try:
+            with Server(latency_ms=50, rate=rate, burst=burst, retry_after=retry_after) as server:
+                command = refine(lab.additions(datapoints), server.url, "-o", "out.jsonl")
+                for _ in range(lab.runs or 1):
+                    walls.append(served(lab, server, command, calls).wall / ideal)
+                    refusals.append(server.stats()["refused"])
+        except NotMeasuredError as reason:
+            yield NotMeasuredError(f"{what}: {reason}")
+            continue
         yield Figure(f"{what}: wall ÷ ideal", walls, "×", at_most=1.15)
         yield Figure(f"{what}: refusals", refusals, at_most=40)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,16 +72,20 @@ def run(command: Sequence[str | Path], folder: Path, cpu: int | None = None) -> 
     core = "any" if cpu is None else str(cpu)
     launch: list[str | Path] = [sys.executable, "-I", "-S", HERE / "launch.py", core]
     with tempfile.TemporaryFile("w+") as stderr:
-        launched = subprocess.run(
+        launched = subprocess.Popen(
             [*launch, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=folder,
             env=ENVIRONMENT,
-            check=True,
+            start_new_session=True,
         )
-        result = Run(**json.loads(launched.stdout))
+        try:
+            result = Run(**json.loads(launched.communicate()[0]))
+        except BaseException:
+            os.killpg(launched.pid, signal.SIGKILL)  # the launcher and what it launched
+            raise
         if result.code:
             stderr.seek(0)
             raise NotMeasuredError(f"exit {result.code}: {_reason(stderr.read())}")

@@ -17,7 +17,7 @@ ENVIRONMENTS = HERE.parents[1] / "build" / "benchmarks"
 
 @dataclass(frozen=True)
 class Peer:
-    """A tool, what to install, and the script in `peers/` that does the job with it."""
+    """A tool, what to install, and the script in `scripts/` that does the job with it."""
 
     name: str
     packages: tuple[str, ...]
@@ -66,7 +66,7 @@ def peers(
     with Server(latency_ms=latency_ms) as server:
         commands = {"refinecli": refine(data, server.url, "-o", "out.jsonl")}
         for peer in PEERS:
-            script = HERE / "peers" / peer.script
+            script = HERE / "scripts" / peer.script
             try:
                 command = (python(peer), script, server.url, data, "64")
                 served(lab, server, command, calls)  # compiles its modules
