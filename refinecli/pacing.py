@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
+from dataclasses import dataclass
 from math import inf
 
 from refinecli.hints import NO_HINTS, Hints
@@ -37,13 +38,14 @@ _SAMPLE = 20  # requests to judge by
 _NEARLY = 0.9  # of them have replies: those that take long were let in
 _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
-_FADE = 0.9  # a round: what was taken for noise is tested again now and then
+_LESS = 3  # times less refused is plainly less, three times more plainly more
+_FADE = 0.97  # a round: what was taken for noise is tested again now and then
 _STEP, _MOST_STEP = 0.05, 1.0  # the first and the largest rise in rate
 _BLINK = 1e-3  # seconds: replies that come at once are no infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
 _PROBE = 1.0  # seconds between probes
 _LONGEST_STOP = 60.0  # seconds that all wait: the longest window that providers count in
-_FIRST_WAIT, _LONGEST_WAIT = 0.025, 4.0  # seconds; short, since the pacer makes them wait too
+_FIRST_WAIT, _LONGEST_WAIT = 0.01, 4.0  # seconds; short, since the pacer makes them wait too
 
 
 def backoff(tries: int, after: float | None = None) -> float:
@@ -53,6 +55,15 @@ def backoff(tries: int, after: float | None = None) -> float:
     if after is not None:
         return after * (1 + spread / 4)
     return min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + spread)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A slower rate being tried: the share refused and the rate before it, and if once failed."""
+
+    share: float
+    rate: float
+    again: bool = False
 
 
 class _Spacing:
@@ -138,10 +149,11 @@ class Pacer:
         self._good = self._bad = 0
         self._step = _STEP
         self._noise = 0.0  # the share of refusals that slowing down does not help
-        self._trial: tuple[float, float] | None = None  # share refused, and rate, before it
-        self._proved = False  # a request sent since the last cut has succeeded
+        self._trial: _Trial | None = None
+        self._proved = True  # a request sent since the last cut has succeeded
+        self._succeeded_at = -inf
         self._probing = False
-        self._ceiling = inf  # up to this each success doubles the rate after probing
+        self._ceiling = 0.0  # up to this each success doubles the rate
 
     # ------------------------------------------------------------------ turns
 
@@ -222,18 +234,16 @@ class Pacer:
             self._grown += 1
             if self._grown >= self._window:
                 self._window, self._grown = min(self.most, self._window * _GROWTH), 0
-        if turn.number < self._from or (self._to and turn.number >= self._to):
-            if turn.number < self._cut_at and not self._proved and self._wall:
-                # As good a measure as what came before the wall.
+        self._succeeded_at = now
+        if turn.number < self._cut_at:
+            if self._wall and not self._proved:  # as good a measure as what came before the wall
                 self._probing = False
                 self._set(max(self._learned.rate, self._recent(now)), now)
             return
-        self._good += 1
-        self._proved = True
-        if self._probing:
+        self._proved, self._probing = True, False
+        if self._learned.rate < self._ceiling:
             self._set(min(self._learned.rate * 2, self._ceiling), now)
-            if self._learned.rate >= self._ceiling:
-                self._probing = False
+        self._good += turn.number >= self._from and (not self._to or turn.number < self._to)
         if self._bad or self._learned.rate < inf:
             self._judge(now)
 
@@ -245,9 +255,7 @@ class Pacer:
         if not self._bad and self._trial is None:
             self._count_from(turn.number, turn.sent_at)
         self._bad += turn.number >= self._from and (not self._to or turn.number < self._to)
-        if (self._probing and not self._proved) or self._run(turn.number) >= _WALL / (
-            1 - self._noise
-        ):
+        if self._probing or self._run(turn.number) >= _WALL / (1 - self._noise):
             self._hit_wall(now, after)
         else:
             self._judge(now)
@@ -263,64 +271,76 @@ class Pacer:
         return last - first + 1
 
     def _hit_wall(self, now: float, after: float | None) -> None:
-        recent = self._recent(now) if self._proved or not self._cut_at else 0.0
-        self._trial, self._noise, self._step, self._proved = None, 0.0, _MOST_STEP, False
-        self._wall = True
-        if recent:
+        rate = self._learned.rate
+        self._trial, self._noise, self._step, self._wall = None, 0.0, _MOST_STEP, True
+        if self._proved and (recent := self._recent(now)):
             self._cut(recent, now)
-            self._ceiling = recent
-            return
-        if not self._probing:
-            self._ceiling = self._learned.rate
-        self._cut(1 / _PROBE, now)
-        self._probing = True
-        pause = _PROBE * (0.5 + random.random())
-        if after is not None:
-            pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
-        self._learned.free_at = now + pause
+        elif now - self._succeeded_at < _ROUND and not (after and after > _ROUND):
+            self._cut(max(rate / 2, 1 / _PROBE), now, self._ceiling)
+        else:
+            self._cut(1 / _PROBE, now, max(rate, self._ceiling))
+            self._probing = True
+            pause = _PROBE * (0.5 + random.random())
+            if after is not None:
+                pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
+            self._learned.free_at = now + pause
 
     def _judge(self, now: float) -> None:
         """Draw a conclusion from the sample, once it is whole."""
+        most_noise = 1 + 2 * self._noise * _SAMPLE
         if not self._to:
             sent, passed = self._sent - self._from, max(now - self._since, _BLINK)
-            quick = self._bad or self._trial or self._step == _MOST_STEP
-            if sent < _SAMPLE or (passed < _ROUND and not quick):
+            replies = self._good + self._bad
+            if self._bad or self._trial or self._wall:
+                if self._good and self._bad > most_noise + 3 and replies >= sent / 2:
+                    sent = replies
+                elif sent < _SAMPLE:
+                    return
+            elif sent < _SAMPLE / 2 or passed < _ROUND:
                 return
-            self._to, self._speed = self._sent, sent / passed
+            self._to, self._speed = self._from + sent, (self._sent - self._from) / passed
         sent, replies = self._to - self._from, self._good + self._bad
         if replies < _NEARLY * sent:
             return
-        share = self._bad / sent
-        if self._trial is not None:
-            self._end_trial(share, now)
-        elif self._bad > 1 + 2 * self._noise * sent:
-            if not self._good:
-                self._hit_wall(now, None)
-                return
-            self._trial = (share, self._learned.rate)
+        excess = self._bad > most_noise * max(1, sent / _SAMPLE)
+        if excess and not self._good:
+            self._hit_wall(now, None)
+        elif self._trial is not None:
+            self._end_trial(self._trial, self._bad / sent, now)
+        elif excess:
+            share = (self._bad - 1) / (sent - 1)  # the first one is why we count
+            self._trial = _Trial(share, self._learned.rate)
             self._step, self._wall = _STEP, False
             self._cut(_BELOW * min(self._learned.rate, self._speed) * (1 - share), now)
         else:
             if self._bad <= self._noise * sent and self._speed > self._learned.rate / 2:
                 self._set(self._learned.rate * (1 + self._step), now)
                 self._step = min(self._step * 2, _MOST_STEP)
-            self._noise = min(share, self._noise * _FADE)
+            elif self._bad:
+                self._step, self._wall = _STEP, False
+            self._noise *= _FADE
             self._count_from(self._sent, now)
 
-    def _end_trial(self, share: float, now: float) -> None:
-        assert self._trial is not None
-        before, rate = self._trial
-        self._trial = None
-        self._noise = share
-        if share > before / 2:
-            self._noise = (share + before) / 2
+    def _end_trial(self, trial: _Trial, share: float, now: float) -> None:
+        if share < trial.share / _LESS:  # a limit
+            self._noise = share
+        elif share < trial.share * _LESS and trial.again:  # noise
+            self._noise = (share + trial.share) / 2
             self._step = _MOST_STEP
-            self._set(rate, now)
+            self._set(trial.rate, now)
+        else:
+            self._cut(_BELOW * self._learned.rate * (1 - share), now)
+            again = share < trial.share * _LESS
+            self._trial = _Trial(trial.share if again else share, trial.rate, again)
+            return
+        self._trial = None
         self._count_from(self._sent, now)
 
-    def _cut(self, rate: float, now: float) -> None:
-        self._cut_at = self._sent
-        self._set(rate, now)
+    def _cut(self, rate: float, now: float, ceiling: float = 0.0) -> None:
+        self._cut_at, self._proved, self._probing = self._sent, False, False
+        self._ceiling = ceiling
+        self._learned.rate = rate
+        self._learned.free_at = now + 1 / rate  # and nothing is made up for
         self._count_from(self._sent, now)
 
     def _set(self, rate: float, now: float) -> None:
@@ -336,7 +356,7 @@ class Pacer:
         return (self._count + self._count_before) / max(_ROUND, now - self._second_before)
 
     def _room(self) -> int:
-        """While it is not clear yet what refusals mean, their places in flight stay empty."""
+        """While it is not clear yet what refusals mean, half as many are in flight."""
         if not self._bad or self._learned.rate < inf or self._noise:
             return self._window
-        return max(1, self._window - self._bad)
+        return max(1, self._window // 2)
