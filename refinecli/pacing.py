@@ -41,6 +41,7 @@ _BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
 _LESS = 3  # times less refused is plainly less, three times more plainly more
 _FADE = 0.97  # a round: what was taken for noise is tested again now and then
 _STEP, _MOST_STEP = 0.05, 1.0  # the first and the largest rise in rate
+_PENDING, _GOOD, _BAD, _UNKNOWN = range(4)
 _BLINK = 1e-3  # seconds: replies that come at once are no infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
 _PROBE = 1.0  # seconds between probes
@@ -93,19 +94,22 @@ class Turn:
 
     def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
         """It was answered; `tokens` is what it really took."""
-        self._pacer._ended(self, tokens)
+        self._pacer._ended(self, _GOOD, tokens)
         self._pacer._succeeded(self, hints)
+        self._pacer._judge()
         self._pacer._pump()
 
     def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
         """429, 503 or 529; `after` in seconds, if the provider gave it."""
-        self._pacer._ended(self, 0)
+        self._pacer._ended(self, _BAD, 0)
         self._pacer._refused(self, hints.after if after is None else after)
+        self._pacer._judge()
         self._pacer._pump()
 
     def failed(self) -> None:
         """Anything else, also that it was never sent: it says nothing of the rate."""
-        self._pacer._ended(self, None)
+        self._pacer._ended(self, _UNKNOWN, None)
+        self._pacer._judge()
         self._pacer._pump()
 
 
@@ -134,9 +138,9 @@ class Pacer:
             self._spacings.append(_Spacing(rate, slack=(burst - 1) / rate))
         if self._tokens:
             self._spacings.append(self._tokens)
-        # What was sent: numbers, and how the last of them ended (0 unknown, 1 well, 2 refused).
-        self._sent = 0
-        self._ends = bytearray(64)
+        # How each of the last requests ended, in the order they were sent, from number _first on.
+        self._sent = self._first = 0
+        self._ends = bytearray()
         self._cut_at = 0  # the number of the first request sent after the last cut
         # Successes in this second and the one before, whatever they belong to.
         self._second = self._second_before = 0.0
@@ -146,7 +150,7 @@ class Pacer:
         self._speed = inf
         self._since = 0.0
         self._wall = False
-        self._good = self._bad = 0
+        self._watch = False  # since a refusal
         self._step = _STEP
         self._noise = 0.0  # the share of refusals that slowing down does not help
         self._trial: _Trial | None = None
@@ -184,15 +188,17 @@ class Pacer:
         self.in_flight += 1
         number = self._sent
         self._sent += 1
-        self._ends[number % 64] = 0
+        self._ends.append(_PENDING)
         if not number:
             self._second = self._second_before = now
         for spacing in self._spacings:
             spacing.take(now, tokens if spacing is self._tokens else 1)
         return Turn(self, number, tokens, now)
 
-    def _ended(self, turn: Turn, tokens: int | None) -> None:
+    def _ended(self, turn: Turn, how: int, tokens: int | None) -> None:
         self.in_flight -= 1
+        if turn.number >= self._first:
+            self._ends[turn.number - self._first] = how
         if self._tokens is not None and tokens is not None:
             self._tokens.free_at += (tokens - turn.tokens) / self._tokens.rate
 
@@ -224,8 +230,7 @@ class Pacer:
     # ------------------------------------------------------------------ learning
 
     def _succeeded(self, turn: Turn, hints: Hints) -> None:
-        now = asyncio.get_running_loop().time()
-        self._ends[turn.number % 64] = 1
+        now = self._succeeded_at = asyncio.get_running_loop().time()
         if now - self._second >= _ROUND:
             self._second_before, self._count_before = self._second, self._count
             self._second, self._count = now, 0
@@ -234,7 +239,6 @@ class Pacer:
             self._grown += 1
             if self._grown >= self._window:
                 self._window, self._grown = min(self.most, self._window * _GROWTH), 0
-        self._succeeded_at = now
         if turn.number < self._cut_at:
             if self._wall and not self._proved:  # as good a measure as what came before the wall
                 self._probing = False
@@ -243,30 +247,25 @@ class Pacer:
         self._proved, self._probing = True, False
         if self._learned.rate < self._ceiling:
             self._set(min(self._learned.rate * 2, self._ceiling), now)
-        self._good += turn.number >= self._from and (not self._to or turn.number < self._to)
-        if self._bad or self._learned.rate < inf:
-            self._judge(now)
 
     def _refused(self, turn: Turn, after: float | None) -> None:
-        now = asyncio.get_running_loop().time()
-        self._ends[turn.number % 64] = 2
         if turn.number < self._cut_at:
             return
-        if not self._bad and self._trial is None:
+        now = asyncio.get_running_loop().time()
+        if not self._watch and self._trial is None:
             self._count_from(turn.number, turn.sent_at)
-        self._bad += turn.number >= self._from and (not self._to or turn.number < self._to)
+            self._watch = True
         if self._probing or self._run(turn.number) >= _WALL / (1 - self._noise):
             self._hit_wall(now, after)
-        else:
-            self._judge(now)
 
     def _run(self, number: int) -> int:
         """How many in a row were refused around this one, in the order they were sent."""
-        first = last = number
-        oldest = max(self._cut_at, self._sent - 64)
-        while first > oldest and self._ends[(first - 1) % 64] == 2:
+        ends = self._ends
+        first = last = number - self._first
+        oldest = max(self._cut_at - self._first, 0)
+        while first > oldest and ends[first - 1] == _BAD:
             first -= 1
-        while last + 1 < self._sent and self._ends[(last + 1) % 64] == 2:
+        while last + 1 < len(ends) and ends[last + 1] == _BAD:
             last += 1
         return last - first + 1
 
@@ -285,39 +284,49 @@ class Pacer:
                 pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
             self._learned.free_at = now + pause
 
-    def _judge(self, now: float) -> None:
+    def _judge(self) -> None:
         """Draw a conclusion from the sample, once it is whole."""
-        most_noise = 1 + 2 * self._noise * _SAMPLE
-        if not self._to:
-            sent, passed = self._sent - self._from, max(now - self._since, _BLINK)
-            replies = self._good + self._bad
-            if self._bad or self._trial or self._wall:
-                if self._good and self._bad > most_noise + 3 and replies >= sent / 2:
-                    sent = replies
-                elif sent < _SAMPLE:
-                    return
-            elif sent < _SAMPLE / 2 or passed < _ROUND:
-                return
-            self._to, self._speed = self._from + sent, (self._sent - self._from) / passed
-        sent, replies = self._to - self._from, self._good + self._bad
-        if replies < _NEARLY * sent:
+        if not (self._watch or self._learned.rate < inf):
             return
-        excess = self._bad > most_noise * max(1, sent / _SAMPLE)
-        if excess and not self._good:
+        now = asyncio.get_running_loop().time()
+        a = self._from - self._first
+        b = (self._to or self._sent) - self._first
+        good, bad = self._ends.count(_GOOD, a, b), self._ends.count(_BAD, a, b)
+        silent, replies = self._ends.count(_PENDING, a, b), good + bad
+        most_noise = 2 + 2 * self._noise * _SAMPLE
+        if not self._to:
+            passed = max(now - self._since, _BLINK)
+            if self._trial is not None:
+                enough = b - a >= min(2 * _SAMPLE, 4 / self._trial.share)
+            elif self._watch and good and bad > most_noise + 3 and replies >= silent:
+                enough, silent = True, 0
+            elif self._watch or self._wall:
+                enough = b - a >= _SAMPLE
+            else:
+                enough = b - a >= _SAMPLE / 4 and passed >= _ROUND
+            if not enough:
+                return
+            self._to, self._speed = self._sent, (b - a) / passed
+        if silent > (1 - _NEARLY) * (b - a):
+            return
+        excess = bad > most_noise * max(1, replies / _SAMPLE)
+        if not replies:
+            self._count_from(self._sent, now)
+        elif bad == replies:
             self._hit_wall(now, None)
         elif self._trial is not None:
-            self._end_trial(self._trial, self._bad / sent, now)
+            self._end_trial(self._trial, bad / replies, now)
         elif excess:
-            share = (self._bad - 1) / (sent - 1)  # the first one is why we count
+            share = (bad - 1) / (b - a - 1)  # the first one is why we count
             self._trial = _Trial(share, self._learned.rate)
             self._step, self._wall = _STEP, False
             self._cut(_BELOW * min(self._learned.rate, self._speed) * (1 - share), now)
         else:
-            if self._bad <= self._noise * sent and self._speed > self._learned.rate / 2:
+            if self._speed > self._learned.rate / 2:
                 self._set(self._learned.rate * (1 + self._step), now)
                 self._step = min(self._step * 2, _MOST_STEP)
-            elif self._bad:
-                self._step, self._wall = _STEP, False
+            if bad:
+                self._wall = False
             self._noise *= _FADE
             self._count_from(self._sent, now)
 
@@ -327,7 +336,7 @@ class Pacer:
         elif share < trial.share * _LESS and trial.again:  # noise
             self._noise = (share + trial.share) / 2
             self._step = _MOST_STEP
-            self._set(trial.rate, now)
+            self._set(trial.rate * 2, now)
         else:
             self._cut(_BELOW * self._learned.rate * (1 - share), now)
             again = share < trial.share * _LESS
@@ -349,7 +358,7 @@ class Pacer:
         spacing.free_at = min(spacing.free_at, now + 1 / rate)
 
     def _count_from(self, number: int, when: float) -> None:
-        self._from, self._to, self._since, self._good, self._bad = number, 0, when, 0, 0
+        self._from, self._to, self._since, self._watch = number, 0, when, False
 
     def _recent(self, now: float) -> float:
         """Successes a second, over the last second or two."""
@@ -357,6 +366,6 @@ class Pacer:
 
     def _room(self) -> int:
         """While it is not clear yet what refusals mean, half as many are in flight."""
-        if not self._bad or self._learned.rate < inf or self._noise:
+        if not self._watch or self._learned.rate < inf or self._noise:
             return self._window
         return max(1, self._window // 2)
