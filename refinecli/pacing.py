@@ -40,7 +40,8 @@ _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
 _LESS = 3  # times less refused is plainly less, three times more plainly more
 _FADE = 0.97  # a round: what was taken for noise is tested again now and then
-_STEP, _MOST_STEP = 0.05, 1.0  # the first and the largest rise in rate
+_STEP, _MOST_STEP = 0.05, 0.4  # the first and the largest rise in rate
+_KEPT = 16_384  # ends of requests, at a byte each: more than are ever in flight
 _PENDING, _GOOD, _BAD, _UNKNOWN = range(4)
 _BLINK = 1e-3  # seconds: replies that come at once are no infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
@@ -149,7 +150,7 @@ class Pacer:
         self._from = self._to = 0
         self._speed = inf
         self._since = 0.0
-        self._wall = False
+        self._rough = False
         self._watch = False  # since a refusal
         self._step = _STEP
         self._noise = 0.0  # the share of refusals that slowing down does not help
@@ -189,6 +190,9 @@ class Pacer:
         number = self._sent
         self._sent += 1
         self._ends.append(_PENDING)
+        if len(self._ends) > 2 * _KEPT:
+            del self._ends[:_KEPT]
+            self._first += _KEPT
         if not number:
             self._second = self._second_before = now
         for spacing in self._spacings:
@@ -240,8 +244,8 @@ class Pacer:
             if self._grown >= self._window:
                 self._window, self._grown = min(self.most, self._window * _GROWTH), 0
         if turn.number < self._cut_at:
-            if self._wall and not self._proved:  # as good a measure as what came before the wall
-                self._probing = False
+            if self._rough and not self._proved:  # as good a measure as what came before the wall
+                self._probing, self._ceiling = False, 0.0
                 self._set(max(self._learned.rate, self._recent(now)), now)
             return
         self._proved, self._probing = True, False
@@ -271,7 +275,7 @@ class Pacer:
 
     def _hit_wall(self, now: float, after: float | None) -> None:
         rate = self._learned.rate
-        self._trial, self._noise, self._step, self._wall = None, 0.0, _MOST_STEP, True
+        self._trial, self._noise, self._step, self._rough = None, 0.0, _STEP, True
         if self._proved and (recent := self._recent(now)):
             self._cut(recent, now)
         elif now - self._succeeded_at < _ROUND and not (after and after > _ROUND):
@@ -289,7 +293,7 @@ class Pacer:
         if not (self._watch or self._learned.rate < inf):
             return
         now = asyncio.get_running_loop().time()
-        a = self._from - self._first
+        a = max(0, self._from - self._first)
         b = (self._to or self._sent) - self._first
         good, bad = self._ends.count(_GOOD, a, b), self._ends.count(_BAD, a, b)
         silent, replies = self._ends.count(_PENDING, a, b), good + bad
@@ -300,7 +304,7 @@ class Pacer:
                 enough = b - a >= min(2 * _SAMPLE, 4 / self._trial.share)
             elif self._watch and good and bad > most_noise + 3 and replies >= silent:
                 enough, silent = True, 0
-            elif self._watch or self._wall:
+            elif self._watch or self._rough:
                 enough = b - a >= _SAMPLE
             else:
                 enough = b - a >= _SAMPLE / 4 and passed >= _ROUND
@@ -319,14 +323,13 @@ class Pacer:
         elif excess:
             share = (bad - 1) / (b - a - 1)  # the first one is why we count
             self._trial = _Trial(share, self._learned.rate)
-            self._step, self._wall = _STEP, False
+            self._step, self._rough = _STEP, False
             self._cut(_BELOW * min(self._learned.rate, self._speed) * (1 - share), now)
         else:
-            if self._speed > self._learned.rate / 2:
-                self._set(self._learned.rate * (1 + self._step), now)
+            if self._speed > self._learned.rate / 2 and not (bad and self._rough):
+                self._set(self._learned.rate * (2 if self._rough else 1 + self._step), now)
                 self._step = min(self._step * 2, _MOST_STEP)
-            if bad:
-                self._wall = False
+            self._rough = self._rough and not bad
             self._noise *= _FADE
             self._count_from(self._sent, now)
 
@@ -335,7 +338,7 @@ class Pacer:
             self._noise = share
         elif share < trial.share * _LESS and trial.again:  # noise
             self._noise = (share + trial.share) / 2
-            self._step = _MOST_STEP
+            self._rough = True
             self._set(trial.rate * 2, now)
         else:
             self._cut(_BELOW * self._learned.rate * (1 - share), now)
