@@ -40,7 +40,7 @@ _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
 _LESS = 3  # times less refused is plainly less, three times more plainly more
 _FADE = 0.97  # a round: what was taken for noise is tested again now and then
-_STEP, _MOST_STEP = 0.05, 0.4  # the first and the largest rise in rate
+_STEP, _MOST_STEP = 0.05, 0.2  # the first and the largest rise in rate
 _KEPT = 16_384  # ends of requests, at a byte each: more than are ever in flight
 _PENDING, _GOOD, _BAD, _UNKNOWN = range(4)
 _BLINK = 1e-3  # seconds: replies that come at once are no infinite rate
@@ -155,6 +155,7 @@ class Pacer:
         self._step = _STEP
         self._noise = 0.0  # the share of refusals that slowing down does not help
         self._trial: _Trial | None = None
+        self._clean = 0.0  # the rate of the last round without refusals
         self._proved = True  # a request sent since the last cut has succeeded
         self._succeeded_at = -inf
         self._probing = False
@@ -301,7 +302,7 @@ class Pacer:
         if not self._to:
             passed = max(now - self._since, _BLINK)
             if self._trial is not None:
-                enough = b - a >= min(2 * _SAMPLE, 4 / self._trial.share)
+                enough = b - a >= min(_SAMPLE, 4 / self._trial.share)
             elif self._watch and good and bad > most_noise + 3 and replies >= silent:
                 enough, silent = True, 0
             elif self._watch or self._rough:
@@ -324,8 +325,12 @@ class Pacer:
             share = (bad - 1) / (b - a - 1)  # the first one is why we count
             self._trial = _Trial(share, self._learned.rate)
             self._step, self._rough = _STEP, False
-            self._cut(_BELOW * min(self._learned.rate, self._speed) * (1 - share), now)
+            rate = _BELOW * min(self._learned.rate, self._speed) * (1 - share)
+            self._cut(max(rate, _BELOW * self._clean), now)
+            self._clean = 0.0
         else:
+            if not bad:
+                self._clean = min(self._learned.rate, self._speed)
             if self._speed > self._learned.rate / 2 and not (bad and self._rough):
                 self._set(self._learned.rate * (2 if self._rough else 1 + self._step), now)
                 self._step = min(self._step * 2, _MOST_STEP)
