@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
+from dataclasses import dataclass
 from math import inf
 
 from refinecli.hints import NO_HINTS, Hints
@@ -37,13 +38,16 @@ _SAMPLE = 20  # requests to judge by
 _NEARLY = 0.9  # of them have replies: those that take long were let in
 _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of the success rate: room for an emptied bucket to recover
-_FADE = 0.9  # a round: what was taken for noise is tested again now and then
-_STEP, _MOST_STEP = 0.05, 1.0  # the first and the largest rise in rate
+_LESS = 3  # times less refused is plainly less, three times more plainly more
+_FADE = 0.97  # a round: what was taken for noise is tested again now and then
+_STEP, _MOST_STEP = 0.05, 0.2  # the first and the largest rise in rate
+_KEPT = 16_384  # ends of requests, at a byte each: more than are ever in flight
+_PENDING, _GOOD, _BAD, _UNKNOWN = range(4)
 _BLINK = 1e-3  # seconds: replies that come at once are no infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
 _PROBE = 1.0  # seconds between probes
 _LONGEST_STOP = 60.0  # seconds that all wait: the longest window that providers count in
-_FIRST_WAIT, _LONGEST_WAIT = 0.025, 4.0  # seconds; short, since the pacer makes them wait too
+_FIRST_WAIT, _LONGEST_WAIT = 0.01, 4.0  # seconds; short, since the pacer makes them wait too
 
 
 def backoff(tries: int, after: float | None = None) -> float:
@@ -53,6 +57,15 @@ def backoff(tries: int, after: float | None = None) -> float:
     if after is not None:
         return after * (1 + spread / 4)
     return min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + spread)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A slower rate being tried: the share refused and the rate before it, and if once failed."""
+
+    share: float
+    rate: float
+    again: bool = False
 
 
 class _Spacing:
@@ -82,19 +95,22 @@ class Turn:
 
     def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
         """It was answered; `tokens` is what it really took."""
-        self._pacer._ended(self, tokens)
+        self._pacer._ended(self, _GOOD, tokens)
         self._pacer._succeeded(self, hints)
+        self._pacer._judge()
         self._pacer._pump()
 
     def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
         """429, 503 or 529; `after` in seconds, if the provider gave it."""
-        self._pacer._ended(self, 0)
+        self._pacer._ended(self, _BAD, 0)
         self._pacer._refused(self, hints.after if after is None else after)
+        self._pacer._judge()
         self._pacer._pump()
 
     def failed(self) -> None:
         """Anything else, also that it was never sent: it says nothing of the rate."""
-        self._pacer._ended(self, None)
+        self._pacer._ended(self, _UNKNOWN, None)
+        self._pacer._judge()
         self._pacer._pump()
 
 
@@ -123,9 +139,9 @@ class Pacer:
             self._spacings.append(_Spacing(rate, slack=(burst - 1) / rate))
         if self._tokens:
             self._spacings.append(self._tokens)
-        # What was sent: numbers, and how the last of them ended (0 unknown, 1 well, 2 refused).
-        self._sent = 0
-        self._ends = bytearray(64)
+        # How each of the last requests ended, in the order they were sent, from number _first on.
+        self._sent = self._first = 0
+        self._ends = bytearray()
         self._cut_at = 0  # the number of the first request sent after the last cut
         # Successes in this second and the one before, whatever they belong to.
         self._second = self._second_before = 0.0
@@ -134,14 +150,16 @@ class Pacer:
         self._from = self._to = 0
         self._speed = inf
         self._since = 0.0
-        self._wall = False
-        self._good = self._bad = 0
+        self._rough = False
+        self._watch = False  # since a refusal
         self._step = _STEP
         self._noise = 0.0  # the share of refusals that slowing down does not help
-        self._trial: tuple[float, float] | None = None  # share refused, and rate, before it
-        self._proved = False  # a request sent since the last cut has succeeded
+        self._trial: _Trial | None = None
+        self._clean = 0.0  # the rate of the last round without refusals
+        self._proved = True  # a request sent since the last cut has succeeded
+        self._succeeded_at = -inf
         self._probing = False
-        self._ceiling = inf  # up to this each success doubles the rate after probing
+        self._ceiling = 0.0  # up to this each success doubles the rate
 
     # ------------------------------------------------------------------ turns
 
@@ -172,15 +190,20 @@ class Pacer:
         self.in_flight += 1
         number = self._sent
         self._sent += 1
-        self._ends[number % 64] = 0
+        self._ends.append(_PENDING)
+        if len(self._ends) > 2 * _KEPT:
+            del self._ends[:_KEPT]
+            self._first += _KEPT
         if not number:
             self._second = self._second_before = now
         for spacing in self._spacings:
             spacing.take(now, tokens if spacing is self._tokens else 1)
         return Turn(self, number, tokens, now)
 
-    def _ended(self, turn: Turn, tokens: int | None) -> None:
+    def _ended(self, turn: Turn, how: int, tokens: int | None) -> None:
         self.in_flight -= 1
+        if turn.number >= self._first:
+            self._ends[turn.number - self._first] = how
         if self._tokens is not None and tokens is not None:
             self._tokens.free_at += (tokens - turn.tokens) / self._tokens.rate
 
@@ -212,8 +235,7 @@ class Pacer:
     # ------------------------------------------------------------------ learning
 
     def _succeeded(self, turn: Turn, hints: Hints) -> None:
-        now = asyncio.get_running_loop().time()
-        self._ends[turn.number % 64] = 1
+        now = self._succeeded_at = asyncio.get_running_loop().time()
         if now - self._second >= _ROUND:
             self._second_before, self._count_before = self._second, self._count
             self._second, self._count = now, 0
@@ -222,105 +244,120 @@ class Pacer:
             self._grown += 1
             if self._grown >= self._window:
                 self._window, self._grown = min(self.most, self._window * _GROWTH), 0
-        if turn.number < self._from or (self._to and turn.number >= self._to):
-            if turn.number < self._cut_at and not self._proved and self._wall:
-                # As good a measure as what came before the wall.
-                self._probing = False
+        if turn.number < self._cut_at:
+            if self._rough and not self._proved:  # as good a measure as what came before the wall
+                self._probing, self._ceiling = False, 0.0
                 self._set(max(self._learned.rate, self._recent(now)), now)
             return
-        self._good += 1
-        self._proved = True
-        if self._probing:
+        self._proved, self._probing = True, False
+        if self._learned.rate < self._ceiling:
             self._set(min(self._learned.rate * 2, self._ceiling), now)
-            if self._learned.rate >= self._ceiling:
-                self._probing = False
-        if self._bad or self._learned.rate < inf:
-            self._judge(now)
 
     def _refused(self, turn: Turn, after: float | None) -> None:
-        now = asyncio.get_running_loop().time()
-        self._ends[turn.number % 64] = 2
         if turn.number < self._cut_at:
             return
-        if not self._bad and self._trial is None:
+        now = asyncio.get_running_loop().time()
+        if not self._watch and self._trial is None:
             self._count_from(turn.number, turn.sent_at)
-        self._bad += turn.number >= self._from and (not self._to or turn.number < self._to)
-        if (self._probing and not self._proved) or self._run(turn.number) >= _WALL / (
-            1 - self._noise
-        ):
+            self._watch = True
+        if self._probing or self._run(turn.number) >= _WALL / (1 - self._noise):
             self._hit_wall(now, after)
-        else:
-            self._judge(now)
 
     def _run(self, number: int) -> int:
         """How many in a row were refused around this one, in the order they were sent."""
-        first = last = number
-        oldest = max(self._cut_at, self._sent - 64)
-        while first > oldest and self._ends[(first - 1) % 64] == 2:
+        ends = self._ends
+        first = last = number - self._first
+        oldest = max(self._cut_at - self._first, 0)
+        while first > oldest and ends[first - 1] == _BAD:
             first -= 1
-        while last + 1 < self._sent and self._ends[(last + 1) % 64] == 2:
+        while last + 1 < len(ends) and ends[last + 1] == _BAD:
             last += 1
         return last - first + 1
 
     def _hit_wall(self, now: float, after: float | None) -> None:
-        recent = self._recent(now) if self._proved or not self._cut_at else 0.0
-        self._trial, self._noise, self._step, self._proved = None, 0.0, _MOST_STEP, False
-        self._wall = True
-        if recent:
+        rate = self._learned.rate
+        self._trial, self._noise, self._step, self._rough = None, 0.0, _STEP, True
+        if self._proved and (recent := self._recent(now)):
             self._cut(recent, now)
-            self._ceiling = recent
-            return
-        if not self._probing:
-            self._ceiling = self._learned.rate
-        self._cut(1 / _PROBE, now)
-        self._probing = True
-        pause = _PROBE * (0.5 + random.random())
-        if after is not None:
-            pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
-        self._learned.free_at = now + pause
-
-    def _judge(self, now: float) -> None:
-        """Draw a conclusion from the sample, once it is whole."""
-        if not self._to:
-            sent, passed = self._sent - self._from, max(now - self._since, _BLINK)
-            quick = self._bad or self._trial or self._step == _MOST_STEP
-            if sent < _SAMPLE or (passed < _ROUND and not quick):
-                return
-            self._to, self._speed = self._sent, sent / passed
-        sent, replies = self._to - self._from, self._good + self._bad
-        if replies < _NEARLY * sent:
-            return
-        share = self._bad / sent
-        if self._trial is not None:
-            self._end_trial(share, now)
-        elif self._bad > 1 + 2 * self._noise * sent:
-            if not self._good:
-                self._hit_wall(now, None)
-                return
-            self._trial = (share, self._learned.rate)
-            self._step, self._wall = _STEP, False
-            self._cut(_BELOW * min(self._learned.rate, self._speed) * (1 - share), now)
+        elif now - self._succeeded_at < _ROUND and not (after and after > _ROUND):
+            self._cut(max(rate / 2, 1 / _PROBE), now, self._ceiling)
         else:
-            if self._bad <= self._noise * sent and self._speed > self._learned.rate / 2:
-                self._set(self._learned.rate * (1 + self._step), now)
+            self._cut(1 / _PROBE, now, max(rate, self._ceiling))
+            self._probing = True
+            pause = _PROBE * (0.5 + random.random())
+            if after is not None:
+                pause = max(pause, min(after, _LONGEST_STOP) * (1 + random.random() / 8))
+            self._learned.free_at = now + pause
+
+    def _judge(self) -> None:
+        """Draw a conclusion from the sample, once it is whole."""
+        if not (self._watch or self._learned.rate < inf):
+            return
+        now = asyncio.get_running_loop().time()
+        a = max(0, self._from - self._first)
+        b = (self._to or self._sent) - self._first
+        good, bad = self._ends.count(_GOOD, a, b), self._ends.count(_BAD, a, b)
+        silent, replies = self._ends.count(_PENDING, a, b), good + bad
+        most_noise = 2 + 2 * self._noise * _SAMPLE
+        if not self._to:
+            passed = max(now - self._since, _BLINK)
+            if self._trial is not None:
+                enough = b - a >= min(_SAMPLE, 4 / self._trial.share)
+            elif self._watch and good and bad > most_noise + 3 and replies >= silent:
+                enough, silent = True, 0
+            elif self._watch or self._rough:
+                enough = b - a >= _SAMPLE
+            else:
+                enough = b - a >= _SAMPLE / 4 and passed >= _ROUND
+            if not enough:
+                return
+            self._to, self._speed = self._sent, (b - a) / passed
+        if silent > (1 - _NEARLY) * (b - a):
+            return
+        excess = bad > most_noise * max(1, replies / _SAMPLE)
+        if not replies:
+            self._count_from(self._sent, now)
+        elif bad == replies:
+            self._hit_wall(now, None)
+        elif self._trial is not None:
+            self._end_trial(self._trial, bad / replies, now)
+        elif excess:
+            share = (bad - 1) / (b - a - 1)  # the first one is why we count
+            self._trial = _Trial(share, self._learned.rate)
+            self._step, self._rough = _STEP, False
+            rate = _BELOW * min(self._learned.rate, self._speed) * (1 - share)
+            self._cut(max(rate, _BELOW * self._clean), now)
+            self._clean = 0.0
+        else:
+            if not bad:
+                self._clean = min(self._learned.rate, self._speed)
+            if self._speed > self._learned.rate / 2 and not (bad and self._rough):
+                self._set(self._learned.rate * (2 if self._rough else 1 + self._step), now)
                 self._step = min(self._step * 2, _MOST_STEP)
-            self._noise = min(share, self._noise * _FADE)
+            self._rough = self._rough and not bad
+            self._noise *= _FADE
             self._count_from(self._sent, now)
 
-    def _end_trial(self, share: float, now: float) -> None:
-        assert self._trial is not None
-        before, rate = self._trial
+    def _end_trial(self, trial: _Trial, share: float, now: float) -> None:
+        if share < trial.share / _LESS:  # a limit
+            self._noise = share
+        elif share < trial.share * _LESS and trial.again:  # noise
+            self._noise = (share + trial.share) / 2
+            self._rough = True
+            self._set(trial.rate * 2, now)
+        else:
+            self._cut(_BELOW * self._learned.rate * (1 - share), now)
+            again = share < trial.share * _LESS
+            self._trial = _Trial(trial.share if again else share, trial.rate, again)
+            return
         self._trial = None
-        self._noise = share
-        if share > before / 2:
-            self._noise = (share + before) / 2
-            self._step = _MOST_STEP
-            self._set(rate, now)
         self._count_from(self._sent, now)
 
-    def _cut(self, rate: float, now: float) -> None:
-        self._cut_at = self._sent
-        self._set(rate, now)
+    def _cut(self, rate: float, now: float, ceiling: float = 0.0) -> None:
+        self._cut_at, self._proved, self._probing = self._sent, False, False
+        self._ceiling = ceiling
+        self._learned.rate = rate
+        self._learned.free_at = now + 1 / rate  # and nothing is made up for
         self._count_from(self._sent, now)
 
     def _set(self, rate: float, now: float) -> None:
@@ -329,14 +366,14 @@ class Pacer:
         spacing.free_at = min(spacing.free_at, now + 1 / rate)
 
     def _count_from(self, number: int, when: float) -> None:
-        self._from, self._to, self._since, self._good, self._bad = number, 0, when, 0, 0
+        self._from, self._to, self._since, self._watch = number, 0, when, False
 
     def _recent(self, now: float) -> float:
         """Successes a second, over the last second or two."""
         return (self._count + self._count_before) / max(_ROUND, now - self._second_before)
 
     def _room(self) -> int:
-        """While it is not clear yet what refusals mean, their places in flight stay empty."""
-        if not self._bad or self._learned.rate < inf or self._noise:
+        """While it is not clear yet what refusals mean, half as many are in flight."""
+        if not self._watch or self._learned.rate < inf or self._noise:
             return self._window
-        return max(1, self._window - self._bad)
+        return max(1, self._window // 2)
