@@ -145,22 +145,24 @@ def _finish_reason(reason: object) -> str | None:
 
 
 def _usage(usage: JSONObject) -> Usage:
-    def count(value: object) -> int:
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
-        return max(0, int(number)) if isfinite(number) else 0
-
-    def details(name: str) -> JSONObject:
-        value = usage.get(name)
-        return value if isinstance(value, dict) else {}
-
-    prompt, completion = details("prompt_tokens_details"), details("completion_tokens_details")
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
         calls=1,
-        prompt_tokens=count(usage.get("prompt_tokens")),
-        completion_tokens=count(usage.get("completion_tokens")),
-        reasoning_tokens=count(completion.get("reasoning_tokens")),
-        cached_tokens=count(prompt.get("cached_tokens")),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        reasoning_tokens=_detail(completion, "reasoning_tokens"),
+        cached_tokens=_detail(prompt, "cached_tokens"),
     )
+
+
+def _detail(details: object, name: str) -> int:
+    return _count(details.get(name)) if isinstance(details, dict) else 0
+
+
+def _count(value: object) -> int:
+    if type(value) is int:
+        return max(0, value)
+    return max(0, int(value)) if isinstance(value, float) and isfinite(value) else 0
 
 
 def without_secret(
