@@ -73,11 +73,11 @@ def test_a_named_cache_is_for_its_owner_only(cli: Cli, tmp_path: Path) -> None:
 def test_other_settings_share_the_replies_that_fit(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(10))
     with FaultServer() as server:
-        for rounds in ("0", "1", "3"):
+        for rounds in ("0", "1"):
             result = cli(*RUN, *at(server), "--max-iterations", rounds)
             assert result.returncode == 0, result.stderr
         assert server.sent_again == 0
-        alone = cli("refine", "in.jsonl", *at(server), "--max-iterations", "3")
+        alone = cli("refine", "in.jsonl", *at(server), "--max-iterations", "1")
     assert result.stdout == alone.stdout
 
 
@@ -235,10 +235,8 @@ def test_a_key_is_never_in_the_cache_even_if_the_server_repeats_it(
     env = {"OPENAI_API_KEY": KEY}
 
     def script(request: Arrival) -> str | Reply:
-        told = request.headers[header.lower()]
-        if "number 3?" in request.text:
-            return Reply(told, wait_for=release)
-        return f"<score>1</score> {told}" if request.grades else told
+        told = f"<score>1</score> {request.headers[header.lower()]}"
+        return Reply(told, wait_for=release) if "number 3?" in request.text else told
 
     with FaultServer(script) as server:
         process = start(*run, *at(server), env=env, stdin=subprocess.DEVNULL)
