@@ -362,13 +362,18 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
-    if not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall():
-        _fill(connection)
-    _check_ours(connection, path)
-    if on_network(path) or not _writes_ahead(connection):
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
-    # A process that dies loses nothing that was committed; a machine that does may lose seconds.
-    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        if not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall():
+            _fill(connection)
+        _check_ours(connection, path)
+        if on_network(path) or not _writes_ahead(connection):
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+        # A process that dies loses nothing that was committed; a machine that does may lose
+        # seconds.
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()  # and with it the files that SQLite keeps beside it
+        raise
     return connection
 
 

@@ -201,13 +201,11 @@ class RoleChat:
             except RetryableError as again:
                 connection.failed(again)
                 if not connection.may_retry(again, tries, self._role.retries, before):
-                    raise connection.given_up(again, before) from None
+                    raise connection.given_up(again) from None
                 seconds = _pause(again, tries)
-                if again.kind != "rate_limit" or connection.successes == before:
-                    tries += 1
-                self._chat.log.detail(
-                    f"{request.draw.role}: another try in {seconds:.1f} s: {again}"
-                )
+                tries += 1
+                role = request.draw.role
+                self._chat.log.detail(f"{role}: try {tries} in {seconds:.1f} s: {again}")
                 await asyncio.sleep(seconds)
 
     async def _attempt(self, request: _Request, *, again: bool) -> Completion:

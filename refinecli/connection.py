@@ -14,9 +14,12 @@ from refinecli.pacing import Pacer
 from refinecli.replies import RefusedParameterError, RetryableError
 
 # A provider that says "in an hour" has not failed for a moment; waiting would look like hanging.
-LONGEST_RETRY_AFTER = 300.0
+_LONGEST_RETRY_AFTER = 300.0
 # Nobody there at all: a server that restarts is back by then, and a wrong URL is told soon.
 _CONNECT_RETRIES = 3
+# While others get through, a refused call is only unlucky; but some are refused for ever, such as
+# those with more tokens than are allowed a minute.
+_BUSY_TIMES = 3
 # Half a minute is more than a hiccup, and so many failures in a row are no accident.
 _OUTAGE_SECONDS, _OUTAGE_FAILURES = 30.0, 20
 # What the newer OpenAI models call it.
@@ -60,13 +63,15 @@ class Connection:
         self._well_at = asyncio.get_running_loop().time()
 
     def failed(self, error: RetryableError) -> None:
-        """Count a failed try; raises RunError where the provider has answered nothing for long."""
+        """Count a failed try; raises RunError where the provider has answered nothing for long, or
+        says that it will not."""
         now = asyncio.get_running_loop().time()
         if self._well_at is None:
             self._well_at = now
         self._failures += 1
         silent = now - self._well_at
-        if self._failures >= _OUTAGE_FAILURES and silent >= _OUTAGE_SECONDS:
+        later = (error.after or 0) > _LONGEST_RETRY_AFTER
+        if self._failures >= _OUTAGE_FAILURES and (silent >= _OUTAGE_SECONDS or later):
             raise RunError(
                 f"{self.host} has answered nothing for {silent:.0f} s, {self._failures} tries in a "
                 f"row; the last one: {error}",
@@ -75,34 +80,23 @@ class Connection:
             )
 
     def may_retry(self, error: RetryableError, tries: int, retries: int, before: int) -> bool:
-        """Whether to try again after so many `tries`, of `retries` that a call has. `before` is
-        how many successes there were when this try began."""
-        if error.after is not None and error.after > LONGEST_RETRY_AFTER:
+        """Whether a call that was tried again `tries` times, of `retries`, may be once more.
+        `before` is how many successes there were when the last try began."""
+        if not retries or (error.after or 0) > _LONGEST_RETRY_AFTER:
             return False
-        if retries == 0:
-            return False
-        if error.kind == "rate_limit" and self.successes > before:
-            return True  # it is only busy: others get through
         if self._failures >= _OUTAGE_FAILURES:
             return True  # nobody gets through: not this call's fault, and `failed` ends it
         if error.kind == "connect":
             retries = min(retries, _CONNECT_RETRIES)
+        elif error.kind == "rate_limit" and self.successes > before:
+            retries *= _BUSY_TIMES
         return tries < retries
 
-    def given_up(self, error: RetryableError, before: int) -> CompletionError | RunError:
+    def given_up(self, error: RetryableError) -> CompletionError | RunError:
         """What a call's last failure means."""
-        url = self.url.partition("?")[0]
         if error.kind == "connect" and not self.answered:
-            return RunError(
-                f"{url}: {error}",
-                "is the server running, and is the URL right?",
-                type="unreachable",
-            )
-        if (error.after or 0) > LONGEST_RETRY_AFTER and self.successes == before:
-            hint = "then the same command continues"
-            return RunError(
-                f"{self.host}: {error} (for {error.after:.0f} s)", hint, type=error.kind
-            )
+            url, hint = self.url.partition("?")[0], "is the server running, and is the URL right?"
+            return RunError(f"{url}: {error}", hint, type="unreachable")
         kind = "connection" if error.kind == "connect" else error.kind
         return CompletionError(kind, f"{self.host}: {error}")
 

@@ -253,7 +253,8 @@ def test_max_errors_is_a_count_or_a_share(cli: Cli, flag: str, failing: int, cod
 def test_max_calls_is_never_exceeded_and_exit_4_says_so(
     cli: Cli, tmp_path: Path, most: int
 ) -> None:
-    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n) for n in range(6)])
+    rows = [datapoint(id=n, convo=[{"role": "user", "content": f"{n}?"}]) for n in range(6)]
+    write_jsonl(tmp_path / "in.jsonl", rows)
     args = ["in.jsonl", "-o", "out.jsonl", "--max-calls", str(most), "--summary", "summary.json"]
     with ChatServer(by_role("4")) as server:
         result = cli("refine", *at(server), "--concurrency", "1", *args)
@@ -458,7 +459,9 @@ def test_a_datapoint_fails_by_name_while_the_others_go_on(cli: Cli, case: str) -
     with ChatServer(unless("b", reply)) as server:
         flags = ["--set", "policy.retries=2", "--summary", "/dev/stderr", "-q"]
         result = cli("refine", *at(server), *flags, stdin=jsonl(rows))
-        assert sum("name b" in request.text for request in server.requests) == tries
+        sent = sum("name b" in request.text for request in server.requests)
+        # While others get through, one that is refused has more patience.
+        assert tries <= sent <= (3 * tries if kind == "rate_limit" else tries)
     assert result.returncode == 3, result.stderr
     a, b, c = read_jsonl(result.stdout)
     assert (a["score"], c["score"]) == (1.0, 1.0)
@@ -466,7 +469,7 @@ def test_a_datapoint_fails_by_name_while_the_others_go_on(cli: Cli, case: str) -
     assert (b["error"]["type"], b["error"]["stage"]) == (kind, "policy")
     summary = json.loads(next(ln for ln in result.stderr.splitlines() if ln.startswith("{")))
     assert (summary["done"], summary["failed"], summary["errors"]) == (2, 1, {kind: 1})
-    assert summary["calls"] == 4 + tries
+    assert summary["calls"] == 4 + sent
 
 
 # Replies that are no reply, and may be one at the next try.

@@ -66,7 +66,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
             out.output,
             force=out.force or (cache is not None and cache.has_written(Path(out.output or ""))),
             source=source,
-            continues=cache is not None and cache.is_default and cache.exists,
+            continues=cache is not None and cache.exists,
         )
         total = check_lines(rows, options.keep_going) if source.rereadable else None
         if options.summary:
