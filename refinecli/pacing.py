@@ -57,7 +57,7 @@ class Turn:
         self._pacer._succeeded(self, hints, self.tokens if tokens is None else tokens)
 
     def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
-        """429, 503 or 529; `after`, or what the hints say, is the provider's word when to return."""
+        """429, 503 or 529; `after`, or else the hints, is how long the provider says to wait."""
         self._pacer._refused(self, hints.wait if after is None else after)
 
     def failed(self) -> None:

@@ -38,7 +38,7 @@ _STEP, _MOST_STEP = 0.05, 0.2  # the first and the largest rise: a strict limit 
 _BLINK = 1e-3  # seconds: requests sent at once are no infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
 _PROBE = 1.0  # seconds between probes
-_LONGEST_STOP = 60.0  # seconds: the longest window that providers count in, days apart
+_LONGEST_STOP = 60.0  # seconds: the longest window that is worth waiting for with everything
 _KEPT = 16_384  # requests whose ends are kept, at a byte each: more than are ever in flight
 
 _PENDING, _GOOD, _REFUSED, _FAILED = range(4)
@@ -188,8 +188,7 @@ class LearnedRate:
     def _hit_wall(self, now: float, after: float | None = None) -> None:
         rate = self.spacing.rate
         told = after is not None and after > _ROUND
-        self._trial, self._noise, self._clean = None, 0.0, 0.0
-        self._step, self._rough = _STEP, True
+        self._trial, self._noise, self._step, self._rough = None, 0.0, _STEP, True
         if self._proved and (recent := self._recent(now)):
             self._cut(recent, now)
         elif now - self._succeeded_at < _ROUND and not told:
@@ -222,7 +221,8 @@ class LearnedRate:
         plain = self._watching and good and bad > max(_PLAIN, most + 3) and good + bad >= silent
         if not self._to and (plain or self._whole(end - first, now)):
             self._to = self._sent
-            self._speed = (end - first) / max(now - self._since, _BLINK)
+            full = 2 if self.unclear else 1  # the pacer halves what is in flight meanwhile
+            self._speed = full * (end - first) / max(now - self._since, _BLINK)
         if not self._to or (silent > (1 - _NEARLY) * (end - first) and not plain):
             return
         if good + bad == 0:
