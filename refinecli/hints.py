@@ -41,6 +41,16 @@ class Hints:
     requests: Allowance | None = None
     tokens: Allowance | None = None
 
+    @property
+    def wait(self) -> float | None:
+        """Seconds to wait after a refusal: `after`, or until what is used up is back."""
+        if self.after is not None:
+            return self.after
+        used_up = [
+            left.reset for left in (self.requests, self.tokens) if left and not left.remaining
+        ]
+        return max(used_up, default=None)
+
 
 NO_HINTS = Hints()
 

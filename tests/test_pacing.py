@@ -1,0 +1,626 @@
+"""The pacer against simulated servers: the event loop's clock jumps to the next timer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refinecli.hints import NO_HINTS, Allowance, Hints
+from refinecli.pacing import Pacer, Turn, backoff
+
+T = TypeVar("T")
+SEEDS = range(5)
+
+
+# ------------------------------------------------------------------ virtual time
+
+
+class _Jump(selectors.SelectSelector):
+    """Instead of waiting, it is later; waiting for nothing at all would last for ever."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        assert timeout is not None, "frozen: nothing is ready and no timer is set"
+        self.now += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        loop.close()
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+# ------------------------------------------------------------------ servers
+
+
+class Server(Protocol):
+    """Takes a request or refuses it; told when the reply has gone out."""
+
+    after: float | None
+
+    def takes(self, now: float) -> bool: ...
+
+    def replied(self) -> None: ...
+
+
+@dataclass
+class Free:
+    after: float | None = None
+
+    def takes(self, now: float) -> bool:
+        return True
+
+    def replied(self) -> None:
+        pass
+
+
+@dataclass
+class Bucket(Free):
+    """`rates` are (from when on, requests a second); a second's worth of them is the burst."""
+
+    rates: tuple[tuple[float, float], ...] = ((0, 20),)
+    burst: float | None = None
+    level: float = field(default=1e9, init=False)
+    at: float = field(default=0.0, init=False)
+
+    def takes(self, now: float) -> bool:
+        rate = [rate for since, rate in self.rates if now >= since][-1]
+        level = self.level + (now - self.at) * rate
+        self.level, self.at = min(self.burst or rate, level), now
+        if self.level < 1 - 1e-9:
+            return False
+        self.level -= 1
+        return True
+
+
+@dataclass
+class Window(Free):
+    """So many in each `seconds`; says how many of these are left."""
+
+    most: int = 100
+    seconds: float = 60.0
+    started: float = field(default=-1e9, init=False)
+    taken: int = field(default=0, init=False)
+
+    def takes(self, now: float) -> bool:
+        if now - self.started >= self.seconds:
+            self.started, self.taken = now - now % self.seconds, 0
+        self.after = self.started + self.seconds - now
+        self.taken += 1
+        return self.taken <= self.most
+
+
+@dataclass
+class InFlight(Free):
+    most: int = 16
+    taken: int = field(default=0, init=False)
+
+    def takes(self, now: float) -> bool:
+        if self.taken == self.most:
+            return False
+        self.taken += 1
+        return True
+
+    def replied(self) -> None:
+        self.taken -= 1
+
+
+@dataclass
+class Noise(Free):
+    share: float = 0.25
+    rng: random.Random = field(default_factory=random.Random)
+
+    def takes(self, now: float) -> bool:
+        return self.rng.random() >= self.share
+
+
+@dataclass
+class Outage(Free):
+    start: float = 0.0
+    end: float = 30.0
+
+    def takes(self, now: float) -> bool:
+        return not self.start <= now < self.end
+
+
+@dataclass
+class FirstRefused(Free):
+    count: int = 100
+
+    def takes(self, now: float) -> bool:
+        self.count -= 1
+        return self.count < 0
+
+
+# ------------------------------------------------------------------ a job
+
+
+@dataclass
+class Job:
+    """Datapoints of dependent calls, all tried until they succeed."""
+
+    server: Server
+    most: int = 64
+    latency: float = 0.05
+    spread: float = 0.0  # of the latency, to both sides
+    at_once: bool = False  # refusals come back without delay
+    seed: int = 0
+    rpm: float | None = None
+    sent: list[float] = field(default_factory=list)
+    done: list[float] = field(default_factory=list)
+    refused: int = 0
+    seconds: float = 0.0
+    peak: int = 0
+
+    def run(self, datapoints: int, calls: int = 1) -> Job:
+        random.seed(self.seed)
+        self._rng = random.Random(self.seed)
+        self._pacer = Pacer(self.most, rpm=self.rpm)
+        run(self._all(datapoints, calls))
+        assert len(self.done) == datapoints * calls
+        assert self._pacer.in_flight == 0
+        assert self.peak <= self.most
+        return self
+
+    async def _all(self, datapoints: int, calls: int) -> None:
+        async def datapoint() -> None:
+            for _ in range(calls):
+                await self._call()
+
+        await asyncio.gather(*(datapoint() for _ in range(datapoints)))
+        self.seconds = clock()
+
+    async def _call(self) -> None:
+        tries = 0
+        while not await self._attempt(tries):
+            tries += 1
+
+    async def _attempt(self, tries: int) -> bool:
+        turn = await self._pacer.admit(again=tries > 0)
+        self.peak = max(self.peak, self._pacer.in_flight)
+        self.sent.append(clock())
+        took, after = self.server.takes(clock()), self.server.after
+        quick = self.at_once and not took
+        scale = 1 + self.spread * (2 * self._rng.random() - 1)
+        await asyncio.sleep(0.001 if quick else self.latency * scale)
+        if took:
+            self.server.replied()
+            turn.succeeded()
+            self.done.append(clock())
+            return True
+        self.refused += 1
+        turn.refused(after)
+        await asyncio.sleep(backoff(tries, after))
+        return False
+
+    def steady_rate(self) -> float:
+        """Successes a second in the second half, without the end."""
+        start, end = 0.5 * self.seconds, 0.9 * self.seconds
+        return sum(start <= at < end for at in self.done) / (end - start)
+
+
+# ------------------------------------------------------------------ undisturbed
+
+
+def test_a_short_job_loses_little_to_the_start() -> None:
+    at_best = 1000 / 64 * 0.05
+    assert Job(Free()).run(500, 2).seconds <= 1.1 * at_best
+
+
+def test_a_thousand_in_flight_are_reached_within_three_round_trips() -> None:
+    job = Job(Free(), most=1024, latency=0.2).run(5000)
+    assert job.peak == 1024
+    assert sum(at < 0.7 for at in job.sent) == 32 + 128 + 512 + 1024
+
+
+def test_never_more_than_most_are_in_flight() -> None:
+    assert Job(Free(), most=3).run(20).peak == 3
+    assert Job(Free(), most=1).run(20).peak == 1
+
+
+# ------------------------------------------------------------------ limits
+
+
+@pytest.mark.parametrize("after", [None, 1.0], ids=["silent", "retry-after"])
+@pytest.mark.parametrize("at_once", [False, True], ids=["delayed", "at-once"])
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_a_limit_of_20_a_second_is_used_up_and_seldom_run_into(
+    after: float | None, at_once: bool, spread: float
+) -> None:
+    for seed in SEEDS:
+        job = Job(Bucket(after), at_once=at_once, spread=spread, seed=seed).run(150, 2)
+        assert job.seconds <= 1.15 * 14
+        assert job.refused <= 40
+
+
+@pytest.mark.parametrize("after", [None, 1.0], ids=["silent", "retry-after"])
+@pytest.mark.parametrize(("rate", "calls"), [(5, 300), (100, 2000), (1000, 20_000)])
+def test_limits_of_other_sizes_are_used_up(rate: int, calls: int, after: float | None) -> None:
+    job = Job(Bucket(after, ((0, rate),)), most=128).run(calls)
+    assert job.seconds <= 1.15 * (calls - rate) / rate
+    assert job.refused <= 0.25 * calls
+
+
+@pytest.mark.parametrize("rate", [5, 20, 100])
+def test_nine_tenths_of_a_limit_are_used_in_steady_state(rate: int) -> None:
+    for seed in SEEDS:
+        job = Job(Bucket(None, ((0, rate),)), spread=0.5, seed=seed).run(rate * 60)
+        assert job.steady_rate() >= 0.9 * rate
+
+
+def test_a_limit_holds_for_requests_that_take_seconds() -> None:
+    for seed in SEEDS:
+        job = Job(Bucket(None, ((0, 2),), 10), latency=5, spread=0.5, at_once=True, seed=seed)
+        assert job.run(200).seconds <= 1.15 * (95 + 5)
+
+
+def test_a_strict_limit_without_bursts_is_used_for_the_most_part() -> None:
+    assert Job(Bucket(None, ((0, 20),), 1)).run(1000).steady_rate() >= 0.75 * 20
+
+
+def test_a_limit_that_changes_is_followed() -> None:
+    server = Bucket(None, ((0, 20), (10, 5), (25, 40)))
+    job = Job(server).run(800)
+    assert job.seconds <= 1.35 * (25 + (800 - 20 - 200 - 75) / 40)
+    slow = sum(15 <= at < 25 for at in job.done)
+    assert slow >= 0.8 * 50
+    assert sum(15 <= at < 25 for at in job.sent) <= 2 * slow
+
+
+@pytest.mark.parametrize("most", [20, 100, 600])
+def test_windows_of_a_minute_are_used_up_as_each_opens(most: int) -> None:
+    job = Job(Window(most=most)).run(most * 4 + most // 2)
+    assert job.seconds <= 1.15 * 240
+    assert job.refused <= 5 * 150  # at each of the five walls, what is in flight
+
+
+def test_a_limit_in_flight_is_respected() -> None:
+    job = Job(InFlight()).run(5000)
+    assert job.steady_rate() >= 0.85 * 16 / 0.05
+    assert job.refused <= 0.05 * len(job.sent)
+
+
+def test_what_limits_in_flight_with_latencies_that_vary_does_not_bring_it_down() -> None:
+    job = Job(InFlight(), spread=0.5).run(5000)
+    assert job.steady_rate() >= 0.7 * 16 / 0.05
+
+
+# ------------------------------------------------------------------ noise
+
+
+def unpaced(noise: float, seed: int, datapoints: int, calls: int, *, at_once: bool) -> float:
+    """The time with retries, but nothing learned from refusals."""
+    job = Job(Noise(None, noise, random.Random(seed)), at_once=at_once, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refinecli.rates.LearnedRate.refused", lambda *_: None)
+        return job.run(datapoints, calls).seconds
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["delayed", "at-once"])
+@pytest.mark.parametrize("noise", [0.05, 0.1, 0.25, 0.4])
+@pytest.mark.parametrize(("datapoints", "calls"), [(60, 2), (500, 2)])
+def test_random_refusals_are_not_taken_for_a_limit(
+    noise: float, datapoints: int, calls: int, at_once: bool
+) -> None:
+    ratios = []
+    for seed in range(15):
+        job = Job(Noise(None, noise, random.Random(seed)), at_once=at_once, seed=seed)
+        seconds = job.run(datapoints, calls).seconds
+        ratios.append(seconds / unpaced(noise, seed, datapoints, calls, at_once=at_once))
+    assert median(ratios) <= 1.4
+    assert max(ratios) <= 6
+
+
+def test_one_refusal_in_four_slows_a_short_job_by_little_more_than_its_retries() -> None:
+    # Where sixty calls of 50 ms each fit in flight, a chain of refusals is all that takes time.
+    without = Job(Free()).run(60, 2).seconds
+    times = [
+        Job(Noise(None, 0.25, random.Random(seed)), seed=seed).run(60, 2).seconds
+        for seed in range(15)
+    ]
+    assert median(times) <= 4 * without
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.25])
+def test_random_refusals_do_not_bring_a_long_job_down(noise: float) -> None:
+    without = Job(Free(), latency=1, spread=0.5).run(1000).seconds
+    for seed in SEEDS:
+        job = Job(Noise(None, noise, random.Random(seed)), latency=1, spread=0.5, seed=seed)
+        assert job.run(1000).seconds <= 3 * without
+
+
+def test_noise_does_not_hide_a_limit_that_comes_later() -> None:
+    class Both(Bucket):
+        def takes(self, now: float) -> bool:
+            return noise.takes(now) and (now < 5 or super().takes(now))
+
+    noise = Noise(None, 0.25, random.Random(1))
+    job = Job(Both(None, ((0, 50),))).run(6000)
+    late = [at for at in job.sent if at > 20]
+    assert len(late) / (job.seconds - 20) <= 4 * 50
+    assert job.steady_rate() >= 0.5 * 50
+
+
+# ------------------------------------------------------------------ outages
+
+
+@pytest.mark.parametrize("after", [None, 1.0, 5.0])
+def test_an_outage_is_probed_now_and_then_and_work_goes_on_after_it(after: float | None) -> None:
+    job = Job(Outage(after, 0, 120)).run(500)
+    assert sum(5 <= at < 120 for at in job.sent) <= 115 * 2 + 1
+    assert job.seconds <= 120 + 15
+
+
+@pytest.mark.parametrize("after", [None, 1.0])
+def test_an_outage_in_mid_run_ends_within_seconds_of_its_end(after: float | None) -> None:
+    job = Job(Outage(after, 2, 62)).run(10_000)
+    assert sum(6 <= at < 62 for at in job.sent) <= 56 * 2 + 1
+    assert job.seconds <= 62 + 20
+
+
+@pytest.mark.parametrize("after", [None, 1.0])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_hundred_refusals_before_the_first_success_do_not_freeze_it(
+    after: float | None, at_once: bool
+) -> None:
+    assert Job(FirstRefused(after), at_once=at_once).run(300).seconds <= 150
+
+
+def test_a_huge_retry_after_delays_only_the_request_that_got_it() -> None:
+    async def main() -> None:
+        pacer = Pacer(8)
+        (await pacer.admit()).refused(after=10_000)
+        for _ in range(100):
+            turn = await pacer.admit()
+            await asyncio.sleep(0.1)
+            turn.succeeded()
+        assert clock() < 11
+
+    run(main())
+
+
+def test_after_a_full_stop_nothing_is_released_at_once() -> None:
+    job = Job(Outage(10.0, 0, 30), most=256).run(1000)
+    restart = [at for at in job.sent if at > 30]
+    for at in restart[:20]:
+        assert sum(at <= other < at + 0.01 for other in restart) <= 32
+
+
+def test_a_stop_that_the_provider_asked_for_is_not_cut_short_by_late_replies() -> None:
+    async def main() -> None:
+        pacer = Pacer(32)
+        early = [await pacer.admit() for _ in range(16)]
+        for turn in [await pacer.admit() for _ in range(16)]:
+            turn.refused(after=20.0)
+        await asyncio.sleep(1)
+        for turn in early:
+            turn.succeeded()
+        await pacer.admit()
+        assert clock() >= 20
+
+    run(main())
+
+
+# ------------------------------------------------------------------ turns
+
+
+def test_first_come_first_served_and_retries_before_them() -> None:
+    async def main() -> list[str]:
+        pacer = Pacer(1)
+        turn = await pacer.admit()
+        order: list[str] = []
+
+        async def call(name: str, *, again: bool = False) -> None:
+            (await pacer.admit(again=again)).failed()
+            order.append(name)
+
+        calls = [asyncio.ensure_future(call(name)) for name in "abc"]
+        await asyncio.sleep(0)
+        calls.append(asyncio.ensure_future(call("retry", again=True)))
+        await asyncio.sleep(0)
+        turn.failed()
+        await asyncio.gather(*calls)
+        return order
+
+    assert run(main()) == ["retry", "a", "b", "c"]
+
+
+def test_a_waiter_cancelled_as_its_turn_came_gives_it_back() -> None:
+    async def main() -> None:
+        pacer = Pacer(1)
+        turn = await pacer.admit()
+        first, second = (asyncio.ensure_future(pacer.admit()) for _ in range(2))
+        await asyncio.sleep(0)
+        turn.succeeded()
+        first.cancel()
+        (await second).succeeded()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert pacer.in_flight == 0
+
+    run(main())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    most=st.integers(1, 40),
+    refusals=st.floats(0, 1),
+    failures=st.floats(0, 0.5),
+    cancels=st.floats(0, 0.5),
+    rpm=st.none() | st.integers(1, 6000),
+    seed=st.integers(0, 2**32),
+)
+def test_whatever_happens_all_are_served_and_nothing_leaks(
+    most: int, refusals: float, failures: float, cancels: float, rpm: int | None, seed: int
+) -> None:
+    rng = random.Random(seed)
+
+    async def main() -> None:
+        pacer = Pacer(most, rpm=rpm)
+        healthy_at = rng.uniform(0, 60)
+
+        async def attempt(again: bool) -> bool:
+            turn = await pacer.admit(again=again)
+            assert pacer.in_flight <= most
+            try:
+                await asyncio.sleep(rng.expovariate(2))
+            except asyncio.CancelledError:
+                turn.failed()
+                raise
+            ill = clock() < healthy_at
+            if ill and rng.random() < failures:
+                turn.failed()
+            elif ill and rng.random() < refusals:
+                turn.refused(rng.choice([None, 0.5, 2.0]))
+            else:
+                turn.succeeded()
+                return True
+            return False
+
+        async def call() -> None:
+            tries = 0
+            while not await attempt(tries > 0):
+                await asyncio.sleep(backoff(tries))
+                tries += 1
+
+        calls = [asyncio.ensure_future(call()) for _ in range(60)]
+        for each in calls:
+            if rng.random() < cancels:
+                asyncio.get_running_loop().call_later(rng.uniform(0, 5), each.cancel)
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert all(each.cancelled() or each.exception() is None for each in calls)
+        assert pacer.in_flight == 0
+        (await pacer.admit()).succeeded()
+
+    run(main())
+
+
+# ------------------------------------------------------------------ rpm, tpm, hints
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rpm=st.integers(1, 600), most=st.integers(1, 64), pauses=st.lists(st.floats(0, 90), max_size=3)
+)
+def test_no_minute_sees_more_requests_than_rpm(rpm: int, most: int, pauses: list[float]) -> None:
+    async def main() -> list[float]:
+        pacer, sent = Pacer(most, rpm=rpm), list[float]()
+        for pause in [*pauses, 0.0]:
+            for _ in range(rpm + 5):
+                (await pacer.admit()).succeeded()
+                sent.append(clock())
+            await asyncio.sleep(pause)
+        return sent
+
+    sent = run(main())
+    for i, at in enumerate(sent):
+        assert sum(other < at + 60 - 1e-6 for other in sent[i:]) <= rpm
+
+
+def test_rpm_is_used_up() -> None:
+    assert Job(Free(), rpm=600).run(600).seconds <= 60
+    assert Job(Free(), rpm=6).run(7).seconds == pytest.approx(60.05, abs=0.1)
+
+
+@pytest.mark.parametrize(("guess", "real"), [(1000, 1000), (3000, 1000), (200, 1000)])
+def test_tpm_counts_what_requests_really_took(guess: int, real: int) -> None:
+    async def main() -> None:
+        pacer = Pacer(4, tpm=60_000)
+        for _ in range(120):
+            (await pacer.admit(guess)).succeeded(tokens=real)
+        assert 115 <= clock() <= 121
+
+    run(main())
+
+
+def test_a_request_larger_than_a_minute_of_tokens_still_goes() -> None:
+    async def main() -> None:
+        pacer = Pacer(4, tpm=600)
+        (await pacer.admit(6000)).succeeded()
+        assert clock() == 0
+        await pacer.admit(1)
+        assert clock() == pytest.approx(600, abs=2)
+
+    run(main())
+
+
+def test_refused_tokens_are_not_counted() -> None:
+    async def main() -> None:
+        pacer = Pacer(4, tpm=600)
+        (await pacer.admit(6000)).refused()
+        await pacer.admit(6000)
+        assert clock() < 1
+
+    run(main())
+
+
+def paced(hints: Hints, tokens: int = 0, seconds: float = 10.0) -> int:
+    """How many go in ten seconds where every reply has these hints."""
+
+    async def main() -> int:
+        pacer, count = Pacer(64), 0
+
+        async def worker() -> None:
+            nonlocal count
+            while True:
+                turn: Turn = await pacer.admit(tokens)
+                count += 1
+                await asyncio.sleep(0.05)
+                turn.succeeded(hints, tokens)
+
+        workers = [asyncio.ensure_future(worker()) for _ in range(64)]
+        await asyncio.sleep(seconds)
+        for each in workers:
+            each.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        return count
+
+    return run(main())
+
+
+def test_a_hint_that_nothing_is_left_slows_down_before_anything_is_refused() -> None:
+    assert paced(NO_HINTS) > 10_000
+    assert 100 <= paced(Hints(requests=Allowance(0, 60, limit=600))) <= 400
+    assert 100 <= paced(Hints(tokens=Allowance(0, 60, limit=600_000)), 1000) <= 400
+
+
+def test_a_hint_is_no_limit_where_much_is_left_or_it_is_one_by_the_day() -> None:
+    assert paced(Hints(requests=Allowance(500, 60, limit=600))) > 10_000
+    assert paced(Hints(requests=Allowance(0, 86_400, limit=1000))) > 10_000
+
+
+def test_a_hint_that_is_wrong_does_not_keep_it_slow() -> None:
+    assert paced(Hints(requests=Allowance(0, 60, limit=1)), seconds=120) > 5000
+
+
+def test_backoff_grows_is_jittered_and_keeps_to_retry_after() -> None:
+    assert len({backoff(3) for _ in range(10)}) == 10
+    assert all(0.005 <= backoff(0) <= 0.015 for _ in range(100))
+    assert max(backoff(1000) for _ in range(100)) <= 6
+    assert all(2 <= backoff(5, 2.0) <= 2.5 for _ in range(100))
