@@ -59,8 +59,13 @@ async def ordered_map(
 
     feeder = asyncio.create_task(feed())
     try:
-        while (task := await _unless(failed, started.get())) is not None:
-            yield await _unless(failed, task)
+        while True:
+            # Fetching what is there already needs no waiting, which would take a task of its own.
+            ready = not (started.empty() or failed.done())
+            task = started.get_nowait() if ready else await _unless(failed, started.get())
+            if task is None:
+                break
+            yield task.result() if task.done() else await _unless(failed, task)
             tasks.discard(task)
             room.release()
         if failed.done():

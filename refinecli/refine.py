@@ -129,7 +129,9 @@ async def _first_responses(
     for draft in drafts:
         if isinstance(draft, Iteration):
             better = not iterations or _better(draft, _best(iterations))
-            iterations.append(replace(draft, iteration=len(iterations), accepted=better))
+            if (draft.iteration, draft.accepted) != (len(iterations), better):
+                draft = replace(draft, iteration=len(iterations), accepted=better)
+            iterations.append(draft)
     if not iterations:
         raise errors[0]
     if not errors:

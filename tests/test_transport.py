@@ -158,7 +158,7 @@ def test_a_header_of_16_kb_is_read() -> None:
 def test_a_header_that_is_no_utf_8_can_be_encoded_again() -> None:
     head = b"HTTP/1.1 200 OK\r\nX-City: K\xf6ln\r\ncontent-length: 2\r\n\r\n{}"
     with raw_server(lambda connection: connection.sendall(head)) as url:
-        assert post(url).headers["x-city"].encode() == "K\ufffdln".encode()
+        assert post(url).headers["x-city"] == "Köln"
 
 
 def test_a_body_in_pieces_is_put_together() -> None:
