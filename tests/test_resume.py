@@ -388,16 +388,35 @@ def test_a_file_that_may_not_grow_ends_the_run_and_later_it_continues(
 # ------------------------------------------------------------------ a provider that goes away
 
 
+# The command as it is, but for a provider's silence that counts as its end after a second.
+_IMPATIENT = (
+    "import refinecli.connection as connection; connection._OUTAGE_SECONDS = 1.0;"
+    "from refinecli.__main__ import main; main()"
+)
+
+
+def impatient(tmp_path: Path, *args: str) -> subprocess.Popen[bytes]:
+    """Start a run that does not wait for half a minute before it gives a provider up."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _IMPATIENT, *args],
+        cwd=tmp_path,
+        env=CLEAN,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
 def test_a_provider_that_is_gone_ends_the_run_and_once_it_is_back_the_run_continues(
-    cli: Cli, start: Start, tmp_path: Path
+    cli: Cli, tmp_path: Path
 ) -> None:
-    write_jsonl(tmp_path / "in.jsonl", questions(300))
+    write_jsonl(tmp_path / "in.jsonl", questions(100))
     run = [*RUN, "--concurrency", str(IN_FLIGHT)]
     with FaultServer(latency=0.005) as server:
         whole = reference(cli, tmp_path, server, *run)
         requests = len(server.seen)
         server.forget()
-        process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+        process = impatient(tmp_path, *run, *at(server))
         server.wait_for_requests(100)
         server.stop()
         _, err = process.communicate(timeout=60)
