@@ -25,12 +25,14 @@ from tests.conftest import (
     Start,
     at,
     datapoint,
+    jsonl,
     read_jsonl,
     write_jsonl,
 )
 from tests.fault_server import Arrival, FaultServer, questions, steady
 
 Cli = Callable[..., Result]
+# How a run dies, and the code it ends in.
 DEATHS = [
     pytest.param(signal.SIGKILL, -9, id="kill -9"),
     pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
@@ -93,7 +95,7 @@ def question(name: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("number", "code"), DEATHS)
-def test_a_run_that_dies_ten_times_pays_for_little_twice_and_writes_the_same_bytes(
+def test_a_run_that_dies_many_times_pays_for_little_twice_and_writes_the_same_bytes(
     cli: Cli, start: Start, tmp_path: Path, number: int, code: int
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(90))
@@ -103,7 +105,8 @@ def test_a_run_that_dies_ten_times_pays_for_little_twice_and_writes_the_same_byt
         requests = len(server.seen)
         assert server.sent_again == 0
         server.forget()
-        moments = sorted(random.Random(number).sample(range(1, requests * 9 // 10), 10))
+        often = 10 if number == signal.SIGKILL else 5
+        moments = sorted(random.Random(number).sample(range(1, requests * 9 // 10), often))
         for moment in moments:
             process = start(*run, *at(server), stdin=subprocess.DEVNULL)
             server.wait_for_requests(max(moment, len(server.arrivals) + 1))
@@ -234,6 +237,33 @@ def test_the_cache_is_for_its_owner_only_while_the_run_goes_on(
     assert "out.jsonl.cache" in modes
     assert set(modes.values()) == {0o600}, modes
     assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
+
+
+def test_nothing_is_left_beside_the_file_of_a_run_with_a_named_cache(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(8))
+    run = [*RUN, "--cache", "c.db", "--concurrency", "1"]
+    with FaultServer() as server:
+        for _ in range(2):
+            assert cli(*run, *at(server), "--max-calls", "8").returncode == 4
+        last = cli(*run, *at(server))
+        assert last.returncode == 0, last.stderr
+        assert server.sent_again == 0
+    assert names(tmp_path) == {"in.jsonl", "out.jsonl", "c.db"}
+
+
+def test_standard_input_continues_too(cli: Cli, tmp_path: Path) -> None:
+    rows = jsonl(questions(8))
+    run = ["refine", "-o", "out.jsonl", "--max-iterations", "1"]
+    with FaultServer() as server:
+        first = cli(*run, *at(server), "--max-calls", "8", stdin=rows)
+        assert first.returncode == 4, first.stderr
+        last = cli(*run, *at(server), stdin=rows)
+        assert last.returncode == 0, last.stderr
+        assert server.sent_again == 0
+    assert [row["id"] for row in read_jsonl(tmp_path / "out.jsonl")] == [f"q{n}" for n in range(8)]
+    assert names(tmp_path) == {"out.jsonl"}
 
 
 def test_compressed_output_continues_to_the_same_bytes(
@@ -388,16 +418,35 @@ def test_a_file_that_may_not_grow_ends_the_run_and_later_it_continues(
 # ------------------------------------------------------------------ a provider that goes away
 
 
+# The command as it is, but for a provider's silence that counts as its end after a second.
+_IMPATIENT = (
+    "import refinecli.connection as connection; connection._OUTAGE_SECONDS = 1.0;"
+    "from refinecli.__main__ import main; main()"
+)
+
+
+def impatient(tmp_path: Path, *args: str) -> subprocess.Popen[bytes]:
+    """Start a run that does not wait for half a minute before it gives a provider up."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _IMPATIENT, *args],
+        cwd=tmp_path,
+        env=CLEAN,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
 def test_a_provider_that_is_gone_ends_the_run_and_once_it_is_back_the_run_continues(
-    cli: Cli, start: Start, tmp_path: Path
+    cli: Cli, tmp_path: Path
 ) -> None:
-    write_jsonl(tmp_path / "in.jsonl", questions(300))
+    write_jsonl(tmp_path / "in.jsonl", questions(100))
     run = [*RUN, "--concurrency", str(IN_FLIGHT)]
     with FaultServer(latency=0.005) as server:
         whole = reference(cli, tmp_path, server, *run)
         requests = len(server.seen)
         server.forget()
-        process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+        process = impatient(tmp_path, *run, *at(server))
         server.wait_for_requests(100)
         server.stop()
         _, err = process.communicate(timeout=60)
@@ -509,6 +558,23 @@ def test_after_exit_3_the_same_command_replaces_its_file_and_sends_only_what_fai
     assert (summary["done"], summary["calls"]) == (3, len(asked))
     assert summary["calls"] + summary["replayed"] == 6
     assert names(tmp_path) == {"in.jsonl", "out.jsonl", "summary.json"}
+
+
+def test_after_exit_3_the_same_command_replaces_its_file_even_where_nothing_was_done(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [question(n) for n in "abc"])
+    with FaultServer(lambda request: error(400, "no such thing")) as server:
+        first = cli(*RUN, *at(server))
+        assert first.returncode == 3, first.stderr
+        assert len(read_jsonl(tmp_path / "out.jsonl")) == 3
+        server.script = passing
+        second = cli(*RUN, *at(server))
+    assert second.returncode == 0, second.stderr
+    assert [row["refinement"]["status"] for row in read_jsonl(tmp_path / "out.jsonl")] == [
+        "done"
+    ] * 3
+    assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
 
 
 def test_a_file_that_was_changed_since_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
