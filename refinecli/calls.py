@@ -16,37 +16,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from urllib.parse import quote
 
 import orjson
 
-from refinecli.errors import OutputError, UsageError
-from refinecli.mounts import on_network
+from refinecli.cache_file import check_ours, connect, create, open_unchanged, told
+from refinecli.errors import OutputError
 from refinecli.types import Datapoint, JSONObject
 
-_APPLICATION = 0x7266636C  # "rfcl": tells our files from other SQLite files
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE replies (key BLOB NOT NULL, run INTEGER NOT NULL, row TEXT, reply TEXT NOT NULL);
-CREATE UNIQUE INDEX by_key ON replies (key, run);
-CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL,
-                   settings TEXT NOT NULL, output TEXT);
-CREATE TABLE unsettled (run INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run, row));
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 _ANYONE = 0  # in place of a run's number: whoever asks may have the reply
 _MOST_AT_ONCE = 200  # times four parameters stays below SQLite's oldest limit of 999
-# Another process's transaction takes milliseconds; a disk that hangs for longer is in trouble.
-_BUSY_SECONDS = 60
 
 
 def request_key(place: str, body: bytes, index: str) -> bytes:
@@ -86,20 +71,20 @@ class CallCache:
     _writer: _Writer | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        with _told(self.path):
+        with told(self.path):
             if self.offline:
-                self._reader = _open_unchanged(self.path)
-                _check_ours(self._reader, self.path)
+                self._reader = open_unchanged(self.path)
+                check_ours(self._reader, self.path)
             else:
-                _create(self.path)
-                self._reader = _connect(self.path)
+                create(self.path)
+                self._reader = connect(self.path)
             if not self.offline:
-                self._writer = _Writer(self.path, _connect(self.path))
+                self._writer = _Writer(self.path, connect(self.path))
 
     @property
     def notice(self) -> str:
         """What a user should know of how the file is kept, if anything."""
-        with _told(self.path):
+        with told(self.path):
             mode = self._reader.execute("PRAGMA journal_mode").fetchall()[0][0]
         if self.offline or mode == "wal":
             return ""
@@ -112,7 +97,7 @@ class CallCache:
 
     def find(self, key: bytes) -> bytes | None:
         """The reply that this run may have, its own before anyone's."""
-        with _told(self.path, OutputError):
+        with told(self.path, OutputError):
             if self.any_run:
                 sql = "SELECT reply FROM replies WHERE key = ? ORDER BY run = ? DESC, run LIMIT 1"
             else:
@@ -149,7 +134,7 @@ class CallCache:
         """Go on with the run of that name, or start it. Where it was started with other settings,
         those, and nothing is changed."""
         text = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
-        with _told(self.path):
+        with told(self.path):
             sql = "SELECT id, settings FROM runs WHERE name = ?"
             found = self._reader.execute(sql, (name,)).fetchall()
             if found and found[0][1] != text:
@@ -167,7 +152,7 @@ class CallCache:
 
     def forget(self, name: str) -> None:
         """The run of that name is no more; its replies stay."""
-        with _told(self.path):
+        with told(self.path):
             self._reader.execute("DELETE FROM runs WHERE name = ?", (name,))
 
     def unsettled(self, datapoint: Datapoint) -> None:
@@ -184,7 +169,7 @@ class CallCache:
         if self._writer is None:
             return
         self._writer.flush()
-        with _told(self.path):
+        with told(self.path):
             if complete:
                 self._reader.execute("DELETE FROM runs WHERE id = ?", (self._run,))
             else:
@@ -197,14 +182,14 @@ class CallCache:
 
     def has_written(self, output: str) -> bool:
         """Whether a run that is not over `wrote` this."""
-        with _told(self.path):
+        with told(self.path):
             sql = "SELECT 1 FROM runs WHERE output = ? LIMIT 1"
             return bool(self._reader.execute(sql, (output,)).fetchall())
 
     def wrote(self, output: str) -> None:
         """Remember the output file by something that tells it from any other."""
         if self._writer is not None:
-            with _told(self.path):
+            with told(self.path):
                 sql = "UPDATE runs SET output = ? WHERE id = ?"
                 self._reader.execute(sql, (output, self._run))
 
@@ -212,7 +197,7 @@ class CallCache:
 
     def fact(self, name: str) -> object:
         """What was learned under that name, or None."""
-        with _told(self.path):
+        with told(self.path):
             sql = "SELECT value FROM facts WHERE name = ?"
             found = self._reader.execute(sql, (name,)).fetchall()
         return orjson.loads(found[0][0]) if found else None
@@ -296,7 +281,7 @@ class _Writer:
         self, replies: Sequence[_Reply], statements: Sequence[_Statement]
     ) -> Exception | None:
         try:
-            with _told(self._path, OutputError):
+            with told(self._path, OutputError):
                 if replies:
                     values = ",".join(["(?,?,?,?)"] * len(replies))
                     self._connection.execute(
@@ -323,98 +308,3 @@ def _wake(waiting: list[asyncio.Future[None]], error: Exception | None) -> None:
     # The loop may be closed by now: then nobody waits any more.
     with contextlib.suppress(RuntimeError):
         waiting[0].get_loop().call_soon_threadsafe(settle)
-
-
-# ------------------------------------------------------------------ the file
-
-
-@contextmanager
-def _told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Iterator[None]:
-    """SQLite's errors in our words: what happened to which file, and the way out."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        hint = "the replies in it are kept; --cache PATH keeps further ones elsewhere"
-        if "full" in str(error):
-            hint = "the replies in it are kept: make room, then run the same command again"
-        raise kind(f"{path}: the call cache: {error}", hint) from error
-    except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
-        raise kind(
-            f"{path}: the call cache is damaged or no call cache: {error}",
-            "move it away and every call is paid for again; "
-            f"`sqlite3 {path} .recover` may save what is in it",
-        ) from error
-
-
-def _create(path: Path) -> None:
-    """Make the file, readable by its owner only: what models were asked may be private. The files
-    that SQLite keeps beside it take over its mode."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the call cache cannot be written: {error.strerror}",
-            "--cache PATH keeps it elsewhere",
-        ) from None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        if not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall():
-            _fill(connection)
-        _check_ours(connection, path)
-        if on_network(path) or not _writes_ahead(connection):
-            connection.execute("PRAGMA journal_mode = TRUNCATE")
-        # A process that dies loses nothing that was committed; a machine that does may lose
-        # seconds.
-        connection.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        connection.close()  # and with it the files that SQLite keeps beside it
-        raise
-    return connection
-
-
-def _writes_ahead(connection: sqlite3.Connection) -> bool:
-    try:
-        return bool(connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0] == "wal")
-    except sqlite3.OperationalError:  # no shared memory here
-        return False
-
-
-def _fill(connection: sqlite3.Connection) -> None:
-    """The tables of a new file. Two processes may come here at once: one of them finds it done."""
-    connection.execute("BEGIN IMMEDIATE")
-    empty = not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
-    if empty:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
-
-
-def _open_unchanged(path: Path) -> sqlite3.Connection:
-    """For reading only, also from a folder where nothing may be written."""
-    if not path.is_file():
-        raise UsageError(
-            f"{path}: no such call cache", "run once without --offline, or name it: --cache PATH"
-        )
-    # With no log beside it nobody is writing, and SQLite need not make files to find that out.
-    alone = not path.with_name(path.name + "-wal").exists()
-    uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
-    application = connection.execute("PRAGMA application_id").fetchall()[0][0]
-    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
-    if application != _APPLICATION:
-        raise UsageError(f"{path}: is no call cache", "name another file: --cache PATH")
-    if version != _VERSION:
-        raise UsageError(
-            f"{path}: was made by another version of refinecli (format {version}, not {_VERSION})",
-            "name another file: --cache PATH",
-        )

@@ -20,7 +20,8 @@ Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
 CORE = (
     *("types", "prompts", "scoring", "checks", "grade", "refine", "patterns", "records"),
-    *("errors", "jsonl", "pool", "limits", "occurrences"),
+    *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
+    *("hints", "connection", "replies", "wire", "traffic", "pace"),
 )
 EDGE_LIBRARIES = {"httpx", "httpx_aiohttp", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
@@ -32,6 +33,7 @@ HOMES = {
     "click": (),
     "xllamacpp": ("local_server.py",),
     "rich": ("render", "progress.py", "cli/debug_rollout.py"),
+    "sqlite3": ("calls.py", "cache_file.py"),
     "regex": ("patterns.py", "prompts.py", "checks.py"),
     "requests": (),
     "urllib3": (),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli import calls as calls_module
+from refinecli import cache_file
 from refinecli.calls import CallCache, request_key
 from refinecli.errors import UsageError
 from refinecli.mounts import file_system
@@ -180,7 +180,7 @@ def test_where_the_log_does_not_work_a_journal_does_and_that_is_said(
 ) -> None:
     with opened(tmp_path) as cache:
         assert cache.notice == ""
-    monkeypatch.setattr(calls_module, "on_network", lambda path: True)
+    monkeypatch.setattr(cache_file, "on_network", lambda path: True)
     with opened(tmp_path) as cache:
         assert "rollback journal" in cache.notice
         put(cache, b"{}")
