@@ -161,6 +161,7 @@ class FaultServer:
         ready.set()
         await self._over.wait()
         server.close()
+        await asyncio.sleep(0.01)  # who is being accepted comes in, to be reset like the others
         for writer in self._connections:
             _reset(writer)
         for talk in self._talks:
@@ -168,6 +169,7 @@ class FaultServer:
         await asyncio.gather(*self._talks, return_exceptions=True)
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
         talk = asyncio.ensure_future(self._talk(reader, writer))
         self._talks.add(talk)
         talk.add_done_callback(self._talks.discard)
@@ -175,7 +177,6 @@ class FaultServer:
     # -------------------------------------------------------------- one connection
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._answer_one(reader, writer):

@@ -675,12 +675,12 @@ def test_the_cache_stays_when_the_run_ends_for_the_providers_reasons(
         assert first.returncode == 3, first.stderr
         assert "your credit balance is too low" in first.stderr
         assert not (tmp_path / "out.jsonl").exists()
-        assert 40 <= len(server.arrivals) <= 44
+        assert 40 <= len(server.arrivals) <= 48  # it ended at once
         server.script = steady
         second = cli(*told_command(first.stderr))
         again = server.sent_again
     assert second.returncode == 0, second.stderr
-    assert again <= 4  # those that were refused; none that was answered
+    assert again <= 8  # those that were refused; none that was answered
     assert (tmp_path / "out.jsonl").read_bytes() == whole
     assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
 
