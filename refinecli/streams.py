@@ -13,7 +13,7 @@ import sys
 import threading
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -184,6 +184,8 @@ class Sink:
         self._continues = continues
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
+        self._unbegun: BinaryIO | None = None  # open and locked, with what an earlier run left
+        self._lock: int | None = None
         self._partial: Path | None = None
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
@@ -196,20 +198,30 @@ class Sink:
         return self._partial is not None
 
     async def open(self) -> None:
-        """Make the output ready; a file or folder that cannot be written is found here."""
+        """Make the output ready; a file or folder that cannot be written is found here. Nothing is
+        changed yet but that no other run may write there."""
         if self.path is None:
             return
         try:
             if self._partial is None:  # a pipe, whose reader may not be there yet
                 raw = await in_daemon_thread(_open_binary, self.path, "wb")
+                self._file = _packing(raw, self.path.suffix, self._stack)
             else:
-                raw = _open_locked(self._partial, self._continues)
-            self._file = _packing(raw, self.path.suffix, self._stack)
+                self._unbegun = _open_locked(self._partial, self._continues)
+                self._lock = os.dup(self._unbegun.fileno())
         except OSError as error:
             raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
 
+    def _begin(self) -> None:
+        """The file is empty from here on."""
+        if self._unbegun is not None and self.path is not None:
+            self._unbegun.truncate()
+            self._file = _packing(self._unbegun, self.path.suffix, self._stack)
+            self._unbegun = None
+
     async def write(self, line: bytes) -> None:
         """Write one line; raises BrokenPipeError where the reader of standard output is gone."""
+        self._begin()
         self.lines += 1
         if self._file is not None:
             self._file.write(line + b"\n")
@@ -255,6 +267,7 @@ class Sink:
 
     def commit(self, before: Callable[[str], None] = lambda signature: None) -> None:
         """The run is over: the file takes its place. `before` that, its signature is told."""
+        self._begin()
         self._stack.close()
         if self._file is not None and self._partial is not None and self.path is not None:
             with self._partial.open("rb") as file:
@@ -266,6 +279,7 @@ class Sink:
                 )
             self._partial.replace(self.path)
         self._file = None
+        self._unlock()
 
     def discard(self) -> None:
         """Drop what was not committed."""
@@ -274,14 +288,27 @@ class Sink:
 
     def close(self) -> Path | None:
         """The run ended early: where the finished lines are, if there are any and they are kept."""
-        self._stack.close()
-        if self._file is None or self._partial is None:
-            return None
-        self._file = None
-        if self.lines:
-            return self._partial
-        self._partial.unlink(missing_ok=True)
-        return None
+        with suppress(OSError):  # a full disk has been told already
+            self._stack.close()
+        begun, self._file = self._file is not None, None
+        if self._unbegun is not None:
+            begun = os.fstat(self._unbegun.fileno()).st_size == 0  # nothing was there either
+            self._unbegun.close()
+            self._unbegun = None
+        kept = None
+        if begun and self._partial is not None:
+            if self.lines:
+                kept = self._partial
+            else:
+                self._partial.unlink(missing_ok=True)
+        self._unlock()
+        return kept
+
+    def _unlock(self) -> None:
+        """Let others write there: only once the file is in its place, or closed for good."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _is_device(path: Path) -> bool:
@@ -316,7 +343,8 @@ def _open_binary(path: Path, mode: str) -> BinaryIO:
 
 
 def _open_locked(path: Path, continues: bool) -> BinaryIO:
-    """An empty file of our own: no second run writes to it as long as it is open."""
+    """A file of our own, empty or what this run left: no second run writes to it as long as it is
+    open."""
     while True:
         file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115
         try:
@@ -332,7 +360,6 @@ def _open_locked(path: Path, continues: bool) -> BinaryIO:
             file.close()  # it was moved to its place just now
             continue
         if continues or os.fstat(file.fileno()).st_size == 0:
-            file.truncate()
             return file
         # What an earlier run left is somebody's paid work: never written over.
         names = (path.with_name(f"{path.name}.{n}") for n in count(2))

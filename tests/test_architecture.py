@@ -23,11 +23,10 @@ CORE = (
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
 )
-EDGE_LIBRARIES = {"httpx", "httpx_aiohttp", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
+EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
 HOMES = {
     "httpx": ("transport.py",),
-    "httpx_aiohttp": ("transport.py",),
     "aiohttp": ("transport.py",),
     "typer": ("cli/",),
     "click": (),

@@ -385,7 +385,7 @@ def test_grade_replaces_an_older_grading_and_keeps_the_refinement(cli: Cli) -> N
 
 @pytest.mark.parametrize("from_file", [True, False])
 def test_limit_reads_so_many_rows(cli: Cli, tmp_path: Path, from_file: bool) -> None:
-    rows = [datapoint(id=n, response="4") for n in range(5)]
+    rows = [datapoint(id=n, response=f"{n}") for n in range(5)]
     text = "\n" + jsonl(rows[:2]) + "\n" + jsonl(rows[2:])
     (tmp_path / "in.jsonl").write_text(text)
     with ChatServer(by_role("4")) as server:
