@@ -217,7 +217,8 @@ class LearnedRate:
         first, end = max(0, self._from - self._first), (self._to or self._sent) - self._first
         good, bad = self._ends.count(_GOOD, first, end), self._ends.count(_REFUSED, first, end)
         silent = self._ends.count(_PENDING, first, end)
-        most = _FEW + 2 * self._noise * max(_SAMPLE, good + bad)
+        few = _FEW if end - first >= _SAMPLE else _FEW / 2
+        most = few + 2 * self._noise * max(_SAMPLE, good + bad)
         plain = self._watching and good and bad > max(_PLAIN, most + 3) and good + bad >= silent
         if not self._to and (plain or self._whole(end - first, now)):
             self._to = self._sent
@@ -242,7 +243,7 @@ class LearnedRate:
         if self._trial is not None:  # enough for one refusal in four to be missed
             return size >= min(_SAMPLE, 4 / self._trial.share)
         if self._watching or self._rough:
-            return size >= _SAMPLE
+            return size >= _SAMPLE or (size >= _SAMPLE / 2 and now - self._since >= 2 * _ROUND)
         return size >= _SAMPLE / 4 and now - self._since >= _ROUND
 
     def _slow_down(self, share: float, now: float) -> None:
@@ -266,17 +267,18 @@ class LearnedRate:
         else:
             same = share < trial.share * _LESS
             self._trial = _Trial(trial.share if same else share, trial.rate, second=same)
-            self._cut(_BELOW * self.spacing.rate * (1 - share), now)
+            # Few requests: they may all have had bad luck.
+            self._cut(self.spacing.rate * max(_BELOW * (1 - share), 0.5), now)
 
     def _end_round(self, bad: int, now: float) -> None:
         rate = self.spacing.rate
         if not bad:
             self._clean = min(rate, self._speed)
-        if self._speed > rate / 2 and not (bad and self._rough):  # else it is not what limits us
+        if self._rough and bad > 1.5 * self._noise * (self._to - self._from):
+            self._rough = False
+        elif self._speed > rate / 2:  # else it is not what limits us
             self._set(rate * (2 if self._rough else 1 + self._step), now)
             self._step = min(self._step * 2, _MOST_STEP)
-        if bad:
-            self._rough = False
         self._noise *= _FADE
         self._sample_from(self._sent, now)
 
