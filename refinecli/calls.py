@@ -61,11 +61,13 @@ class _Reply:
 @dataclass(slots=True)
 class CallCache:
     """One cache file, open. With `offline` nothing is written to it, and nothing to be sent; with
-    `any_run` a reply that only another run may have is better than none."""
+    `any_run` a reply that only another run may have is better than none; where it is `shared`,
+    another process may write to it at the same time."""
 
     path: Path
     offline: bool = False
     any_run: bool = False
+    shared: bool = True
     _run: int = field(init=False, default=-1)
     _reader: sqlite3.Connection = field(init=False)
     _writer: _Writer | None = field(init=False, default=None)

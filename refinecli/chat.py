@@ -17,10 +17,10 @@ from typing import Protocol
 
 from refinecli.calls import CallCache, request_key, row_name
 from refinecli.connection import Connection, Log
-from refinecli.errors import CompletionError
+from refinecli.errors import CompletionError, OutputError, RunError
 from refinecli.hints import hints
 from refinecli.limits import Amount, Limits, Reservation
-from refinecli.pacing import Pacer, backoff
+from refinecli.pacing import Pacer, Turn, backoff
 from refinecli.replies import (
     RefusedParameterError,
     RetryableError,
@@ -74,6 +74,7 @@ class Chat:
         self.log = log
         self.calls = calls
         self.log_request = log_request
+        self.over: RunError | OutputError | None = None  # why nothing more can be sent
         self.in_flight: dict[bytes, asyncio.Future[Completion]] = {}
         self._connections: dict[tuple[str, str, str], Connection] = {}
 
@@ -153,8 +154,9 @@ class RoleChat:
             other = in_flight[request.key]
             await asyncio.wait([other])
             if not other.cancelled():
+                completion = other.result()
                 self._chat.limits.traffic.replayed += 1
-                return other.result()
+                return completion
         if self._chat.calls and self._chat.calls.offline:
             raise self._missing(request)
         future = in_flight[request.key] = asyncio.get_running_loop().create_future()
@@ -193,6 +195,13 @@ class RoleChat:
     # -------------------------------------------------------------- sent, and sent again
 
     async def _answer(self, request: _Request) -> Completion:
+        try:
+            return await self._tried(request)
+        except (RunError, OutputError) as error:
+            self._chat.over = error  # whoever is still in line sends nothing
+            raise
+
+    async def _tried(self, request: _Request) -> Completion:
         connection, tries = self._connection, 0
         while True:
             before = connection.successes
@@ -214,25 +223,44 @@ class RoleChat:
         with await limits.reserve(lambda left: self._estimate(request, left)) as reservation:
             turn = await self._connection.pacer.admit(self._tokens(request), again=again)
             try:
-                async with limits.places:
-                    # While this one waited, another process may have asked the same.
-                    if found := self._replayed(request):
-                        turn.failed()
-                        return found
-                    reservation.took = Amount(calls=1)
-                    reply = await self._post(request)
+                await limits.places.acquire()
             except BaseException:
                 turn.failed()
                 raise
-            told = hints(reply.headers, time())
-            if reply.status in _REFUSALS:
-                limits.traffic.refused += 1
-                turn.refused(told.after, told)
-            elif reply.status == 200:
-                turn.succeeded(told)
-            else:
+            try:
+                reply = await self._exchange(request, reservation, turn)
+                if isinstance(reply, Completion):
+                    return reply
+                # The place is held until the reply is on disk: that many are lost at the most.
+                return await self._read(request, reply, reservation)
+            finally:
+                limits.places.release()
+
+    async def _exchange(
+        self, request: _Request, reservation: Reservation, turn: Turn
+    ) -> Reply | Completion:
+        """What came back, with which the turn ends; or what another process was told meanwhile."""
+        try:
+            if self._chat.over:
+                raise self._chat.over
+            calls = self._chat.calls
+            if calls and calls.shared and (found := self._replayed(request)):
                 turn.failed()
-            return await self._read(request, reply, reservation)
+                return found
+            reservation.took = Amount(calls=1)
+            reply = await self._post(request)
+        except BaseException:
+            turn.failed()
+            raise
+        told = hints(reply.headers, time())
+        if reply.status in _REFUSALS:
+            self._chat.limits.traffic.refused += 1
+            turn.refused(told.after, told)
+        elif reply.status == 200:
+            turn.succeeded(told)
+        else:
+            turn.failed()
+        return reply
 
     async def _post(self, request: _Request) -> Reply:
         connection, traffic = self._connection, self._chat.limits.traffic

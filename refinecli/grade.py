@@ -96,21 +96,29 @@ async def _grade_item(
         return _check(index, item, response), Usage()
     messages = p.grader_messages(prompts, datapoint, response, item)
     usage = Usage()
+    judged: list[tuple[Completion, Grade]] = []  # each reply is read once, though asked about twice
+
+    def verdict_on(completion: Completion) -> Grade:
+        for known, verdict in judged:
+            if known is completion:
+                return verdict
+        judged.append((completion, _verdict(index, item, completion)))
+        return judged[-1][1]
 
     def has_score(completion: Completion) -> bool:
-        return _verdict(index, item, completion).graded
+        return verdict_on(completion).graded
 
     try:
         completion = await grader(messages, draw, has_score)
         usage += completion.usage
-        verdict = _verdict(index, item, completion)
+        verdict = verdict_on(completion)
         if verdict.error is not None:
             messages = p.grader_retry_messages(
                 prompts, messages, completion.text, verdict.error.message, item
             )
             completion = await grader(messages, draw, has_score)
             usage += completion.usage
-            verdict = _verdict(index, item, completion)
+            verdict = verdict_on(completion)
     except CompletionError as error:
         verdict = ungraded(index, item, Failure(error.type, error.message))
     return verdict, usage

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +22,6 @@ _SCORE_RANGE = re.compile(
     r"score between\s+(-?[0-9]+(?:\.[0-9]+)?)\s+and\s+(-?[0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
 )
 _ITEM_KEYS = frozenset(RubricItem.model_fields)
-_CHECK: TypeAdapter[Any] = TypeAdapter(Check)
 
 
 def without_nulls(value: JSONObject) -> JSONObject:
@@ -53,10 +52,15 @@ def _range_of(instruction: object) -> list[float]:
     return [low, high] if low < high < math.inf else [0.0, 1.0]
 
 
+@cache
+def _check_adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(Check)  # takes a while, and most files need none
+
+
 def _described(check: JSONObject) -> str:
     """The criterion of an item that only names a check, in words."""
     try:
-        return str(_CHECK.validate_python(check).describe())
+        return str(_check_adapter().validate_python(check).describe())
     except (ValidationError, TypeError):  # TypeError: a kind that is a list or an object
         return "(a check)"  # its own error is reported where the item is validated
 

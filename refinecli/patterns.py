@@ -40,6 +40,6 @@ Pattern: TypeAlias = Annotated[str, AfterValidator(_must_compile)]
 def last_match(pattern: str, text: str) -> regex.Match[str] | None:
     """The last match; raises TimeoutError where the pattern takes longer than `SECONDS`."""
     last = None
-    for match in compiled(pattern).finditer(text, timeout=SECONDS):
+    for match in compiled(pattern).finditer(text, timeout=SECONDS, concurrent=False):
         last = match
     return last

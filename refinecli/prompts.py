@@ -228,11 +228,11 @@ def defused(response: str, pattern: str) -> str:
             response = tag.sub(escaped, response)
     try:
         expression = compiled(pattern)
-        if expression.search(response, timeout=SECONDS) is None:
+        if expression.search(response, timeout=SECONDS, concurrent=False) is None:
             return response
         for change in (_escape_brackets, _dot_after_first, _dot_everywhere):
             changed = _changed_matches(expression, change, response)
-            left = expression.finditer(changed, timeout=SECONDS)
+            left = expression.finditer(changed, timeout=SECONDS, concurrent=False)
             if all(_is_number(match[0]) for match in left):
                 return changed
     except TimeoutError:
@@ -255,7 +255,7 @@ def _changed_matches(
     def changed(match: regex.Match[str]) -> str:
         return match[0] if _is_number(match[0]) else change(match[0])
 
-    return expression.sub(changed, text, timeout=SECONDS)
+    return expression.sub(changed, text, timeout=SECONDS, concurrent=False)
 
 
 def _is_number(text: str) -> bool:

@@ -11,6 +11,7 @@ from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, tak
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
+    from refinecli.cli.dry_run import Plan
     from refinecli.config import Settings
     from refinecli.endpoints import Engine
     from refinecli.jsonl import Row
@@ -40,9 +41,7 @@ def grade(
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
     """
-    from refinecli.cli.dry_run import Plan
     from refinecli.cli.job import Job, needs_input, process
-    from refinecli.cli.refine import first_prompts
 
     if fail_under is not None and not isfinite(fail_under):
         raise UsageError(f"--fail-under {fail_under}: not a number", "such as 0.9")
@@ -58,10 +57,18 @@ def grade(
         settings=settings,
         shapes={},
         work=lambda engine, reporter: _work(engine, settings),
-        plan=Plan(lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"], _calls),
+        plan=lambda: _plan(settings),
         close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, fail_under),
     )
     return process(job, data, out, models)
+
+
+def _plan(settings: Settings) -> Plan:
+    """What `--dry-run` says of grading."""
+    from refinecli.cli.dry_run import Plan
+    from refinecli.cli.refine import first_prompts
+
+    return Plan(lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"], _calls)
 
 
 def _calls(datapoint: Datapoint) -> int:

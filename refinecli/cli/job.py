@@ -38,7 +38,7 @@ class Job:
     settings: Settings
     shapes: JSONObject
     work: Callable[[Engine, Reporter], Work]
-    plan: Plan
+    plan: Callable[[], Plan]
     close: Callable[[Summary, Traffic, Reporter], bool]
 
 
@@ -76,9 +76,9 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
             from refinecli.cli.dry_run import describe, replayed
 
             if cache is None or not cache.exists:
-                return describe(rows.all_rows(), job.plan)
+                return describe(rows.all_rows(), job.plan())
             with replayed(job, _place(job, rows, sink), cache) as cached:
-                return describe(rows.all_rows(), job.plan, cached)
+                return describe(rows.all_rows(), job.plan(), cached)
         check_endpoints(job.settings, job.roles, offline=options.offline)
         return _Run(job, rows, sink, cache, reporter, options).go(total)
     finally:

@@ -76,7 +76,7 @@ def refine(
         work=lambda engine, reporter: refine_work(
             engine, settings, options, reporter if show else None
         ),
-        plan=refine_plan(settings),
+        plan=lambda: refine_plan(settings),
         close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, out.output),
     )
     return process(job, data, out, models)

@@ -37,7 +37,9 @@ class RunCache:
         from refinecli.calls import CallCache
 
         if self.calls is None:
-            self.calls = CallCache(self.path, self.offline, self.any_run)
+            self.calls = CallCache(
+                self.path, self.offline, self.any_run, shared=not self.is_default
+            )
         return self.calls
 
     @property
@@ -88,7 +90,8 @@ class RunCache:
         try:
             if whole:
                 calls.end(complete=over)
-            if self.is_default and not self.offline and (over or calls.is_empty):
+            unused = not whole and calls.is_empty
+            if self.is_default and not self.offline and (over or unused):
                 calls.remove()
         finally:
             calls.close()
