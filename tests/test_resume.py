@@ -314,7 +314,7 @@ def test_output_to_standard_output_continues_with_a_cache(
 PADDING = "many words " * 400  # so that a few dozen replies fill a small disk
 SMALL = 600_000  # bytes
 # Those in flight, and those whose replies came when there was no room for them any more.
-LOST = 2 * IN_FLIGHT
+LOST = IN_FLIGHT
 
 
 def _long(request: Arrival) -> str:
