@@ -33,6 +33,7 @@ _PLAIN = 5  # refusals that need not wait for the whole sample
 _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of what got through: an emptied bucket recovers
 _LESS = 3  # times less refused is plainly less, three times more plainly more
+_MOST_NOISE = 0.6  # of requests refused: more than that is no noise
 _FADE = 0.97  # of the noise is left after a sample
 _STEP, _MOST_STEP = 0.05, 0.2  # the first and the largest rise: a strict limit refuses half above
 _BLINK = 1e-3  # seconds: requests sent at once are no infinite rate
@@ -252,7 +253,7 @@ class LearnedRate:
         self._trial = _Trial(share, rate)
         self._step, self._rough = _STEP, False
         through = min(rate, self._speed) * (1 - share)
-        self._cut(_BELOW * max(through, self._clean), now)
+        self._cut(_BELOW * min(rate, max(through, self._clean)), now)
         self._clean = 0.0
 
     def _end_trial(self, trial: _Trial, share: float, now: float) -> None:
@@ -266,9 +267,10 @@ class LearnedRate:
             self._sample_from(self._sent, now)
         else:
             same = share < trial.share * _LESS
-            self._trial = _Trial(trial.share if same else share, trial.rate, second=same)
-            # Few requests: they may all have had bad luck.
-            self._cut(self.spacing.rate * max(_BELOW * (1 - share), 0.5), now)
+            second = same and share <= _MOST_NOISE
+            self._trial = _Trial(trial.share if same else share, trial.rate, second)
+            # Few requests may all have had bad luck: not by more than what noise can be.
+            self._cut(self.spacing.rate * _BELOW * (1 - min(share, _MOST_NOISE)), now)
 
     def _end_round(self, bad: int, now: float) -> None:
         rate = self.spacing.rate
