@@ -5,15 +5,16 @@ does. All is judged by samples of requests in the order they were sent, so that 
 how long each reply takes:
 
 - **A wall:** eight requests in a row were refused. That is no noise. The rate becomes that of the
-  successes in the last second or two, or half of what it was if that is where the wall is; and if
-  nothing has succeeded for a second, or the provider says how long to wait, all stops: *probing*,
-  one request now and then until one succeeds.
+  successes in the last second or two, or half of what it was where that is what met the wall. If
+  nothing has succeeded for a second, or the provider says that it will take longer, all stops:
+  *probing*, one request now and then until one succeeds.
 - **A watch** begins with any other refusal: if too many of the next twenty requests are refused,
-  the rate becomes 0.9 of what got through, and that is a *trial*: if plainly fewer are refused
-  now, it was a limit. If not, even at a second, slower trial, it is noise: the old rate comes back
-  and that share of refusals is expected from then on (until it fades, and is tested anew).
+  the rate becomes 0.9 of what got through (or of the last rate that nothing refused, if that is
+  more), and that is a *trial*. If plainly fewer are refused now, it was a limit. If not, even at a
+  second, slower trial, it is noise: the old rate comes back, and that share of refusals is expected
+  from then on; it fades, so that it is tested anew.
 - **Rounds** of a second without too many refusals raise the rate by 5%, 10%, 20%, 20%, ...; where
-  it is a rough one, after a wall or after noise, samples double it.
+  it is a rough one, after a wall or after noise, each sample doubles it.
 
 Replies to requests sent before a cut say nothing of the rate after it. There is no state that time
 or the next reply does not lead out of.
@@ -33,6 +34,7 @@ _PLAIN = 5  # refusals that need not wait for the whole sample
 _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of what got through: an emptied bucket recovers
 _LESS = 3  # times less refused is plainly less, three times more plainly more
+_MOST_NOISE = 0.6  # of requests refused: more than that is no noise
 _FADE = 0.97  # of the noise is left after a sample
 _STEP, _MOST_STEP = 0.05, 0.2  # the first and the largest rise: a strict limit refuses half above
 _BLINK = 1e-3  # seconds: requests sent at once are no infinite rate
@@ -190,7 +192,7 @@ class LearnedRate:
         told = after is not None and after > _ROUND
         self._trial, self._noise, self._step, self._rough = None, 0.0, _STEP, True
         if self._proved and (recent := self._recent(now)):
-            self._cut(recent, now)
+            self._cut(min(rate, recent), now)
         elif now - self._succeeded_at < _ROUND and not told:
             self._cut(max(rate / 2, 1 / _PROBE), now, self._ceiling)
         else:
@@ -214,7 +216,8 @@ class LearnedRate:
         """Draw a conclusion from the sample, once it says enough."""
         if not (self._watching or self.spacing.rate < inf):
             return  # undisturbed
-        first, end = max(0, self._from - self._first), (self._to or self._sent) - self._first
+        first = max(0, self._from - self._first)
+        end = max(first, (self._to or self._sent) - self._first)
         good, bad = self._ends.count(_GOOD, first, end), self._ends.count(_REFUSED, first, end)
         silent = self._ends.count(_PENDING, first, end)
         few = _FEW if end - first >= _SAMPLE else _FEW / 2
@@ -252,7 +255,7 @@ class LearnedRate:
         self._trial = _Trial(share, rate)
         self._step, self._rough = _STEP, False
         through = min(rate, self._speed) * (1 - share)
-        self._cut(_BELOW * max(through, self._clean), now)
+        self._cut(_BELOW * min(rate, max(through, self._clean)), now)
         self._clean = 0.0
 
     def _end_trial(self, trial: _Trial, share: float, now: float) -> None:
@@ -266,9 +269,10 @@ class LearnedRate:
             self._sample_from(self._sent, now)
         else:
             same = share < trial.share * _LESS
-            self._trial = _Trial(trial.share if same else share, trial.rate, second=same)
-            # Few requests: they may all have had bad luck.
-            self._cut(self.spacing.rate * max(_BELOW * (1 - share), 0.5), now)
+            second = same and share <= _MOST_NOISE
+            self._trial = _Trial(trial.share if same else share, trial.rate, second)
+            # Few requests may all have had bad luck: not by more than what noise can be.
+            self._cut(self.spacing.rate * _BELOW * (1 - min(share, _MOST_NOISE)), now)
 
     def _end_round(self, bad: int, now: float) -> None:
         rate = self.spacing.rate

@@ -293,6 +293,14 @@ def test_a_limit_that_changes_is_followed() -> None:
     assert sum(15 <= at < 25 for at in job.sent) <= 2 * slow
 
 
+def test_a_limit_that_comes_after_tens_of_thousands_of_requests_is_learned() -> None:
+    job = Job(Bucket(None, ((0, 1e6), (8, 50))), most=256).run(42_000)
+    assert sum(at < 8 for at in job.done) > 40_000
+    after = [at for at in job.done if at >= 10]
+    assert len(after) / (job.seconds - 10) >= 0.85 * 50
+    assert sum(at >= 10 for at in job.sent) <= 1.3 * len(after)
+
+
 @pytest.mark.parametrize("most", [20, 100, 600])
 def test_windows_of_a_minute_are_used_up_as_each_opens(most: int) -> None:
     job = Job(Window(most=most)).run(most * 4 + most // 2)
