@@ -211,7 +211,7 @@ class RoleChat:
                 connection.failed(again)
                 if not connection.may_retry(again, tries, self._role.retries, before):
                     raise connection.given_up(again) from None
-                seconds = _pause(again, tries)
+                seconds = _pause(again, tries, alone=connection.successes == before)
                 tries += 1
                 role = request.draw.role
                 self._chat.log.detail(f"{role}: try {tries} in {seconds:.1f} s: {again}")
@@ -228,18 +228,19 @@ class RoleChat:
                 turn.failed()
                 raise
             try:
-                reply = await self._exchange(request, reservation, turn)
-                if isinstance(reply, Completion):
-                    return reply
+                found = await self._exchange(request, reservation, turn)
+                if isinstance(found, Completion):
+                    return found
                 # The place is held until the reply is on disk: that many are lost at the most.
-                return await self._read(request, reply, reservation)
+                return await self._read(request, found, reservation, turn)
             finally:
                 limits.places.release()
 
     async def _exchange(
         self, request: _Request, reservation: Reservation, turn: Turn
     ) -> Reply | Completion:
-        """What came back, with which the turn ends; or what another process was told meanwhile."""
+        """What came back; or what another process was told meanwhile. The turn goes on only where
+        there is a reply to read."""
         try:
             if self._chat.over:
                 raise self._chat.over
@@ -252,13 +253,11 @@ class RoleChat:
         except BaseException:
             turn.failed()
             raise
-        told = hints(reply.headers, time())
         if reply.status in _REFUSALS:
             self._chat.limits.traffic.refused += 1
+            told = hints(reply.headers, time())
             turn.refused(told.after, told)
-        elif reply.status == 200:
-            turn.succeeded(told)
-        else:
+        elif reply.status != 200:
             turn.failed()
         return reply
 
@@ -277,7 +276,9 @@ class RoleChat:
         connection.answered = True
         return reply
 
-    async def _read(self, request: _Request, reply: Reply, reservation: Reservation) -> Completion:
+    async def _read(
+        self, request: _Request, reply: Reply, reservation: Reservation, turn: Turn
+    ) -> Completion:
         """What a reply says, once it is in the cache."""
         connection = self._connection
         content, headers = without_secret(reply.content, reply.headers, self._secret)
@@ -290,20 +291,22 @@ class RoleChat:
             raise failure(
                 reply.status, headers, content, request.body, connection.url, worked=worked
             )
+        told = hints(reply.headers, time())
         # A short key, such as the word that a local server wants, may stand in an honest answer.
         honest = reply.content if len(self._secret) < _SURELY_A_KEY else content
         try:
             completion = read_completion(honest)
-        except RetryableError:
+        except (RetryableError, CompletionError) as error:
+            turn.succeeded(told)
+            if isinstance(error, CompletionError):
+                connection.succeeded()
+                await self._store(request, content, usable=False)
             read_completion(content)  # the same error, without the key in its words
             raise
-        except CompletionError:
-            connection.succeeded()
-            await self._store(request, content, usable=False)
-            read_completion(content)
-            raise
+        usage = completion.usage
+        turn.succeeded(told, usage.prompt_tokens + usage.completion_tokens or None)
         connection.succeeded()
-        self._count(request, completion.usage, reservation)
+        self._count(request, usage, reservation)
         usable = not completion.cut_off and (request.usable is None or request.usable(completion))
         await self._store(request, honest, usable=usable)
         return completion
@@ -360,10 +363,10 @@ class RoleChat:
         reservation.took = Amount(1, tokens, cost)
 
 
-def _pause(again: RetryableError, tries: int) -> float:
-    """Seconds before another try. Where the provider says that there is too much at once, the pace
-    is seen to elsewhere; other troubles need time to pass."""
-    if again.kind == "rate_limit" or again.after is not None:
+def _pause(again: RetryableError, tries: int, *, alone: bool) -> float:
+    """Seconds before another try. Where a provider refuses some and lets others through, the pace
+    sees to it; other troubles, and those of everyone, need time to pass."""
+    if again.after is not None or (again.kind == "rate_limit" and not alone):
         return backoff(tries, again.after)
     # Jitter is no sample: it must differ from process to process, or they return all at once.
     return min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * (0.5 + random.random() / 2)

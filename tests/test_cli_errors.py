@@ -367,7 +367,7 @@ def test_a_key_is_never_repeated_whatever_the_server_says(
         result = cli("refine", "in.jsonl", *at(server), *args, env=WITH_KEY)
         assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert result.returncode == code, result.stderr
-    written = [path.read_text() for path in tmp_path.iterdir()]
+    written = [path.read_text(errors="replace") for path in tmp_path.iterdir()]
     everything = "\n".join([result.stdout, result.stderr, *written])
     assert word in everything
     assert KEY[:12] not in everything
