@@ -23,32 +23,31 @@ from refinecli.types import Completion, JSONObject, Usage
 _RETRIED = frozenset({408, 409, 425, 429})
 # Parameters an endpoint may refuse and we can do without.
 _OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
-_REFUSED = re.compile(
+_REFUSED = (
     r"unsupported|not support|n't support|unrecognized|unknown (?:parameter|field|argument|name)"
-    r"|unexpected|not permitted|not allowed|deprecated|only the default",
-    re.IGNORECASE,
+    r"|unexpected|not permitted|not allowed|deprecated|only the default"
 )
-_CONTEXT = re.compile(
+_CONTEXT = (
     r"context.{0,10}(?:length|window|size)|maximum context|too many (?:input )?tokens"
-    r"|prompt is too long|input is too long|exceeds? the (?:available|maximum) (?:context|number)",
-    re.IGNORECASE,
+    r"|prompt is too long|input is too long|exceeds? the (?:available|maximum) (?:context|number)"
 )
-_CONTENT = re.compile(r"content.?(?:filter|policy|management)|moderation|flagged", re.IGNORECASE)
-_QUOTA = re.compile(
-    r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance",
-    re.IGNORECASE,
-)
-_KEY = re.compile(r"(?:incorrect|invalid) api.?key|api.?key.{0,3} (?:not valid|invalid)", re.I)
-_NAMED = re.compile(r"model|deployment|no endpoints found for", re.IGNORECASE)
+_CONTENT = r"content.?(?:filter|policy|management)|moderation|flagged"
+_QUOTA = r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance"
+_KEY = r"(?:incorrect|invalid) api.?key|api.?key.{0,3} (?:not valid|invalid)"
+_NAMED = r"model|deployment|no endpoints found for"
 # Nothing that a whole reply ends with; seen from servers that ran out of something.
 _BROKEN_OFF = frozenset(
     {"error", "abort", "aborted", "cancelled", "incomplete", "insufficient_system_resource"}
 )
-_MODEL = re.compile(
+_MODEL = (
     r"model.{0,80}(?:not (?:exist|found|available)|n't exist)"
-    r"|(?:unknown|invalid|no such) model|model_not_found",
-    re.IGNORECASE | re.DOTALL,
+    r"|(?:unknown|invalid|no such) model|model_not_found"
 )
+
+
+def _says(pattern: str, words: str) -> bool:
+    # Compiled when a provider first fails, which most never do.
+    return re.search(pattern, words, re.IGNORECASE | re.DOTALL) is not None
 
 
 class RetryableError(Exception):
@@ -192,26 +191,26 @@ def failure(
     if 300 <= status < 400:
         hint = f"give the right URL: {headers.get('location', '')}"
         return RunError(f"{url} redirects, which is not followed", hint, type="redirect")
-    if (status in (402, 429) and _QUOTA.search(words)) or status == 402:
+    if (status in (402, 429) and _says(_QUOTA, words)) or status == 402:
         return RunError(told, "the account has run out of credit", type="quota")
     if status in _RETRIED or status >= 500:
         kind = "rate_limit" if status == 429 else "timeout" if status == 408 else "server"
         return RetryableError(kind, f"{status}: {words}", hints(headers, time()).after)
-    if status in (400, 413, 422) and _CONTEXT.search(words):
+    if status in (400, 413, 422) and _says(_CONTEXT, words):
         return CompletionError("context_length", told)
-    if status in (400, 403) and _CONTENT.search(words):
+    if status in (400, 403) and _says(_CONTENT, words):
         return CompletionError("content_filter", told)
-    if status in (401, 403) or (status == 400 and _KEY.search(words)):
+    if status in (401, 403) or (status == 400 and _says(_KEY, words)):
         return RunError(told, "check the key, and that it is for this endpoint", type="auth")
     # A path that does not exist says nothing of models; what does is one that is not there.
-    if (status in (400, 422) and _MODEL.search(words)) or (status == 404 and _NAMED.search(words)):
+    if (status in (400, 422) and _says(_MODEL, words)) or (status == 404 and _says(_NAMED, words)):
         if worked:
             return CompletionError("bad_request", told)
         hint = f"{body.get('model')} is what was asked for: --model"
         return RunError(told, hint, type="model_not_found")
     if status in (404, 405):
         return RunError(told, f"is {url} the right URL?", type="not_found")
-    if status in (400, 422) and _REFUSED.search(words):
+    if status in (400, 422) and _says(_REFUSED, words):
         if name := _refused(words, [key for key in _OPTIONAL if key in body]):
             return RefusedParameterError(name, told)
         own = {"model", "messages", *_OPTIONAL}
@@ -226,7 +225,7 @@ def _refused(words: str, names: Sequence[str]) -> str | None:
     for name in names:
         word = rf"(?<!\w){re.escape(name)}(?!\w)"
         quoted = rf"[\"'`(]{re.escape(name)}[\"'`)]"
-        near = rf"(?:{_REFUSED.pattern}).{{0,25}}{word}|{word}.{{0,25}}(?:{_REFUSED.pattern})"
+        near = rf"(?:{_REFUSED}).{{0,25}}{word}|{word}.{{0,25}}(?:{_REFUSED})"
         if match := re.search(rf"{quoted}|{near}", words, re.IGNORECASE):
             found.append((match.start(), name))
     return min(found)[1] if found else None

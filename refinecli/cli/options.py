@@ -232,6 +232,16 @@ class ModelOptions:
 Command = Callable[..., int]
 
 
+@functools.cache  # each group is taken by several commands, and reading its types takes a while
+def _parameters(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(f.name, kind, default=f.default, annotation=hints[f.name])
+        for f in fields(group)
+    ]
+
+
 def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
     """Give a command the options of these dataclasses, each filled in as one argument.
 
@@ -242,16 +252,7 @@ def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
         own = inspect.signature(command, eval_str=True).parameters
         parameters = [p for name, p in own.items() if name not in groups]
         for group in groups.values():
-            hints = get_type_hints(group, include_extras=True)
-            parameters += [
-                inspect.Parameter(
-                    field.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=field.default,
-                    annotation=hints[field.name],
-                )
-                for field in fields(group)
-            ]
+            parameters += _parameters(group)
 
         @functools.wraps(command)
         def run(**given: Any) -> None:
