@@ -1,7 +1,8 @@
 """When the next request to one endpoint, model and key may go.
 
-In flight from 32 to `most` within a few round trips; at the rate that was learned from what the
-endpoint refuses (`rates.py` says how); and within `rpm` and `tpm`. One HTTP attempt:
+In flight from 32 to `most` within a few round trips, one by one until the first reply comes; at the
+rate that was learned from what the endpoint refuses (`rates.py` says how); and within `rpm` and
+`tpm`. One HTTP attempt:
 
     turn = await pacer.admit()
     status = ...
@@ -26,6 +27,7 @@ from refinecli.hints import NO_HINTS, Hints
 from refinecli.rates import LearnedRate, Spacing
 
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
+_CREEP = 0.004  # seconds for each one more, while nothing has come back: a slow reply is no refusal
 _GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
 _BURST = 1.0  # seconds of rpm and tpm that may go at once
 _FIRST_WAIT, _LONGEST_WAIT = 0.01, 4.0  # seconds; short, since the pacer makes them wait too
@@ -78,6 +80,8 @@ class Pacer:
         self.in_flight = 0
         self._window = min(most, _START)
         self._grown = 0  # successes since the window grew
+        self._heard = False  # of any reply
+        self._creep: asyncio.TimerHandle | None = None
         self._rate = LearnedRate()
         self._requests = _requests_a_minute(rpm) if rpm else None
         self._tokens = Spacing(tpm / 60, slack=_BURST) if tpm else None
@@ -140,6 +144,14 @@ class Pacer:
             waiter, tokens = line.popitem(last=False)
             if not waiter.done():  # else it was cancelled, and is about to notice
                 waiter.set_result(self._start(now, tokens))
+        if line and not self._heard and self._window < self.most and self._creep is None:
+            self._creep = asyncio.get_running_loop().call_later(_CREEP, self._one_more)
+
+    def _one_more(self) -> None:
+        self._creep = None
+        if not self._heard:
+            self._window += 1
+            self._pump(asyncio.get_running_loop().time())
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:
@@ -175,6 +187,7 @@ class Pacer:
 
     def _ended(self, turn: Turn, tokens: int) -> float:
         now = asyncio.get_running_loop().time()
+        self._heard = True
         self.in_flight -= 1
         if not self.in_flight and not self._again and not self._new:
             self._idle_since = now
