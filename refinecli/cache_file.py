@@ -17,7 +17,7 @@ from refinecli.mounts import on_network
 _APPLICATION = 0x7266636C  # "rfcl": tells our files from other SQLite files
 _VERSION = 1
 _SCHEMA = """
-CREATE TABLE replies (key BLOB NOT NULL, run INTEGER NOT NULL, row TEXT, reply TEXT NOT NULL);
+CREATE TABLE replies (key BLOB NOT NULL, run INTEGER NOT NULL, row TEXT, reply NOT NULL);
 CREATE UNIQUE INDEX by_key ON replies (key, run);
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NULL,
                    settings TEXT NOT NULL, output TEXT);
@@ -106,7 +106,8 @@ def open_unchanged(path: Path) -> sqlite3.Connection:
             f"{path}: no such call cache", "run once without --offline, or name it: --cache PATH"
         )
     # With no log beside it nobody is writing, and SQLite need not make files to find that out.
-    alone = not path.with_name(path.name + "-wal").exists()
+    beside = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    alone = not any(file.exists() for file in beside)
     uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 

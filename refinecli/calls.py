@@ -54,7 +54,7 @@ class _Reply:
     key: bytes
     run: int
     row: str | None
-    text: str
+    reply: str | bytes
     stored: asyncio.Future[None]
 
 
@@ -109,15 +109,21 @@ class CallCache:
                 )
             # All of it at once: a half-read answer would keep the log from being cleared.
             found = self._reader.execute(sql, (key, self._run)).fetchall()
-        return found[0][0].encode() if found else None
+        if not found:
+            return None
+        reply: str | bytes = found[0][0]
+        return reply.encode() if isinstance(reply, str) else reply
 
     async def store(self, key: bytes, reply: bytes, row: str, *, usable: bool) -> None:
         """Return once the reply is on disk; raises OutputError where that cannot be."""
         assert self._writer is not None
         stored = asyncio.get_running_loop().create_future()
         run = _ANYONE if usable else self._run
-        text = reply.decode("utf-8", "replace")
-        self._writer.put(_Reply(key, run, None if usable else row, text, stored))
+        try:
+            stored_as: str | bytes = reply.decode()
+        except UnicodeDecodeError:  # some servers speak UTF-16, or half characters
+            stored_as = reply
+        self._writer.put(_Reply(key, run, None if usable else row, stored_as, stored))
         await stored
 
     @property
@@ -152,10 +158,15 @@ class CallCache:
             self._reader.execute("DELETE FROM unsettled WHERE run = ?", (self._run,))
         return None
 
-    def forget(self, name: str) -> None:
-        """The run of that name is no more; its replies stay."""
+    def restart(self, name: str, settings: JSONObject) -> None:
+        """Another run of that name begins in place of the one there, whose replies stay."""
         with told(self.path):
+            sql = "SELECT output FROM runs WHERE name = ?"
+            output = self._reader.execute(sql, (name,)).fetchall()[0][0]
             self._reader.execute("DELETE FROM runs WHERE name = ?", (name,))
+        self.begin(name, settings)
+        if output is not None:
+            self.wrote(output)
 
     def unsettled(self, datapoint: Datapoint) -> None:
         """A row failed or stayed ungraded: what could not be used of its replies goes with the end
@@ -171,7 +182,7 @@ class CallCache:
         if self._writer is None:
             return
         self._writer.flush()
-        with told(self.path):
+        with told(self.path, OutputError):
             if complete:
                 self._reader.execute("DELETE FROM runs WHERE id = ?", (self._run,))
             else:
@@ -182,16 +193,22 @@ class CallCache:
                 )
             self._reader.execute("DELETE FROM unsettled WHERE run = ?", (self._run,))
 
-    def has_written(self, output: str) -> bool:
-        """Whether a run that is not over `wrote` this."""
+    def writes_to(self, output: str) -> bool:
+        """Whether a run that is not over has its output there."""
         with told(self.path):
-            sql = "SELECT 1 FROM runs WHERE output = ? LIMIT 1"
-            return bool(self._reader.execute(sql, (output,)).fetchall())
+            settings = self._reader.execute("SELECT settings FROM runs").fetchall()
+            return any(orjson.loads(row[0]).get("output") == output for row in settings)
+
+    def has_written(self, output: str, *, this_run: bool = False) -> bool:
+        """Whether a run that is not over, or this one, `wrote` this."""
+        with told(self.path):
+            sql = "SELECT 1 FROM runs WHERE output = ? AND (id = ? OR NOT ?) LIMIT 1"
+            return bool(self._reader.execute(sql, (output, self._run, this_run)).fetchall())
 
     def wrote(self, output: str) -> None:
         """Remember the output file by something that tells it from any other."""
         if self._writer is not None:
-            with told(self.path):
+            with told(self.path, OutputError):
                 sql = "UPDATE runs SET output = ? WHERE id = ?"
                 self._reader.execute(sql, (output, self._run))
 
@@ -288,7 +305,7 @@ class _Writer:
                     values = ",".join(["(?,?,?,?)"] * len(replies))
                     self._connection.execute(
                         f"INSERT OR IGNORE INTO replies VALUES {values}",
-                        [part for r in replies for part in (r.key, r.run, r.row, r.text)],
+                        [part for r in replies for part in (r.key, r.run, r.row, r.reply)],
                     )
                 for sql, parameters in statements:
                     self._connection.execute(sql, parameters)

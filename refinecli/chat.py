@@ -30,7 +30,7 @@ from refinecli.replies import (
 )
 from refinecli.roles import RoleSettings
 from refinecli.transport import HttpClient, Reply, TransportError, joined
-from refinecli.types import Completion, Draw, JSONObject, Message, Usable, Usage
+from refinecli.types import Completion, Draw, JSONObject, Message, Usable
 from refinecli.wire import api_key, body_of, changed, encoded, headers, sample_index
 
 _SURELY_A_KEY = 16  # characters
@@ -90,12 +90,24 @@ class Chat:
         url = joined(role.base_url, "/chat/completions")
         name = (url, role.model, secret)
         if name not in self._connections:
-            pacer = Pacer(self.limits.concurrency, rpm=role.rpm, tpm=role.tpm)
-            connection = Connection(url, role.model, place or url, pacer)
+            connection = Connection(url, role.model, place or url)
             if self.calls and isinstance(learned := self.calls.fact(_fact(connection)), dict):
                 connection.changes.update(learned)
+                for original, renamed in learned.items():
+                    what = f"is sent as {renamed}" if renamed else "is not sent"
+                    self.log.notice(f"{role.model}: {original} {what}, as the call cache knows")
             self._connections[name] = connection
+        connection = self._connections[name]
+        # Roles that share an endpoint, model and key share its limits: the lower ones.
+        connection.rpm = _lower(connection.rpm, role.rpm)
+        connection.tpm = _lower(connection.tpm, role.tpm)
+        connection.pacer = Pacer(self.limits.concurrency, rpm=connection.rpm, tpm=connection.tpm)
         return RoleChat(self, role, self._connections[name], seed, secret)
+
+
+def _lower(one: float | None, other: float | None) -> float | None:
+    known = [limit for limit in (one, other) if limit is not None]
+    return min(known, default=None)
 
 
 def _fact(connection: Connection) -> str:
@@ -134,6 +146,9 @@ class RoleChat:
             data = encoded(body)
             key = request_key(connection.place, data, sample_index(body, draw))
             try:
+                # A reply from before a parameter was refused answers what was meant.
+                if changes and (found := self._found(meant, encoded(meant), draw)):
+                    return found
                 return await self._once(_Request(body, data, key, draw, usable))
             except RefusedParameterError as refused:
                 if told := connection.settle(refused, changes):
@@ -147,7 +162,7 @@ class RoleChat:
         """A reply from the cache, or that of an equal request in flight, or a new one."""
         in_flight = self._chat.in_flight
         while True:
-            if found := self._replayed(request):
+            if found := self._replayed(request.key):
                 return found
             if request.key not in in_flight:
                 break
@@ -175,13 +190,23 @@ class RoleChat:
         finally:
             del in_flight[request.key]
 
-    def _replayed(self, request: _Request) -> Completion | None:
+    def _found(self, body: JSONObject, data: bytes, draw: Draw) -> Completion | None:
+        place = self._connection.place
+        return self._replayed(request_key(place, data, sample_index(body, draw)))
+
+    def _replayed(self, key: bytes) -> Completion | None:
         calls = self._chat.calls
-        content = calls.find(request.key) if calls else None
+        content = calls.find(key) if calls else None
         if content is None:
             return None
         self._chat.limits.traffic.replayed += 1
-        return read_completion(content)
+        try:
+            return read_completion(content)
+        except RetryableError as error:
+            raise OutputError(
+                f"{calls and calls.path}: a reply in the call cache cannot be read: {error}",
+                "the file is damaged: move it away",
+            ) from error
 
     def _missing(self, request: _Request) -> CompletionError:
         last = request.body["messages"][-1].get("content")
@@ -203,13 +228,17 @@ class RoleChat:
 
     async def _tried(self, request: _Request) -> Completion:
         connection, tries = self._connection, 0
+        clock = asyncio.get_running_loop().time
+        failed_at: float | None = None
         while True:
             before = connection.successes
             try:
                 return await self._attempt(request, again=tries > 0)
             except RetryableError as again:
-                connection.failed(again)
-                if not connection.may_retry(again, tries, self._role.retries, before):
+                failed_at = failed_at or clock()
+                connection.failed(again, tries)
+                seconds, retries = clock() - failed_at, self._role.retries
+                if not connection.may_retry(again, tries, retries, before=before, seconds=seconds):
                     raise connection.given_up(again) from None
                 seconds = _pause(again, tries, alone=connection.successes == before)
                 tries += 1
@@ -245,7 +274,7 @@ class RoleChat:
             if self._chat.over:
                 raise self._chat.over
             calls = self._chat.calls
-            if calls and calls.shared and (found := self._replayed(request)):
+            if calls and calls.shared and (found := self._replayed(request.key)):
                 turn.failed()
                 return found
             reservation.took = Amount(calls=1)
@@ -282,11 +311,8 @@ class RoleChat:
         """What a reply says, once it is in the cache."""
         connection = self._connection
         content, headers = without_secret(reply.content, reply.headers, self._secret)
-        if self._chat.log_request:
-            self._chat.log_request(
-                request.draw, connection.url, request.data, reply.status, content
-            )
         if reply.status != 200:
+            self._log(request, reply.status, content)
             worked = connection.successes > 0
             raise failure(
                 reply.status, headers, content, request.body, connection.url, worked=worked
@@ -296,20 +322,27 @@ class RoleChat:
         honest = reply.content if len(self._secret) < _SURELY_A_KEY else content
         try:
             completion = read_completion(honest)
-        except (RetryableError, CompletionError) as error:
+        except Exception as error:
             turn.succeeded(told)
             if isinstance(error, CompletionError):
                 connection.succeeded()
                 await self._store(request, content, usable=False)
+            self._log(request, reply.status, content)
             read_completion(content)  # the same error, without the key in its words
             raise
         usage = completion.usage
         turn.succeeded(told, usage.prompt_tokens + usage.completion_tokens or None)
         connection.succeeded()
-        self._count(request, usage, reservation)
+        self._count(request, completion, reservation)
         usable = not completion.cut_off and (request.usable is None or request.usable(completion))
         await self._store(request, honest, usable=usable)
+        self._log(request, reply.status, content)
         return completion
+
+    def _log(self, request: _Request, status: int, content: bytes) -> None:
+        if self._chat.log_request:
+            url = self._connection.url.partition("?")[0]  # some take their key there
+            self._chat.log_request(request.draw, url, request.data, status, content)
 
     async def _store(self, request: _Request, content: bytes, *, usable: bool) -> None:
         if self._chat.calls:
@@ -345,28 +378,30 @@ class RoleChat:
         prompt, completion = self._role.input_price or 0, self._role.output_price or 0
         return (prompt_tokens * prompt + completion_tokens * completion) / 1e6
 
-    def _count(self, request: _Request, usage: Usage, reservation: Reservation) -> None:
+    def _count(self, request: _Request, completion: Completion, reservation: Reservation) -> None:
         """Note what a reply took, and what that says of the next one."""
+        usage = completion.usage
         traffic = self._chat.limits.traffic
         traffic.prompt_tokens += usage.prompt_tokens
         traffic.completion_tokens += usage.completion_tokens
-        cost = self._cost(usage.prompt_tokens, usage.completion_tokens)
+        prompt, reply = usage.prompt_tokens, usage.completion_tokens
+        if prompt or reply:
+            self._tokens_per_byte = prompt / len(request.data)
+        else:  # it does not say
+            prompt = round(self._prompt_tokens(request))
+            reply = round(len(completion.reasoning + completion.text) * _TOKENS_PER_BYTE)
+        self._longest = max(self._longest or 0, reply)
+        cost = self._cost(prompt, reply)
         if self._role.has_prices:
             traffic.cost = (traffic.cost or 0) + cost
-        tokens = usage.prompt_tokens + usage.completion_tokens
-        if not tokens:  # it does not say: then the estimate counts
-            tokens = self._tokens(request)
-            cost = self._cost(self._prompt_tokens(request), self._longest_reply(request) or 0)
-        else:
-            self._longest = max(self._longest or 0, usage.completion_tokens)
-            self._tokens_per_byte = usage.prompt_tokens / len(request.data)
-        reservation.took = Amount(1, tokens, cost)
+        reservation.took = Amount(1, prompt + reply, cost)
 
 
 def _pause(again: RetryableError, tries: int, *, alone: bool) -> float:
     """Seconds before another try. Where a provider refuses some and lets others through, the pace
     sees to it; other troubles, and those of everyone, need time to pass."""
-    if again.after is not None or (again.kind == "rate_limit" and not alone):
+    if again.kind == "rate_limit" and (again.after is not None or not alone):
         return backoff(tries, again.after)
     # Jitter is no sample: it must differ from process to process, or they return all at once.
-    return min(_FIRST_WAIT * 2.0**tries, _LONGEST_WAIT) * (0.5 + random.random() / 2)
+    wait = min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + random.random() / 2)
+    return wait if again.after is None else max(wait, backoff(tries, again.after))

@@ -20,8 +20,12 @@ _CONNECT_RETRIES = 3
 # While others get through, a refused call is only unlucky; but some are refused for ever, such as
 # those with more tokens than are allowed a minute.
 _BUSY_TIMES = 3
-# Half a minute is more than a hiccup, and so many failures in a row are no accident.
-_OUTAGE_SECONDS, _OUTAGE_FAILURES = 30.0, 20
+# A limit by the minute, not said to be one, opens again within 75 s: with the usual five retries.
+_BUSY_SECONDS = 15.0  # for each retry
+# So many calls that fail with none in between that succeeds are no accident, and half a minute is
+# more than a hiccup; but who refuses may do so for a minute.
+_OUTAGE_CALLS = 10
+_OUTAGE_SECONDS, _OUTAGE_SECONDS_REFUSED = 30.0, 120.0
 # What the newer OpenAI models call it.
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 
@@ -46,12 +50,14 @@ class Connection:
     url: str
     model: str
     place: str
-    pacer: Pacer
+    pacer: Pacer = field(default_factory=lambda: Pacer(1))
+    rpm: float | None = None
+    tpm: float | None = None
     changes: dict[str, str | None] = field(default_factory=dict)
     answered: bool = False  # with anything at all
     successes: int = 0
-    _failures: int = 0  # since the last success
-    _well_at: float | None = None  # the last success, or else the first failure
+    _failing: int = 0  # calls that failed since the last success
+    _failing_since: float = 0.0
 
     @property
     def host(self) -> str:
@@ -59,37 +65,49 @@ class Connection:
 
     def succeeded(self) -> None:
         self.successes += 1
-        self._failures = 0
-        self._well_at = asyncio.get_running_loop().time()
+        self._failing = 0
 
-    def failed(self, error: RetryableError) -> None:
-        """Count a failed try; raises RunError where the provider has answered nothing for long, or
-        says that it will not."""
+    def failed(self, error: RetryableError, tries: int) -> None:
+        """Count a call whose try number `tries` failed, from 0; raises RunError where the provider
+        has answered nothing for long, or says that it will not."""
         now = asyncio.get_running_loop().time()
-        if self._well_at is None:
-            self._well_at = now
-        self._failures += 1
-        silent = now - self._well_at
+        if not self._failing:
+            self._failing_since = now
+        # Calls, not tries: a few that always fail must not end the run for all others.
+        self._failing += tries == 0
+        silent = now - self._failing_since
+        refused = error.kind == "rate_limit"
+        patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
         later = (error.after or 0) > _LONGEST_RETRY_AFTER
-        if self._failures >= _OUTAGE_FAILURES and (silent >= _OUTAGE_SECONDS or later):
+        if self.is_down and (silent >= patience or later):
             raise RunError(
-                f"{self.host} has answered nothing for {silent:.0f} s, {self._failures} tries in a "
-                f"row; the last one: {error}",
+                f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
+                f"a row; the last one: {error}",
                 "once it is back, the same command continues",
                 type=error.kind,
             )
 
-    def may_retry(self, error: RetryableError, tries: int, retries: int, before: int) -> bool:
-        """Whether a call that was tried again `tries` times, of `retries`, may be once more.
-        `before` is how many successes there were when the last try began."""
+    @property
+    def is_down(self) -> bool:
+        """Whether nobody gets through."""
+        return self._failing >= _OUTAGE_CALLS
+
+    def may_retry(
+        self, error: RetryableError, tries: int, retries: int, *, before: int, seconds: float
+    ) -> bool:
+        """Whether a call that was tried again `tries` times, of `retries`, in so many `seconds`,
+        may be once more. `before` is how many successes there were when the last try began."""
         if not retries or (error.after or 0) > _LONGEST_RETRY_AFTER:
             return False
-        if self._failures >= _OUTAGE_FAILURES:
-            return True  # nobody gets through: not this call's fault, and `failed` ends it
+        if self.is_down:
+            return True  # not this call's fault, and `failed` ends it
         if error.kind == "connect":
-            retries = min(retries, _CONNECT_RETRIES)
-        elif error.kind == "rate_limit" and self.successes > before:
-            retries *= _BUSY_TIMES
+            return tries < min(retries, _CONNECT_RETRIES)
+        if error.kind == "rate_limit":
+            if self.successes > before:
+                return tries < retries * _BUSY_TIMES
+            if error.after is None and seconds < retries * _BUSY_SECONDS:
+                return True
         return tries < retries
 
     def given_up(self, error: RetryableError) -> CompletionError | RunError:

@@ -234,6 +234,8 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
             f"is the server running? {flag} NAME saves the question",
             type="unreachable",
         ) from None
+    if reply.status == 429 or reply.status >= 500:
+        raise RunError(f"{url} answered {reply.status}", f"{flag} NAME saves the question")
     if reply.status in (401, 403):
         raise RunError(f"{url} answered {reply.status}", "check the key", type="auth")
     try:
@@ -265,6 +267,10 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in _FETCHING}
+        # Both may hold a secret, and what is told of settings is told to everyone.
+        described["headers"] = {k: digest(v) for k, v in role.headers.items()}
+        base_url, query, value = (role.base_url or "").partition("?")
+        described["base_url"] = f"{base_url}?{digest(value)}" if query else base_url
         if role.weights:
             described |= {"base_url": None, "weights": role.model}
         shaping[name] = described

@@ -6,7 +6,7 @@
     ├── CompletionError     -   one call failed for good: an ungraded item, a failed datapoint
     ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
     ├── OutputError         3   a result could not be written
-    └── BudgetError         4   `--max-calls` is used up
+    └── BudgetError         4   what the user allowed to be spent is used up
 
 The core raises them, `cli` turns them into exit codes, nobody else looks.
 """
@@ -69,6 +69,6 @@ class OutputError(RefineError):
 
 
 class BudgetError(RefineError):
-    """The calls that the user allowed are used up; the same command with more continues."""
+    """The calls, tokens or money that the user allowed are used up."""
 
     exit_code = 4

@@ -49,6 +49,7 @@ class Limits:
         self.budget = budget
         self._spent = Amount()
         self._reserved = Amount()
+        self._reservations = 0
         self._settled = asyncio.Event()
         self._counts = budget != UNLIMITED
 
@@ -63,19 +64,25 @@ class Limits:
         if not self._counts:
             return Reservation(self, Amount())
         while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
-            if used_up := (self._spent + wanted).beyond(self.budget):
-                raise BudgetError(
-                    f"{used_up} is used up", "the same command with more of it continues"
-                )
+            if flag := (self._spent + wanted).beyond(self.budget):
+                spent = f"{self._spent.tokens:,.0f} tokens" if "tokens" in flag else ""
+                spent = f"{self._spent.cost:.4g}" if "cost" in flag else spent
+                told = f"{flag} is used up"
+                if spent:
+                    told = f"{flag} is not enough for the next call; {spent} are spent"
+                raise BudgetError(told, "the same command with more of it continues")
             self._settled.clear()
             await self._settled.wait()
         self._reserved += wanted
+        self._reservations += 1
         return Reservation(self, wanted)
 
     def settle(self, reserved: Amount, took: Amount) -> None:
         if not self._counts:
             return
-        self._reserved -= reserved
+        self._reservations -= 1
+        # What floats leave over must not keep the last request waiting.
+        self._reserved = self._reserved - reserved if self._reservations else Amount()
         self._spent += took
         self._settled.set()
 

@@ -27,7 +27,8 @@ from refinecli.hints import NO_HINTS, Hints
 from refinecli.rates import LearnedRate, Spacing
 
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
-_CREEP = 0.004  # seconds for each one more, while nothing has come back: a slow reply is no refusal
+# While nothing has come back for a while, which is no refusal, one more request goes now and then.
+_SILENCE, _CREEP = 0.06, 0.002  # seconds before the first and between the others
 _GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
 _BURST = 1.0  # seconds of rpm and tpm that may go at once
 _FIRST_WAIT, _LONGEST_WAIT = 0.01, 4.0  # seconds; short, since the pacer makes them wait too
@@ -145,13 +146,15 @@ class Pacer:
             if not waiter.done():  # else it was cancelled, and is about to notice
                 waiter.set_result(self._start(now, tokens))
         if line and not self._heard and self._window < self.most and self._creep is None:
-            self._creep = asyncio.get_running_loop().call_later(_CREEP, self._one_more)
+            self._creep = asyncio.get_running_loop().call_later(_SILENCE, self._one_more)
 
     def _one_more(self) -> None:
-        self._creep = None
-        if not self._heard:
-            self._window += 1
-            self._pump(asyncio.get_running_loop().time())
+        if self._heard or self._window >= self.most:
+            return
+        self._window += 1
+        loop = asyncio.get_running_loop()
+        self._creep = loop.call_later(_CREEP, self._one_more)
+        self._pump(loop.time())
 
     def _set_timer(self, at: float) -> None:
         if self._timer is not None:

@@ -105,6 +105,8 @@ def _parsed(content: bytes) -> JSONObject:
     if error and "choices" not in value:  # some gateways answer 200 and mean something else
         text = provider_words(content)
         code = error.get("code") if isinstance(error, dict) else None
+        if code == 402 or _says(_QUOTA, text):
+            raise RunError(text, "the account has run out of credit", type="quota")
         if isinstance(code, int) and 400 <= code < 500 and code not in _RETRIED:
             raise CompletionError("bad_request", text)
         raise RetryableError("server", text)
@@ -115,12 +117,11 @@ def _with_surrogates(content: bytes) -> Any:
     """Some servers cut a character in two when they escape it; its halves become U+FFFD."""
     try:
         text = json.dumps(json.loads(content), ensure_ascii=False)
+        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     except (ValueError, RecursionError):
         raise RetryableError(
             "bad_reply", f"the reply is not JSON: {_clip(_decoded(content))}"
         ) from None
-    clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return orjson.loads(clean)
 
 
 def _text(content: object) -> str:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 
 import orjson
 
-from refinecli.errors import UsageError
+from refinecli.errors import OutputError, UsageError
 from refinecli.types import Draw
 
 
 class RequestLog(AbstractContextManager["RequestLog"]):
-    """Appends to a file that only its owner may read; a line is whole or not there."""
+    """Appends to a file that only its owner may read."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             raise UsageError(f"--log-requests {path}: {error.strerror}") from None
+        self._file = open(descriptor, "wb")  # noqa: SIM115
 
     def __call__(self, draw: Draw, url: str, body: bytes, status: int, reply: bytes) -> None:
         line = {
@@ -32,7 +34,11 @@ class RequestLog(AbstractContextManager["RequestLog"]):
             "status": status,
             "reply": reply.decode("utf-8", "replace"),
         }
-        os.write(self._file, orjson.dumps(line) + b"\n")
+        try:
+            self._file.write(orjson.dumps(line) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"--log-requests {self._path}: {error.strerror}") from None
 
     def __exit__(
         self,
@@ -40,4 +46,5 @@ class RequestLog(AbstractContextManager["RequestLog"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._file)
+        with suppress(OSError):  # what could not be written was told then
+            self._file.close()

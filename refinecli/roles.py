@@ -15,7 +15,7 @@ from refinecli.types import JSONObject
 
 OPENAI = "https://api.openai.com/v1"
 # Where these stand in a header's name, its value is a secret, and secrets are not written in files.
-_SECRET_WORDS = ("authorization", "api-key", "apikey", "token", "secret", "cookie", "password")
+_SECRET_WORDS = ("authorization", "-auth", "key", "token", "secret", "cookie", "password")
 
 
 class Section(BaseModel):

@@ -192,11 +192,6 @@ class Sink:
         if self.path is not None:
             self._partial = _partial_path(self.path, self.name, force, source)
 
-    @property
-    def is_file(self) -> bool:
-        """True where a file will stand that can be replaced: no stream, device or pipe."""
-        return self._partial is not None
-
     async def open(self) -> None:
         """Make the output ready; a file or folder that cannot be written is found here. Nothing is
         changed yet but that no other run may write there."""
@@ -272,19 +267,19 @@ class Sink:
         if self._file is not None and self._partial is not None and self.path is not None:
             with self._partial.open("rb") as file:
                 os.fsync(file.fileno())
-            before(signature(self._partial))
+            before(signature(self._partial, self.path))
             if not self._force and self.path.exists():
                 raise FileExistsError(
                     errno.EEXIST, f"it has appeared meanwhile; the results are in {self._partial}"
                 )
             self._partial.replace(self.path)
         self._file = None
-        self._unlock()
 
     def discard(self) -> None:
         """Drop what was not committed."""
         self.lines = 0
         self.close()
+        self.unlock()
 
     def close(self) -> Path | None:
         """The run ended early: where the finished lines are, if there are any and they are kept."""
@@ -301,11 +296,10 @@ class Sink:
                 kept = self._partial
             else:
                 self._partial.unlink(missing_ok=True)
-        self._unlock()
         return kept
 
-    def _unlock(self) -> None:
-        """Let others write there: only once the file is in its place, or closed for good."""
+    def unlock(self) -> None:
+        """Let others write there: last of all, when nothing of this run is left to be done."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -332,10 +326,10 @@ def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> 
     return path.with_name(path.name + ".partial")
 
 
-def signature(path: Path) -> str:
-    """What tells a file that was written from what it became since."""
-    there = path.stat()
-    return f"{there.st_size} bytes, {there.st_mtime_ns}"
+def signature(file: Path, place: Path) -> str:
+    """What tells a file that was written, at its place, from what became of it since."""
+    there = file.stat()
+    return f"{place.resolve()}: {there.st_size} bytes, {there.st_mtime_ns}"
 
 
 def _open_binary(path: Path, mode: str) -> BinaryIO:

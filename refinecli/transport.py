@@ -174,6 +174,8 @@ def _environment_proxy(url: httpx.URL) -> str | None:
 
 def _words(error: Exception) -> str:
     """What happened, without aiohttp's notes to itself (`ssl:default [None]`)."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):  # whose URL may hold a password
+        return f"the proxy answered {error.status}: {error.message}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "no such host"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

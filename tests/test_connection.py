@@ -9,7 +9,6 @@ import pytest
 
 from refinecli.connection import Connection
 from refinecli.errors import CompletionError, RunError
-from refinecli.pacing import Pacer
 from refinecli.replies import RetryableError
 
 DOWN = RetryableError("server", "503: gone fishing")
@@ -33,25 +32,43 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 @pytest.fixture
 def connection() -> Connection:
-    return Connection("http://host/v1/chat/completions", "m", "place", Pacer(64))
+    return Connection("http://host/v1/chat/completions", "m", "place")
+
+
+def down(connection: Connection, calls: int, error: RetryableError = DOWN) -> None:
+    """So many calls fail for the first time."""
+    for _ in range(calls):
+        connection.failed(error, 0)
+
+
+def may_retry(
+    connection: Connection,
+    error: RetryableError,
+    tries: int,
+    retries: int = 5,
+    before: int = 0,
+    seconds: float = 0.0,
+) -> bool:
+    return connection.may_retry(error, tries, retries, before=before, seconds=seconds)
 
 
 def test_a_provider_that_answers_nothing_for_half_a_minute_ends_the_run_in_its_own_words(
     connection: Connection, clock: Clock
 ) -> None:
-    for _ in range(100):
-        connection.failed(DOWN)
+    down(connection, 100)
     clock.now += 31
     with pytest.raises(RunError, match=r"nothing for 31 s.*gone fishing") as caught:
-        connection.failed(DOWN)
+        connection.failed(DOWN, 3)
     assert "the same command continues" in caught.value.hint
     assert caught.value.type == "server"
 
 
-def test_a_few_calls_that_fail_for_long_are_no_outage(connection: Connection, clock: Clock) -> None:
-    for _ in range(19):
+def test_a_few_calls_that_always_fail_are_no_outage(connection: Connection, clock: Clock) -> None:
+    down(connection, 9)
+    for tries in range(100):
         clock.now += 60
-        connection.failed(DOWN)
+        connection.failed(DOWN, tries + 1)
+    assert not may_retry(connection, DOWN, 5)
 
 
 def test_one_answer_in_between_means_that_it_is_not_gone(
@@ -59,48 +76,71 @@ def test_one_answer_in_between_means_that_it_is_not_gone(
 ) -> None:
     for _ in range(1000):
         clock.now += 1
-        connection.failed(DOWN)
+        down(connection, 1)
         if clock.now % 15 == 0:
             connection.succeeded()
+
+
+def test_time_in_which_nothing_was_asked_is_no_silence(
+    connection: Connection, clock: Clock
+) -> None:
+    connection.succeeded()
+    clock.now += 3600
+    down(connection, 100)
+
+
+def test_who_refuses_may_do_so_for_a_minute(connection: Connection, clock: Clock) -> None:
+    busy = RetryableError("rate_limit", "429: 20 requests per minute")
+    down(connection, 15, busy)
+    clock.now += 61
+    connection.failed(busy, 4)
+    clock.now += 60
+    with pytest.raises(RunError, match="20 requests per minute"):
+        connection.failed(busy, 5)
 
 
 def test_a_provider_that_refuses_everyone_for_an_hour_is_not_waited_for(
     connection: Connection, clock: Clock
 ) -> None:
     later = RetryableError("rate_limit", "429: daily limit", after=3600)
-    assert not connection.may_retry(later, 0, 5, 0)
-    for _ in range(19):
-        connection.failed(later)
+    assert not may_retry(connection, later, 0)
+    down(connection, 9, later)
     with pytest.raises(RunError, match="daily limit"):
-        connection.failed(later)
+        connection.failed(later, 0)
 
 
 def test_while_nobody_gets_through_no_call_is_given_up(
     connection: Connection, clock: Clock
 ) -> None:
-    assert not connection.may_retry(DOWN, 5, 5, 0)
-    for _ in range(20):
-        connection.failed(DOWN)
-    assert connection.may_retry(DOWN, 500, 5, 0)
+    assert not may_retry(connection, DOWN, 5)
+    down(connection, 10)
+    assert may_retry(connection, DOWN, 500)
     connection.succeeded()
-    assert not connection.may_retry(DOWN, 5, 5, 0)
+    assert not may_retry(connection, DOWN, 5)
 
 
 def test_no_retries_means_none_whatever_happens(connection: Connection, clock: Clock) -> None:
-    for _ in range(20):
-        connection.failed(DOWN)
-    assert not connection.may_retry(DOWN, 0, 0, 0)
+    down(connection, 20)
+    assert not may_retry(connection, DOWN, 0, retries=0)
 
 
 def test_a_refused_call_has_more_patience_while_others_get_through_but_not_for_ever(
     connection: Connection, clock: Clock
 ) -> None:
-    busy = RetryableError("rate_limit", "429")
-    assert not connection.may_retry(busy, 5, 5, before=connection.successes)
-    before = connection.successes
+    busy = RetryableError("rate_limit", "429", after=1)
+    assert not may_retry(connection, busy, 5)
     connection.succeeded()
-    assert connection.may_retry(busy, 5, 5, before)
-    assert not connection.may_retry(busy, 15, 5, before)
+    assert may_retry(connection, busy, 5)
+    assert not may_retry(connection, busy, 15)
+
+
+def test_a_lone_call_that_is_refused_is_tried_until_a_limit_by_the_minute_opens(
+    connection: Connection, clock: Clock
+) -> None:
+    busy = RetryableError("rate_limit", "429")
+    assert may_retry(connection, busy, 50, seconds=74)
+    assert not may_retry(connection, busy, 50, seconds=75)
+    assert not may_retry(connection, busy, 50, retries=1, seconds=16)
 
 
 def test_nobody_there_from_the_start_is_the_runs_failure_and_later_the_calls(

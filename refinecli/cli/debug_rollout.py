@@ -68,7 +68,7 @@ def debug_rollout(
     refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
     """
-    from refinecli.cli.job import check_summary
+    from refinecli.cli.job import check_files
     from refinecli.endpoints import check_endpoints
     from refinecli.progress import Reporter
     from refinecli.streams import Sink
@@ -80,17 +80,16 @@ def debug_rollout(
         return show_config(settings, ROLES)
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
-    if models.summary:
-        check_summary(models.summary, data.input, out.output)
+    check_files(data, out, models)
     row = _chosen(data, models, index, id)
     sink = Sink(out.output, force=out.force)
     reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
+    check_endpoints(settings, ROLES, offline=models.offline)
     if models.dry_run:
         from refinecli.cli.dry_run import describe
         from refinecli.cli.refine import refine_plan
 
-        return describe([row], refine_plan(settings))
-    check_endpoints(settings, ROLES, offline=models.offline)
+        return describe([row], refine_plan(settings), lambda row: (0, False))
     return _rollout(row, settings, sink, reporter, models, full=full, json=json)
 
 
@@ -175,7 +174,7 @@ def _rollout(
     shapes = {"refine": settings.refine.model_dump()}
     summary = Summary()
     calls: list[Call] = []
-    cache = cache_for(None, None, models)
+    cache = cache_for(None, models)
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
@@ -187,7 +186,8 @@ def _rollout(
                 open_engine(settings, ROLES, shapes, reporter, kept, log)
             )
             if cache:
-                cache.begin({"command": "debug-rollout"}, engine.shaping)
+                place = {"command": "debug-rollout", "row": row.raw.get("id"), "output": "-"}
+                cache.begin(place, engine.shaping)
             roles = engine.roles
             recorded = Roles(
                 Recorder(roles.policy, settings.policy.system, calls),
@@ -212,8 +212,10 @@ def _rollout(
             if models.summary:
                 write_summary(models.summary, summary, engine.limits.traffic)
 
+    whole = False
     try:
         execute(main())
+        whole = True
         sink.commit()
     except BrokenPipeError:
         return 0
@@ -223,7 +225,7 @@ def _rollout(
     finally:
         sink.discard()
         if cache:
-            cache.end(0, whole=True)
+            cache.end(0, whole=whole, locked=False)
     bad = summary.failed + summary.ungraded
     return 3 if bad > settings.run.errors_allowed(1) else 0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refinecli.endpoints import open_engine
+from refinecli.errors import UsageError
 from refinecli.jsonl import Row
 from refinecli.progress import Reporter
 from refinecli.prompts import message_text
@@ -38,7 +39,7 @@ class Plan:
 Cached = Callable[[Row], tuple[int, bool]]
 
 
-def describe(rows: Iterable[Row], plan: Plan, cached: Cached = lambda row: (0, False)) -> int:
+def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
     """Print it on standard error, once all rows have been read; returns the exit code."""
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
@@ -70,16 +71,22 @@ def describe(rows: Iterable[Row], plan: Plan, cached: Cached = lambda row: (0, F
 
 
 @contextmanager
-def replayed(job: Job, place: JSONObject, cache: RunCache) -> Iterator[Cached]:
+def replayed(job: Job, place: JSONObject, cache: RunCache | None) -> Iterator[Cached]:
     """What the cache answers: each row is run on its replies alone, as far as they go."""
+    if cache is None or not cache.exists:
+        yield lambda row: (0, False)
+        return
     reporter = Reporter(job.command, quiet=True, verbose=False)
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
 
         async def start() -> Cached:
-            engine = await stack.enter_async_context(
-                open_engine(job.settings, job.roles, job.shapes, reporter, cache.open())
-            )
+            try:
+                engine = await stack.enter_async_context(
+                    open_engine(job.settings, job.roles, job.shapes, reporter, cache.open())
+                )
+            except UsageError:  # it does not know which model an endpoint serves
+                return lambda row: (0, False)
             cache.begin(place, engine.shaping)
             work, traffic = job.work(engine, reporter), engine.limits.traffic
 

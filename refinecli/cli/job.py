@@ -60,30 +60,28 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
 
     source = Source(data.input)
     rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
-    cache = cache_for(data.input, out.output, options)
+    cache = cache_for(out.output, options)
+    check_files(data, out, options)
     try:
+        file = Path(out.output or "-")
         sink = Sink(
             out.output,
-            force=out.force or (cache is not None and cache.has_written(Path(out.output or ""))),
+            force=out.force or (cache is not None and cache.has_written(file)),
             source=source,
-            continues=cache is not None and cache.exists,
+            continues=cache is not None and cache.belongs_to(file),
         )
         total = check_lines(rows, options.keep_going) if source.rereadable else None
-        if options.summary:
-            check_summary(options.summary, data.input, out.output)
         reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
+        check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
             from refinecli.cli.dry_run import describe, replayed
 
-            if cache is None or not cache.exists:
-                return describe(rows.all_rows(), job.plan())
             with replayed(job, _place(job, rows, sink), cache) as cached:
                 return describe(rows.all_rows(), job.plan(), cached)
-        check_endpoints(job.settings, job.roles, offline=options.offline)
-        return _Run(job, rows, sink, cache, reporter, options).go(total)
+        return _Run(job, rows, sink, cache, reporter, options, out.force).go(total)
     finally:
         if cache is not None:
-            cache.end(2, whole=False)
+            cache.end(2, whole=False, locked=False)
 
 
 def check_lines(rows: Input, keep_going: bool) -> int:
@@ -103,7 +101,8 @@ def _place(job: Job, rows: Input, sink: Sink) -> JSONObject:
     """What makes a run another than one with the same settings."""
     return {
         "command": job.command,
-        "input": str(rows.source.path.resolve()) if rows.source.path else "-",
+        # By its name alone: folders are moved and mounted elsewhere.
+        "input": rows.source.path.name if rows.source.path and rows.source.rereadable else "-",
         "output": str(sink.path) if sink.path else "-",
         "rubric": list(rows.rubric),
     }
@@ -119,12 +118,13 @@ class _Run:
     cache: RunCache | None
     reporter: Reporter
     options: ModelOptions
+    forced: bool
 
     def go(self, total: int | None) -> int:
         from refinecli.cli.execute import Interrupted, execute
         from refinecli.summary import Summary
 
-        self.summary, self.traffic = Summary(), Traffic()
+        self.summary, self.traffic, self.locked = Summary(), Traffic(), False
         reporter, whole = self.reporter, False
         try:
             execute(self._main(total))
@@ -149,7 +149,8 @@ class _Run:
         if not whole and code not in (0, 2):
             self._say_what_is_kept(kept)
         if self.cache:
-            self.cache.end(code, whole=whole)
+            self._let_go(code, whole)
+        self.sink.unlock()
         if self.options.summary and code != 2:
             write_summary(self.options.summary, self.summary, self.traffic)
         return code
@@ -162,6 +163,7 @@ class _Run:
         job, reporter = self.job, self.reporter
         async with AsyncExitStack() as stack:
             await self.sink.open()
+            self.locked = True
             calls = self.cache.open() if self.cache else None
             if calls and calls.notice:
                 reporter.notice(calls.notice)
@@ -173,6 +175,7 @@ class _Run:
             )
             if self.cache:
                 self.cache.begin(_place(job, self.rows, self.sink), engine.shaping)
+                self._check_own()
             self.traffic = engine.limits.traffic
             below = self.sink.path is None and sys.stdout.isatty()
             reporter.start(total, self.summary, self.traffic, data_below=below)
@@ -187,6 +190,21 @@ class _Run:
                 on_outcome=reporter.advance,
                 on_unsettled=calls.unsettled if calls else None,
             )
+
+    def _check_own(self) -> None:
+        """That a run left FILE just as it is is no leave for another to replace it."""
+        file = self.sink.path
+        if self.forced or self.cache is None or file is None or not file.exists():
+            return
+        if not self.cache.has_written(file, this_run=True):
+            raise UsageError(f"{self.sink.name}: exists already", "--force replaces it")
+
+    def _let_go(self, code: int, whole: bool) -> None:
+        assert self.cache is not None
+        try:
+            self.cache.end(code, whole=whole, locked=self.locked)
+        except RefineError as error:  # the results are in their place, or told to be unfinished
+            complain(error)
 
     def _note_output(self, signature: str) -> None:
         if self.cache and self.cache.calls:
@@ -225,15 +243,38 @@ class _Run:
         print("\n".join(lines), file=sys.stderr)
 
 
-def check_summary(path: Path, *others: str | None) -> None:
-    """Find out before anything is paid for that `--summary` could not be written, or would be
-    written over the input or the output."""
-    if any(other and path.resolve() == Path(other).resolve() for other in others):
-        raise UsageError(f"--summary {path}: is the input or the output", "name another file")
+def check_files(data: InputOptions, out: OutputOptions, options: ModelOptions) -> None:
+    """Find out before anything is paid for that a file which a flag names could not be written, or
+    would be written over another."""
+    taken = {}
+    if data.input:
+        taken[Path(data.input).resolve()] = "the input"
+    if out.output:
+        file = Path(out.output).resolve()
+        taken[file] = "the output"
+        for suffix in ("partial", "cache", "cache-wal", "cache-shm"):
+            taken[file.with_name(f"{file.name}.{suffix}")] = "kept for the run itself"
+    named = (
+        ("--cache", options.cache),
+        ("--summary", options.summary),
+        ("--log-requests", options.log_requests),
+    )
+    for flag, path in named:
+        if path is None:
+            continue
+        what = taken.get(path.resolve())
+        if what and not (flag == "--cache" and what.startswith("kept")):
+            raise UsageError(f"{flag} {path}: is {what}", "name another file")
+        taken[path.resolve()] = f"the file of {flag}"
+        if flag != "--cache":
+            _check_writable(flag, path)
+
+
+def _check_writable(flag: str, path: Path) -> None:
     place = path if path.exists() else path.parent
     if path.is_dir() or not os.access(place, os.W_OK):
         reason = "is a directory" if path.is_dir() else "cannot be written"
-        raise UsageError(f"--summary {path}: {reason}", "name a file in a folder that exists")
+        raise UsageError(f"{flag} {path}: {reason}", "name a file in a folder that exists")
 
 
 def write_summary(path: Path, summary: Summary, traffic: Traffic) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.errors import UsageError
+from refinecli.streams import signature
 
 if TYPE_CHECKING:
     from refinecli.calls import CallCache
@@ -46,25 +47,28 @@ class RunCache:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def has_written(self, output: Path) -> bool:
-        """Whether FILE is just as this run, not yet over, left it."""
-        from refinecli.streams import signature
+    def belongs_to(self, output: Path) -> bool:
+        """Whether a run that is not over keeps its replies here and writes to that file."""
+        return self.exists and (self.is_default or self.open().writes_to(str(output.resolve())))
 
+    def has_written(self, output: Path, *, this_run: bool = False) -> bool:
+        """Whether FILE is just as a run, not yet over, left it."""
         if not (self.exists and output.is_file()):
             return False
-        return self.open().has_written(signature(output))
+        return self.open().has_written(signature(output, output), this_run=this_run)
 
     def begin(self, place: JSONObject, shaping: JSONObject) -> None:
         """Go on with this run. A default cache that belongs to another is refused by name of what
-        differs; a shared one keeps them apart."""
+        differs; a shared one keeps them apart. From here on the cache may be removed with the run:
+        nobody else is writing the same file."""
         from refinecli.jsonl import digest
 
         assert self.calls is not None
         settings = dict(_flat({**place, **shaping}))
+        # A run of the same name beside the same output is the same run, wherever both are moved.
         name = "" if self.is_default else digest(settings)
         if self.is_default:
-            # Where results go, too, is what a shared cache tells runs by; here it is given.
-            settings.pop("output", None)
+            del settings["output"]
         there = self.calls.begin(name, settings)
         if there is not None and not self.restart:
             raise UsageError(
@@ -73,39 +77,34 @@ class RunCache:
                 "new settings and uses the replies that fit",
             )
         if there is not None and not self.offline:
-            self.calls.forget(name)
-            self.calls.begin(name, settings)
+            self.calls.restart(name, settings)
 
     @property
     def holds_replies(self) -> bool:
         return self.calls is not None and not self.calls.is_empty
 
-    def end(self, code: int, *, whole: bool) -> None:
-        """Let go of it, and remove a default cache whose run is over or never got anything.
-        `whole`: all rows were written."""
+    def end(self, code: int, *, whole: bool, locked: bool) -> None:
+        """Let go of it, and remove a default cache whose run is over or never got anything, unless
+        the run was not `locked`: then it may be another's. `whole`: all rows were written."""
         calls, self.calls = self.calls, None
         if calls is None:
             return
         over = whole and code in (0, 1)
         try:
-            if whole:
-                calls.end(complete=over)
             unused = not whole and calls.is_empty
-            if self.is_default and not self.offline and (over or unused):
+            if self.is_default and locked and not self.offline and (over or unused):
                 calls.remove()
+            elif whole:
+                calls.end(complete=over)
         finally:
             calls.close()
 
 
-def cache_for(input: str | None, output: str | None, options: ModelOptions) -> RunCache | None:
+def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
     """The cache that the options mean, if any."""
     path, is_default = options.cache, options.cache is None
-    if path is not None:
-        others = [Path(other).resolve() for other in (input, output, options.summary) if other]
-        if path.resolve() in others:
-            raise UsageError(f"--cache {path}: is the input or an output", "name another file")
-        if path.is_dir() or not path.resolve().parent.is_dir():
-            raise UsageError(f"--cache {path}: cannot be written", "name a file in a folder")
+    if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
+        raise UsageError(f"--cache {path}: cannot be written", "name a file in a folder")
     if path is None and output not in (None, "-"):
         file = Path(str(output))
         if not file.exists() or file.is_file():
