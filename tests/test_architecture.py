@@ -219,7 +219,8 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
                 result = cli(*args)
             else:
-                result = cli(*args, "--dry-run", stdin=json.dumps(datapoint(response="4")))
+                stdin = json.dumps(datapoint(response="4"))
+                result = cli(*args, "--dry-run", stdin=stdin, env={"OPENAI_API_KEY": "a key"})
                 assert "Nothing was sent" in result.stderr
             assert result.returncode == 0, (example, args, result.stderr)
 

@@ -275,7 +275,7 @@ def test_a_signal_before_the_run_has_begun_is_no_traceback(tmp_path: Path) -> No
 
 _IN_DRY_RUN = """
 import sys, refinecli.__main__, refinecli.run
-sys.argv = ["refinecli", "refine", "--model", "m", "--dry-run"]
+sys.argv = ["refinecli", "refine", "--model", "m", "--base-url", "http://x/v1", "--dry-run"]
 before = refinecli.run.Input.all_rows
 def all_rows(self):
     print("reading", file=sys.stderr, flush=True)

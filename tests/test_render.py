@@ -82,7 +82,9 @@ def rollout(
     calls: list[Call] = []
 
     def recorded(reply: Reply) -> Any:
-        async def complete(messages: Sequence[Message], draw: Draw) -> Completion:
+        async def complete(
+            messages: Sequence[Message], draw: Draw, usable: object = None
+        ) -> Completion:
             try:
                 completion = reply(messages, draw)
             except CompletionError as error:

@@ -86,10 +86,10 @@ def debug_rollout(
     reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
     check_endpoints(settings, ROLES, offline=models.offline)
     if models.dry_run:
-        from refinecli.cli.dry_run import describe
+        from refinecli.cli.dry_run import describe, nothing_cached
         from refinecli.cli.refine import refine_plan
 
-        return describe([row], refine_plan(settings), lambda row: (0, False))
+        return describe([row], refine_plan(settings), nothing_cached)
     return _rollout(row, settings, sink, reporter, models, full=full, json=json)
 
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refinecli.endpoints import open_engine
 from refinecli.errors import UsageError
 from refinecli.jsonl import Row
-from refinecli.progress import Reporter
 from refinecli.prompts import message_text
 from refinecli.types import Datapoint, Message
 
 if TYPE_CHECKING:
-    from refinecli.cli.job import Job
-    from refinecli.cli.resume import RunCache
+    from refinecli.endpoints import Engine
     from refinecli.records import Outcome
-    from refinecli.types import JSONObject
+    from refinecli.run import Work
 
 # A rough count for English text and most tokenizers; the true one needs the model's own.
 CHARACTERS_PER_TOKEN = 4
@@ -71,24 +68,21 @@ def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
 
 
 @contextmanager
-def replayed(job: Job, place: JSONObject, cache: RunCache | None) -> Iterator[Cached]:
-    """What the cache answers: each row is run on its replies alone, as far as they go."""
-    if cache is None or not cache.exists:
-        yield lambda row: (0, False)
-        return
-    reporter = Reporter(job.command, quiet=True, verbose=False)
+def replayed(
+    opened: Callable[[], AbstractAsyncContextManager[Engine]],
+    begin: Callable[[Engine], Work],
+) -> Iterator[Cached]:
+    """What the cache answers: each row is run on its replies alone, as far as they go. `opened`
+    gives an engine that sends nothing, `begin` the work on a row."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
 
         async def start() -> Cached:
             try:
-                engine = await stack.enter_async_context(
-                    open_engine(job.settings, job.roles, job.shapes, reporter, cache.open())
-                )
-            except UsageError:  # it does not know which model an endpoint serves
-                return lambda row: (0, False)
-            cache.begin(place, engine.shaping)
-            work, traffic = job.work(engine, reporter), engine.limits.traffic
+                engine = await stack.enter_async_context(opened())
+            except UsageError:  # the cache does not know which model an endpoint serves
+                return nothing_cached
+            work, traffic = begin(engine), engine.limits.traffic
 
             def cached(row: Row) -> tuple[int, bool]:
                 before = traffic.replayed
@@ -101,6 +95,10 @@ def replayed(job: Job, place: JSONObject, cache: RunCache | None) -> Iterator[Ca
             yield runner.run(start())
         finally:
             runner.run(stack.aclose())
+
+
+def nothing_cached(row: Row) -> tuple[int, bool]:
+    return 0, False
 
 
 async def _finished(outcome: Awaitable[Outcome]) -> Outcome:

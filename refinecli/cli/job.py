@@ -74,14 +74,30 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
         reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
         check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
-            from refinecli.cli.dry_run import describe, replayed
-
-            with replayed(job, _place(job, rows, sink), cache) as cached:
-                return describe(rows.all_rows(), job.plan(), cached)
+            return _dry_run(job, rows, _place(job, rows, sink), cache)
         return _Run(job, rows, sink, cache, reporter, options, out.force).go(total)
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
+
+
+def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -> int:
+    from refinecli.cli.dry_run import describe, nothing_cached, replayed
+    from refinecli.endpoints import open_engine
+    from refinecli.progress import Reporter
+
+    if cache is None or not cache.exists:
+        return describe(rows.all_rows(), job.plan(), nothing_cached)
+    calls, silent = cache.open(), Reporter(job.command, quiet=True, verbose=False)
+
+    def begin(engine: Engine) -> Work:
+        cache.begin(place, engine.shaping)
+        return job.work(engine, silent)
+
+    with replayed(
+        lambda: open_engine(job.settings, job.roles, job.shapes, silent, calls), begin
+    ) as cached:
+        return describe(rows.all_rows(), job.plan(), cached)
 
 
 def check_lines(rows: Input, keep_going: bool) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.errors import UsageError
-from refinecli.streams import signature
 
 if TYPE_CHECKING:
     from refinecli.calls import CallCache
@@ -53,6 +52,8 @@ class RunCache:
 
     def has_written(self, output: Path, *, this_run: bool = False) -> bool:
         """Whether FILE is just as a run, not yet over, left it."""
+        from refinecli.streams import signature
+
         if not (self.exists and output.is_file()):
             return False
         return self.open().has_written(signature(output, output), this_run=this_run)
