@@ -11,7 +11,6 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isinf
 from time import time
 from typing import Protocol
 
@@ -29,6 +28,7 @@ from refinecli.replies import (
     without_secret,
 )
 from refinecli.roles import RoleSettings
+from refinecli.spending import Spending
 from refinecli.transport import HttpClient, Reply, TransportError, joined
 from refinecli.types import Completion, Draw, JSONObject, Message, Usable
 from refinecli.wire import api_key, body_of, changed, encoded, headers, sample_index
@@ -37,8 +37,6 @@ _SURELY_A_KEY = 16  # characters
 # The statuses by which a provider says that there is too much at once.
 _REFUSALS = frozenset({429, 503, 529})
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with jitter
-# Until a reply has told: a rough count for English text and most tokenizers.
-_TOKENS_PER_BYTE = 0.25
 
 
 class RequestLog(Protocol):
@@ -131,8 +129,7 @@ class RoleChat:
         self._seed = seed
         self._secret = secret
         self._headers = headers(role, secret)
-        self._longest: int | None = None  # reply so far, in tokens
-        self._tokens_per_byte = _TOKENS_PER_BYTE
+        self._spending = Spending(role)
 
     async def __call__(
         self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
@@ -249,8 +246,10 @@ class RoleChat:
     async def _attempt(self, request: _Request, *, again: bool) -> Completion:
         """Send it as soon as the budget, the endpoint's pace and `--concurrency` let it go."""
         limits = self._chat.limits
-        with await limits.reserve(lambda left: self._estimate(request, left)) as reservation:
-            turn = await self._connection.pacer.admit(self._tokens(request), again=again)
+        body, data, spending = request.body, request.data, self._spending
+        with await limits.reserve(lambda left: spending.estimate(body, data, left)) as reservation:
+            tokens = spending.tokens(body, data)
+            turn = await self._connection.pacer.admit(tokens, again=again)
             try:
                 await limits.places.acquire()
             except BaseException:
@@ -333,7 +332,8 @@ class RoleChat:
         usage = completion.usage
         turn.succeeded(told, usage.prompt_tokens + usage.completion_tokens or None)
         connection.succeeded()
-        self._count(request, completion, reservation)
+        reservation.took = self._spending.took(request.data, completion)
+        self._chat.limits.count(usage, reservation.took.cost if self._role.has_prices else None)
         usable = not completion.cut_off and (request.usable is None or request.usable(completion))
         await self._store(request, honest, usable=usable)
         self._log(request, reply.status, content)
@@ -348,53 +348,6 @@ class RoleChat:
         if self._chat.calls:
             row = row_name(request.draw.datapoint_id, request.draw.occurrence)
             await self._chat.calls.store(request.key, content, row, usable=usable)
-
-    # -------------------------------------------------------------- what it takes
-
-    def _estimate(self, request: _Request, left: Amount) -> Amount:
-        """What a request may take, before it is sent. Until a reply has shown how long they get,
-        it is all that is left: one request goes at a time."""
-        prompt, longest = self._prompt_tokens(request), self._longest_reply(request)
-        tokens = prompt + (longest or 0)
-        cost = self._cost(prompt, longest or 0)
-        if longest is None:
-            tokens = tokens if isinf(left.tokens) else max(tokens, left.tokens)
-            cost = cost if isinf(left.cost) else max(cost, left.cost)
-        return Amount(1, tokens, cost)
-
-    def _tokens(self, request: _Request) -> int:
-        """A rough count for the endpoint's pace."""
-        return round(self._prompt_tokens(request) + (self._longest_reply(request) or 0))
-
-    def _prompt_tokens(self, request: _Request) -> float:
-        return len(request.data) * self._tokens_per_byte
-
-    def _longest_reply(self, request: _Request) -> int | None:
-        body = request.body
-        allowed = body.get("max_tokens") or body.get("max_completion_tokens")
-        return allowed if isinstance(allowed, int) else self._longest
-
-    def _cost(self, prompt_tokens: float, completion_tokens: float) -> float:
-        prompt, completion = self._role.input_price or 0, self._role.output_price or 0
-        return (prompt_tokens * prompt + completion_tokens * completion) / 1e6
-
-    def _count(self, request: _Request, completion: Completion, reservation: Reservation) -> None:
-        """Note what a reply took, and what that says of the next one."""
-        usage = completion.usage
-        traffic = self._chat.limits.traffic
-        traffic.prompt_tokens += usage.prompt_tokens
-        traffic.completion_tokens += usage.completion_tokens
-        prompt, reply = usage.prompt_tokens, usage.completion_tokens
-        if prompt or reply:
-            self._tokens_per_byte = prompt / len(request.data)
-        else:  # it does not say
-            prompt = round(self._prompt_tokens(request))
-            reply = round(len(completion.reasoning + completion.text) * _TOKENS_PER_BYTE)
-        self._longest = max(self._longest or 0, reply)
-        cost = self._cost(prompt, reply)
-        if self._role.has_prices:
-            traffic.cost = (traffic.cost or 0) + cost
-        reservation.took = Amount(1, prompt + reply, cost)
 
 
 def _pause(again: RetryableError, tries: int, *, alone: bool) -> float:

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from refinecli.errors import BudgetError
 from refinecli.traffic import Traffic
+from refinecli.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,13 @@ class Limits:
         self._reserved += wanted
         self._reservations += 1
         return Reservation(self, wanted)
+
+    def count(self, usage: Usage, cost: float | None) -> None:
+        """Add what a reply says it took to what people are shown."""
+        self.traffic.prompt_tokens += usage.prompt_tokens
+        self.traffic.completion_tokens += usage.completion_tokens
+        if cost is not None:
+            self.traffic.cost = (self.traffic.cost or 0) + cost
 
     def settle(self, reserved: Amount, took: Amount) -> None:
         if not self._counts:
