@@ -1,6 +1,6 @@
 """When the next request to one endpoint, model and key may go.
 
-In flight from 32 to `most` within a few round trips, one by one until the first reply comes; at the
+In flight from 32 to `most` within a few round trips, bit by bit until the first reply comes; at the
 rate that was learned from what the endpoint refuses (`rates.py` says how); and within `rpm` and
 `tpm`. One HTTP attempt:
 
@@ -27,8 +27,9 @@ from refinecli.hints import NO_HINTS, Hints
 from refinecli.rates import LearnedRate, Spacing
 
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
-# While nothing has come back for a while, which is no refusal, one more request goes now and then.
+# While nothing has come back for a while, which is no refusal, more requests go bit by bit.
 _SILENCE, _CREEP = 0.06, 0.002  # seconds before the first and between the others
+_CREEP_SHARE = 64  # of `most` each time: all of it within 130 ms
 _GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
 _BURST = 1.0  # seconds of rpm and tpm that may go at once
 _FIRST_WAIT, _LONGEST_WAIT = 0.01, 4.0  # seconds; short, since the pacer makes them wait too
@@ -146,14 +147,14 @@ class Pacer:
             if not waiter.done():  # else it was cancelled, and is about to notice
                 waiter.set_result(self._start(now, tokens))
         if line and not self._heard and self._window < self.most and self._creep is None:
-            self._creep = asyncio.get_running_loop().call_later(_SILENCE, self._one_more)
+            self._creep = asyncio.get_running_loop().call_later(_SILENCE, self._open_a_bit)
 
-    def _one_more(self) -> None:
+    def _open_a_bit(self) -> None:
         if self._heard or self._window >= self.most:
             return
-        self._window += 1
+        self._window = min(self.most, self._window + max(1, self.most // _CREEP_SHARE))
         loop = asyncio.get_running_loop()
-        self._creep = loop.call_later(_CREEP, self._one_more)
+        self._creep = loop.call_later(_CREEP, self._open_a_bit)
         self._pump(loop.time())
 
     def _set_timer(self, at: float) -> None:
