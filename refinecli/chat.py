@@ -34,6 +34,7 @@ from refinecli.types import Completion, Draw, JSONObject, Message, Usable
 from refinecli.wire import api_key, body_of, changed, encoded, headers, sample_index
 
 _SURELY_A_KEY = 16  # characters
+_SHOWN = 120  # characters of an error in a line for `-v`
 # The statuses by which a provider says that there is too much at once.
 _REFUSALS = frozenset({429, 503, 529})
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with jitter
@@ -239,8 +240,8 @@ class RoleChat:
                     raise connection.given_up(again) from None
                 seconds = _pause(again, tries, alone=connection.successes == before)
                 tries += 1
-                role = request.draw.role
-                self._chat.log.detail(f"{role}: try {tries} in {seconds:.1f} s: {again}")
+                self._chat.limits.traffic.retried += 1
+                self._detail(request, f"retry {tries} in {seconds:.1f} s: {again}")
                 await asyncio.sleep(seconds)
 
     async def _attempt(self, request: _Request, *, again: bool) -> Completion:
@@ -337,7 +338,15 @@ class RoleChat:
         usable = not completion.cut_off and (request.usable is None or request.usable(completion))
         await self._store(request, honest, usable=usable)
         self._log(request, reply.status, content)
+        if not usable:
+            why = "it was cut off" if completion.cut_off else "there is no score in it"
+            self._detail(request, f"the reply cannot be used: {why}")
         return completion
+
+    def _detail(self, request: _Request, text: str) -> None:
+        draw = request.draw
+        clipped = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        self._chat.log.detail(f"{draw.datapoint_id}: {draw.role}: {clipped}")
 
     def _log(self, request: _Request, status: int, content: bytes) -> None:
         if self._chat.log_request:

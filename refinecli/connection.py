@@ -79,7 +79,7 @@ class Connection:
         refused = error.kind == "rate_limit"
         patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
         later = (error.after or 0) > _LONGEST_RETRY_AFTER
-        if self.is_down and (silent >= patience or later):
+        if self.answered and self.is_down and (silent >= patience or later):
             raise RunError(
                 f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
                 f"a row; the last one: {error}",
@@ -99,6 +99,8 @@ class Connection:
         may be once more. `before` is how many successes there were when the last try began."""
         if not retries or (error.after or 0) > _LONGEST_RETRY_AFTER:
             return False
+        if error.kind == "connect" and not self.answered:
+            return tries < min(retries, _CONNECT_RETRIES)  # a wrong URL is told soon
         if self.is_down:
             return True  # not this call's fault, and `failed` ends it
         if error.kind == "connect":

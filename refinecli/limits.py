@@ -66,12 +66,8 @@ class Limits:
             return Reservation(self, Amount())
         while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
             if flag := (self._spent + wanted).beyond(self.budget):
-                spent = f"{self._spent.tokens:,.0f} tokens" if "tokens" in flag else ""
-                spent = f"{self._spent.cost:.4g}" if "cost" in flag else spent
-                told = f"{flag} is used up"
-                if spent:
-                    told = f"{flag} is not enough for the next call; {spent} are spent"
-                raise BudgetError(told, "the same command with more of it continues")
+                enough = "is used up" if "calls" in flag else "is not enough for one more call"
+                raise BudgetError(f"{flag} {enough}")
             self._settled.clear()
             await self._settled.wait()
         self._reserved += wanted

@@ -86,6 +86,8 @@ class Summary:
             "pass_rate": self.passed.value,
             "calls": traffic.sent,
             "replayed": traffic.replayed,
+            "retried": traffic.retried,
+            "refused": traffic.refused,
             "prompt_tokens": traffic.prompt_tokens,
             "completion_tokens": traffic.completion_tokens,
             **({} if traffic.cost is None else {"cost": round(traffic.cost, 6)}),

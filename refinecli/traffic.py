@@ -12,6 +12,7 @@ class Traffic:
     sent: int = 0  # HTTP requests
     replayed: int = 0  # answered from the call cache
     refused: int = 0  # 429s and the like
+    retried: int = 0  # requests that were sent again, refused or failed
     in_flight: int = 0  # sent, and not answered yet
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -27,6 +28,7 @@ def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
     """All of it in one line, for the end of a run; in full, since bills are compared with it."""
     parts = [f"{traffic.sent:,} {'call' if traffic.sent == 1 else 'calls'}"]
     parts += [f"{traffic.replayed:,} replayed"] if traffic.replayed else []
+    parts += [f"{traffic.retried:,} tried again"] if traffic.retried else []
     parts += [f"{traffic.refused:,} refused"] if traffic.refused else []
     if traffic.prompt_tokens or traffic.completion_tokens:
         parts.append(f"{traffic.prompt_tokens:,} tokens in, {traffic.completion_tokens:,} out")

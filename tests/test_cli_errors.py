@@ -496,7 +496,7 @@ def test_what_can_pass_by_itself_is_tried_again(cli: Cli, case: str) -> None:
         assert len(server.requests) == 3
         assert server.requests[0].body == server.requests[1].body
     assert result.returncode == 0, result.stderr
-    assert "policy: try 1" in result.stderr
+    assert "policy: retry 1" in result.stderr
     (out,) = read_jsonl(result.stdout)
     assert out["refinement"]["usage"]["calls"] == 2  # those that the result rests on
 

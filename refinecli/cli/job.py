@@ -15,7 +15,7 @@ import typer
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
 from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.errors import OutputError, RefineError, UsageError
-from refinecli.traffic import Traffic
+from refinecli.traffic import Traffic, traffic_words
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -47,6 +47,7 @@ def needs_input(context: typer.Context, data: InputOptions) -> None:
     if data.input is None and sys.stdin.isatty():
         with redirect_stdout(sys.stderr):
             print(context.get_help())
+            print("error: no INPUT: name a file, or pipe one in")
         raise typer.Exit(2)
 
 
@@ -162,6 +163,7 @@ class _Run:
         finally:
             reporter.stop()
             kept = self.sink.close()
+        self.code = code
         if not whole and code not in (0, 2):
             self._say_what_is_kept(kept)
         if self.cache:
@@ -241,19 +243,25 @@ class _Run:
             )
             if self.cache and not self.cache.offline:
                 hint = "the same command asks again for what failed, and only for that"
-                print(f"  hint: {hint}: {continuing()}", file=sys.stderr)
+                print(f"  hint: {hint}: {continuing(self.rows.source)}", file=sys.stderr)
+            elif self.cache:
+                hint = "the same command without --offline asks for what is missing"
+                print(f"  hint: {hint}", file=sys.stderr)
+                self.cache.remember(self.sink.path)
             return 3
         return 1 if missed else 0
 
     def _say_what_is_kept(self, partial: Path | None) -> None:
         """After an early end: what is finished, and how to go on from there."""
-        lines = ["no datapoint was finished"]
+        lines = [f"so far: {traffic_words(self.traffic, self.summary.seconds)}"]
+        lines += ["no datapoint was finished"] if not self.summary.datapoints else []
         if self.summary.datapoints:
             where = partial or self.sink.name
-            lines = [f"finished so far: {self.summary.counts}; their lines are in {where}"]
+            lines += [f"finished: {self.summary.counts}; their lines are in {where}"]
         if self.cache and self.cache.holds_replies:
-            lines += [f"every reply is kept in {self.cache.path}; this continues:"]
-            lines += [f"  {continuing()}"]
+            how = ", with as much again to spend" if self.code == 4 else ""
+            lines += [f"every reply is kept in {self.cache.path}; this continues{how}:"]
+            lines += [f"  {continuing(self.rows.source)}"]
         elif not self.cache:
             lines += ["  hint: with --cache FILE, the same command would continue from here"]
         print("\n".join(lines), file=sys.stderr)

@@ -115,12 +115,17 @@ class ModelOptions:
     ] = None
     max_calls: Annotated[
         int | None,
-        typer.Option(min=0, rich_help_panel=_RUN, help="Send N requests at most, then exit 4."),
+        typer.Option(
+            min=0, rich_help_panel=_RUN, help="Send N requests at most this time, then exit 4."
+        ),
     ] = None
     max_total_tokens: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=0, rich_help_panel=_RUN, help="Use N tokens at most, then exit 4."
+            metavar="N",
+            min=0,
+            rich_help_panel=_RUN,
+            help="Use N tokens at most this time, then exit 4.",
         ),
     ] = None
     max_cost: Annotated[
@@ -129,7 +134,8 @@ class ModelOptions:
             metavar="X",
             min=0,
             rich_help_panel=_RUN,
-            help="Spend X at most, by the roles' input_price and output_price, then exit 4.",
+            help="Spend X at most this time, by the roles' input_price and output_price, "
+            "then exit 4.",
         ),
     ] = None
     cache: Annotated[
@@ -146,7 +152,8 @@ class ModelOptions:
         typer.Option(
             "--restart",
             rich_help_panel=_RUN,
-            help="Go on with other settings than FILE.cache was begun with.",
+            help="Go on with other settings than FILE.cache was begun with; replies that fit are "
+            "used.",
         ),
     ] = False
     offline: Annotated[

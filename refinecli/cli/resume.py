@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refinecli.errors import UsageError
+from refinecli.errors import RefineError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.calls import CallCache
     from refinecli.cli.options import ModelOptions
+    from refinecli.streams import Source
     from refinecli.types import JSONObject
 
 # Long values, such as prompts, would hide what differs.
@@ -31,6 +33,7 @@ class RunCache:
     any_run: bool = False
     restart: bool = False
     calls: CallCache | None = None
+    settings: JSONObject | None = None
 
     def open(self) -> CallCache:
         """Make it ready; it is made only now, so that a run that is refused leaves none behind."""
@@ -70,6 +73,7 @@ class RunCache:
         name = "" if self.is_default else digest(settings)
         if self.is_default:
             del settings["output"]
+        self.settings = settings
         there = self.calls.begin(name, settings)
         if there is not None and not self.restart:
             raise UsageError(
@@ -79,6 +83,20 @@ class RunCache:
             )
         if there is not None and not self.offline:
             self.calls.restart(name, settings)
+
+    def remember(self, output: Path | None) -> None:
+        """Offline nothing is written but this: that FILE is ours, and what is missing in it can be
+        asked for later."""
+        from refinecli.calls import CallCache
+        from refinecli.streams import signature
+
+        if not self.is_default or output is None or self.settings is None:
+            return
+        with suppress(RefineError):  # it may lie where nothing can be written
+            calls = CallCache(self.path)
+            calls.begin("", self.settings)
+            calls.wrote(signature(output, output))
+            calls.close()
 
     @property
     def holds_replies(self) -> bool:
@@ -104,8 +122,10 @@ class RunCache:
 def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
     """The cache that the options mean, if any."""
     path, is_default = options.cache, options.cache is None
-    if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
-        raise UsageError(f"--cache {path}: cannot be written", "name a file in a folder")
+    if path is not None and path.is_dir():
+        raise UsageError(f"--cache {path}: is a folder", "name a file")
+    if path is not None and not path.resolve().parent.is_dir():
+        raise UsageError(f"--cache {path}: there is no folder {path.parent}", "make it first")
     if path is None and output not in (None, "-"):
         file = Path(str(output))
         if not file.exists() or file.is_file():
@@ -124,9 +144,10 @@ def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
     )
 
 
-def continuing() -> str:
+def continuing(source: Source) -> str:
     """The command that was given, as it can be pasted."""
-    return shlex.join(["refinecli", *sys.argv[1:]])
+    command = shlex.join(["refinecli", *sys.argv[1:]])
+    return command if source.path else f"… | {command}"
 
 
 def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -138,11 +159,16 @@ def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _differences(there: JSONObject, here: JSONObject) -> str:
-    return "; ".join(
-        f"{key} was {_shown(there.get(key))}, is {_shown(here.get(key))}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    )
+    keys = sorted(there.keys() | here.keys(), key=lambda key: (not key.startswith("policy."), key))
+    if there.get("command") != here.get("command"):
+        keys = ["command"]  # all else follows from that
+    told: dict[str, tuple[str, str]] = {}
+    for key in keys:
+        both = _shown(there.get(key)), _shown(here.get(key))
+        taken_over = told.get(f"policy.{key.rpartition('.')[2]}") == both
+        if both[0] != both[1] and not taken_over:
+            told[key] = both
+    return "; ".join(f"{key} was {was}, is {now}" for key, (was, now) in told.items())
 
 
 def _shown(value: object) -> str:
