@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 @pytest.fixture
 def connection() -> Connection:
-    return Connection("http://host/v1/chat/completions", "m", "place")
+    return Connection("http://host/v1/chat/completions", "m", "place", answered=True)
 
 
 def down(connection: Connection, calls: int, error: RetryableError = DOWN) -> None:
@@ -143,10 +143,21 @@ def test_a_lone_call_that_is_refused_is_tried_until_a_limit_by_the_minute_opens(
     assert not may_retry(connection, busy, 50, retries=1, seconds=16)
 
 
+def test_a_wrong_url_is_told_soon_however_many_calls_it_meets(
+    connection: Connection, clock: Clock
+) -> None:
+    connection.answered = False
+    gone = RetryableError("connect", "no such host")
+    down(connection, 100, gone)
+    assert may_retry(connection, gone, 2)
+    assert not may_retry(connection, gone, 3)
+
+
 def test_nobody_there_from_the_start_is_the_runs_failure_and_later_the_calls(
     connection: Connection,
 ) -> None:
     gone = RetryableError("connect", "Connection refused")
+    connection.answered = False
     assert isinstance(connection.given_up(gone), RunError)
     connection.answered = True
     given_up = connection.given_up(gone)
