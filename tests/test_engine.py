@@ -316,12 +316,12 @@ def test_an_account_without_credit_ends_the_run_also_where_the_status_says_200(
     cli: Cli, tmp_path: Path
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(3))
-    words = b'{"error": {"code": 402, "message": "Insufficient credits"}}'
+    words = b'{"error": {"code": 402, "message": "Payment required"}}'
     with FaultServer(lambda request: Reply(raw=words)) as server:
         result = cli(*RUN, *at(server), "--concurrency", "1")
         assert len(server.arrivals) == 1
     assert result.returncode == 3
-    assert "error: Insufficient credits" in result.stderr
+    assert "error: Payment required" in result.stderr
     assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -453,10 +453,12 @@ def test_a_key_in_the_query_of_a_url_is_neither_logged_nor_kept(cli: Cli, tmp_pa
     with FaultServer() as server:
         result = cli(
             *(*RUN, "-v", "--cache", "c.db", "--log-requests", "log.jsonl"),
-            *("--base-url", f"{server.url}?key=swordfish", "--model", "m"),
+            *("--base-url", f"{server.url}?key=swordfish", "--model", "m", "--max-calls", "1"),
         )
-        assert result.returncode == 0, result.stderr
+        assert result.returncode == 4, result.stderr
         assert "key=swordfish" in server.arrivals[0].path
-    assert len(read_jsonl(tmp_path / "log.jsonl")) == 2
-    assert "swordfish" not in result.stderr
+    assert len(read_jsonl(tmp_path / "log.jsonl")) == 1
+    told, _, command = result.stderr.partition("this continues:")
+    assert "swordfish" not in told
+    assert "key=swordfish" in command
     assert not [file.name for file in tmp_path.iterdir() if b"swordfish" in file.read_bytes()]
