@@ -74,7 +74,8 @@ class Connection:
         if not self._failing:
             self._failing_since = now
         # Calls, not tries: a few that always fail must not end the run for all others.
-        self._failing += tries == 0
+        # That nobody is there is no call's fault.
+        self._failing += tries == 0 or error.kind == "connect"
         silent = now - self._failing_since
         refused = error.kind == "rate_limit"
         patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
@@ -104,7 +105,8 @@ class Connection:
         if self.is_down:
             return True  # not this call's fault, and `failed` ends it
         if error.kind == "connect":
-            return tries < min(retries, _CONNECT_RETRIES)
+            back_soon = self.successes > 0 and seconds < _OUTAGE_SECONDS
+            return back_soon or tries < min(retries, _CONNECT_RETRIES)
         if error.kind == "rate_limit":
             if self.successes > before:
                 return tries < retries * _BUSY_TIMES
