@@ -74,12 +74,14 @@ class Connection:
         if not self._failing:
             self._failing_since = now
         # Calls, not tries: a few that always fail must not end the run for all others.
-        self._failing += tries == 0
+        # That nobody is there is no call's fault.
+        self._failing += tries == 0 or error.kind == "connect"
         silent = now - self._failing_since
         refused = error.kind == "rate_limit"
         patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
         later = (error.after or 0) > _LONGEST_RETRY_AFTER
-        if self.answered and self.is_down and (silent >= patience or later):
+        unreachable = error.kind == "connect" and not self.answered  # `given_up` tells that
+        if self.is_down and not unreachable and (silent >= patience or later):
             raise RunError(
                 f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
                 f"a row; the last one: {error}",
@@ -104,7 +106,8 @@ class Connection:
         if self.is_down:
             return True  # not this call's fault, and `failed` ends it
         if error.kind == "connect":
-            return tries < min(retries, _CONNECT_RETRIES)
+            back_soon = self.successes > 0 and seconds < _OUTAGE_SECONDS
+            return back_soon or tries < min(retries, _CONNECT_RETRIES)
         if error.kind == "rate_limit":
             if self.successes > before:
                 return tries < retries * _BUSY_TIMES
