@@ -128,11 +128,12 @@ class CallCache:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is surely nothing in it that was paid for."""
+        """Whether there is surely nothing in it that was paid for, nor a run that wrote a file."""
         if self._writer is not None:
             self._writer.flush()
         try:
-            return not self._reader.execute("SELECT 1 FROM replies LIMIT 1").fetchall()
+            sql = "SELECT 1 FROM replies UNION ALL SELECT 1 FROM runs WHERE output NOTNULL LIMIT 1"
+            return not self._reader.execute(sql).fetchall()
         except sqlite3.Error:
             return False
 

@@ -18,6 +18,7 @@ from refinecli.calls import CallCache, request_key, row_name
 from refinecli.connection import Connection, Log
 from refinecli.errors import CompletionError, OutputError, RunError
 from refinecli.hints import hints
+from refinecli.jsonl import digest
 from refinecli.limits import Amount, Limits, Reservation
 from refinecli.pacing import Pacer, Turn, backoff
 from refinecli.replies import (
@@ -110,7 +111,8 @@ def _lower(one: float | None, other: float | None) -> float | None:
 
 
 def _fact(connection: Connection) -> str:
-    return f"changes {connection.place} {connection.model}"
+    # A URL may hold a key, and a cache may be shared.
+    return f"changes {digest(connection.place)} {connection.model}"
 
 
 class RoleChat:

@@ -179,14 +179,15 @@ class _Settler:
         return role, server.api_key, f"local:{fingerprint(path)}"
 
     async def _asked(self, role: RoleSettings) -> str:
-        fact = f"model of {role.base_url}"
+        shown = (role.base_url or "").partition("?")[0]  # some have their key there
+        fact = f"model of {digest(role.base_url)}"
         if self._offline:
             assert self._calls is not None
             if isinstance(model := self._calls.fact(fact), str):
                 return model
             flag = "--grader-model" if role.name == "grader" else "--model"
             raise UsageError(
-                f"{role.name}: which model {role.base_url} serves is not in the call cache",
+                f"{role.name}: which model {shown} serves is not in the call cache",
                 f"name it: {flag} NAME",
             )
         model = await _only_model(self._client, role)
@@ -228,9 +229,10 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     url = joined(role.base_url, "/models")
     try:
         reply = await client.get(url, headers(role, api_key(role)))
+        url = url.partition("?")[0]  # some have their key there
     except TransportError as error:
         raise RunError(
-            f"no answer from {url}: {error}",
+            f"no answer from {url.partition('?')[0]}: {error}",
             f"is the server running? {flag} NAME saves the question",
             type="unreachable",
         ) from None

@@ -329,7 +329,7 @@ def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> 
 def signature(file: Path, place: Path) -> str:
     """What tells a file that was written, at its place, from what became of it since."""
     there = file.stat()
-    return f"{place.resolve()}: {there.st_size} bytes, {there.st_mtime_ns}"
+    return f"{place.name}: {there.st_size} bytes, {there.st_mtime_ns}"
 
 
 def _open_binary(path: Path, mode: str) -> BinaryIO:

@@ -116,10 +116,14 @@ def check_lines(rows: Input, keep_going: bool) -> int:
 
 def _place(job: Job, rows: Input, sink: Sink) -> JSONObject:
     """What makes a run another than one with the same settings."""
+    source = "-"
+    if rows.source.path and rows.source.rereadable:
+        # As seen from the output: a folder with both may be moved and mounted elsewhere.
+        folder = sink.path.parent if sink.path else Path.cwd()
+        source = os.path.relpath(rows.source.path.resolve(), folder)
     return {
         "command": job.command,
-        # By its name alone: folders are moved and mounted elsewhere.
-        "input": rows.source.path.name if rows.source.path and rows.source.rereadable else "-",
+        "input": source,
         "output": str(sink.path) if sink.path else "-",
         "rubric": list(rows.rubric),
     }
@@ -145,8 +149,8 @@ class _Run:
         reporter, whole = self.reporter, False
         try:
             execute(self._main(total))
-            whole = True
             self.sink.commit(self._note_output)
+            whole = True
             code = self._finished()
         except BrokenPipeError:
             code = 0  # the reader has what it wanted
@@ -285,6 +289,8 @@ def check_files(data: InputOptions, out: OutputOptions, options: ModelOptions) -
     )
     for flag, path in named:
         if path is None:
+            continue
+        if path.is_char_device():  # such as /dev/null, which takes all that comes
             continue
         what = taken.get(path.resolve())
         if what and not (flag == "--cache" and what.startswith("kept")):
