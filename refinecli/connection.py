@@ -80,7 +80,8 @@ class Connection:
         refused = error.kind == "rate_limit"
         patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
         later = (error.after or 0) > _LONGEST_RETRY_AFTER
-        if self.answered and self.is_down and (silent >= patience or later):
+        unreachable = error.kind == "connect" and not self.answered  # `given_up` tells that
+        if self.is_down and not unreachable and (silent >= patience or later):
             raise RunError(
                 f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
                 f"a row; the last one: {error}",

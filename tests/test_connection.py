@@ -163,3 +163,23 @@ def test_nobody_there_from_the_start_is_the_runs_failure_and_later_the_calls(
     given_up = connection.given_up(gone)
     assert isinstance(given_up, CompletionError)
     assert given_up.type == "connection"
+
+
+def test_a_provider_that_never_answered_is_not_waited_for_without_end(clock: Clock) -> None:
+    connection = Connection("http://host/v1/chat/completions", "m", "place")
+    slow = RetryableError("timeout", "no answer within 600 s")
+    down(connection, 20, slow)
+    clock.now += 31
+    with pytest.raises(RunError, match="nothing for 31 s"):
+        connection.failed(slow, 1)
+
+
+def test_a_server_that_is_gone_is_waited_for_however_few_are_in_flight(
+    connection: Connection, clock: Clock
+) -> None:
+    connection.succeeded()
+    gone = RetryableError("connect", "Connection refused")
+    for tries in range(20):
+        connection.failed(gone, tries)
+        assert may_retry(connection, gone, tries, seconds=clock.now - 100)
+        clock.now += 1

@@ -80,6 +80,38 @@ def test_a_run_that_got_no_reply_at_all_can_be_run_again(cli: Cli, tmp_path: Pat
     assert [status(row) for row in read_jsonl(tmp_path / "out.jsonl")] == ["done"] * 2
 
 
+def test_a_run_that_got_nothing_twice_can_be_run_again(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    with FaultServer(lambda request: error(400, "not today")) as server:
+        assert cli(*RUN, *at(server)).returncode == 3
+        assert cli(*RUN, *at(server), "--max-calls", "0").returncode == 4
+        server.script = steady
+        again = cli(*RUN, *at(server))
+    assert again.returncode == 0, again.stderr
+
+
+def test_another_input_of_the_same_name_is_another_run(cli: Cli, tmp_path: Path) -> None:
+    for name, count in (("train", 2), ("test", 1)):
+        (tmp_path / name).mkdir()
+        write_jsonl(tmp_path / name / "in.jsonl", questions(count))
+    with FaultServer(no_score) as server:
+        assert cli("refine", "train/in.jsonl", *RUN[2:], *at(server)).returncode == 3
+        written = (tmp_path / "out.jsonl").read_bytes()
+        server.script = steady
+        other = cli("refine", "test/in.jsonl", *RUN[2:], *at(server))
+    assert other.returncode == 2
+    assert 'input was "train/in.jsonl", is "test/in.jsonl"' in other.stderr
+    assert (tmp_path / "out.jsonl").read_bytes() == written
+
+
+def test_what_is_thrown_away_may_be_so_twice(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+    with FaultServer() as server:
+        nothing = ["-o", "/dev/null", "--summary", "/dev/null"]
+        result = cli("refine", "in.jsonl", "--max-iterations", "0", *nothing, *at(server))
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize("moved", [True, False])
 def test_a_file_that_another_run_wrote_is_not_replaced_through_a_shared_cache(
     cli: Cli, tmp_path: Path, moved: bool
@@ -175,6 +207,17 @@ def test_a_folder_that_was_moved_goes_on_where_it_is(cli: Cli, tmp_path: Path) -
         result = cli(*in_folder("there"), *at(server))
         assert result.returncode == 0, result.stderr
         assert (len(server.arrivals), server.sent_again) == (4, 0)
+
+
+def test_after_exit_3_too_a_folder_may_be_moved(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    write_jsonl(tmp_path / "here" / "in.jsonl", questions(2))
+    with FaultServer(no_score) as server:
+        assert cli(*in_folder("here"), *at(server)).returncode == 3
+        (tmp_path / "here").rename(tmp_path / "there")
+        server.script = steady
+        result = cli(*in_folder("there"), *at(server))
+    assert result.returncode == 0, result.stderr
 
 
 def test_input_from_a_process_goes_on(tmp_path: Path) -> None:
@@ -463,3 +506,30 @@ def test_a_key_in_the_query_of_a_url_is_neither_logged_nor_kept(cli: Cli, tmp_pa
     assert "swordfish" not in told
     assert "key=swordfish" in command
     assert not [file.name for file in tmp_path.iterdir() if b"swordfish" in file.read_bytes()]
+
+
+def test_nor_is_it_in_what_is_learned_or_asked_of_an_endpoint(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+
+    def script(request: Arrival) -> str | Reply:
+        if "temperature" in request.body:
+            return error(400, "Unsupported parameter: 'temperature' is not supported.")
+        return steady(request)
+
+    command = ["refine", "in.jsonl", "--cache", "c.db", "--max-iterations", "0"]
+    with FaultServer(script) as server:
+        url = f"{server.url}?key=swordfish"
+        result = cli(*command, "--base-url", url)
+        assert result.returncode == 0, result.stderr
+        assert b"swordfish" not in (tmp_path / "c.db").read_bytes()
+        again = cli(*command, "--base-url", url, "--offline")
+        assert again.returncode == 0, again.stderr
+        unknown = cli(*command, "--base-url", f"{url}2", "--offline")
+        assert unknown.returncode == 2
+    gone = cli(*command, "--base-url", url)
+    assert gone.returncode == 3
+    with ChatServer(lambda request: "", models_reply=error(503, "Loading")) as loading:
+        busy = cli(*command, "--base-url", f"{loading.url}?key=swordfish")
+        assert busy.returncode == 3
+    for ended in (result, again, unknown, gone, busy):
+        assert "swordfish" not in ended.stderr.partition("this continues")[0]
