@@ -205,6 +205,8 @@ def test_the_summary_has_the_contracts_fields(cli: Cli, tmp_path: Path) -> None:
         "pass_rate": 1.0,
         "calls": sent,
         "replayed": 0,
+        "retried": 0,
+        "refused": 0,
         "prompt_tokens": 7 * sent,
         "completion_tokens": 3 * sent,
     }
