@@ -32,7 +32,7 @@ def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
     parts += [f"{traffic.refused:,} refused"] if traffic.refused else []
     if traffic.prompt_tokens or traffic.completion_tokens:
         parts.append(f"{traffic.prompt_tokens:,} tokens in, {traffic.completion_tokens:,} out")
-    parts += [money(traffic.cost)] if traffic.cost is not None else []
+    parts += [money(traffic.cost)] if traffic.cost else []  # the embedded model costs nothing
     parts += [f"{seconds:.1f} s"] if seconds is not None else []
     return ", ".join(parts)
 
