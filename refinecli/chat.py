@@ -102,7 +102,7 @@ class Chat:
         connection.rpm = _lower(connection.rpm, role.rpm)
         connection.tpm = _lower(connection.tpm, role.tpm)
         connection.pacer = Pacer(self.limits.concurrency, rpm=connection.rpm, tpm=connection.tpm)
-        return RoleChat(self, role, self._connections[name], seed, secret)
+        return RoleChat(self, role, connection, seed, secret)
 
 
 def _lower(one: float | None, other: float | None) -> float | None:
@@ -144,12 +144,12 @@ class RoleChat:
             changes = dict(connection.changes)
             body = changed(meant, changes)
             data = encoded(body)
-            key = request_key(connection.place, data, sample_index(body, draw))
+            request = _Request(body, data, self._key(body, data, draw), draw, usable)
             try:
                 # A reply from before a parameter was refused answers what was meant.
-                if changes and (found := self._found(meant, encoded(meant), draw)):
+                if changes and (found := self._replayed(self._key(meant, encoded(meant), draw))):
                     return found
-                return await self._once(_Request(body, data, key, draw, usable))
+                return await self._once(request)
             except RefusedParameterError as refused:
                 if told := connection.settle(refused, changes):
                     self._chat.log.notice(told)
@@ -190,9 +190,8 @@ class RoleChat:
         finally:
             del in_flight[request.key]
 
-    def _found(self, body: JSONObject, data: bytes, draw: Draw) -> Completion | None:
-        place = self._connection.place
-        return self._replayed(request_key(place, data, sample_index(body, draw)))
+    def _key(self, body: JSONObject, data: bytes, draw: Draw) -> bytes:
+        return request_key(self._connection.place, data, sample_index(body, draw))
 
     def _replayed(self, key: bytes) -> Completion | None:
         calls = self._chat.calls
@@ -237,8 +236,8 @@ class RoleChat:
             except RetryableError as again:
                 failed_at = failed_at or clock()
                 connection.failed(again, tries)
-                seconds, retries = clock() - failed_at, self._role.retries
-                if not connection.may_retry(again, tries, retries, before=before, seconds=seconds):
+                tried, retries = clock() - failed_at, self._role.retries
+                if not connection.may_retry(again, tries, retries, before=before, seconds=tried):
                     raise connection.given_up(again) from None
                 seconds = _pause(again, tries, alone=connection.successes == before)
                 tries += 1

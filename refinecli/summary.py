@@ -41,12 +41,10 @@ class Summary:
     # Over the datapoints that have both scores: the means above may rest on different ones.
     gain: Mean = field(default_factory=Mean)
     passed: Mean = field(default_factory=Mean)
-    last_line: int = 0
     started: float = field(default_factory=monotonic)
 
     def add(self, outcome: Outcome) -> None:
         """Count one output line; they come in order."""
-        self.last_line = outcome.line
         setattr(self, outcome.status, getattr(self, outcome.status) + 1)
         self.errors.update(outcome.failures)
         self.score.add(outcome.score)

@@ -63,8 +63,7 @@ class RunCache:
 
     def begin(self, place: JSONObject, shaping: JSONObject) -> None:
         """Go on with this run. A default cache that belongs to another is refused by name of what
-        differs; a shared one keeps them apart. From here on the cache may be removed with the run:
-        nobody else is writing the same file."""
+        differs; a shared one keeps them apart."""
         from refinecli.jsonl import digest
 
         assert self.calls is not None
