@@ -155,34 +155,41 @@ class FaultServer:
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        self._connections: set[asyncio.StreamWriter] = set()
         self._talks: set[asyncio.Task[None]] = set()
-        server = await asyncio.start_server(self._accepted, sock=self._socket)
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._accept)
         ready.set()
         await self._over.wait()
-        server.close()
-        await asyncio.sleep(0.01)  # who is being accepted comes in, to be reset like the others
-        for writer in self._connections:
-            _reset(writer)
+        self._loop.remove_reader(self._socket)
+        self._socket.close()  # the kernel resets who was not accepted yet
+        await asyncio.sleep(0)  # every talk has begun, and so ends as it should
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
-        talk = asyncio.ensure_future(self._talk(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
+    def _accept(self) -> None:
+        """Take a connection, at once: asyncio's own server loses one that comes as it closes."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            connection, _ = self._socket.accept()
+            talk = asyncio.ensure_future(self._talk(connection))
+            self._talks.add(talk)
+            talk.add_done_callback(self._talks.discard)
 
     # -------------------------------------------------------------- one connection
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, connection: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(sock=connection)
+        except asyncio.CancelledError:
+            connection.close()
+            return
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._answer_one(reader, writer):
                     pass
+        except asyncio.CancelledError:
+            _reset(writer)
         finally:
-            self._connections.discard(writer)
             writer.close()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
