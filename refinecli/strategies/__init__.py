@@ -81,6 +81,11 @@ def _refine_calls(options: RefineOptions) -> tuple[int, int, int]:
     return rounds, options.drafts + rounds, votes
 
 
+def _ends(options: RefineOptions) -> int:
+    """The first response and the last, where there is another."""
+    return 1 + (options.max_iterations > 0)
+
+
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         strategy.name: strategy
@@ -105,21 +110,25 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 "answer, feedback in the critic's own words, rewrite",
                 ("policy", "reviser", "grader", "critic"),
                 frozenset({"max_iterations", "stop_on_repeat", "principles"}),
-                lambda options: (options.max_iterations, 2, options.max_iterations),
+                lambda options: (options.max_iterations, _ends(options), options.max_iterations),
             ),
             Strategy(
                 "rm-gallery",
                 "the selector's reason for the best so far is the feedback",
                 ("policy", "reviser", "grader", "selector"),
                 frozenset({"max_iterations"}),
-                lambda options: (options.max_iterations, 2, 2 * options.max_iterations),
+                lambda options: (
+                    options.max_iterations,
+                    _ends(options),
+                    2 * options.max_iterations,
+                ),
             ),
             Strategy(
                 "writer-critic",
                 "a critic improves the answer, the selector picks the better",
                 ("policy", "grader", "critic", "selector"),
                 frozenset({"max_iterations"}),
-                lambda options: (0, 2, 6 * options.max_iterations),
+                lambda options: (0, _ends(options), 6 * options.max_iterations),
                 {"max_iterations": 1},
             ),
         )
