@@ -59,7 +59,8 @@ class Rollout:
 class Strategy:
     """What can be said about a strategy without importing it. `options` are those of OPTIONS that
     mean something to it; `calls` gives the responses it writes beside the drafts, those it has
-    graded, and the calls it makes beside writing and grading, at the most."""
+    graded, and the calls it makes beside writing and grading, at the most; `by_grade` says whether
+    it keeps what was graded best, so that a gain is optimistic."""
 
     name: str
     summary: str
@@ -67,6 +68,7 @@ class Strategy:
     options: frozenset[str]
     calls: Callable[[RefineOptions], tuple[int, int, int]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    by_grade: bool = False
 
     def __call__(self, rollout: Rollout) -> Awaitable[Refinement]:
         """Raises CompletionError where not even a first response could be had."""
@@ -96,6 +98,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "reviser", "grader"),
                 OPTIONS - {"principles"},
                 _refine_calls,
+                by_grade=True,
             ),
             Strategy(
                 "best-of-n",
@@ -104,6 +107,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 frozenset({"drafts"}),
                 lambda options: (0, options.drafts, 0),
                 {"drafts": 4, "max_iterations": 0},
+                by_grade=True,
             ),
             Strategy(
                 "self-refine",
