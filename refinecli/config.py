@@ -210,8 +210,10 @@ def _settled(given: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, 
 
 
 def _means_nothing(name: str, option: str, value: object, source: str) -> UsageError:
-    named = f"{source} {value}" if source == _flag(f"refine.{option}") else source
-    if option not in named.lower().replace("-", "_"):  # a file
+    named = source
+    if source == _flag(f"refine.{option}"):
+        named = f"{source} {value}"
+    elif not source.startswith(("--set ", "environment ")):
         named = f"{source}: refine.{option}"
     takers = [other for other, strategy in STRATEGIES.items() if option in strategy.options]
     instead = f"use the strategy {' or '.join(takers)}"
