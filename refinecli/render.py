@@ -435,6 +435,9 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     parts.append(label(f"{kept} · {score}", _colour(iteration.accepted)))
     if iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
+    if iteration.feedback:
+        told = Body([("", iteration.feedback)], _FEW_LINES, hint="", style="dim")
+        parts += [label("feedback:", "dim"), told]
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
     return Section(f"{title} · {iteration.role}", parts, _WRITER)
 

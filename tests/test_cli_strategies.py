@@ -575,6 +575,8 @@ def test_show_prints_each_turn_with_who_wrote_it_and_what_became_of_it(
     assert ("preferred by the selector: the new response" in result.stderr) == (
         strategy == "writer-critic"
     )
+    words = {"rm-gallery": "REASON-OF-SELECTOR"}.get(strategy, "WORDS-OF-CRITIC")
+    assert (words in result.stderr) == (strategy not in ("refine", "best-of-n"))
 
 
 # What a transcript shows, in this order.
