@@ -37,7 +37,7 @@ Schema: TypeAlias = Annotated[dict[str, Any], AfterValidator(_must_be_valid)]
 def _validator(schema: str) -> jsonschema_rs.Validator:
     import jsonschema_rs
 
-    steps_back = 100_000  # some 10 ms; a sane pattern takes a handful
+    steps_back = 1_000_000  # some 20 ms; a sane pattern takes a handful
     try:
         return jsonschema_rs.validator_for(
             schema,
