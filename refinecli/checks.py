@@ -210,6 +210,8 @@ class _Counted(_Check):
         return f"The response has {self.bounds()}"
 
     def bounds(self) -> str:
+        if self.max == 0:
+            return f"no {self.several}"
         if self.min is None:
             return f"at most {self.amount(self.max or 0)}"
         if self.max is None:
@@ -226,7 +228,8 @@ class _Counted(_Check):
         if self.min is not None and count < self.min:
             return CheckResult(0.0, f"{there}, at least {self.min} wanted")
         if self.max is not None and count > self.max:
-            return CheckResult(0.0, f"{there}, at most {self.max} allowed")
+            allowed = f"at most {self.max}" if self.max else "none"
+            return CheckResult(0.0, f"{there}, {allowed} allowed")
         return CheckResult(1.0, "")
 
 
@@ -285,7 +288,7 @@ class Count(_Counted):
         """Raise TimeoutError where the pattern takes longer than `patterns.SECONDS`."""
         matches = compiled(self.pattern).finditer(response, timeout=SECONDS, concurrent=False)
         texts = [_brief(match[0]) for match in matches]
-        found = ", ".join(islice(filter(None, dict.fromkeys(texts)), 5))
+        found = ", ".join(f'"{text}"' for text in islice(filter(None, dict.fromkeys(texts)), 5))
         return self.judged(len(texts), f" of {self.pattern}" + f" ({found})" * bool(found))
 
 
