@@ -68,6 +68,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 imports=True,
                 file='JSON or JSONL with the words in "concepts" (CommonGen)',
             ),
+            Task("email", "customers' emails, to be answered by a company's policies", seeded=True),
             Task(
                 "prometheus",
                 "instructions, each with its own 1-5 rubric, from the Feedback-Collection",
@@ -79,6 +80,12 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "many kinds of tasks, each with its own 1-5 rubric, from BiGGen-Bench",
                 imports=True,
                 file="BiGGen-Bench's JSON or JSONL (input, score_rubric, …)",
+            ),
+            Task(
+                "ifeval",
+                "prompts with instructions that code can verify, from IFEval",
+                imports=True,
+                file="IFEval's JSONL (prompt, instruction_id_list, kwargs)",
             ),
         )
     }
