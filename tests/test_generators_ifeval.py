@@ -405,10 +405,9 @@ def test_checks_of_the_real_file_agree_with_ifevals_verifiers_on_real_texts() ->
     texts = [row["prompt"] for row in rows]
     texts += [f'"{text.upper()}"' for text in texts[::9]] + [text.lower() for text in texts[::9]]
     for index, row in enumerate(rows):
-        datapoint = made(**row)
-        checks = {item.name: item for item in items(datapoint) if item.check}
         for name, kwargs in zip(row["instruction_id_list"], row["kwargs"], strict=True):
-            if name not in checks or name == "change_case:capital_word_frequency":
-                continue  # NLTK's words are not those between spaces
-            for text in texts[index % 23 :: 23]:
-                assert passes(checks[name], text) == follows[name](text, **kwargs), (name, text)
+            if name not in follows or name == "change_case:capital_word_frequency":
+                continue  # left to the grader; NLTK's words are not those between spaces
+            only = items(made((name, kwargs)))[0]
+            for text in texts[index % 5 :: 5]:
+                assert passes(only, text) == follows[name](text, **kwargs), (name, text)
