@@ -230,14 +230,16 @@ def test_a_row_becomes_its_prompt_and_an_item_for_each_instruction() -> None:
         2041,
         [{"role": "user", "content": "Write about tides."}],
     )
-    assert row["tags"] == ["keywords:forbidden_words", "length_constraints:number_words"]
-    assert [item["name"] for item in row["rubric_items"]] == row["tags"]
+    assert [item["name"] for item in row["rubric_items"]] == [
+        "keywords:forbidden_words",
+        "length_constraints:number_words",
+    ]
     assert [item["rubric_str"] for item in row["rubric_items"]] == [
         'The response contains none of these: "rich", "money"',
         "The response has fewer than 80 words",
     ]
     assert row["rubric_items"][0]["check"] == {"kind": "contains_none", "words": ["rich", "money"]}
-    assert row.keys() == {"id", "convo", "tags", "rubric_items"}
+    assert row.keys() == {"id", "convo", "rubric_items"}
 
 
 def test_a_repeated_instruction_has_its_number_in_the_name() -> None:
@@ -325,7 +327,7 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"kwargs": [{"num_words": 2.5, "relation": "at least"}]}, "kwargs[0].num_words: expected"),
     ({"kwargs": [{"num_words": True, "relation": "at least"}]}, "kwargs[0].num_words: expected"),
     ({"kwargs": [{"num_words": 10**12, "relation": "at least"}]}, "kwargs[0].num_words: expected"),
-    ({"key": 1.5}, "id: "),
+    ({"key": 1.5}, "key: expected"),
 ]
 
 

@@ -68,7 +68,6 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 imports=True,
                 file='JSON or JSONL with the words in "concepts" (CommonGen)',
             ),
-            Task("email", "customers' emails, to be answered by a company's policies", seeded=True),
             Task(
                 "prometheus",
                 "instructions, each with its own 1-5 rubric, from the Feedback-Collection",
@@ -81,6 +80,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 imports=True,
                 file="BiGGen-Bench's JSON or JSONL (input, score_rubric, …)",
             ),
+            Task("email", "customers' emails, to be answered by a shop's policies", seeded=True),
             Task(
                 "ifeval",
                 "prompts with instructions that code can verify, from IFEval",

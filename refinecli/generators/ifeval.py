@@ -13,7 +13,6 @@ counted without NLTK: the same on plain text, up to one apart where NLTK's token
 
     {"id": 1393,
      "convo": [{"role": "user", "content": "List the pros and cons of …"}],
-     "tags": ["keywords:frequency"],
      "rubric_items": [
        {"rubric_str": "\"synonyms\" appears at least 3 times in the response",
         …, "name": "keywords:frequency",
@@ -43,13 +42,19 @@ def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
     ids = texts(columns, "instruction_id_list")
     return present(
         {
-            "id": columns.row.get("key"),
+            "id": _key(columns),
             "convo": [{"role": "user", "content": prompt}],
             "response": columns.optional_text("response") if with_response else None,
-            "tags": list(dict.fromkeys(ids)),
             "rubric_items": list(_items(ids, _kwargs(columns, len(ids)))),
         }
     )
+
+
+def _key(columns: Columns) -> str | int | None:
+    key = columns.row.get("key")
+    if isinstance(key, bool) or not isinstance(key, str | int | None):
+        raise columns.fault("key", "expected a text or a whole number")
+    return key
 
 
 def _kwargs(columns: Columns, count: int) -> list[Columns]:
