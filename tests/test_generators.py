@@ -543,7 +543,7 @@ def test_biggen_columns_renamed_as_the_feedback_collections_import_alike() -> No
         assert ours["rubric_items"] == imported("biggen", source)["rubric_items"]
 
 
-@pytest.mark.parametrize(("task", "n"), [("addition", 20), ("keywords", 12)])
+@pytest.mark.parametrize(("task", "n"), [("addition", 20), ("keywords", 12), ("email", 10)])
 def test_the_example_data_is_what_our_own_command_makes(task: str, n: int) -> None:
     shipped = Path(__file__).parents[1] / "example_data" / f"{task}.jsonl"
     made = [dumps(row) for row in TASKS[task].generate(n, 42)]
