@@ -17,7 +17,7 @@ from refinecli.jsonl import dumps, read_row
 from refinecli.types import Datapoint, RubricItem
 
 ROWS: list[dict[str, Any]] = list(TASKS["email"].generate(1000, 42))
-FIRST = (["returns", "invoice"], "Subject: Return of my espresso machine", "Irene Novak")
+FIRST = (["returns", "stock", "discount"], "Subject: Return of my espresso machine", "Irene Novak")
 AMOUNT = r"[$£€]\d+(?:\.\d\d)?"
 MONTHS = [written(date(2025, month, 1)).split()[1] for month in range(1, 13)]
 
@@ -176,8 +176,9 @@ def test_returns_follow_from_the_days_since_purchase() -> None:
     for row in about("returns"):
         window, days = number(r"within (\d+) days of purchase", system(row)), days_before(row)
         right = item(row, "policy:returns").rubric_str
-        if "I have used it" in letter(row):
-            assert "because the product has been used" in right
+        if "product has been used" in right:
+            assert days < window
+            assert re.search("I have used it|I did use it|been in use", letter(row))
         elif days < window:
             assert "a full refund" in right
         elif window < days < 2 * window:
@@ -194,7 +195,7 @@ def test_warranty_follows_from_date_and_cause() -> None:
     for row in about("warranty"):
         years = 1 if "for one year" in system(row) else number(r"for (\d) years", system(row))
         right = item(row, "policy:warranty").rubric_str
-        if "Surely your warranty covers that?" in letter(row):
+        if any(product.accident in letter(row) for trade in TRADES for product in trade.products):
             assert "does not cover damage by accident" in right
         elif days_before(row) < 365 * years:
             assert "free of charge" in right

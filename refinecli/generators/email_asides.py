@@ -22,7 +22,7 @@ def _privacy(rng: Random, facts: Facts) -> Case:
                 "Also, please delete all the data you hold about me once this is settled.",
                 f"says that requests to delete data go to {address}, with an answer within "
                 f"{days} days",
-                "that the data is or will be deleted, without pointing to that address",
+                "that whoever writes the reply deletes the data",
             ),
             (
                 f"By the way, my {relative} ordered from you last week too. Could you tell me what "

@@ -81,6 +81,54 @@ def _about(days: int) -> str:
 
 # ------------------------------------------------------------------ what an email is about
 
+_UNUSED = ("It has never been used.", "It is still in its box.", "I have not even unpacked it.")
+_USED = (
+    "I have used it twice.",
+    "I did use it for a weekend.",
+    "It has been in use for a few days.",
+)
+_MONEY_BACK = (
+    "Please tell me how I get my money back.",
+    "When will the money be in my account?",
+    "I would like a refund. What do I have to do?",
+    "I take it that a refund is no problem?",
+)
+_AT_FAULT = ("Surely your warranty covers that?", "That is what a warranty is for, is it not?")
+_AS_MEANT = (
+    "I have only ever used it as one should.",
+    "I have always looked after it.",
+    "It was not dropped, and it was not misused.",
+)
+_PUT_RIGHT = (
+    "I expect you to put this right at no cost to me.",
+    "What can you do about it, and what will it cost?",
+    "Please send me a new one, or my money.",
+    "Can it be repaired?",
+)
+_WHERE = (
+    "Where is it? I want my money back.",
+    "Please send another one, or refund me.",
+    "I needed it last weekend. What are you going to do about it?",
+    "Is it lost? What happens now?",
+)
+_SECOND_THOUGHTS = (
+    "I have found out that I do not need it after all",
+    "I have been given one in the meantime",
+    "I clicked faster than I thought",
+    "we are moving house and can do with fewer things",
+    "an unexpected bill means that I have to save",
+)
+_WHOLE = (
+    "I want a new one or my money back.",
+    "Please send me one that is whole.",
+    "How do we go on from here?",
+)
+_DIFFERENCE = (
+    "I would like the difference back, please.",
+    "You owe me the difference, I should think.",
+    "Will you refund the difference?",
+)
+
 
 def _returns(rng: Random, facts: Facts) -> Case:
     window = rng.choice((14, 21, 30, 45, 60))
@@ -93,7 +141,8 @@ def _returns(rng: Random, facts: Facts) -> Case:
     }[outcome]
     ours = rng.random() < 0.5
     payer = "the shop pays" if ours else "the customer pays"
-    used = "I have used it twice." if outcome == "used" else "It has never been used."
+    used = rng.choice(_USED if outcome == "used" else _UNUSED)
+    ask = rng.choice(_MONEY_BACK)
     bought = f"it was bought {_about(days)}"
     right = {
         "refund": f"accepts the return and offers a full refund of {facts.paid} ({bought}, within "
@@ -118,7 +167,7 @@ def _returns(rng: Random, facts: Facts) -> Case:
         f"Where we take something back, {payer} for the return parcel.",
         f"On {facts.ago(days)} I bought {facts.a_product} from you for {facts.paid} "
         f"(order {facts.order}). I would like to send it back: {rng.choice(RETURN_REASONS)}. "
-        f"{used} Please tell me how I get my money back.",
+        f"{used} {ask}",
         right,
         wrong,
         f"bought on {facts.ago(days)}",
@@ -134,11 +183,10 @@ def _warranty(rng: Random, facts: Facts) -> Case:
     days = over if outcome == "expired" else rng.randint(50, whole - 30)
     term = "one year" if years == 1 else f"{years} years"
     if outcome == "accident":
-        told = f"The trouble is that {facts.product.accident}. Surely your warranty covers that? "
-        told += "Please send me a new one."
+        told = f"The trouble is that {facts.product.accident}. {rng.choice(_AT_FAULT)}"
     else:
-        told = f"The trouble is that {facts.product.fault}, though I have only ever used it as one "
-        told += "should. I expect you to put this right at no cost to me."
+        told = f"The trouble is that {facts.product.fault}. {rng.choice(_AS_MEANT)}"
+    ask = rng.choice(_PUT_RIGHT)
     right = {
         "covered": "offers to repair or replace the product free of charge under the warranty "
         f"({term} from {facts.ago(days)}, which is not over)",
@@ -154,7 +202,7 @@ def _warranty(rng: Random, facts: Facts) -> Case:
         "normal use; there are no refunds under the warranty. Damage by accident is not covered. "
         f"What the warranty does not or no longer cover we repair for a flat fee of {fee}.",
         f"I bought {facts.a_product} from you on {facts.ago(days)}, order {facts.order}, "
-        f"and paid {facts.paid}. {told}",
+        f"and paid {facts.paid}. {told} {ask}",
         right,
         wrong,
         f"bought on {facts.ago(days)}",
@@ -184,10 +232,7 @@ def _delivery(rng: Random, facts: Facts) -> Case:
         "late": "a refund of the price or a new parcel",
         "lost": "money beyond the price and the shipping fee",
     }[outcome]
-    ask = rng.choice(
-        ("Where is it? I want my money back.", "Please send another one, or refund me.",
-         "I needed it last weekend. What are you going to do about it?")
-    )  # fmt: skip
+    ask = rng.choice(_WHERE)
     return Case(
         "delivery",
         f"Delivery: parcels arrive within {due} days of the order. If one comes later, we refund "
@@ -229,21 +274,12 @@ def _cancellation(rng: Random, facts: Facts) -> Case:
     )
 
 
-_SECOND_THOUGHTS = (
-    "I have found out that I do not need it after all",
-    "I have been given one in the meantime",
-    "I clicked faster than I thought",
-    "we are moving house and can do with fewer things",
-    "an unexpected bill means that I have to save",
-)
-
-
 def _damage(rng: Random, facts: Facts) -> Case:
     limit, percent = rng.choice((5, 7, 10)), rng.choice((10, 15, 20))
     outcome = rng.choice(("photo", "no photo", "late"))
     late = rng.randint(limit + 2, limit + 20)
     days = late if outcome == "late" else rng.randint(1, limit - 1)
-    wanted = rng.choice(("I want a new one or my money back.", "Please send me one that is whole."))
+    wanted = rng.choice(_WHOLE)
     photo = "I have not taken a picture." if outcome == "no photo" else "A photo is attached."
     right = {
         "photo": "says that a replacement is sent at no cost (told within the "
@@ -297,8 +333,8 @@ def _price(rng: Random, facts: Facts) -> Case:
         "we refund the difference to customers who ask. We do not do so later, nor for the prices "
         "of other shops.",
         f"I paid {facts.paid} for {facts.a_product} on {facts.ago(days)} "
-        f"(order {facts.order}). Today I see the same thing {where} for {lower}. I would like the "
-        "difference back, please.",
+        f"(order {facts.order}). Today I see the same thing {where} for {lower}. "
+        + rng.choice(_DIFFERENCE),
         right,
         wrong,
         f"bought on {facts.ago(days)}; the lower price is {lower}, the difference {difference}",

@@ -222,7 +222,7 @@ MOODS = (
         "reassures the customer, without promising more than is so",
     ),
     Mood(
-        ("Quick one, I am between meetings.", "Short version, as I have little time:",
+        ("Quick one, I am between meetings.", "I have little time, so here is the short version.",
          "Writing this from the train, so excuse my brevity."),
         ("Brief answer is fine.", "Just tell me what happens next.", "Yes or no will do. Thanks."),
         "respects that the customer has little time: what happens next is easy to find",
