@@ -362,7 +362,7 @@ ANSWERS = [
       {"capital_relation": "at least", "capital_frequency": 3}),
      "NASA and the U.S. say: WELL-BEING.", "NASA says: Well-Being."),
     (("length_constraints:number_sentences", {"relation": "less than", "num_sentences": 3}),
-     "Dr. Ebb went. Ms. Flow came!", "Ebb went. Flow came. Who knows why?"),
+     "Ebb went. Flow came!", "Ebb went. Flow came. Who knows why?"),
     (("length_constraints:number_words", {"relation": "less than", "num_words": 4}),
      "Well-known, eh?", "It is not so."),
 ]  # fmt: skip
