@@ -29,7 +29,6 @@ refinecli generate-data addition -n 3
 refinecli generate-data addition --train 10000 --test 1000 --out-dir example_data
 refinecli generate-data keywords -n 12 -o keywords.jsonl
 refinecli generate-data prometheus --from feedback_collection.json --with-response -o fc.jsonl
-refinecli generate-data ifeval --from input_data.jsonl -o ifeval.jsonl
 """
 
 

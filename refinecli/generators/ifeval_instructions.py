@@ -232,7 +232,8 @@ def _number_highlighted_sections(columns: Columns) -> Part:
 def _multiple_sections(columns: Columns) -> Part:
     number, splitter = _number(columns, "num_sections"), columns.text("section_spliter").strip()
     return Part(
-        f'The response has {number} sections that start with "{splitter} 1", "{splitter} 2" …',
+        f"The response has at least {number} sections, which start with "
+        f'"{splitter} 1", "{splitter} 2" …',
         _count(rf"{_literal(splitter)}\s?\d+", {"min": number}),
     )
 
