@@ -361,6 +361,8 @@ ANSWERS = [
     (("change_case:capital_word_frequency",
       {"capital_relation": "at least", "capital_frequency": 3}),
      "NASA and the U.S. say: WELL-BEING.", "NASA says: Well-Being."),
+    (("length_constraints:number_sentences", {"relation": "less than", "num_sentences": 3}),
+     "Ebb went. Flow came!", "Ebb went. Flow came. Who knows why?"),
     (("length_constraints:number_words", {"relation": "less than", "num_words": 4}),
      "Well-known, eh?", "It is not so."),
 ]  # fmt: skip
@@ -383,7 +385,7 @@ def test_no_check_runs_out_of_time_on_a_reply_of_one_sign(text: str) -> None:
 # ------------------------------------------------------------------ the data set itself
 
 
-def test_all_but_languages_and_sentences_of_the_real_file_become_checks() -> None:
+def test_all_but_languages_of_the_real_file_become_checks() -> None:
     if not REAL.exists():
         pytest.skip(f"REAL DATA NOT TESTED: {REAL} is absent")
     rows = list(TASKS["ifeval"].read(read_objects(str(REAL)), with_response=False))
@@ -394,7 +396,6 @@ def test_all_but_languages_and_sentences_of_the_real_file_become_checks() -> Non
         "change_case:english_capital:english",
         "change_case:english_lowercase:english",
         "language:response_language",
-        "length_constraints:number_sentences",
     }
     assert not [item.rubric_str for item in every if "the instruction of the" in item.rubric_str]
 

@@ -8,8 +8,10 @@ an item in words for a grader model. Of the row `key` stays, as `id`, and `respo
 
 What is not IFEval's verifier to the letter: the language of a response is judged by the grader,
 where IFEval guesses it with langdetect; "English and in capitals" is therefore two items of half
-the weight, a check of the letters and the grader's word on the language. Words in capitals are
-counted without NLTK: the same on plain text, up to one apart where NLTK's tokenizer cuts a word up.
+the weight, a check of the letters and the grader's word on the language. Sentences are counted by
+the check of that name and words in capitals by a pattern, where IFEval asks NLTK: headings and
+items of lists are sentences here, and where NLTK's tokenizer cuts a word up the numbers can be one
+or two apart.
 
     {"id": 1393,
      "convo": [{"role": "user", "content": "List the pros and cons of …"}],
