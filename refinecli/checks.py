@@ -142,7 +142,7 @@ class Regex(_Check):
         """Raise TimeoutError where the pattern takes longer than `patterns.SECONDS`."""
         if compiled(self.pattern).search(response, timeout=SECONDS):
             return CheckResult(1.0, "")
-        return CheckResult(0.0, f"does not match {self.pattern}")
+        return CheckResult(0.0, f"does not match {_brief(self.pattern, 80)}")
 
 
 class Equals(_Check):
