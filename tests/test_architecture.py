@@ -20,8 +20,10 @@ from tests.report_files import row as refined_row
 Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
 CORE = (
-    *("types", "prompts", "scoring", "checks", "grade", "refine", "patterns", "records"),
+    *("types", "scoring", "checks", "grade", "choose", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
+    *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite"),
+    *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
 )
 EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
@@ -36,7 +38,7 @@ HOMES = {
     "scipy": ("report/statistics.py",),
     "numpy": ("report/statistics.py",),
     "sqlite3": ("calls.py", "cache_file.py"),
-    "regex": ("patterns.py", "prompts.py", "checks.py"),
+    "regex": ("patterns.py", "prompts/grader.py", "checks.py"),
     "requests": (),
     "urllib3": (),
     "openai": (),
