@@ -1,0 +1,1 @@
+"""`refinecli report`: what a run gained, said honestly."""
