@@ -1,8 +1,8 @@
 """What the tests of the report's page share: runs and reports made by hand, and a real browser.
 
-    write_jsonl(path, run_rows(300))
-    write_html(page, report_of(300), path)
-    with Browser(page) as browser: ...
+write_jsonl(path, run_rows(300))
+write_html(page, report_of(300), path)
+with Browser(page) as browser: ...
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _WORDS = (
     "thank you for writing we are sorry about the delay your parcel left our warehouse on Monday "
     "and should reach you within three working days if it does not please answer this mail and we "
     "will send a new one at no cost to you"
-).split()
+)
 _ITEMS = ("polite", "names the date", "offers a refund", "under 80 words")
 
 
 def text_of(draw: random.Random, words: int) -> str:
-    return " ".join(draw.choices(_WORDS, k=words)).capitalize() + "."
+    return " ".join(draw.choices(_WORDS.split(), k=words)).capitalize() + "."
 
 
 def changed(text: str, draw: random.Random) -> str:
     """The text with a few words replaced and a sentence added."""
     words = text.split()
     for _ in range(3):
-        words[draw.randrange(len(words))] = draw.choice(_WORDS)
+        words[draw.randrange(len(words))] = draw.choice(_WORDS.split())
     return " ".join(words) + " " + text_of(draw, 8)
 
 
@@ -71,7 +71,7 @@ def iteration(number: int, text: str, verdicts: list[bool | None], draw: random.
 
 
 def run_row(number: int, seed: int = 0) -> Object:
-    """A datapoint whose fate its number decides: fixed, the same, better, ungraded, worse, failed."""
+    """A datapoint whose fate its number decides: fixed, same, ungraded, worse, broken, failed."""
     draw = random.Random(f"{seed} {number}")
     topic = _TOPICS[number % len(_TOPICS)]
     row: Object = {
@@ -266,7 +266,7 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.append(message["params"]["request"]["url"])
-        return [url for url in found if not url.startswith(("file:", "about:", "data:"))]
+        return [url for url in found if not url.startswith(("file:", "about:", "chrome:", "data:"))]
 
 
 def _driver(profile: str, width: int) -> Any:

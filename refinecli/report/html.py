@@ -2,8 +2,8 @@
 
     write_html(Path("report.html"), report, Path("out.jsonl"))
 
-The summary is plain HTML made here, so it can be read without JavaScript; the datapoints are JSON in
-the page, shown by `page.js`. Nothing is loaded from anywhere: the page's policy forbids it, and
+The summary is plain HTML made here, so it can be read without JavaScript; the datapoints are JSON
+in the page, shown by `page.js`. Nothing is loaded from anywhere: the page's policy forbids it, and
 allows only this one style and this one script, by their hashes.
 """
 

@@ -1,4 +1,4 @@
-"""The page's drawings, as SVG: the curve over the iterations, and intervals beside their numbers."""
+"""The page's drawings, as SVG: the curve over the iterations, and intervals beside numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from math import ceil, floor, log10
 from refinecli.report.html_text import ends, escape, mean, number, rows, signed
 from refinecli.types import JSONObject
 
-_WIDTH, _HEIGHT = 720, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 176, 16, 44
+_WIDTH, _HEIGHT = 600, 260
+_LEFT, _TOP, _BOTTOM = 48, 16, 44
+_NAMES, _NO_NAMES = 172, 16  # to the right of the plot: the baselines' names
 _LEAST_SPAN = 0.1  # of scores: a flat curve looks flat
 
 
@@ -28,11 +29,12 @@ class _Frame:
     """Where things are: points beside each other, scores from `bottom` up to `top`."""
 
     points: int
+    right: float
     bottom: float
     top: float
 
     def x(self, place: int) -> float:
-        width = _WIDTH - _LEFT - _RIGHT
+        width = self.right - _LEFT
         return round(_LEFT + width * (place + 0.5) / self.points, 1)
 
     def y(self, score: float) -> float:
@@ -55,7 +57,8 @@ def curve(report: JSONObject) -> str:
         if (score := mean(row.get("score"))) is not None
     ]
     scores = [point.low for point in points] + [point.high for point in points]
-    frame, step = _frame(len(points), scores + [score for _, score in lines])
+    right = _WIDTH - (_NAMES if lines else _NO_NAMES)
+    frame, step = _frame(len(points), right, scores + [score for _, score in lines])
     spoken = "; ".join(f"iteration {p.iteration}: {number(p.score)}" for p in points)
     return (
         f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
@@ -64,14 +67,14 @@ def curve(report: JSONObject) -> str:
     )
 
 
-def _frame(points: int, scores: Sequence[float]) -> tuple[_Frame, float]:
+def _frame(points: int, right: float, scores: Sequence[float]) -> tuple[_Frame, float]:
     low, high = min(scores), max(scores)
     missing = max(0.0, _LEAST_SPAN - (high - low))
     low, high = low - missing / 2, high + missing / 2
     rough = (high - low) / 4
     unit = 10.0 ** floor(log10(rough))
     step = unit * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
-    return _Frame(points, floor(low / step) * step, ceil(high / step) * step), step
+    return _Frame(points, right, floor(low / step) * step, ceil(high / step) * step), step
 
 
 def _axes(frame: _Frame, step: float, points: Sequence[_Point]) -> str:
@@ -79,15 +82,17 @@ def _axes(frame: _Frame, step: float, points: Sequence[_Point]) -> str:
     for tick in range(round((frame.top - frame.bottom) / step) + 1):
         score = frame.bottom + tick * step
         y = frame.y(score)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>')
         text = f"{score:.3f}".rstrip("0").rstrip(".").replace("-", "−")
         parts.append(f'<text class="axis end" x="{_LEFT - 8}" y="{y + 4}">{text}</text>')
     every = ceil(len(points) / 12)
     for place, point in enumerate(points):
         if place % every == 0:
             x, y = frame.x(place), _HEIGHT - _BOTTOM + 18
-            parts.append(f'<text class="axis middle" x="{x}" y="{y}">{number(point.iteration)}</text>')
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+            parts.append(
+                f'<text class="axis middle" x="{x}" y="{y}">{number(point.iteration)}</text>'
+            )
+    middle = (_LEFT + frame.right) / 2
     parts.append(f'<text class="axis middle" x="{middle}" y="{_HEIGHT - 6}">iteration</text>')
     return "".join(parts)
 
@@ -100,8 +105,8 @@ def _across(frame: _Frame, lines: Sequence[tuple[str, float]]) -> str:
         text_y = lowest = min(y + 4, lowest - 15)
         short = name if len(name) <= 22 else name[:21] + "…"
         parts.append(
-            f'<line class="baseline" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>'
-            f'<text class="axis" x="{_WIDTH - _RIGHT + 8}" y="{text_y}">{escape(short)} '
+            f'<line class="baseline" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
+            f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(short)} '
             f"{number(score)}<title>{escape(name)}</title></text>"
         )
     return "".join(parts)
@@ -116,13 +121,17 @@ def _line(frame: _Frame, points: Sequence[_Point]) -> str:
     parts.append(f'<polyline class="line" points="{path}"/>')
     for x, point in places:
         low, y, high = frame.y(point.low), frame.y(point.score), frame.y(point.high)
-        label = f'<text class="value middle" x="{x}" y="{max(high - 6, 11)}">{number(point.score)}</text>'
+        said = number(point.score)
         parts.append(
             f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
-            f'<circle class="dot" cx="{x}" cy="{y}" r="4"><title>iteration {number(point.iteration)}'
-            f", n = {number(point.n)}: {number(point.score)}</title></circle>"
-            + (label if len(points) <= 12 else "")
+            f'<circle class="dot" cx="{x}" cy="{y}" r="4">'
+            f"<title>iteration {number(point.iteration)}, n = {number(point.n)}: {said}</title>"
+            "</circle>"
         )
+        if len(points) <= 12:
+            parts.append(
+                f'<text class="value middle" x="{x}" y="{max(high - 6, 11)}">{said}</text>'
+            )
     return "".join(parts)
 
 

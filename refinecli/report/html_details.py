@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from refinecli.clean import clean, one_line
 from refinecli.jsonl import CONVO_NAMES
@@ -25,7 +25,7 @@ def conversation(record: JSONObject) -> list[Message]:
         if isinstance(value, str):
             return [{"role": "user", "content": value}]
         if value is not None:
-            return rows(value)  # type: ignore[return-value]
+            return cast(list[Message], rows(value))
     return []
 
 
@@ -126,17 +126,17 @@ def _response(one: JSONObject, parent: JSONObject | None) -> JSONObject:
     if parent is None:
         return {"text": text}
     pieces = word_diff(_optional(parent.get("response")) or "", text, full=True)
-    # The difference marks line breaks that come or go by arrows; not to be taken for the text's own.
+    # The difference marks changed line breaks by arrows: not to be taken for the text's own.
     return {"changes": pieces, "text": text if "↵" in text else None}
 
 
 def _grade(grade: JSONObject) -> JSONObject:
-    verdict = {True: "passed", False: "failed"}.get(grade.get("passed"), "ungraded")  # type: ignore[arg-type]
+    passed = grade.get("passed")
     return _present(
         {
             "item": grade.get("item"),
             "name": _text(str(grade.get("name"))),
-            "verdict": verdict,
+            "verdict": "ungraded" if passed is None else "passed" if passed else "failed",
             "grader": grade.get("grader"),
             "feedback": _optional(grade.get("feedback"), _MOST_ASIDE),
             "reply": _optional(grade.get("reply"), _MOST_ASIDE),

@@ -35,7 +35,7 @@ Outcome: TypeAlias = Literal[
 class Row(NamedTuple):
     """A datapoint in the table; `page.js` knows the order of the fields."""
 
-    index: int
+    place: int
     id: str
     prompt: str
     group: str
@@ -75,7 +75,7 @@ def read_run(run: Path) -> RunPage:
     if len(details) < len(chosen):
         words += f" Texts are long here, so only {len(details):,} of those {len(chosen):,} fit."
     return RunPage(
-        [row._replace(detailed=row.index in details) for row in found], details, words, by_code
+        [row._replace(detailed=row.place in details) for row in found], details, words, by_code
     )
 
 
@@ -103,7 +103,7 @@ def _row(index: int, record: JSONObject) -> Row:
     line = error.get("line")
     given_id = record.get("id")
     return Row(
-        index=index,
+        place=index,
         id=one_line(str(given_id if given_id is not None else f"line {line or index + 1}"), 80),
         prompt=one_line(message_text(convo[-1])[: 4 * _PROMPT], _PROMPT) if convo else "",
         group=_words(record.get("group")),
@@ -181,14 +181,14 @@ def _by_code(record: JSONObject) -> bool:
 def _worth_a_look(found: Sequence[Row]) -> tuple[set[int], str]:
     """The datapoints whose details are in the page, and which those are in words."""
     if len(found) <= _ALL:
-        return {row.index for row in found}, "Each opens to its responses, grades and changes."
+        return {row.place for row in found}, "Each opens to its responses, grades and changes."
     draw = random.Random(0)
-    flipped = [row.index for row in found if row.outcome in ("fixed", "broken")]
-    scored = [(row.final, row.index) for row in found if row.final is not None]
+    flipped = [row.place for row in found if row.outcome in ("fixed", "broken")]
+    scored = [(row.final, row.place) for row in found if row.final is not None]
     worst = [index for _, index in sorted(scored)[:_WORST]]
     shown_flipped = draw.sample(flipped, min(_FLIPPED, len(flipped)))
     chosen = {*shown_flipped, *worst}
-    rest = [row.index for row in found if row.index not in chosen]
+    rest = [row.place for row in found if row.place not in chosen]
     chosen.update(sample := draw.sample(rest, min(_SAMPLE, len(rest))))
     of = "" if len(flipped) <= _FLIPPED else f" of the {len(flipped):,}"
     words = (
@@ -198,5 +198,3 @@ def _worth_a_look(found: Sequence[Row]) -> tuple[set[int], str]:
         f"and {len(sample):,} drawn at random."
     )
     return chosen, words
-
-

@@ -34,22 +34,34 @@ def name_of(report: JSONObject) -> str:
 
 def summary(report: JSONObject, *, counted_by_code: bool) -> str:
     """All of the page above the datapoints."""
+    sections = {
+        "Gains": _gains(report),
+        "Iterations": _iterations(report),
+        "Baselines": _baselines(report),
+        "Rubric items": _items(report),
+        "Gates": _gates(report),
+        "Who was chosen": _selections(report),
+        "Compared with the other run": _told(report.get("compared"), "compared"),
+        "Trend": _told(report.get("trend"), "trend"),
+    }
+    given = {title: body for title, body in sections.items() if body}
+    links = "".join(f'<a href="#{_anchor(title)}">{title}</a>' for title in [*given, "Datapoints"])
     parts = [
         _head(report),
         _alarms(report),
         _verdict(report, counted_by_code),
-        _gains(report),
-        _iterations(report),
-        _baselines(report),
-        _items(report),
-        _gates(report),
-        _selections(report),
-        _others(report),
+        f'<nav class="contents" aria-label="Contents">{links}</nav>',
+        *(_section(title, body) for title, body in given.items()),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _section(title: str, body: str, name: str) -> str:
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _section(title: str, body: str) -> str:
+    name = _anchor(title)
     return f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{body}</section>'
 
 
@@ -58,7 +70,8 @@ def _section(title: str, body: str, name: str) -> str:
 
 def _head(report: JSONObject) -> str:
     lists = "".join(_run(run) for run in rows(report.get("runs")))
-    return f"<header><p class=over>refinecli report</p><h1>{data(name_of(report))}</h1>{lists}</header>"
+    title = f"<h1>{data(name_of(report))}</h1>"
+    return f'<header><p class="over">refinecli report</p>{title}{lists}</header>'
 
 
 def _run(run: JSONObject) -> str:
@@ -90,12 +103,15 @@ def _run(run: JSONObject) -> str:
 
 def _alarms(report: JSONObject) -> str:
     alarms = "".join(
-        f"<li><strong>{escape(alarm.get('type'))}</strong> {data(alarm.get('message'))}</li>"
+        f"<li><strong>{escape(alarm.get('type'))}:</strong> {data(alarm.get('message'))}</li>"
         for alarm in rows(report.get("alarms"))
     )
     if not alarms:
         return ""
-    return f'<section class="alarms" aria-labelledby="alarms"><h2 id="alarms">⚠ Look at this first</h2><ul>{alarms}</ul></section>'
+    return (
+        '<section class="alarms" aria-labelledby="alarms"><h2 id="alarms">⚠ Look at this first</h2>'
+        f"<ul>{alarms}</ul></section>"
+    )
 
 
 # ------------------------------------------------------------------ what may be said
@@ -125,7 +141,15 @@ def _headline(report: JSONObject, counted_by_code: bool) -> tuple[str, str]:
         return "open", "No gain is shown: it may be chance"
     if interval[1] < 0:
         return "no", f"The answers got worse: {signed(mean(gain))}"
-    return "yes", f"A gain over the first answer: {signed(mean(gain))}"
+    unbeaten = [
+        data(row.get("name"))
+        for row in rows(report.get("baselines"))
+        if (ends(row.get("gain_over_it")) or (0, 0))[0] <= 0
+    ]
+    title = f"A gain over the first answer: {signed(mean(gain))}"
+    if unbeaten:
+        return "open", f"{title}; none is shown over {' or '.join(unbeaten)}"
+    return "yes", title
 
 
 def _sentences(report: JSONObject, counted_by_code: bool) -> Iterator[str]:
@@ -168,10 +192,11 @@ def _against_chance(report: JSONObject) -> Iterator[str]:
     regraded = fields(report.get("regraded_sign_test"))
     test = regraded or fields(report.get("sign_test"))
     if test:
+        fresh = ", graded afresh" if regraded else ""
         yield (
-            f"Of {count(int(report.get('n') or 0), 'datapoint')}{', graded afresh' if regraded else ''}, "
+            f"Of {count(int(report.get('n') or 0), 'datapoint')}{fresh}, "
             f"{number(test.get('wins'))} got better, {number(test.get('losses'))} worse, "
-            f"{number(test.get('ties'))} stayed (sign test, p = {_p(test.get('p_value'))})."
+            f"{number(test.get('ties'))} stayed (sign test, p {_p(test.get('p_value'))})."
         )
     if report.get("too_few"):
         yield "Below 20 datapoints no interval is given: take these numbers as examples."
@@ -182,7 +207,7 @@ def _against_chance(report: JSONObject) -> Iterator[str]:
 def _p(value: object) -> str:
     if not isinstance(value, int | float):
         return NOTHING
-    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+    return "&lt; 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _against_baselines(report: JSONObject) -> Iterator[str]:
@@ -233,7 +258,7 @@ def _gains(report: JSONObject) -> str:
         for title, note, gain in given
     ]
     head = ("Gain in mean score", "Mean", "95% interval", "Around 0")
-    return _section("Gains", table("Gains and their intervals", head, body), "gains")
+    return table("Gains and their intervals", head, body)
 
 
 def _interval(gain: object) -> str:
@@ -266,13 +291,10 @@ def _iterations(report: JSONObject) -> str:
         "<p class=note>Finished datapoints are carried forward. Fixed: an item that failed before "
         "and passes now; broken: the other way. Brackets are 95% intervals.</p>"
     )
-    drawn = f"<figure>{curve(report)}<figcaption>Mean score by iteration, with 95% intervals"
+    drawn = f'<figure><div class="scroll">{curve(report)}</div>'
+    drawn += "<figcaption>Mean score by iteration, with 95% intervals"
     drawn += "; dashed: baselines" if rows(report.get("baselines")) else ""
-    return _section(
-        "Iterations",
-        f"{drawn}</figcaption></figure>{table('Iterations', head, body)}{note}",
-        "iterations",
-    )
+    return f"{drawn}</figcaption></figure>{table('Iterations', head, body)}{note}"
 
 
 def _rounded(value: object) -> str:
@@ -300,7 +322,7 @@ def _baselines(report: JSONObject) -> str:
         ]
         for row in found[:_MOST_ROWS]
     ]
-    return _section("Baselines", table("Baselines", head, body), "baselines")
+    return table("Baselines", head, body)
 
 
 def _ratio(value: object) -> str:
@@ -327,7 +349,7 @@ def _items(report: JSONObject) -> str:
             *(number(row.get(key)) for key in ("fixed", "broken", "ungraded")),
         ]
         body.append([*cells, with_interval(row.get("regraded_gain"))] if fresh else cells)
-    return _section("Rubric items", table("Rubric items", head, body) + _more(found), "items")
+    return table("Rubric items", head, body) + _more(found)
 
 
 def _more(found: Sequence[Any]) -> str:
@@ -347,7 +369,7 @@ def _gates(report: JSONObject) -> str:
         ]
         for row in found
     ]
-    return _section("Gates", table("Gates", ("Gate", "Value", "Met"), body), "gates")
+    return table("Gates", ("Gate", "Value", "Met"), body)
 
 
 def _selections(report: JSONObject) -> str:
@@ -359,29 +381,23 @@ def _selections(report: JSONObject) -> str:
         [data(winner), number(n), share(n / total if total and isinstance(n, int) else None)]
         for winner, n in found.items()
     ]
-    made = table("Selections", ("Winner", "Times", "Share"), body)
-    return _section("Who was chosen", made, "selections")
+    return table("Who was chosen", ("Winner", "Times", "Share"), body)
 
 
 # ------------------------------------------------------------------ several runs
 
 
-def _others(report: JSONObject) -> str:
-    """Two runs compared, several runs in time: tables of whatever is told of them."""
-    titles = {"compared": "Compared with the other run", "trend": "Trend"}
-    return "\n".join(
-        _section(title, told, key)
-        for key, title in titles.items()
-        if (told := _told(report.get(key), title))
-    )
-
-
 def _told(value: object, title: str) -> str:
+    """Two runs compared, several runs in time: tables of whatever is told of them."""
     if isinstance(value, dict):
-        plain = [[escape(_spaced(key)), _cell(part)] for key, part in value.items() if not rows(part)]
+        plain = [
+            [escape(_spaced(key)), _cell(part)] for key, part in value.items() if not rows(part)
+        ]
         made = table(title, ("What", "Value"), plain) if plain else ""
         inner = [(key, part) for key, part in value.items() if rows(part)]
-        return made + "".join(f"<h3>{escape(_spaced(key))}</h3>{_told(part, key)}" for key, part in inner)
+        return made + "".join(
+            f"<h3>{escape(_spaced(key))}</h3>{_told(part, key)}" for key, part in inner
+        )
     found = rows(value)
     if not found:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape as _escape
 
 from refinecli.clean import clean
@@ -70,11 +70,10 @@ def ends(gain: object) -> tuple[float, float] | None:
     return None
 
 
-def with_interval(gain: object, write: object = signed) -> str:
+def with_interval(gain: object, write: Callable[[object], str] = signed) -> str:
     """`+0.062 [+0.021, +0.103]`, as HTML."""
-    assert callable(write)
     interval = ends(gain)
-    text = str(write(mean(gain)))
+    text = write(mean(gain))
     if interval is None:
         return text
     low, high = map(write, interval)
@@ -84,11 +83,15 @@ def with_interval(gain: object, write: object = signed) -> str:
 def table(caption: str, head: Sequence[str], body: Sequence[Sequence[str]], words: int = 1) -> str:
     """A table whose first `words` columns are words and whose others are numbers; all is HTML."""
     kinds = ["" if place < words else ' class="number"' for place in range(len(head))]
-    titles = "".join(f'<th scope="col"{kind}>{text}</th>' for kind, text in zip(kinds, head))
+    titles = "".join(
+        f'<th scope="col"{kind}>{text}</th>' for kind, text in zip(kinds, head, strict=True)
+    )
     lines = []
     for row in body:
         first, *others = row
-        cells = "".join(f"<td{kind}>{text}</td>" for kind, text in zip(kinds[1:], others))
+        cells = "".join(
+            f"<td{kind}>{text}</td>" for kind, text in zip(kinds[1:], others, strict=True)
+        )
         lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{caption}"><table>'

@@ -43,7 +43,7 @@
 
   // ---------------------------------------------------------------- the rows
 
-  const FIELDS = "index id prompt group tags first final outcome stopped iterations tokens detailed".split(" ");
+  const FIELDS = "place id prompt group tags first final outcome stopped iterations tokens detailed".split(" ");
   const points = json("points").map((values) => {
     const point = Object.fromEntries(FIELDS.map((name, place) => [name, values[place]]));
     const { first, final } = point;
@@ -69,7 +69,7 @@
     const kind = `c-${key}` + (NUMBERS.has(key) ? " number" : "");
     if (key === "id") {
       const name = element("bdi", {}, point.id);
-      const title = point.detailed ? element("a", { href: `#dp-${point.index}` }, name) : name;
+      const title = point.detailed ? element("a", { href: `#dp-${point.place}` }, name) : name;
       const prompt = point.prompt ? element("small", { dir: "auto", title: point.prompt }, point.prompt) : null;
       return element("th", { scope: "row", class: kind }, title, prompt);
     }
@@ -94,7 +94,7 @@
     ["failed", "! Failed", (point) => point.outcome === "failed"],
     ["detailed", "With details", (point) => point.detailed],
   ];
-  const state = { words: "", filter: "all", key: "index", down: false };
+  const state = { words: "", filter: "all", key: "place", down: false };
   let visible = points;
   let drawn = 0;
   const collator = new Intl.Collator("en", { numeric: true });
@@ -104,11 +104,11 @@
     let b = other[state.key];
     if (a === null || b === null || a === "" || b === "") {
       const missing = (a === null || a === "") - (b === null || b === "");
-      return missing || one.index - other.index; // what is missing comes last, either way
+      return missing || one.place - other.place; // what is missing comes last, either way
     }
     if (state.key === "outcome") [a, b] = [RANKS[a], RANKS[b]];
     const order = typeof a === "number" ? a - b : collator.compare(a, b);
-    return (state.down ? -order : order) || one.index - other.index;
+    return (state.down ? -order : order) || one.place - other.place;
   }
 
   function apply() {
@@ -167,6 +167,10 @@
         }),
     );
     byId("search").addEventListener("input", (event) => { state.words = event.target.value; apply(); });
+    byId("rows").addEventListener("click", (event) => {
+      const link = event.target.closest("tr").querySelector("a");
+      if (link && !event.target.closest("a") && getSelection().isCollapsed) location.hash = link.hash;
+    });
     byId("some").addEventListener("click", () => draw(CHUNK));
     byId("all").addEventListener("click", () => draw(visible.length));
     new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) draw(CHUNK); }, {
@@ -213,7 +217,7 @@
       element("caption", { class: "unseen" }, "Each item's verdict by iteration"),
       element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Item \\ iteration"), head)),
       element("tbody", {}, lines, scores));
-    return [element("h3", {}, "Verdicts"), element("div", { class: "scroll" }, table),
+    return [element("h3", {}, "Items by iteration"), element("div", { class: "scroll" }, table),
       element("p", { class: "note" }, "✓ passed, ✗ failed, ? ungraded, ★ returned")];
   }
 
@@ -283,7 +287,7 @@
   }
 
   function iteration(detail, one) {
-    const tags = [one.role, `score ${score(one.score)}`, one.accepted ? "✓ accepted" : "✗ not accepted",
+    const tags = [one.role, `score ${score(one.score)}`, one.accepted ? one.parent && "✓ accepted" : "✗ not accepted",
       one.best && "★ returned", one.cut_off && "cut off at the length limit",
       one.calls && `${whole.format(one.calls)} calls`, one.tokens && `${whole.format(one.tokens)} tokens`];
     if (one.role === undefined) tags.splice(0, 3, `score ${score(one.score)}`);
@@ -299,12 +303,12 @@
   }
 
   function open(point) {
-    const detail = json(`d${point.index}`);
+    const detail = json(`d${point.place}`);
     const among = visible.filter((other) => other.detailed);
     const place = among.indexOf(point);
     const step = (title, to, key) => element("button", { type: "button", disabled: !to, title, "aria-label": title,
-      onclick: () => { location.hash = `dp-${to.index}`; } }, key);
-    const facts = [["id", point.id], ["group", point.group], ["tags", point.tags], ["outcome", OUTCOMES[point.outcome][0]],
+      onclick: () => { location.hash = `dp-${to.place}`; } }, key);
+    const facts = [["group", point.group], ["tags", point.tags], ["outcome", OUTCOMES[point.outcome][0]],
       ["score", point.first === null ? score(point.final) : `${score(point.first)} → ${score(point.final)} (${signed(point.change)})`],
       ["stopped", stopped(point.stopped)], ["tokens", whole.format(point.tokens)]];
     dialog.replaceChildren(
