@@ -103,7 +103,7 @@ def _across(frame: _Frame, lines: Sequence[tuple[str, float]]) -> str:
     for name, score in sorted(lines, key=lambda line: line[1]):
         y = frame.y(score)
         text_y = lowest = min(y + 4, lowest - 15)
-        short = name if len(name) <= 22 else name[:21] + "…"
+        short = name if len(name) <= 18 else name[:17] + "…"
         parts.append(
             f'<line class="baseline" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
             f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(short)} '

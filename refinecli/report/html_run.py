@@ -25,7 +25,7 @@ from refinecli.types import JSONObject
 _ALL = 200
 _FLIPPED, _WORST, _SAMPLE = 150, 50, 50
 _MOST_BYTES = 24_000_000  # of details: a browser opens that, a mail server may not
-_PROMPT = 90  # characters of a row's prompt
+_PROMPT = 120  # characters of a row's prompt
 
 Outcome: TypeAlias = Literal[
     "fixed", "broken", "better", "worse", "same", "ungraded", "failed", "graded"

@@ -192,16 +192,17 @@ def _against_chance(report: JSONObject) -> Iterator[str]:
     regraded = fields(report.get("regraded_sign_test"))
     test = regraded or fields(report.get("sign_test"))
     if test:
-        fresh = ", graded afresh" if regraded else ""
+        where = ", graded afresh" if regraded else " in the loop"
         yield (
-            f"Of {count(int(report.get('n') or 0), 'datapoint')}{fresh}, "
+            f"Of {count(int(report.get('n') or 0), 'datapoint')}{where}, "
             f"{number(test.get('wins'))} got better, {number(test.get('losses'))} worse, "
             f"{number(test.get('ties'))} stayed (sign test, p {_p(test.get('p_value'))})."
         )
     if report.get("too_few"):
         yield "Below 20 datapoints no interval is given: take these numbers as examples."
     elif (least := report.get("detectable")) is not None:
-        yield f"So many datapoints find a true gain of {number(least)} four times in five."
+        many = count(int(report.get("n") or 0), "datapoint")
+        yield f"With {many} a true gain of {number(least)} is found four times in five."
 
 
 def _p(value: object) -> str:
@@ -292,7 +293,8 @@ def _iterations(report: JSONObject) -> str:
         "and passes now; broken: the other way. Brackets are 95% intervals.</p>"
     )
     drawn = f'<figure><div class="scroll">{curve(report)}</div>'
-    drawn += "<figcaption>Mean score by iteration, with 95% intervals"
+    drawn += "<figcaption>Mean score by iteration"
+    drawn += ", with 95% intervals" if any(ends(row.get("score")) for row in found) else ""
     drawn += "; dashed: baselines" if rows(report.get("baselines")) else ""
     return f"{drawn}</figcaption></figure>{table('Iterations', head, body)}{note}"
 

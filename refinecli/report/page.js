@@ -186,6 +186,7 @@
   const text = (value) => element("div", { class: "text", dir: "auto" }, value || element("small", {}, "(empty)"));
   const folded = (title, ...children) => element("details", {}, element("summary", {}, title), ...children);
   const LONG = 1500; // characters of a message that are shown at once
+  const SHORT = 300; // of a criterion
 
   function mark(verdict) {
     const [sign, tone] = MARKS[verdict];
@@ -273,16 +274,15 @@
       const item = (detail.items || [])[grade.item || 0] || {};
       const kinds = [item.required && "required", item.penalty && "penalty", item.reveal && "verdict only", grade.grader === "check" && "by code"];
       const about = [score(grade.score), ...kinds.filter(Boolean)].join(" · ");
-      const more = [
-        item.text && element("p", {}, element("small", {}, "criterion "), element("bdi", {}, item.text)),
-        item.check && element("p", {}, element("small", {}, "check "), element("code", {}, item.check)),
-        grade.reply && element("p", {}, element("small", {}, "reply "), element("bdi", {}, grade.reply)),
-      ].filter(Boolean);
+      const asked = item.text || item.check;
+      const criterion = asked && element("p", { dir: "auto" }, element("small", {}, asked));
       return element("li", {}, mark(grade.verdict), element("b", {}, element("bdi", {}, grade.name)), " ",
         element("small", {}, about),
+        asked && asked.length <= SHORT ? criterion : null,
         grade.feedback ? element("p", { dir: "auto" }, grade.feedback) : null,
         grade.error ? element("p", { class: "unsure" }, grade.error) : null,
-        more.length ? folded("criterion and reply", more) : null);
+        asked && asked.length > SHORT ? folded("Criterion", criterion) : null,
+        grade.reply ? folded("The grader's whole reply", text(grade.reply)) : null);
     }));
   }
 
