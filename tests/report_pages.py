@@ -169,6 +169,21 @@ def report_of(n: int, **parts: Any) -> Object:
         "optimism": gain(0.10, half),
         "judge_gap": gain(0.02, half),
         "verdict_gain": gain(0.01, half),
+        "revealed_gain": gain(0.2, half),
+        "scored": n,
+        "score": gain(first + 0.16, half),
+        "pass_rate": gain(0.5, 0.05),
+        "claim": {"basis": "regraded", "gain": half is not None},
+        "kept_by_score": True,
+        "only_drafts": False,
+        "run_cost": {"n": n, "score": gain(first + 0.16, half), "calls": 17 * n}
+        | {"tokens": 3_340 * n, "cost_per_point": 15_250.0},
+        "conclusions": [
+            f"Score 0.780, 50.0% passed, over {n:,} datapoints.",
+            "A gain: +0.060 graded afresh; the loop itself said +0.160.",
+            "Plain resampling gains too: compare with --baseline FILE, from "
+            "`refinecli refine --strategy best-of-n`.",
+        ],
         "sign_test": {"wins": n // 3, "ties": n // 2, "losses": n // 12, "p_value": 0.0004},
         "regraded_sign_test": None,
         "detectable": 0.04 if half else None,
@@ -177,6 +192,7 @@ def report_of(n: int, **parts: Any) -> Object:
             {
                 "iteration": place,
                 "n": n,
+                "active": n - 10 * place,
                 "score": gain(first + step, half),
                 "accepted": gain(0.5 - place / 10, 0.05) if place else None,
                 "fixed": 40 - 10 * place if place else 0,
@@ -190,15 +206,25 @@ def report_of(n: int, **parts: Any) -> Object:
         ],
         "items": [
             {"name": name, "gain": gain(0.05 * place - 0.02, half), "fixed": 12, "broken": 4}
-            | {"ungraded": place, "regraded_gain": gain(0.02 * place - 0.01, half)}
+            | {
+                "penalty": place == 2,
+                "ungraded": place,
+                "regraded_gain": gain(0.02 * place - 0.01, half),
+            }
             | item
             | ({"reveal": "verdict"} if place == 3 else {})
             for place, name in enumerate(_ITEMS)
         ],
         "baselines": [
-            {"name": "best-of-4", "file": "best.jsonl", "n": n, "score": gain(0.75, half)}
+            {
+                "name": "best-of-n, best of 4",
+                "file": "best.jsonl",
+                "n": n,
+                "score": gain(0.75, half),
+            }
             | {"gain_over_it": gain(0.03, half), "calls": 17 * n, "tokens": 3_300 * n}
-            | {"tokens_ratio": 0.99, "cost_per_point": 21_000.0},
+            | {"tokens_ratio": 0.99, "cost_per_point": 21_000.0, "left_out": 2}
+            | {"drafts": 4, "drafts_drawn": 8, "fresh": False},
             {"name": "first answer, rubric in the prompt", "file": "told.jsonl", "n": n}
             | {"score": gain(0.70, half), "gain_over_it": gain(0.08, half), "calls": 5 * n}
             | {"tokens": 900 * n, "tokens_ratio": 0.27, "cost_per_point": 9_000.0},

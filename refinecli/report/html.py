@@ -51,7 +51,7 @@ def _page(report: JSONObject, run: RunPage) -> str:
         policy=_policy(parts["css"], parts["js"]),
         css=parts["css"],
         js=parts["js"],
-        summary=summary(report, counted_by_code=run.counted_by_code),
+        summary=summary(report),
         datapoints=count(len(run.rows), "datapoint"),
         embedded=escape(run.embedded),
         data="\n".join([_json("points", [list(row) for row in run.rows]), *details]),

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from refinecli.report.html_text import ends, escape, mean, number, rows, signed
-from refinecli.types import JSONObject
+from refinecli.report.html_text import ends, escape, mean, number, signed
 
 _WIDTH, _HEIGHT = 600, 260
 _LEFT, _TOP, _BOTTOM = 48, 16, 44
@@ -16,9 +15,10 @@ _LEAST_SPAN = 0.1  # of scores: a flat curve looks flat
 
 
 @dataclass(frozen=True, slots=True)
-class _Point:
-    iteration: object
-    n: object
+class Point:
+    """A mean score and its interval; `label` stands below it."""
+
+    label: str
     score: float
     low: float
     high: float
@@ -42,28 +42,26 @@ class _Frame:
         return round(_TOP + height * (self.top - score) / (self.top - self.bottom), 1)
 
 
-def curve(report: JSONObject) -> str:
-    """The mean score of each iteration with its interval, and the baselines as lines across."""
-    points = [
-        _Point(row.get("iteration"), row.get("n"), score, *(ends(row.get("score")) or (score,) * 2))
-        for row in rows(report.get("iterations"))
-        if (score := mean(row.get("score"))) is not None
-    ]
+def chart(
+    points: Sequence[Point],
+    lines: Sequence[tuple[str, float]],
+    across: str,
+    told: str,
+    *,
+    joined: bool = True,
+) -> str:
+    """Scores with their intervals, side by side, and named scores as lines across."""
     if not points:
         return ""
-    lines = [
-        (str(row.get("name")), score)
-        for row in rows(report.get("baselines"))
-        if (score := mean(row.get("score"))) is not None
-    ]
-    scores = [point.low for point in points] + [point.high for point in points]
     right = _WIDTH - (_NAMES if lines else _NO_NAMES)
+    scores = [point.low for point in points] + [point.high for point in points]
     frame, step = _frame(len(points), right, scores + [score for _, score in lines])
-    spoken = "; ".join(f"iteration {p.iteration}: {number(p.score)}" for p in points)
+    spoken = "; ".join(f"{across} {point.label}: {number(point.score)}" for point in points)
     return (
-        f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="Mean score by iteration. {escape(spoken)}">'
-        f"{_axes(frame, step, points)}{_across(frame, lines)}{_line(frame, points)}</svg>"
+        f'<figure><div class="scroll"><svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'role="img" aria-label="Mean score. {escape(spoken)}">{_axes(frame, step, points, across)}'
+        f"{_across(frame, lines)}{_line(frame, points) if joined else ''}{_dots(frame, points)}"
+        f"</svg></div><figcaption>{told}</figcaption></figure>"
     )
 
 
@@ -77,7 +75,7 @@ def _frame(points: int, right: float, scores: Sequence[float]) -> tuple[_Frame, 
     return _Frame(points, right, floor(low / step) * step, ceil(high / step) * step), step
 
 
-def _axes(frame: _Frame, step: float, points: Sequence[_Point]) -> str:
+def _axes(frame: _Frame, step: float, points: Sequence[Point], across: str) -> str:
     parts = []
     for tick in range(round((frame.top - frame.bottom) / step) + 1):
         score = frame.bottom + tick * step
@@ -89,11 +87,10 @@ def _axes(frame: _Frame, step: float, points: Sequence[_Point]) -> str:
     for place, point in enumerate(points):
         if place % every == 0:
             x, y = frame.x(place), _HEIGHT - _BOTTOM + 18
-            parts.append(
-                f'<text class="axis middle" x="{x}" y="{y}">{number(point.iteration)}</text>'
-            )
+            label = _short(point.label, 60 // min(len(points), 12))
+            parts.append(f'<text class="axis middle" x="{x}" y="{y}">{escape(label)}</text>')
     middle = (_LEFT + frame.right) / 2
-    parts.append(f'<text class="axis middle" x="{middle}" y="{_HEIGHT - 6}">iteration</text>')
+    parts.append(f'<text class="axis middle" x="{middle}" y="{_HEIGHT - 6}">{across}</text>')
     return "".join(parts)
 
 
@@ -103,30 +100,37 @@ def _across(frame: _Frame, lines: Sequence[tuple[str, float]]) -> str:
     for name, score in sorted(lines, key=lambda line: line[1]):
         y = frame.y(score)
         text_y = lowest = min(y + 4, lowest - 15)
-        short = name if len(name) <= 18 else name[:17] + "…"
         parts.append(
             f'<line class="baseline" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
-            f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(short)} '
+            f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(_short(name, 18))} '
             f"{number(score)}<title>{escape(name)}</title></text>"
         )
     return "".join(parts)
 
 
-def _line(frame: _Frame, points: Sequence[_Point]) -> str:
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _line(frame: _Frame, points: Sequence[Point]) -> str:
     places = [(frame.x(place), point) for place, point in enumerate(points)]
     there = " ".join(f"{x},{frame.y(point.high)}" for x, point in places)
     back = " ".join(f"{x},{frame.y(point.low)}" for x, point in reversed(places))
-    parts = [f'<polygon class="band" points="{there} {back}"/>']
     path = " ".join(f"{x},{frame.y(point.score)}" for x, point in places)
-    parts.append(f'<polyline class="line" points="{path}"/>')
-    for x, point in places:
+    return (
+        f'<polygon class="band" points="{there} {back}"/><polyline class="line" points="{path}"/>'
+    )
+
+
+def _dots(frame: _Frame, points: Sequence[Point]) -> str:
+    parts = []
+    for place, point in enumerate(points):
+        x, said = frame.x(place), number(point.score)
         low, y, high = frame.y(point.low), frame.y(point.score), frame.y(point.high)
-        said = number(point.score)
         parts.append(
             f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
             f'<circle class="dot" cx="{x}" cy="{y}" r="4">'
-            f"<title>iteration {number(point.iteration)}, n = {number(point.n)}: {said}</title>"
-            "</circle>"
+            f"<title>{escape(point.label)}: {said}</title></circle>"
         )
         if len(points) <= 12:
             parts.append(

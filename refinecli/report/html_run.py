@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from refinecli import jsonl
 from refinecli.clean import one_line
+from refinecli.errors import UsageError
 from refinecli.prompts import message_text
 from refinecli.report.html_details import conversation, detail
 from refinecli.report.html_text import count, fields, rows
@@ -56,31 +57,27 @@ class RunPage:
     rows: list[Row]
     details: dict[int, JSONObject]
     embedded: str
-    counted_by_code: bool  # no model graded anything
 
 
 def read_run(run: Path) -> RunPage:
-    found: list[Row] = []
-    by_code = True
-    for index, record in _records(run):
-        found.append(_row(index, record))
-        by_code = by_code and _by_code(record)
+    source = Source(str(run))
+    if not source.rereadable:
+        raise UsageError(f"{run}: a page needs a run that can be read twice", "name a file")
+    found = [_row(index, record) for index, record in _records(source)]
     chosen, words = _worth_a_look(found)
     details: dict[int, JSONObject] = {}
     room = _MOST_BYTES
-    for index, record in _records(run):
+    for index, record in _records(source):
         if index in chosen and room > 0:
             details[index] = detail(record)
             room -= len(jsonl.dumps(details[index]))
     if len(details) < len(chosen):
         words += f" Texts are long here, so only {len(details):,} of those {len(chosen):,} fit."
-    return RunPage(
-        [row._replace(detailed=row.place in details) for row in found], details, words, by_code
-    )
+    return RunPage([row._replace(detailed=row.place in details) for row in found], details, words)
 
 
-def _records(run: Path) -> Iterator[tuple[int, JSONObject]]:
-    for index, (line, text) in enumerate(Source(str(run)).read()):
+def _records(source: Source) -> Iterator[tuple[int, JSONObject]]:
+    for index, (line, text) in enumerate(source.read()):
         try:
             record = jsonl.loads(text)
         except ValueError as error:
@@ -166,13 +163,6 @@ def _all_passed(iteration: JSONObject, required: Sequence[bool]) -> bool | None:
         grades = [grade for grade, counts in zip(grades, required, strict=True) if counts]
     verdicts = [grade.get("passed") for grade in grades]
     return None if None in verdicts or not verdicts else all(verdicts)
-
-
-def _by_code(record: JSONObject) -> bool:
-    made = fields(record.get("refinement")).get("iterations")
-    graded = [*rows(made), fields(record.get("grading"))]
-    grades = [grade for one in graded for grade in rows(one.get("grades"))]
-    return all(grade.get("grader") in ("check", "empty") for grade in grades)
 
 
 # ------------------------------------------------------------------ whose details
