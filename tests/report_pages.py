@@ -192,7 +192,7 @@ def report_of(n: int, **parts: Any) -> Object:
             {
                 "iteration": place,
                 "n": n,
-                "active": n - 10 * place,
+                "active": n - n // 30 * place,
                 "score": gain(first + step, half),
                 "accepted": gain(0.5 - place / 10, 0.05) if place else None,
                 "fixed": 40 - 10 * place if place else 0,

@@ -133,9 +133,8 @@ def _dots(frame: _Frame, points: Sequence[Point]) -> str:
             f"<title>{escape(point.label)}: {said}</title></circle>"
         )
         if len(points) <= 12:
-            parts.append(
-                f'<text class="value middle" x="{x}" y="{max(high - 6, 11)}">{said}</text>'
-            )
+            above = max(min(high - 6, y - 9), 11)
+            parts.append(f'<text class="value middle" x="{x}" y="{above}">{said}</text>')
     return "".join(parts)
 
 

@@ -137,7 +137,7 @@ def _headline(report: JSONObject) -> tuple[str, str]:
         score = mean(report.get("score"))
         return "open", "No score" if score is None else f"Score {number(score)}; nothing to compare"
     if report.get("too_few"):
-        return "open", f"Too few datapoints to tell: {number(report.get('n'))}"
+        return "open", "Too few independent datapoints to tell"
     gain = report.get(_BASES.get(str(claim.get("basis")), ""))
     if mean(gain) is None:
         return "open", "Open: the gain was not graded afresh"

@@ -122,7 +122,7 @@ def _interval(gain: object) -> str:
 def _iterations(report: JSONObject) -> str:
     found = rows(report.get("iterations"))
     head = (
-        *("Iteration", "Datapoints in it", "Mean score", "Accepted", "Items fixed", "Items broken"),
+        *("Iteration", "Datapoints", "Mean score", "Accepted", "Items fixed", "Items broken"),
         *("Characters", "Calls", "Prompt tokens", "Completion tokens"),
     )
     body = [
@@ -298,7 +298,7 @@ def _trend(runs: Sequence[JSONObject]) -> str:
     body = [
         [
             data(run.get("label")),
-            data(run.get("date") or NOTHING),
+            f'<span class="flag">{data(run.get("date") or NOTHING)}</span>',
             data(run.get("strategy") or NOTHING),
             data(", ".join(dict.fromkeys(map(str, fields(run.get("models")).values())))),
             number(run.get("n")),

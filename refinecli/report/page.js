@@ -83,7 +83,8 @@
 
   // ---------------------------------------------------------------- sorting, filtering, drawing
 
-  const CHUNK = 200; // rows drawn at a time
+  const CHUNK = 100; // rows drawn at a time
+  const MOST_AT_ONCE = 10000; // a browser takes seconds for so many
   const FILTERS = [
     ["all", "All", () => true],
     ["fixed", "✗→✓ Fixed", (point) => point.outcome === "fixed"],
@@ -138,6 +139,7 @@
     drawn = Math.min(visible.length, drawn + many);
     const left = visible.length - drawn;
     byId("more").hidden = !left;
+    byId("all").hidden = left > MOST_AT_ONCE;
     byId("some").textContent = `Show ${Math.min(CHUNK, left)} more of ${whole.format(left)}`;
   }
 
@@ -272,8 +274,8 @@
     const sorted = (one.grades || []).slice().sort((a, b) => order[a.verdict] - order[b.verdict]);
     return element("ul", { class: "grades" }, sorted.map((grade) => {
       const item = (detail.items || [])[grade.item || 0] || {};
-      const kinds = [item.required && "required", item.penalty && "penalty", item.reveal && "verdict only", grade.grader === "check" && "by code"];
-      const about = [score(grade.score), ...kinds.filter(Boolean)].join(" · ");
+      const kinds = [item.required && "required", item.penalty && "penalty", item.reveal && "hidden from the policy", grade.grader === "check" && "by code"];
+      const about = [grade.score !== null && score(grade.score), ...kinds].filter(Boolean).join(" · ");
       const asked = item.text || item.check;
       const criterion = asked && element("p", { dir: "auto" }, element("small", {}, asked));
       return element("li", {}, mark(grade.verdict), element("b", {}, element("bdi", {}, grade.name)), " ",
@@ -289,7 +291,7 @@
   function iteration(detail, one) {
     const tags = [one.role, `score ${score(one.score)}`, one.accepted ? one.parent && "✓ accepted" : "✗ not accepted",
       one.best && "★ returned", one.cut_off && "cut off at the length limit",
-      one.calls && `${whole.format(one.calls)} calls`, one.tokens && `${whole.format(one.tokens)} tokens`];
+      one.calls && `${whole.format(one.calls)} ${one.calls === 1 ? "call" : "calls"}`, one.tokens && `${whole.format(one.tokens)} tokens`];
     if (one.role === undefined) tags.splice(0, 3, `score ${score(one.score)}`);
     const choice = one.selection || {};
     return element("section", { class: "iteration" },
