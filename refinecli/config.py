@@ -15,32 +15,60 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from refinecli.errors import UsageError
 from refinecli.prompts import Prompts
 from refinecli.roles import (
+    FALLBACKS,
+    ROLES,
     Positive,
     RoleConfig,
     RoleSettings,
     Section,
+    chain,
     inherited,
     later_place_wins,
     resolved,
 )
+from refinecli.strategies import OPTIONS, STRATEGIES
 from refinecli.types import JSONObject
 
 _PREFIX = "REFINECLI_"
 
 
 class RefineConfig(Section):
-    """`[refine]`: how far to go."""
+    """`[refine]`: which loop, and how far to go."""
 
+    strategy: str = "refine"
     max_iterations: Annotated[int, Field(ge=0)] = 3
     drafts: Positive = 1
     threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    accept: Literal["better", "not-worse", "pairwise"] = "better"
+    patience: Positive | None = None
+    stop_on_repeat: bool = True
+    show_rubric: bool = False
+    principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settled(cls, given: object) -> object:
+        """With the strategy's own defaults, and no option that would mean nothing to it."""
+        if not isinstance(given, dict) or not isinstance(given.get("strategy", ""), str):
+            return given
+        name = given.get("strategy", "refine")
+        strategy = STRATEGIES.get(name)
+        if strategy is None:
+            raise ValueError(f"there is no strategy {name!r}; known: {', '.join(STRATEGIES)}")
+        neutral = {field: info.default for field, info in cls.model_fields.items()}
+        neutral["max_iterations"] = 0
+        for option in given.keys() & OPTIONS - strategy.options:
+            value = tuple(v) if isinstance(v := given[option], list) else v
+            if value != neutral[option]:
+                raise ValueError(f"{option} means nothing to the strategy {name}")
+        return {**strategy.defaults, **given}
 
 
 class RunConfig(Section):
@@ -73,6 +101,17 @@ class PromptConfig(Section):
     grader: Path | None = None
     grader_retry: Path | None = None
     rewrite: Path | None = None
+    show_rubric: Path | None = None
+    critic_system: Path | None = None
+    feedback: Path | None = None
+    self_rewrite: Path | None = None
+    improve: Path | None = None
+    improve_retry: Path | None = None
+    selector_system: Path | None = None
+    compare: Path | None = None
+    pick: Path | None = None
+    selector_retry: Path | None = None
+    rewrite_from_all: Path | None = None
 
 
 class Config(Section):
@@ -81,6 +120,9 @@ class Config(Section):
     policy: RoleConfig = RoleConfig()
     reviser: RoleConfig = RoleConfig()
     grader: RoleConfig = RoleConfig()
+    critic: RoleConfig = RoleConfig()
+    selector: RoleConfig = RoleConfig()
+    judge: RoleConfig = RoleConfig()
     refine: RefineConfig = RefineConfig()
     run: RunConfig = RunConfig()
     prompts: PromptConfig = PromptConfig()
@@ -93,14 +135,19 @@ class Settings:
     policy: RoleSettings
     reviser: RoleSettings
     grader: RoleSettings
+    critic: RoleSettings
+    selector: RoleSettings
+    judge: RoleSettings | None
     refine: RefineConfig
     run: RunConfig
     prompts: Prompts
     sources: Mapping[str, str]
 
     @property
-    def roles(self) -> tuple[RoleSettings, RoleSettings, RoleSettings]:
-        return self.policy, self.reviser, self.grader
+    def roles(self) -> tuple[RoleSettings, ...]:
+        """All roles there are, the judge only where it was named."""
+        judge = () if self.judge is None else (self.judge,)
+        return (self.policy, self.reviser, self.grader, self.critic, self.selector, *judge)
 
 
 def load(
@@ -121,24 +168,35 @@ def load(
             keys = dotted.split(".")
             _put(merged, keys, value, source)
             sources[".".join(keys[:2])], ranks[".".join(keys[:2])] = source, rank
-    for name in ("policy", "reviser", "grader"):
+    for name in ROLES:
         later_place_wins(name, merged.get(name), ranks)
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
         raise _usage_error(error, sources) from None
 
-    def role(name: str, own: RoleConfig) -> RoleSettings:
-        source = sources.get(f"{name}.base_url") or sources.get("policy.base_url", "")
-        merged = own
-        if name != "policy":
-            merged = inherited(own, config.policy, speech=name == "reviser")
-        return resolved(name, merged, source, environ)
+    merged_roles: dict[str, RoleConfig] = {}
+    for name in ROLES:
+        own: RoleConfig = getattr(config, name)
+        below = FALLBACKS.get(name)
+        merged_roles[name] = inherited(name, own, merged_roles[below]) if below else own
 
+    def role(name: str) -> RoleSettings:
+        places = [f"{place}.base_url" for place in chain(name)]
+        source = next((sources[place] for place in places if place in sources), "")
+        return resolved(name, merged_roles[name], source, environ)
+
+    judge = config.judge
+    if judge != RoleConfig() and judge.model is None and judge.base_url is None:
+        source = next(s for place, s in sources.items() if place.startswith("judge."))
+        raise UsageError(f"{source}: the judge needs a model of its own", "set judge.model")
     return Settings(
-        policy=role("policy", config.policy),
-        reviser=role("reviser", config.reviser),
-        grader=role("grader", config.grader),
+        policy=role("policy"),
+        reviser=role("reviser"),
+        grader=role("grader"),
+        critic=role("critic"),
+        selector=role("selector"),
+        judge=None if judge == RoleConfig() else role("judge"),
         refine=config.refine,
         run=config.run,
         prompts=_prompts(config.prompts, path, sources),

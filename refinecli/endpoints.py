@@ -18,7 +18,7 @@ from refinecli.jsonl import digest
 from refinecli.limits import Amount, Limits
 from refinecli.local import Endpoint, find_weights, fingerprint, serve
 from refinecli.records import Provenance
-from refinecli.roles import RoleSettings
+from refinecli.roles import FALLBACKS, RoleSettings, how_to_name
 from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Roles, Usable
 
 if TYPE_CHECKING:
@@ -107,15 +107,26 @@ async def open_engine(
                 completers[name] = _TryOnly(completers[name], log)
         for line in _described(settled):
             log.notice(line)
-        grader = completers["grader"]
-        policy = completers.get("policy", grader)
         shaping = _shaping(settings, settled, shapes)
         yield Engine(
-            roles=Roles(policy, completers.get("reviser", policy), grader),
+            roles=_roles(completers),
             limits=limits,
             made_with=Provenance(_models(settled), digest(shaping)),
             shaping=shaping,
         )
+
+
+def _roles(completers: dict[str, Completer]) -> Roles:
+    """The completers there are; a role that the command does not use is the grader, unasked."""
+    grader = completers["grader"]
+    return Roles(
+        policy=completers.get("policy", grader),
+        reviser=completers.get("reviser", grader),
+        grader=grader,
+        critic=completers.get("critic", grader),
+        selector=completers.get("selector", grader),
+        judge=completers.get("judge"),
+    )
 
 
 def _budget(settings: Settings) -> Amount:
@@ -185,10 +196,9 @@ class _Settler:
             assert self._calls is not None
             if isinstance(model := self._calls.fact(fact), str):
                 return model
-            flag = "--grader-model" if role.name == "grader" else "--model"
             raise UsageError(
                 f"{role.name}: which model {shown} serves is not in the call cache",
-                f"name it: {flag} NAME",
+                f"name it: {how_to_name(role.name)}",
             )
         model = await _only_model(self._client, role)
         if self._calls:
@@ -225,7 +235,7 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     from refinecli.wire import api_key, headers
 
     assert role.base_url is not None
-    flag = "--grader-model" if role.name == "grader" else "--model"
+    flag = how_to_name(role.name)
     url = joined(role.base_url, "/models")
     try:
         reply = await client.get(url, headers(role, api_key(role)))
@@ -233,11 +243,11 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     except TransportError as error:
         raise RunError(
             f"no answer from {url.partition('?')[0]}: {error}",
-            f"is the server running? {flag} NAME saves the question",
+            f"is the server running? {flag} saves the question",
             type="unreachable",
         ) from None
     if reply.status == 429 or reply.status >= 500:
-        raise RunError(f"{url} answered {reply.status}", f"{flag} NAME saves the question")
+        raise RunError(f"{url} answered {reply.status}", f"{flag} saves the question")
     if reply.status in (401, 403):
         raise RunError(f"{url} answered {reply.status}", "check the key", type="auth")
     try:
@@ -245,11 +255,11 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
         models = [str(entry["id"]) for entry in listed]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise UsageError(
-            f"{url} does not list its models (status {reply.status})", f"name one: {flag} NAME"
+            f"{url} does not list its models (status {reply.status})", f"name one: {flag}"
         ) from None
     if len(models) != 1:
         shown = ", ".join(models[:8]) + (", …" if len(models) > 8 else "")
-        raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag} NAME")
+        raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag}")
     return models[0]
 
 
@@ -288,7 +298,9 @@ _FETCHING = frozenset(
 
 
 def _models(roles: dict[str, RoleSettings]) -> dict[str, str]:
-    shown = {name: role.model or "" for name, role in roles.items() if name != "reviser"}
-    if "reviser" in roles and roles["reviser"].model != roles["policy"].model:
-        shown["reviser"] = roles["reviser"].model or ""
+    shown = {}
+    for name, role in roles.items():
+        below = roles.get(FALLBACKS.get(name, ""))
+        if name == "grader" or below is None or below.model != role.model:
+            shown[name] = role.model or ""
     return shown

@@ -5,7 +5,7 @@ No time stamps, latencies or ports: equal replies give equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,7 +34,8 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One output line, and what the summary counts of it. `failures` are words to count by."""
+    """One output line, and what the summary counts of it. `failures` are words to count by,
+    `winners` the roles that a selector preferred."""
 
     record: JSONObject
     status: Status
@@ -42,6 +43,7 @@ class Outcome:
     initial_score: float | None = None
     passed: bool = False
     failures: tuple[str, ...] = ()
+    winners: tuple[str, ...] = ()
     line: int = 0
 
 
@@ -64,7 +66,18 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         initial_score=refinement.initial_score,
         passed=refinement.passed,
         failures=failures if refinement.status != "done" else (),
+        winners=tuple(_winners(refinement)),
     )
+
+
+def _winners(refinement: Refinement) -> Iterator[str]:
+    """Whose response a selector preferred, each time it was asked; `tie` where it was undecided."""
+    iterations = refinement.iterations
+    for iteration in iterations:
+        if iteration.selection and iteration.parent is not None:
+            old = iterations[iteration.parent].role
+            roles = {"new": iteration.role, "old": old, "tie": "tie"}
+            yield roles[iteration.selection.winner]
 
 
 def graded(
@@ -109,6 +122,7 @@ def _failures(grades: Sequence[Grade]) -> tuple[str, ...]:
 
 def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObject:
     record: JSONObject = {
+        "strategy": refinement.strategy,
         "status": refinement.status,
         "stop_reason": refinement.stop_reason,
         "initial_score": refinement.initial_score,
@@ -137,6 +151,12 @@ def _iteration(iteration: Iteration) -> JSONObject:
     }
     if iteration.reasoning:
         record["reasoning"] = iteration.reasoning
+    if selection := iteration.selection:
+        record["selection"] = {
+            "winner": selection.winner,
+            "votes": list(selection.votes),
+            "reasons": list(selection.reasons),
+        }
     return record
 
 

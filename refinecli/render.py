@@ -37,6 +37,7 @@ from refinecli.types import (
     Message,
     Refinement,
     RubricItem,
+    Selection,
     Usage,
 )
 
@@ -49,7 +50,7 @@ _WRITER, _GRADER = "cyan", "magenta"  # legible on dark and on light backgrounds
 _STOPPED = {
     "passed": "the best response passed",
     "max_iterations": "no iterations were left (max_iterations)",
-    "plateau": "no more progress (plateau)",
+    "plateau": "nothing more was gained, or found to change (plateau)",
     "repeated": "the rewrite repeated an earlier response word for word (repeated)",
     "ungraded": "the first response could not be graded (ungraded)",
     "failed": "a call failed (failed)",
@@ -128,7 +129,7 @@ def _turns(messages: Sequence[Message], limit: int, ours: str = "") -> list[Rend
 
 
 def _other_call(call: Call, limit: int) -> Section:
-    """A call that no iteration came of: a failed draft or rewrite."""
+    """A call that is no part of a response: a critic's, a selector's, a failed draft or rewrite."""
     title = f"{call.draw.role} call (iteration {call.draw.iteration}, sample {call.draw.sample})"
     parts = _turns(call.messages, limit)
     if call.completion is None:
@@ -170,6 +171,8 @@ def _tokens(usage: Usage) -> str:
 def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableType]:
     writer = rollout.ledger.writer(iteration)
     chains = rollout.ledger.graders(rollout.datapoint, iteration, writer, rollout.prompts)
+    for role in ("critic",) if iteration.selection else ("critic", "selector"):
+        yield from _calls_of(rollout, role, iteration)
     if iteration.role == "reviser":
         yield _request(rollout, iteration, writer)
     yield _response(iteration, writer, rollout.limit)
@@ -177,7 +180,29 @@ def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableTy
         yield _diff(rollout, iteration)
     for index, chain in enumerate(chains):
         yield _item(rollout, iteration, index, chain)
-    yield _scores(rollout, iteration)
+    if iteration.grades:
+        yield _scores(rollout, iteration)
+    if iteration.selection:
+        yield from _calls_of(rollout, "selector", iteration)
+        yield _selected(iteration, iteration.selection)
+
+
+def _calls_of(rollout: _Rollout, role: str, iteration: Iteration) -> Iterator[Section]:
+    for call in rollout.ledger.of(role, iteration):
+        yield _other_call(call, rollout.limit)
+
+
+def _selected(iteration: Iteration, selection: Selection) -> Section:
+    """What a selector made of the new response and the old one, asked in both orders."""
+    votes = " and ".join(selection.votes)
+    told = f"voted {votes}: {_preferred(selection)}"
+    title = f"selection (iteration {iteration.iteration})"
+    return Section(title, [label(told, _colour(iteration.accepted))], _GRADER)
+
+
+def _preferred(selection: Selection) -> str:
+    told = {"new": "the new response", "old": "the old response", "tie": "a tie"}
+    return told[selection.winner]
 
 
 def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Section:
@@ -353,7 +378,8 @@ def _sum(score: float | None, pairs: list[tuple[RubricItem, Grade]]) -> str:
 
 def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
     """Whether it is the best so far, beside the score of the best before it."""
-    before = [it for it in rollout.refinement.iterations[: iteration.iteration] if it.accepted]
+    earlier = rollout.refinement.iterations[: iteration.iteration]
+    before = [it for it in earlier if it.accepted and it.grades]
     best = before[-1]
     step = f"{_number(best.score)} (iteration {best.iteration}) → {_number(iteration.score)}"
     if iteration.accepted:
@@ -385,12 +411,15 @@ def _result(refinement: Refinement) -> Section:
 def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType:
     """One turn for `refine --show`: the response, each item's mark, the score, accepted or not."""
     kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
-    if iteration.accepted and iteration.score is None:
+    if iteration.accepted and iteration.grades and iteration.score is None:
         kept = "? kept, could not be graded"
     parts: list[RenderableType] = [Body([("", iteration.response)], _FEW_LINES, hint="")]
-    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=True):
+    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
         parts.append(_item_line(item, grade))
-    parts.append(label(f"{kept} · score {_number(iteration.score)}", _colour(iteration.accepted)))
+    if iteration.selection:
+        parts.append(label(f"preferred by the selector: {_preferred(iteration.selection)}"))
+    score = f"score {_number(iteration.score)}" if iteration.grades else "not graded"
+    parts.append(label(f"{kept} · {score}", _colour(iteration.accepted)))
     if iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"

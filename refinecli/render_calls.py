@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from refinecli.prompts import Prompts, grader_messages
-from refinecli.refine import response_of
 from refinecli.scoring import split_reasoning
+from refinecli.strategies.steps import response_of
 from refinecli.types import Completion, Datapoint, Draw, Iteration, Message
 
 
@@ -43,24 +43,30 @@ class Ledger:
         """The call whose reply is the iteration's response, None for a given response."""
         if iteration.role == "input":
             return None
-        # A draft's draw keeps its own sample number; a failed draft shifts iteration numbers.
-        number = iteration.iteration if iteration.role == "reviser" else 0
+        number = _drawn_as(iteration)
         for call in sorted(self._calls, key=lambda call: call.draw.sample):
             if (call.draw.role, call.draw.iteration) != (iteration.role, number):
                 continue
-            if call.completion and response_of(call.completion)[1] == iteration.response:
+            if call.completion and _holds(call.completion, iteration):
                 self._take([call])
                 return call
         return None
+
+    def of(self, role: str, iteration: Iteration) -> list[Call]:
+        """A critic's or selector's calls on the way to an iteration."""
+        drawn = (role, iteration.iteration)
+        calls = [call for call in self._calls if (call.draw.role, call.draw.iteration) == drawn]
+        self._take(calls)
+        return calls
 
     def graders(
         self, datapoint: Datapoint, iteration: Iteration, writer: Call | None, prompts: Prompts
     ) -> list[list[Call]]:
         """For each item its grader's call and, where there was one, the second try."""
-        number = iteration.iteration if iteration.role == "reviser" else 0
+        number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
         chains = []
-        for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=True):
+        for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
             chain: list[Call] = []
             if item.check is None:
                 asked = grader_messages(prompts, datapoint, iteration.response, item)
@@ -77,6 +83,18 @@ class Ledger:
 
     def _take(self, calls: Sequence[Call]) -> None:
         self._calls = [call for call in self._calls if not any(call is one for one in calls)]
+
+
+def _drawn_as(iteration: Iteration) -> int:
+    """The iteration that its calls say: a draft's keep 0 and their own sample number, since a
+    failed draft shifts iteration numbers."""
+    return 0 if iteration.parent is None else iteration.iteration
+
+
+def _holds(completion: Completion, iteration: Iteration) -> bool:
+    if iteration.role == "critic":  # the response is a part of its reply
+        return iteration.response in completion.text
+    return response_of(completion)[1] == iteration.response
 
 
 def _chain(calls: Sequence[Call], asked: Sequence[Message], reply: str | None) -> list[Call]:

@@ -1,10 +1,11 @@
-"""One role: how it is written down, what it takes over from the policy, and where its key goes."""
+"""One role: how it is written down, what it takes over from another, and where its key goes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from refinecli.errors import UsageError
 from refinecli.types import JSONObject
+
+# A role that is not set is the one it points to. The judge, held out for reports, has no default.
+FALLBACKS = MappingProxyType(
+    {"reviser": "policy", "grader": "policy", "critic": "grader", "selector": "grader"}
+)
+ROLES = ("policy", "reviser", "grader", "critic", "selector", "judge")
+# Who gives verdicts does so at temperature 0, unless it is told otherwise.
+_VERDICTS = ("grader", "selector", "judge")
 
 OPENAI = "https://api.openai.com/v1"
 # Where these stand in a header's name, its value is a secret, and secrets are not written in files.
@@ -108,6 +117,20 @@ class RoleSettings:
         return self.input_price is not None
 
 
+def chain(name: str) -> Iterator[str]:
+    """The role, its fallback, and the fallback's."""
+    place: str | None = name
+    while place:
+        yield place
+        place = FALLBACKS.get(place)
+
+
+def how_to_name(role: str) -> str:
+    """How the command line names a role's model."""
+    flags = {"policy": "--model", "reviser": "--model", "grader": "--grader-model"}
+    return f"{flags[role]} NAME" if role in flags else f"--set {role}.model=NAME"
+
+
 def later_place_wins(name: str, role: object, ranks: Mapping[str, int]) -> None:
     """A role's model and its endpoint name the place to ask. Where one layer says `local` (or a
     weights file) and another a URL, the higher layer means what it says, and what goes with the
@@ -128,23 +151,25 @@ def is_weights(model: object) -> bool:
     return model == "local" or (isinstance(model, str) and model.lower().endswith(".gguf"))
 
 
-def inherited(own: RoleConfig, policy: RoleConfig, *, speech: bool) -> RoleConfig:
-    """A role with what it takes over from the policy where it says nothing itself.
+def inherited(name: str, own: RoleConfig, other: RoleConfig) -> RoleConfig:
+    """A role with what it takes over from the `other`, its fallback, where it says nothing itself.
 
     A role with its own `base_url` takes over no key name, headers or extra_body, so that none goes
     to a host it was not meant for. Where to ask is taken over; how to speak (`system` and sampling)
-    only with `speech`: a grader is not the writer in another place.
+    too, but not by the grader: it is not the writer in another place.
     """
     kept = {"timeout", "retries"}
     if not (own.base_url or is_weights(own.model)):
         kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
-    if policy.base_url or not (own.base_url and is_weights(policy.model)):
+    if other.base_url or not (own.base_url and is_weights(other.model)):
         kept |= {"model"}
     if own.model is None and own.base_url is None:  # they belong to a model in one place
         kept |= {"rpm", "tpm", "input_price", "output_price"}
-    if speech:
+    if name != "grader":
         kept |= {"system", "temperature", "top_p", "max_tokens"}
-    above, below = policy.model_dump(include=kept), own.model_dump(exclude_unset=True)
+    above, below = other.model_dump(include=kept), own.model_dump(exclude_unset=True)
+    if name == "critic" and own.model is None and own.base_url is None:
+        above["temperature"] = 0.0 if other.temperature is None else other.temperature
     for table in ("headers", "extra_body"):
         if table in above and table in below:
             below[table] = {**above[table], **below[table]}
@@ -164,7 +189,7 @@ def resolved(
             f"{name}: input_price and output_price go together", "both are for a million tokens"
         )
     temperature = role.temperature
-    if temperature is None and name == "grader":
+    if temperature is None and name in _VERDICTS:
         temperature = 0.0
     return RoleSettings(
         name=name,

@@ -36,6 +36,7 @@ class Summary:
     ungraded: int = 0
     failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    winners: Counter[str] = field(default_factory=Counter)
     score: Mean = field(default_factory=Mean)
     initial_score: Mean = field(default_factory=Mean)
     # Over the datapoints that have both scores: the means above may rest on different ones.
@@ -47,6 +48,7 @@ class Summary:
         """Count one output line; they come in order."""
         setattr(self, outcome.status, getattr(self, outcome.status) + 1)
         self.errors.update(outcome.failures)
+        self.winners.update(outcome.winners)
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:
@@ -82,6 +84,7 @@ class Summary:
             "score": self.score.value,
             "initial_score": self.initial_score.value,
             "pass_rate": self.passed.value,
+            **({"winners": dict(self.winners.most_common())} if self.winners else {}),
             "calls": traffic.sent,
             "replayed": traffic.replayed,
             "retried": traffic.retried,

@@ -151,11 +151,15 @@ class Completer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who answers, who rewrites and who grades."""
+    """Who answers, who rewrites, who grades, who turns a response into feedback, who picks between
+    responses. The judge, held out for reports, is nobody's fallback and has none."""
 
     policy: Completer
     reviser: Completer
     grader: Completer
+    critic: Completer
+    selector: Completer
+    judge: Completer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +191,26 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """A selector's pick between a new response and the old one, asked in both orders: where the two
+    votes differ it is a tie."""
+
+    votes: tuple[Literal["new", "old"], ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def winner(self) -> Literal["new", "old", "tie"]:
+        return self.votes[0] if len(set(self.votes)) == 1 else "tie"
+
+
+@dataclass(frozen=True, slots=True)
 class Iteration:
-    """One response and its grades; `feedback` is the text that the next iteration was given."""
+    """One response and its grades, none where its strategy does not grade it; `feedback` is the
+    text that the next iteration was given."""
 
     iteration: int
     parent: int | None
-    role: Literal["input", "policy", "reviser"]
+    role: Literal["input", "policy", "reviser", "critic"]
     response: str
     score: float | None
     accepted: bool
@@ -201,14 +219,17 @@ class Iteration:
     feedback: str | None
     usage: Usage
     reasoning: str = ""
+    selection: Selection | None = None
 
 
-StopReason: TypeAlias = Literal["passed", "max_iterations", "repeated", "ungraded", "failed"]
+StopReason: TypeAlias = Literal[
+    "passed", "max_iterations", "plateau", "repeated", "ungraded", "failed"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """All that happened to one datapoint; the best response is that of `best_iteration`."""
+    """All that happened to one datapoint; the response kept is that of `best_iteration`."""
 
     status: Literal["done", "ungraded", "failed"]
     stop_reason: StopReason
@@ -217,6 +238,7 @@ class Refinement:
     passed: bool
     error: Failure | None = None
     usage: Usage = field(default=Usage())
+    strategy: str = "refine"
 
     @property
     def best(self) -> Iteration:

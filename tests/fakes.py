@@ -99,11 +99,19 @@ def scores(by_response: Mapping[str, object]) -> Scripted:
     return Scripted(answer)
 
 
-def roles(policy: Script | Scripted, reviser: Script | Scripted, grader: Scripted) -> Roles:
+def roles(
+    policy: Script | Scripted,
+    reviser: Script | Scripted,
+    grader: Scripted,
+    critic: Script | Scripted = (),
+    selector: Script | Scripted = (),
+) -> Roles:
     def completer(script: Script | Scripted) -> Scripted:
         return script if isinstance(script, Scripted) else Scripted(script)
 
-    return Roles(completer(policy), completer(reviser), grader)
+    return Roles(
+        completer(policy), completer(reviser), grader, completer(critic), completer(selector)
+    )
 
 
 def text_of(message: Message) -> str:

@@ -24,8 +24,8 @@ from refinecli.grade import grade
 from refinecli.limits import Limits
 from refinecli.prompts import Prompts
 from refinecli.records import Provenance, refined
-from refinecli.refine import RefineOptions, refine
 from refinecli.scoring import extract
+from refinecli.strategies import RefineOptions, refine
 from refinecli.transport import Reply
 from refinecli.types import Completion, Datapoint, Draw, JSONObject, Refinement
 from tests.fakes import (

@@ -19,8 +19,10 @@ from tests.conftest import CLEAN, Result, datapoint, write_jsonl
 Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
 CORE = (
-    *("types", "prompts", "scoring", "checks", "grade", "refine", "patterns", "records"),
+    *("types", "scoring", "checks", "grade", "choose", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
+    *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite"),
+    *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
 )
 EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
@@ -33,7 +35,7 @@ HOMES = {
     "xllamacpp": ("local_server.py",),
     "rich": ("render", "progress.py", "cli/debug_rollout.py"),
     "sqlite3": ("calls.py", "cache_file.py"),
-    "regex": ("patterns.py", "prompts.py", "checks.py"),
+    "regex": ("patterns.py", "prompts/grader.py", "checks.py"),
     "requests": (),
     "urllib3": (),
     "openai": (),

@@ -70,6 +70,7 @@ def test_the_output_record_has_the_contracts_shape(cli: Cli) -> None:
     assert refinement.keys() == {
         "status",
         "stop_reason",
+        "strategy",
         "initial_score",
         "best_iteration",
         "iterations",

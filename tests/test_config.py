@@ -118,7 +118,7 @@ def test_no_config_is_picked_up_from_the_working_directory(cli: Cli, tmp_path: P
         ("[policy]\ntop_p = 2\n", "policy.top_p: ", ""),
         ("[policy]\nheaders = {Authorization = 'Bearer x'}\n", "holds a secret", "api_key_env"),
         ("[prompts]\nrewrite = 'missing.txt'\n", "prompts.rewrite: ", ""),
-        ("[judge]\nmodel = 'm'\n", "there is no setting judge", ""),
+        ("[jury]\nmodel = 'm'\n", "there is no setting jury", ""),
     ],
 )
 def test_a_wrong_file_is_exit_2_with_the_place_and_a_suggestion(
@@ -154,7 +154,7 @@ def roles(*sets: str, **environ: str) -> Settings:
 
 
 def test_without_a_model_all_roles_are_local() -> None:
-    assert [role.weights for role in roles().roles] == ["local"] * 3
+    assert [role.weights for role in roles().roles] == ["local"] * 5
 
 
 def test_a_model_without_a_url_is_at_openai_base_url_or_openai() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from refinecli.errors import BudgetError, CompletionError, RunError
 from refinecli.prompts import Prompts
 from refinecli.records import Provenance, refined
-from refinecli.refine import RefineOptions, refine
+from refinecli.strategies import RefineOptions, refine
 from refinecli.types import Completion, Datapoint, Draw, Iteration, Refinement, Roles, Usage
 from tests.fakes import (
     Answer,
@@ -220,7 +220,7 @@ def test_an_error_of_the_whole_run_cancels_the_other_drafts() -> None:
                 ends.append(draw.sample)
             raise AssertionError("unreachable")
 
-        models = Roles(policy, policy, policy)
+        models = Roles(*[policy] * 5)
         with pytest.raises(RunError, match="key refused"):
             await refine(datapoint(), models, RefineOptions(drafts=3), Prompts())
         assert asyncio.all_tasks() == {asyncio.current_task()}

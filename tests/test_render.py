@@ -18,10 +18,10 @@ from rich.console import Console, RenderableType
 from refinecli.errors import CompletionError
 from refinecli.jsonl import dumps, read_row
 from refinecli.prompts import Prompts
-from refinecli.refine import RefineOptions, refine
 from refinecli.render import Call, clean, iteration_view, plain, shown, transcript
 from refinecli.render_diff import tokens, word_diff
 from refinecli.render_text import Body, Section
+from refinecli.strategies import RefineOptions, refine
 from refinecli.types import (
     Completion,
     Datapoint,
@@ -95,7 +95,13 @@ def rollout(
 
         return complete
 
-    roles = Roles(recorded(policy), recorded(policy), recorded(grader))
+    roles = Roles(
+        recorded(policy),
+        recorded(policy),
+        recorded(grader),
+        recorded(grader),
+        recorded(grader),
+    )
     done = asyncio.run(refine(datapoint, roles, RefineOptions(**options), Prompts()))
     return done, calls
 

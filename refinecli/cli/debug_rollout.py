@@ -69,31 +69,31 @@ def debug_rollout(
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
     """
     from refinecli.cli.job import check_files
+    from refinecli.cli.refine import refine_options
     from refinecli.endpoints import check_endpoints
     from refinecli.progress import Reporter
+    from refinecli.strategies import roles_of
     from refinecli.streams import Sink
 
     settings = models.settings({"refine.max_iterations": max_iterations})
+    roles = roles_of(refine_options(settings))
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
-        return show_config(settings, ROLES)
+        return show_config(settings, roles)
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
     check_files(data, out, models)
     row = _chosen(data, models, index, id)
     sink = Sink(out.output, force=out.force)
     reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
-    check_endpoints(settings, ROLES, offline=models.offline)
+    check_endpoints(settings, roles, offline=models.offline)
     if models.dry_run:
         from refinecli.cli.dry_run import describe, nothing_cached
         from refinecli.cli.refine import refine_plan
 
         return describe([row], refine_plan(settings), nothing_cached)
     return _rollout(row, settings, sink, reporter, models, full=full, json=json)
-
-
-ROLES = ("policy", "reviser", "grader")
 
 
 def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
@@ -160,17 +160,18 @@ def _rollout(
     from refinecli import records
     from refinecli.cli.execute import Interrupted, execute
     from refinecli.cli.job import write_summary
+    from refinecli.cli.refine import refine_options
     from refinecli.endpoints import open_engine
     from refinecli.jsonl import dumps
-    from refinecli.refine import RefineOptions
-    from refinecli.refine import refine as refine_datapoint
     from refinecli.request_log import RequestLog
+    from refinecli.strategies import refine as refine_datapoint
+    from refinecli.strategies import roles_of
     from refinecli.summary import Summary
     from refinecli.types import Roles
 
     assert row.datapoint is not None
     datapoint = row.datapoint
-    options = RefineOptions(**settings.refine.model_dump())
+    options = refine_options(settings)
     shapes = {"refine": settings.refine.model_dump()}
     summary = Summary()
     calls: list[Call] = []
@@ -183,7 +184,7 @@ def _rollout(
                 log = stack.enter_context(RequestLog(models.log_requests))
             kept = cache.open() if cache else None
             engine = await stack.enter_async_context(
-                open_engine(settings, ROLES, shapes, reporter, kept, log)
+                open_engine(settings, roles_of(options), shapes, reporter, kept, log)
             )
             if cache:
                 place = {"command": "debug-rollout", "row": row.raw.get("id"), "output": "-"}
@@ -193,6 +194,8 @@ def _rollout(
                 Recorder(roles.policy, settings.policy.system, calls),
                 Recorder(roles.reviser, settings.reviser.system, calls),
                 Recorder(roles.grader, settings.grader.system, calls),
+                Recorder(roles.critic, settings.critic.system, calls),
+                Recorder(roles.selector, settings.selector.system, calls),
             )
             refinement = None
             try:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from refinecli.jsonl import Row
     from refinecli.progress import Reporter
     from refinecli.records import Outcome
-    from refinecli.refine import RefineOptions
     from refinecli.run import Work
+    from refinecli.strategies import RefineOptions
     from refinecli.summary import Summary
     from refinecli.traffic import Traffic
-    from refinecli.types import Datapoint, Message
+    from refinecli.types import Datapoint, Iteration, Message
 
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
@@ -28,13 +28,29 @@ def refine(
     data: InputOptions,
     out: OutputOptions,
     models: ModelOptions,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
+            "(default: refine)",
+        ),
+    ] = None,
     max_iterations: Annotated[
         int | None,
-        typer.Option(metavar="K", min=0, help="Rewrites at most; 0: draft and grade. (default: 3)"),
+        typer.Option(
+            metavar="K",
+            min=0,
+            help="Rewrites at most; 0: draft and grade. (default: 3; writer-critic: 1)",
+        ),
     ] = None,
     drafts: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Drafts to start from, the best of N. (default: 1)"),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Drafts to start from, the best of N. (default: 1; best-of-n: 4)",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -50,27 +66,29 @@ def refine(
     refinecli refine example_data/keywords.jsonl -o out.jsonl --show
     refinecli refine in.jsonl -o out.jsonl --model gpt-4.1-mini --grader-model gpt-4.1
     refinecli generate-data addition -n 10 | refinecli refine --base-url http://localhost:8000/v1
+    refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8
     """
     from refinecli.cli.job import Job, needs_input, process
-    from refinecli.refine import RefineOptions
+    from refinecli.strategies import roles_of
 
     settings = models.settings(
         {
+            "refine.strategy": strategy,
             "refine.max_iterations": max_iterations,
             "refine.drafts": drafts,
             "refine.threshold": threshold,
         }
     )
+    options = refine_options(settings)
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
-        return show_config(settings, ("policy", "reviser", "grader"))
+        return show_config(settings, roles_of(options))
     needs_input(ctx, data)
     check_drafts(settings)
-    options = RefineOptions(**settings.refine.model_dump())
     job = Job(
         command="refine",
-        roles=("policy", "reviser", "grader"),
+        roles=roles_of(options),
         settings=settings,
         shapes={"refine": settings.refine.model_dump()},
         work=lambda engine, reporter: refine_work(
@@ -80,6 +98,12 @@ def refine(
         close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, out.output),
     )
     return process(job, data, out, models)
+
+
+def refine_options(settings: Settings) -> RefineOptions:
+    from refinecli.strategies import RefineOptions
+
+    return RefineOptions(**settings.refine.model_dump(), seed=settings.run.seed)
 
 
 def check_drafts(settings: Settings) -> None:
@@ -99,8 +123,7 @@ def refine_work(
     """The work on one row; a reporter is shown each iteration."""
     from refinecli import records
     from refinecli.errors import CompletionError
-    from refinecli.refine import refine as refine_datapoint
-    from refinecli.types import Iteration
+    from refinecli.strategies import refine as refine_datapoint
 
     def observe(datapoint: Datapoint, iteration: Iteration) -> None:
         from refinecli.render import iteration_view
@@ -128,20 +151,23 @@ def refine_work(
 def refine_plan(settings: Settings) -> Plan:
     """What `--dry-run` says of refining."""
     from refinecli.cli.dry_run import Plan
-    from refinecli.refine import RefineOptions
+    from refinecli.strategies import most_calls
 
-    options = RefineOptions(**settings.refine.model_dump())
-    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: _most_calls(dp, options))
+    options = refine_options(settings)
+    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options))
 
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
     """The draft's prompt and the grader's of the first item that a model grades."""
-    from refinecli.prompts import grader_messages
+    from refinecli.prompts import grader_messages, with_rubric
     from refinecli.wire import with_system
 
     prompts = []
     if datapoint.response is None:
-        prompts.append(("policy", with_system(settings.policy.system, datapoint.convo)))
+        convo = datapoint.convo
+        if settings.refine.show_rubric:
+            convo = tuple(with_rubric(settings.prompts, datapoint))
+        prompts.append(("policy", with_system(settings.policy.system, convo)))
     response = datapoint.response or "(the response)"
     for item in datapoint.rubric_items:
         if item.check is None:
@@ -151,14 +177,6 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
     return prompts
 
 
-def _most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
-    """Every draft and rewrite, each graded item by item, each item with its one more try."""
-    items = sum(item.check is None for item in datapoint.rubric_items)
-    given = datapoint.response is not None
-    responses = max(options.drafts, int(given)) + options.max_iterations
-    return responses - int(given) + 2 * items * responses
-
-
 def _close(summary: Summary, traffic: Traffic, reporter: Reporter, output: str | None) -> bool:
     from refinecli.traffic import traffic_words
 
@@ -166,6 +184,9 @@ def _close(summary: Summary, traffic: Traffic, reporter: Reporter, output: str |
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at best, of 1")
+    if summary.winners:
+        told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
+        reporter.notice(f"preferred by the selector: {told}")
     if gain:
         reporter.notice(
             "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from refinecli.config import Settings
 from refinecli.jsonl import dumps
-from refinecli.roles import RoleSettings
+from refinecli.roles import RoleSettings, chain
 
 
 def show_config(settings: Settings, roles: Sequence[str]) -> int:
@@ -38,8 +38,7 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
             value = role.weights
         source = settings.sources.get(f"{role.name}.{key}")
         if source is None:
-            inherited = settings.sources.get(f"policy.{key}")
-            source = f"{inherited}, through policy" if inherited and value else "default"
+            source = _inherited(role.name, key, settings) if value else "default"
         _show(role.name, key, value, source)
     host = (
         "a server of our own on loopback" if role.weights else urlsplit(role.base_url or "").netloc
@@ -50,6 +49,13 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
     else:
         print(f"# sends no key; goes to {host}")
     print()
+
+
+def _inherited(name: str, key: str, settings: Settings) -> str:
+    for other in list(chain(name))[1:]:
+        if source := settings.sources.get(f"{other}.{key}"):
+            return f"{source}, through {other}"
+    return "default"
 
 
 def _show(section: str, key: str, value: object, source: str) -> None:

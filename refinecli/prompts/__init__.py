@@ -1,0 +1,46 @@
+"""Every word a model is sent, and nothing else."""
+
+from refinecli.prompts.critique import (
+    criteria,
+    feedback_messages,
+    improve_messages,
+    self_rewrite_messages,
+    with_rubric,
+)
+from refinecli.prompts.grader import defused, grader_messages, grader_retry_messages
+from refinecli.prompts.rewrite import rewrite_messages, rewrite_request
+from refinecli.prompts.select import compare_messages, pick_messages, rewrite_from_all_request
+from refinecli.prompts.templates import (
+    GRADER,
+    GRADER_RETRY,
+    GRADER_SYSTEM,
+    PLACEHOLDERS,
+    REWRITE,
+    Prompts,
+    fill,
+)
+from refinecli.prompts.texts import message_text
+
+__all__ = [
+    "GRADER",
+    "GRADER_RETRY",
+    "GRADER_SYSTEM",
+    "PLACEHOLDERS",
+    "REWRITE",
+    "Prompts",
+    "compare_messages",
+    "criteria",
+    "defused",
+    "feedback_messages",
+    "fill",
+    "grader_messages",
+    "grader_retry_messages",
+    "improve_messages",
+    "message_text",
+    "pick_messages",
+    "rewrite_from_all_request",
+    "rewrite_messages",
+    "rewrite_request",
+    "self_rewrite_messages",
+    "with_rubric",
+]

@@ -1,0 +1,83 @@
+"""What a critic is sent, what its feedback becomes for the writer, and the rubric as a writer may
+see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from refinecli.prompts.templates import Prompts, fill
+from refinecli.prompts.texts import flattened, harmless
+from refinecli.types import Datapoint, Message
+
+
+def criteria(datapoint: Datapoint, *, hidden: bool = False) -> str:
+    """The rubric's items as a list; those the policy may not see only where they are asked for."""
+    lines = [
+        f"- {'Avoid this: ' if item.penalty else ''}{item.rubric_str.strip()}".replace("\n", "\n  ")
+        for item in datapoint.rubric_items
+        if hidden or item.reveal == "full"
+    ]
+    return "\n".join(lines)
+
+
+def with_rubric(prompts: Prompts, datapoint: Datapoint) -> list[Message]:
+    """The conversation, with what a good answer must meet at the end of its last message."""
+    shown = criteria(datapoint)
+    convo = list(datapoint.convo)
+    if not shown:
+        return convo
+    text = fill(prompts.show_rubric, criteria=shown)
+    last = convo[-1]
+    content = last.get("content")
+    if last["role"] != "user" or content is None:
+        return [*convo, {"role": "user", "content": text}]
+    if isinstance(content, str):
+        return [*convo[:-1], {**last, "content": f"{content}\n\n{text}"}]
+    return [*convo[:-1], {**last, "content": [*content, {"type": "text", "text": text}]}]
+
+
+def feedback_messages(
+    prompts: Prompts, datapoint: Datapoint, response: str, principle: str
+) -> list[Message]:
+    """Self-Refine's second step: feedback on one response, by the rubric or by one principle."""
+    conversation, attachments = flattened(datapoint.convo)
+    text = fill(
+        prompts.feedback,
+        conversation=conversation,
+        response=harmless(response),
+        criteria="" if principle else criteria(datapoint),
+        principle=principle,
+    )
+    return asked(prompts.critic_system, text, attachments)
+
+
+def improve_messages(prompts: Prompts, datapoint: Datapoint, response: str) -> list[Message]:
+    """A critic's whole job in one request: what is wrong, and a better response."""
+    conversation, attachments = flattened(datapoint.convo)
+    text = fill(
+        prompts.improve,
+        conversation=conversation,
+        response=harmless(response),
+        criteria=criteria(datapoint),
+    )
+    return asked(prompts.critic_system, text, attachments)
+
+
+def self_rewrite_messages(
+    datapoint: Datapoint, history: Sequence[tuple[str, str]]
+) -> list[Message]:
+    """Self-Refine's third step: the conversation, then each response and the request that followed
+    it as turns."""
+    messages: list[Message] = list(datapoint.convo)
+    for response, request in history:
+        messages.append({"role": "assistant", "content": response or "(no answer)"})
+        messages.append({"role": "user", "content": request})
+    return messages
+
+
+def asked(system: str, text: str, attachments: Sequence[dict[str, Any]]) -> list[Message]:
+    """One request with its system prompt; the conversation's images and files before the text."""
+    parts = [*attachments, {"type": "text", "text": text}]
+    user: Message = {"role": "user", "content": parts if attachments else text}
+    return [{"role": "system", "content": system}, user]

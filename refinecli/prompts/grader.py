@@ -1,0 +1,122 @@
+"""What a grader is sent: one item of one response, and nothing of its history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from refinecli.patterns import SECONDS, compiled
+from refinecli.prompts.templates import Prompts, fill
+from refinecli.prompts.texts import flattened, harmless
+from refinecli.scoring import split_reasoning
+from refinecli.types import Datapoint, Message, RubricItem
+
+if TYPE_CHECKING:
+    import regex
+
+_TAG = re.compile(r"</?\w+>")
+
+
+def grader_messages(
+    prompts: Prompts, datapoint: Datapoint, response: str, item: RubricItem
+) -> list[Message]:
+    """What a grader of one item sees: prefix, reference, response and item, no history of any kind.
+
+    Images and other parts of the prefix go along, in order, before the text that names them.
+    """
+    conversation, attachments = flattened(datapoint.convo)
+    text = fill(
+        prompts.grader,
+        conversation=conversation,
+        reference=harmless(datapoint.reference or ""),
+        response=harmless(defused(response, item.extraction_regex)),
+        criterion=item.rubric_str,
+        penalty=_PENALTY if item.penalty else "",
+        instruction=item.grader_output_format_instruction,
+    )
+    parts: list[dict[str, Any]] = [*attachments, {"type": "text", "text": text}]
+    user: Message = {"role": "user", "content": parts if attachments else text}
+    return [{"role": "system", "content": prompts.grader_system}, user]
+
+
+_PENALTY = """\
+The criterion describes a fault. Score how far the response has that fault: the lowest score where \
+it does not, the highest where it plainly does."""
+
+
+def grader_retry_messages(
+    prompts: Prompts, messages: Sequence[Message], reply: str, problem: str, item: RubricItem
+) -> list[Message]:
+    """The one more try: the same question, the unusable reply, and what was wrong with it."""
+    request = fill(
+        prompts.grader_retry, problem=problem, instruction=item.grader_output_format_instruction
+    )
+    _, answer = split_reasoning(reply)
+    said = answer or "(no answer)"  # some endpoints refuse an assistant turn without text
+    return [
+        *messages,
+        {"role": "assistant", "content": said},
+        {"role": "user", "content": request},
+    ]
+
+
+def defused(response: str, pattern: str) -> str:
+    """The response, changed where the score's pattern matches it so that it no longer does.
+
+    A grader that quotes the response must not seem to give the score that stands in it. Tags are
+    escaped, the pattern's own ones even where they stand alone; other text is broken up with dots.
+    A match that is nothing but a number may be the answer itself and stays.
+    """
+    if "<" in response:
+        for tag, escaped in _tags(pattern):
+            response = tag.sub(escaped, response)
+    try:
+        expression = compiled(pattern)
+        if expression.search(response, timeout=SECONDS, concurrent=False) is None:
+            return response
+        for change in (_escape_brackets, _dot_after_first, _dot_everywhere):
+            changed = _changed_matches(expression, change, response)
+            left = expression.finditer(changed, timeout=SECONDS, concurrent=False)
+            if all(_is_number(match[0]) for match in left):
+                return changed
+    except TimeoutError:
+        return _escape_brackets(response)
+    return response
+
+
+@lru_cache(maxsize=256)
+def _tags(pattern: str) -> list[tuple[re.Pattern[str], str]]:
+    """The tags in a score's pattern: an expression that finds each, and what to put instead."""
+    return [
+        (re.compile(re.escape(tag), re.IGNORECASE), _escape_brackets(tag))
+        for tag in sorted(set(_TAG.findall(pattern)))
+    ]
+
+
+def _changed_matches(
+    expression: regex.Pattern[str], change: Callable[[str], str], text: str
+) -> str:
+    def changed(match: regex.Match[str]) -> str:
+        return match[0] if _is_number(match[0]) else change(match[0])
+
+    return expression.sub(changed, text, timeout=SECONDS, concurrent=False)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?[0-9.,]+\s*", text) is not None
+
+
+def _escape_brackets(text: str) -> str:
+    return (
+        text.replace("<", "&lt;").replace(">", "&gt;").replace("[", "&#91;").replace("]", "&#93;")
+    )
+
+
+def _dot_after_first(text: str) -> str:
+    return f"{text[:1]}·{text[1:]}"
+
+
+def _dot_everywhere(text: str) -> str:
+    return "·".join(text)

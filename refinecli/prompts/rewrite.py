@@ -1,0 +1,84 @@
+"""What the reviser is sent: the conversation, the best response, what failed and what must stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from refinecli.prompts.templates import Prompts, fill
+from refinecli.types import Datapoint, Grade, Message, RubricItem
+
+
+def rewrite_request(
+    prompts: Prompts, datapoint: Datapoint, grades: Sequence[Grade], *, cut_off: bool
+) -> str:
+    """What the reviser is told about the best response so far: what failed and why, what must stay.
+
+    Of an item whose `reveal` is `verdict` it learns only that something hidden is not met.
+    """
+    problems, keep, hidden = [], [], 0
+    for item, grade in zip(datapoint.rubric_items, grades, strict=True):
+        if not grade.graded:
+            continue
+        if item.reveal == "verdict":
+            hidden += not grade.passed
+        elif grade.passed:
+            keep.append(_bullet(f"Avoided: {item.rubric_str}" if item.penalty else item.rubric_str))
+        else:
+            problems.append(_problem(item, grade, datapoint.reference))
+    if not problems and not hidden:  # all passed, but the score is below the threshold
+        problems = _not_perfect(datapoint, grades)
+    if hidden:
+        problems.append(_hidden(hidden))
+    if cut_off:
+        problems.append(_bullet("Your answer broke off at the length limit. Make it shorter."))
+    return fill(prompts.rewrite, problems="\n".join(problems), keep="\n".join(keep))
+
+
+def rewrite_messages(datapoint: Datapoint, response: str, request: str) -> list[Message]:
+    """The conversation as it was, then the answer and the request as two more turns of it."""
+    return [
+        *datapoint.convo,
+        {"role": "assistant", "content": response or "(no answer)"},
+        {"role": "user", "content": request},
+    ]
+
+
+def _problem(item: RubricItem, grade: Grade, reference: str | None) -> str:
+    lines = [f"Avoid this: {item.rubric_str}" if item.penalty else item.rubric_str]
+    if grade.feedback and not _quotes(grade.feedback, reference):
+        lines.append(f"Problem: {grade.feedback}")
+    if grade.grader == "llm" and grade.raw_score is not None and item.score_range != (0, 1):
+        lines.append(
+            "Rated {:g} on a scale of {:g} to {:g}.".format(grade.raw_score, *item.score_range)
+        )
+    return _bullet("\n".join(lines))
+
+
+def _not_perfect(datapoint: Datapoint, grades: Sequence[Grade]) -> list[str]:
+    return [
+        _problem(item, grade, datapoint.reference)
+        for item, grade in zip(datapoint.rubric_items, grades, strict=True)
+        if item.reveal == "full" and grade.score != (0 if item.penalty else 1)
+    ]
+
+
+def _quotes(feedback: str, reference: str | None) -> bool:
+    """Whether a grader gives away the reference, which only graders may see."""
+    words = (reference or "").split()
+    if not words:
+        return False
+    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)"
+    return re.search(pattern, feedback, re.IGNORECASE) is not None
+
+
+def _hidden(count: int) -> str:
+    if count == 1:
+        return _bullet("A requirement that you are not shown is not met. Check the answer afresh.")
+    return _bullet(
+        f"{count} requirements that you are not shown are not met. Check the answer afresh."
+    )
+
+
+def _bullet(text: str) -> str:
+    return "- " + text.strip().replace("\n", "\n  ")

@@ -1,0 +1,48 @@
+"""Messages as the text that a model reads about a conversation it is no part of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+from refinecli.types import Message
+
+_OUR_TAGS = re.compile(r"<(?=\s*+/?\s*+(?:conversation|reference|response|criterion|turn)\b)", re.I)
+_LABELS = MappingProxyType({"developer": "system"})
+
+
+def flattened(convo: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
+    attachments: list[dict[str, Any]] = []
+    turns = []
+    for message in convo:
+        role = _LABELS.get(message["role"], message["role"])
+        body = harmless(message_text(message, attachments))
+        turns.append(f'<turn role="{role}">\n{body}\n</turn>')
+    return "\n".join(turns), attachments
+
+
+def message_text(message: Message, attachments: list[dict[str, Any]] | None = None) -> str:
+    """A message as text; parts that are not text are named in it and added to `attachments`."""
+    attachments = [] if attachments is None else attachments
+    content = message.get("content")
+    pieces = [content] if isinstance(content, str) else []
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part.get("text"), str):
+            pieces.append(part["text"])
+        else:
+            attachments.append(part)
+            pieces.append(f"[attachment {len(attachments)}: {part.get('type', 'unknown')}]")
+    calls = message.get("tool_calls")
+    if calls:
+        pieces.append(
+            "[tool calls] " + json.dumps(calls, ensure_ascii=False, separators=(",", ":"))
+        )
+    return "\n".join(pieces)
+
+
+def harmless(text: str) -> str:
+    """Text that cannot open or close one of the grader prompt's own tags."""
+    return _OUR_TAGS.sub("&lt;", text)

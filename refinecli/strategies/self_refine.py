@@ -1,0 +1,77 @@
+"""`self-refine`: answer, feedback in the critic's own words, rewrite with all that came before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from refinecli import prompts as p
+from refinecli.errors import CompletionError
+from refinecli.grade import draw_of
+from refinecli.scoring import split_reasoning
+from refinecli.strategies import Rollout
+from refinecli.strategies.steps import (
+    finished,
+    first_draft,
+    graded_ends,
+    rewritten,
+    same_before,
+)
+from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason
+from refinecli.wire import wire_seed
+
+_SATISFIED = "nothing to change"
+
+
+async def self_refine(rollout: Rollout) -> Refinement:
+    """Self-Refine's three steps (Madaan et al. 2023, arxiv.org/abs/2303.17651): answer, feedback,
+    rewrite with the history of (response, feedback). There is no grader in the loop, so the last
+    response is the one kept; it and the first are graded at the end.
+
+    It stops where the critic finds nothing to change (`plateau`). With `principles`, one of them is
+    sampled each round for the critic to judge by, which makes it the critique and revision of
+    Constitutional AI (Bai et al. 2022, arxiv.org/abs/2212.08073).
+    """
+    iterations = [await first_draft(rollout)]
+    history: list[tuple[str, str]] = []
+    stop: StopReason = "max_iterations"
+    failure, stage = None, "critic"
+    try:
+        while len(history) < rollout.options.max_iterations:
+            stage, principle = "critic", _principle(rollout, len(iterations))
+            criticism = await _criticism(rollout, iterations[-1], principle)
+            iterations[-1] = replace(iterations[-1], usage=iterations[-1].usage + criticism.usage)
+            feedback = split_reasoning(criticism.text)[1].strip()
+            if feedback.lower().strip(" .!*\"'") == _SATISFIED:
+                stop = "plateau"
+                break
+            request = p.fill(rollout.prompts.self_rewrite, feedback=feedback, principle=principle)
+            history.append((iterations[-1].response, request))
+            stage, messages = "reviser", p.self_rewrite_messages(rollout.datapoint, history)
+            new = await rewritten(rollout, iterations[-1], len(iterations), messages)
+            iterations[-1] = replace(iterations[-1], feedback=request)
+            repeated = same_before(new.response, iterations)
+            iterations.append(new)
+            if repeated and rollout.options.stop_on_repeat:
+                stop = "repeated"
+                break
+    except CompletionError as error:
+        stop, failure = "failed", Failure(error.type, error.message, stage)
+    last = len(iterations) - 1
+    iterations = await graded_ends(rollout, iterations, last)
+    return finished(rollout, iterations, iterations[last], stop, failure)
+
+
+async def _criticism(rollout: Rollout, iteration: Iteration, principle: str) -> Completion:
+    messages = p.feedback_messages(
+        rollout.prompts, rollout.datapoint, iteration.response, principle
+    )
+    draw = draw_of(rollout.datapoint, "critic", iteration.iteration + 1)
+    return await rollout.roles.critic(messages, draw, lambda reply: bool(reply.text.strip()))
+
+
+def _principle(rollout: Rollout, number: int) -> str:
+    principles = rollout.options.principles
+    if not principles:
+        return ""
+    draw = draw_of(rollout.datapoint, "principle", number)
+    return principles[wire_seed(rollout.options.seed or 0, draw) % len(principles)]
