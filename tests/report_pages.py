@@ -99,6 +99,9 @@ def run_row(number: int, seed: int = 0) -> Object:
         text = changed(text, draw)
     if number % 5 == 0:
         rounds[0]["reasoning"] = "First I thought about the tone; " + text_of(draw, 20)
+    if number == 3:
+        rounds[1] |= {"role": "critic", "selection": {"winner": "tie", "votes": ["new", "old"]}}
+        rounds[1]["selection"]["reasons"] = ["The new one is kinder.", "The old one is shorter."]
     return row | _refinement(rounds, fate)
 
 

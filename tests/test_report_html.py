@@ -481,6 +481,8 @@ def test_a_link_leads_to_a_datapoint(pages: Callable[..., Browser]) -> None:
     seen = pages(12, "#dp-3")
     seen.wait("document.getElementById('dialog').open")
     assert seen.texts("#opened") == ["email-3"]
+    assert "Selected: tie (votes: new, old)" in seen.texts("#dialog summary")
+    assert "critic" in seen.texts("#dialog .tag")
     seen.run("location.hash = 'dp-99'")
     seen.wait("!document.getElementById('dialog').open")
 

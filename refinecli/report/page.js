@@ -289,10 +289,11 @@
   }
 
   function iteration(detail, one) {
-    const tags = [one.role, `score ${score(one.score)}`, one.accepted ? one.parent && "✓ accepted" : "✗ not accepted",
+    const graded = one.grades ? `score ${score(one.score)}` : "not graded";
+    const tags = [one.role, graded, one.accepted ? one.parent && "✓ accepted" : "✗ not accepted",
       one.best && "★ returned", one.cut_off && "cut off at the length limit",
       one.calls && `${whole.format(one.calls)} ${one.calls === 1 ? "call" : "calls"}`, one.tokens && `${whole.format(one.tokens)} tokens`];
-    if (one.role === undefined) tags.splice(0, 3, `score ${score(one.score)}`);
+    if (one.role === undefined) tags.splice(0, 3, graded);
     const choice = one.selection || {};
     return element("section", { class: "iteration" },
       element("h3", {}, `Iteration ${one.iteration}`, tags.filter(Boolean).map((tag) => element("span", { class: "tag" }, tag))),
