@@ -15,6 +15,7 @@ import pytest
 
 import refinecli
 from tests.conftest import CLEAN, Result, datapoint, write_jsonl
+from tests.report_files import row as refined_row
 
 Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
@@ -23,6 +24,7 @@ CORE = (
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite"),
     *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
+    *("text_units", "json_schema"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
 )
 EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
@@ -33,9 +35,14 @@ HOMES = {
     "typer": ("cli/",),
     "click": (),
     "xllamacpp": ("local_server.py",),
-    "rich": ("render", "progress.py", "cli/debug_rollout.py"),
+    "rich": ("render", "progress.py", "cli/debug_rollout.py", "cli/report.py", "report/text.py"),
+    "scipy": ("report/statistics.py",),
+    "numpy": ("report/statistics.py",),
     "sqlite3": ("calls.py", "cache_file.py"),
     "regex": ("patterns.py", "prompts/grader.py", "checks.py"),
+    "jsonschema_rs": ("json_schema.py",),
+    "sentencex": ("text_units.py",),
+    "snowballstemmer": ("text_units.py",),
     "requests": (),
     "urllib3": (),
     "openai": (),
@@ -157,7 +164,7 @@ def loaded(run: str, *args: str) -> tuple[set[str], set[str]]:
     return set(packages.split()), set(names.split())
 
 
-COMMANDS = ["refine", "grade", "debug-rollout", "generate-data"]
+COMMANDS = ["refine", "grade", "debug-rollout", "generate-data", "report"]
 
 
 @pytest.mark.parametrize("args", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=str)
@@ -205,6 +212,8 @@ def make_inputs(folder: Path, example: str) -> None:
             row |= {f"orig_score{n}_description": f"level {n}" for n in range(1, 6)}
             row |= {"orig_response": "hi", "orig_score": "4", "orig_reference_answer": "hello"}
             path.write_text(json.dumps([row]))
+        elif example.startswith("refinecli report"):
+            write_jsonl(path, [refined_row(n, [0.0, 1.0]) for n in range(20)])
         else:
             rows = [datapoint(id=f"addition-{n}", response="4") for n in range(18)]
             write_jsonl(path, rows)
@@ -219,6 +228,8 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
         for args in segments(example):
             if args[0] == "generate-data":
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
+                result = cli(*args)
+            elif args[0] == "report":
                 result = cli(*args)
             else:
                 stdin = json.dumps(datapoint(response="4"))

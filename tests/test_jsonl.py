@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -562,9 +563,9 @@ def nearly_plain(draw: st.DrawFn) -> Any:
         inside = draw(st.sampled_from(list(containers(row))))
         key = draw(st.sampled_from([*(inside if isinstance(inside, dict) else ()), *KEYS]))
         if isinstance(inside, list):
-            inside[: draw(st.integers(0, 1))] = draw(st.lists(ODD, max_size=1))
+            inside[: draw(st.integers(0, 1))] = copy.deepcopy(draw(st.lists(ODD, max_size=1)))
         elif draw(st.booleans()):
-            inside[key] = draw(ODD)
+            inside[key] = copy.deepcopy(draw(ODD))  # the drawn one is shared by all rows
         else:
             inside.pop(key, None)
     return row
