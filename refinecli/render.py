@@ -173,7 +173,8 @@ def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableTy
     """In the order in which it happened: a critic's version is graded once it was chosen."""
     writer = rollout.ledger.writer(iteration)
     chains = rollout.ledger.graders(rollout.datapoint, iteration, writer, rollout.prompts)
-    for role in ("critic",) if iteration.selection else ("critic", "selector"):
+    judged_before = rollout.refinement.strategy == "rm-gallery"
+    for role in ("critic", "selector") if judged_before else ("critic",):
         yield from _calls_of(rollout, role, iteration)
     if iteration.role == "reviser":
         yield _request(rollout, iteration, writer)
@@ -197,9 +198,9 @@ def _calls_of(rollout: _Rollout, role: str, iteration: Iteration) -> Iterator[Se
 
 def _selected(rollout: _Rollout, iteration: Iteration) -> Iterator[Section]:
     """What a selector made of the new response and the old one, asked in both orders."""
+    yield from _calls_of(rollout, "selector", iteration)
     if iteration.selection is None:
         return
-    yield from _calls_of(rollout, "selector", iteration)
     votes = " and ".join(iteration.selection.votes)
     told = f"voted {votes}: {_preferred(iteration.selection)}"
     title = f"selection (iteration {iteration.iteration})"
@@ -394,7 +395,8 @@ def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
         return label(f"kept, whatever its score: {step}")
     if iteration.accepted:
         return label(f"✓ accepted: {step}", "bold green")
-    why = "the selector did not prefer it" if iteration.selection else "it is not better"
+    picked = iteration.selection or (iteration.score or 0) > (best.score or 0)
+    why = "the selector did not prefer it" if picked else "it is not better"
     return label(f"✗ not accepted, {why}: {step}", "bold red")
 
 

@@ -644,6 +644,21 @@ def test_a_critics_first_try_is_shown_before_its_second(cli: Cli) -> None:
     assert "there is no <improved> in it" in second
 
 
+@pytest.mark.parametrize("setting", ["refine.accept=pairwise", "refine.strategy=writer-critic"])
+def test_a_selector_that_fails_is_shown_after_what_it_was_asked_about(
+    setting: str, cli: Cli
+) -> None:
+    with ChatServer(scripted(selector="No idea.")) as server:
+        flags = ["--set", setting, "--max-iterations", "1", *at(server), "-"]
+        result = cli("debug-rollout", *flags, stdin=jsonl([datapoint()]))
+    assert result.returncode == 3
+    responded, *calls = result.stdout.partition("response (iteration 1)")[2].split("selector call")
+    assert "RIGHT" in responded
+    assert len(calls) == 4  # in both orders, each tried twice
+    assert "it is not better" not in result.stdout
+    assert "the selector's reply: nothing in it looks like <best>1</best>" in calls[-1]
+
+
 # ------------------------------------------------------------------ --dry-run
 
 

@@ -315,6 +315,30 @@ def test_only_its_hosts_changed_it_sends_just_what_it_says(
     assert (server.model_requests > 0) == ("model" not in tables["policy"])
 
 
+def test_the_trio_answers_the_emails_that_we_make_each_role_in_its_own_person(
+    cli: Cli, tmp_path: Path
+) -> None:
+    tables = tomllib.loads((CONFIGS / "email-trio.toml").read_text("utf-8"))
+    emails = cli("generate-data", "email", "-n", "3")
+    assert emails.returncode == 0, emails.stderr
+    with ChatServer(scripted()) as server:
+        env = {"REFINECLI_POLICY__BASE_URL": server.url, "OPENAI_API_KEY": KEY}
+        config = CONFIGS / "email-trio.toml"
+        result = cli("refine", "--config", config, env=env, stdin=emails.stdout)
+    assert result.returncode == 0, result.stderr
+    assert "preferred by the selector: critic 3" in result.stderr
+    for record, email in zip(read_jsonl(result.stdout), read_jsonl(emails.stdout), strict=True):
+        assert record["refinement"]["iterations"][1]["selection"]["winner"] == "new"
+        shop = email["convo"][0]["content"]
+        (writing,) = [
+            request
+            for request in server.requests
+            if request.body["messages"][1:] == email["convo"][1:]
+        ]
+        said = writing.body["messages"][0]["content"]
+        assert said == f"{tables['policy']['system']}\n\n{shop}"
+
+
 def test_a_set_on_the_command_line_moves_the_host_as_an_environment_variable_does(
     cli: Cli, tmp_path: Path
 ) -> None:
