@@ -323,7 +323,8 @@ def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageErr
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return UsageError(f"{source}: there is no setting {'.'.join(loc)}", hint)
     message = detail["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
-    return UsageError(f"{source}: {dotted}: {message[:1].lower()}{message[1:]}")
+    place = source if dotted in source else f"{source}: {dotted}"
+    return UsageError(f"{place}: {message[:1].lower()}{message[1:]}")
 
 
 # ------------------------------------------------------------------ prompts
