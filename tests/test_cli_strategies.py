@@ -703,6 +703,37 @@ def test_dry_run_leaves_out_what_an_earlier_run_has_in_its_cache(
     assert again.returncode == 0
 
 
+@every_strategy
+def test_of_replies_that_all_differ_each_is_counted_once_and_replayed_where_it_came(
+    strategy: str, cli: Cli, tmp_path: Path
+) -> None:
+    """With equal rows too, whose requests are equal."""
+    rows = [datapoint(id=f"q{n % 4}", rubric_items=[item("A?"), item("B?")]) for n in range(12)]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    script = scripted(
+        policy=lambda request: f"answer {request.number}",
+        reviser=lambda request: f"rewrite {request.number}",
+        grader=lambda request: f"Well.\n<score>{request.number % 7 / 7:.2f}</score>",
+        critic=lambda request: f"Words.\n<improved>{request.number}</improved>",
+        selector=lambda request: (
+            f"Reason {request.number}.\n"
+            f"<best>{1 + request.number % 2 * ('<response_2>' in request.last)}</best>"
+        ),
+    )
+    with ChatServer(script) as server:
+        flags = ["in.jsonl", "--cache", "calls", "--strategy", strategy, *at(server)]
+        flags += ["--set", "critic.temperature=0.7", "--summary", "summary.json"]
+        first = cli("refine", *flags)
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        sent = len(server.requests)
+        again = cli("refine", *flags)
+        assert len(server.requests) == sent == summary["calls"]
+    assert first.returncode == again.returncode == 0, first.stderr
+    assert again.stdout == first.stdout
+    used = [record["refinement"]["usage"]["calls"] for record in read_jsonl(first.stdout)]
+    assert sum(used) == summary["calls"] + summary["replayed"]
+
+
 # ------------------------------------------------------------------ a run that dies
 
 
