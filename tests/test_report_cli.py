@@ -93,7 +93,7 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
     assert result.returncode == 0, result.stderr
     assert "2026-11-08 less 2026-11-01, 40 datapoints in common: +0.450" in result.stdout
     assert "fail now: dp-1" in result.stdout
-    assert re.search(r"^  2026-11-01  grade", result.stdout, re.MULTILINE)
+    assert re.search(r"^  2026-11-01 grade", result.stdout, re.MULTILINE)
 
 
 # ------------------------------------------------------------------ gates
