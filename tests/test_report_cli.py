@@ -82,7 +82,7 @@ def test_html_is_a_page_with_the_figures_and_the_datapoints(
     assert result.returncode == 0, result.stderr
     page = (tmp_path / "report.html").read_text()
     assert "+0.250" in page
-    assert "answer 1 to question 39" in page
+    assert "dp-39" in page
 
 
 def test_equal_files_give_equal_bytes(cli: Cli, out: Path) -> None:
