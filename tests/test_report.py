@@ -353,10 +353,31 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     fresh = {"score": 0.75, "grading": {"status": "done", "grades": []}}
     run = read([line | fresh for line in gained(30)])
     worse = [row(i, [0.5]) | fresh | {"score": 0.25} for i in range(30)]
+    assert "a later `grade` makes 0.750" in said(build([run]))
     both, one = read(worse, "a.jsonl"), read([row(i, [0.5]) for i in range(30)], "b.jsonl")
     found = build([run], [both, one])["baselines"][1:]
     assert [baseline["fresh"] for baseline in found] == [True, False]
     assert [baseline["gain_over_it"]["mean"] for baseline in found] == [0.5, 0.0]
+
+
+def test_a_comparison_by_the_loops_own_grades_says_so(read: Read) -> None:
+    other = read(drafted(30, [0, 0]), "bon.jsonl")
+    told = said(build([read(gained(30))], [other]))
+    assert "refining beats resampling" in told
+    assert "flatter whichever chose among more" in told
+    code = [{"check": {"kind": "words", "min": 1}}]
+    assert "flatter" not in said(build([read(gained(30, items=code))], [other]))
+
+
+@pytest.mark.parametrize(
+    ("drafts", "words"),
+    [([0, 0.5], "is not shown to beat"), ([1, 1], "resampling beats refining")],
+)
+def test_refining_that_does_not_beat_resampling_is_told_so(
+    read: Read, drafts: list[float], words: str
+) -> None:
+    run = read([row(i, [0.0, float(i % 2)]) for i in range(30)])
+    assert words in said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
 
 
 # ------------------------------------------------------------------ alarms
