@@ -134,6 +134,15 @@ def test_a_loop_gain_by_a_model_is_never_claimed(read: Read) -> None:
     assert "--baseline" in said(figures)
 
 
+def test_what_is_no_gain_in_the_loop_needs_no_regrading(read: Read) -> None:
+    rows = [row(i, [0.5, 0.5 + 0.5 * (-1) ** i], best=1) for i in range(40)]
+    for line in rows:
+        line["refinement"]["strategy"] = "rm-gallery"
+    told = said(build([read(rows)]))
+    assert "No gain is shown" in told
+    assert "--regrade" not in told
+
+
 def test_a_gain_graded_by_code_is_claimed(read: Read) -> None:
     items = [{"check": {"kind": "contains_all", "words": ["dog"]}}]
     figures = build([read(gained(60, items=items))])
@@ -429,7 +438,7 @@ def test_a_gain_only_where_the_grader_is_noisy_is_an_alarm(read: Read) -> None:
 
 def test_many_ungraded_are_an_alarm(read: Read) -> None:
     rows = [*gained(30), *(row(30 + i, [None]) for i in range(3))]
-    assert "3 ungraded and 0 failed of 33" in alarms(build([read(rows)]))["ungraded"]
+    assert "3 of 33 datapoints have no score" in alarms(build([read(rows)]))["ungraded"]
     assert "ungraded" not in alarms(build([read(gained(30))]))
 
 

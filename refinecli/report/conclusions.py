@@ -63,13 +63,17 @@ def _by_code(figures: JSONObject) -> Iterator[str]:
 
 
 def _in_the_loop_only(figures: JSONObject) -> Iterator[str]:
-    kept = figures["kept_by_score"]
+    kept, gain = figures["kept_by_score"], figures["loop_gain"]
     why = (
         "the best of several noisy grades is kept, so this is optimistic"
         if kept
-        else "one grade of each, by one grader"
+        else "one grade of each response, by one grader"
     )
-    yield f"Loop gain {change(figures['loop_gain'])}: {why}."
+    if gain["low"] is not None and gain["low"] <= 0:
+        yield f"No gain is shown: {change(gain)} in the loop ({why})."
+        yield from _could_find(figures)
+        return
+    yield f"Loop gain {change(gain)}: {why}."
     yield "It is not shown to be more than grader noise: run --regrade."
 
 
