@@ -89,6 +89,7 @@ def test_a_file_without_results_names_the_way_out(read: Read) -> None:
     [
         lambda line: line["refinement"].pop("iterations"),
         lambda line: line["refinement"].update(best_iteration=7),
+        lambda line: line["refinement"]["iterations"][1].update(parent=1),
         lambda line: line["refinement"]["iterations"][0].pop("response"),
         lambda line: line["refinement"]["iterations"][0]["grades"][0].update(item=9),
         lambda line: line.update(rubric_items=[3]),

@@ -294,6 +294,7 @@ def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case
         by_score = strategy not in UNGRADED_LOOPS
         steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
         best = int(result["best_iteration"])
+        _check_order(steps, best)
         final = result["iterations"][best]["response"]
         copied = copied_phrases(row, result["iterations"][0]["response"], final)
     else:
@@ -315,6 +316,15 @@ def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case
         fresh_passed=again is not None and _passed(items, _marks(again, items)),
         copied=copied,
     )
+
+
+def _check_order(steps: Sequence[Step], best: int) -> None:
+    """A response comes of an earlier one, and one of them is returned."""
+    for number, step in enumerate(steps):
+        if step.parent is not None and not 0 <= step.parent < number:
+            raise ValueError(f"iteration {number} cannot come of {step.parent}")
+    if not 0 <= best < len(steps):
+        raise ValueError(f"there is no iteration {best}")
 
 
 def _item(item: JSONObject, index: int) -> Item:
