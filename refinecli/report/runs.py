@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from refinecli.checks import ANSWER_CHECKS
 from refinecli.errors import InputError, UsageError
-from refinecli.jsonl import digest, loads
+from refinecli.jsonl import canonical, digest, loads
 from refinecli.occurrences import Occurrences
 from refinecli.report.phrases import convo_of, copied_phrases
 from refinecli.streams import Source
@@ -235,9 +235,8 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     gathered.counts[status] += 1
     gathered.cases.append(case)
     gathered.spent += case.spent
-    strategy = result.get("strategy") or "refine" if case.refined else "grade"
-    gathered.strategies[strategy] += 1
-    gathered.models[_canonical_models(result)] += 1
+    gathered.strategies[_strategy(result) if case.refined else "grade"] += 1
+    gathered.models[canonical(_models(result)).decode()] += 1
     gathered.settings[str(result.get("settings") or "")] += 1
 
 
@@ -259,10 +258,13 @@ def _common(counter: Counter[str], otherwise: str = "") -> str:
     return "mixed" if len(counter) > 1 else next(iter(counter), otherwise)
 
 
-def _canonical_models(result: JSONObject) -> str:
-    from refinecli.jsonl import canonical
+def _strategy(result: JSONObject) -> str:
+    return str(result.get("strategy") or "refine")
 
-    return canonical(result.get("models") or {}).decode()
+
+def _models(result: JSONObject) -> dict[str, str]:
+    models = result.get("models")
+    return {k: str(v) for k, v in models.items()} if isinstance(models, dict) else {}
 
 
 _DATE = re.compile(r"\d{4}-\d\d(-\d\d)?")
@@ -287,7 +289,7 @@ def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case
     key = (name, occurrences.next(name))
     group = row.get("group")
     refined = isinstance(row.get("refinement"), dict)
-    strategy = result.get("strategy") or "refine"
+    strategy = _strategy(result)
     grading = row.get("grading")
     again = grading if refined and isinstance(grading, dict) else None
     if refined:
