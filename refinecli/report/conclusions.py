@@ -101,8 +101,8 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
 def _could_find(figures: JSONObject) -> Iterator[str]:
     if figures["detectable"] is not None:
         yield (
-            f"So many datapoints would find a true gain of {number(figures['detectable'])} four "
-            "times in five."
+            f"So many datapoints would find a gain of {number(figures['detectable'])} four times "
+            "in five, as it is graded here: a grader that errs sees less than the true one."
         )
 
 

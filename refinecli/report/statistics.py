@@ -111,7 +111,7 @@ def sign_test(differences: Sequence[float], clusters: Clusters = None) -> SignTe
 
 
 def detectable(differences: Sequence[float], clusters: Clusters = None) -> float | None:
-    """The smallest true mean that so many of such differences find 4 times in 5 (two-sided 5%)."""
+    """The smallest true mean of such differences that so many find 4 times in 5 (two-sided 5%)."""
     sums = _by_cluster(differences, clusters)
     sizes = _by_cluster([1.0] * len(differences), clusters)
     if len(sums) < TOO_FEW:

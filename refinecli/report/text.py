@@ -134,7 +134,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
             )
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
-        yield f"  with so many datapoints, a true gain of {found} is found 4 times in 5"
+        yield f"  so many datapoints find a gain of {found}, as graded here, 4 times in 5"
 
 
 def _iterations(figures: JSONObject) -> Iterator[str]:
