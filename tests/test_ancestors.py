@@ -24,8 +24,9 @@ from refinecli.grade import grade
 from refinecli.limits import Limits
 from refinecli.prompts import Prompts
 from refinecli.records import Provenance, refined
+from refinecli.refine import refine
 from refinecli.scoring import extract
-from refinecli.strategies import RefineOptions, refine
+from refinecli.strategies import RefineOptions
 from refinecli.transport import Reply
 from refinecli.types import Completion, Datapoint, Draw, JSONObject, Refinement
 from tests.fakes import (

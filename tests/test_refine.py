@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from refinecli.errors import BudgetError, CompletionError, RunError
 from refinecli.prompts import Prompts
 from refinecli.records import Provenance, refined
-from refinecli.strategies import RefineOptions, refine
+from refinecli.refine import refine
+from refinecli.strategies import RefineOptions
 from refinecli.types import Completion, Datapoint, Draw, Iteration, Refinement, Roles, Usage
 from tests.fakes import (
     Answer,

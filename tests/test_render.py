@@ -18,10 +18,11 @@ from rich.console import Console, RenderableType
 from refinecli.errors import CompletionError
 from refinecli.jsonl import dumps, read_row
 from refinecli.prompts import Prompts
+from refinecli.refine import refine
 from refinecli.render import Call, clean, iteration_view, plain, shown, transcript
 from refinecli.render_diff import tokens, word_diff
 from refinecli.render_text import Body, Section
-from refinecli.strategies import RefineOptions, refine
+from refinecli.strategies import RefineOptions
 from refinecli.types import (
     Completion,
     Datapoint,

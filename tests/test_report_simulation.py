@@ -14,10 +14,10 @@ from typing import NamedTuple
 import pytest
 
 from refinecli import prompts, records
+from refinecli.refine import refine as refine_datapoint
 from refinecli.report.gains import Regrade, gains
 from refinecli.report.runs import Case, Item, Mark, Spent, Step, read_run
 from refinecli.strategies import RefineOptions
-from refinecli.strategies import refine as refine_datapoint
 from refinecli.types import JSONObject
 from tests import fakes
 from tests.conftest import write_jsonl

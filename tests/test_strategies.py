@@ -11,7 +11,8 @@ import pytest
 from refinecli.errors import CompletionError
 from refinecli.prompts import Prompts
 from refinecli.records import Provenance, refined
-from refinecli.strategies import STRATEGIES, RefineOptions, most_calls, refine, roles_of
+from refinecli.refine import refine
+from refinecli.strategies import STRATEGIES, RefineOptions, most_calls, roles_of
 from refinecli.types import Completion, Datapoint, Refinement, Roles
 from tests.fakes import Answer, Call, Scripted, datapoint, nobody, responses, roles, scores
 

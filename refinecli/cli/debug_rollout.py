@@ -164,8 +164,8 @@ def _rollout(
     from refinecli.cli.refine import refine_options
     from refinecli.endpoints import open_engine
     from refinecli.jsonl import dumps
+    from refinecli.refine import refine as refine_datapoint
     from refinecli.request_log import RequestLog
-    from refinecli.strategies import refine as refine_datapoint
     from refinecli.strategies import roles_of
     from refinecli.summary import Summary
     from refinecli.types import Roles

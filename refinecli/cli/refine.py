@@ -125,7 +125,7 @@ def refine_work(
     """The work on one row; a reporter is shown each iteration."""
     from refinecli import records
     from refinecli.errors import CompletionError
-    from refinecli.strategies import refine as refine_datapoint
+    from refinecli.refine import refine as refine_datapoint
 
     def observe(datapoint: Datapoint, iteration: Iteration) -> None:
         from refinecli.render import iteration_view

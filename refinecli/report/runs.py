@@ -20,6 +20,7 @@ from refinecli.errors import InputError, UsageError
 from refinecli.jsonl import canonical, digest, loads
 from refinecli.occurrences import Occurrences
 from refinecli.report.phrases import convo_of, copied_phrases
+from refinecli.strategies import STRATEGIES
 from refinecli.streams import Source
 from refinecli.types import JSONObject
 
@@ -117,7 +118,7 @@ class Case:
 
 
 # Strategies without a grader in their loop: it is not by its score that a response is returned.
-UNGRADED_LOOPS = ("self-refine", "rm-gallery", "writer-critic")
+UNGRADED_LOOPS = tuple(name for name, loop in STRATEGIES.items() if not loop.by_grade)
 
 
 @dataclass(frozen=True, slots=True)

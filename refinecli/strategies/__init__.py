@@ -140,21 +140,6 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
 )
 
 
-async def refine(
-    datapoint: Datapoint,
-    roles: Roles,
-    options: RefineOptions,
-    prompts: Prompts,
-    observe: Observer | None = None,
-) -> Refinement:
-    """Refine one datapoint's response; `observe` is shown each iteration as soon as it is done.
-
-    Raises CompletionError where not even a first response could be had.
-    """
-    show = observe or (lambda datapoint, iteration: None)
-    return await STRATEGIES[options.strategy](Rollout(datapoint, roles, options, prompts, show))
-
-
 def roles_of(options: RefineOptions) -> tuple[str, ...]:
     """The roles that a refinement asks."""
     roles = STRATEGIES[options.strategy].roles
