@@ -1,4 +1,4 @@
-"""Records -> what a person reads: a rollout's whole transcript, and a compact view of one turn.
+"""Records -> what a person reads: a rollout's whole transcript.
 
     for part in transcript(datapoint, refinement, calls, prompts, full=False):
         console.print(part, soft_wrap=plain(console))
@@ -18,6 +18,7 @@ from refinecli.clean import clean, one_line
 from refinecli.prompts import Prompts, message_text
 from refinecli.render_calls import Call, Ledger
 from refinecli.render_diff import word_diff
+from refinecli.render_marks import colour, mark, notes_of, number, preferred, tokens
 from refinecli.render_text import (
     Body,
     Columns,
@@ -38,14 +39,11 @@ from refinecli.types import (
     Message,
     Refinement,
     RubricItem,
-    Selection,
-    Usage,
 )
 
-__all__ = ["Call", "clean", "iteration_view", "plain", "shown", "transcript"]
+__all__ = ["Call", "clean", "plain", "shown", "transcript"]
 
 _LINES = 30  # of one text, without --full
-_FEW_LINES = 12  # of a response in the compact view
 _WRITER, _GRADER = "cyan", "magenta"  # legible on dark and on light backgrounds
 
 _STOPPED = {
@@ -152,18 +150,10 @@ def _reply(reasoning: str, pieces: list[Piece], limit: int) -> list[RenderableTy
 
 def _ending(completion: Completion) -> Text:
     """How the reply ended and what it took."""
-    notes = [_tokens(completion.usage)]
+    notes = [tokens(completion.usage)]
     if completion.finish_reason not in ("stop", None):
         notes.insert(0, f"finish_reason: {completion.finish_reason}")
     return label(" · ".join(notes), "bold" if len(notes) > 1 else "dim")
-
-
-def _tokens(usage: Usage) -> str:
-    if not usage.prompt_tokens and not usage.completion_tokens:
-        return "tokens: not reported"
-    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
-    thought = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
-    return f"tokens: {usage.prompt_tokens:,} in{cached}, {usage.completion_tokens:,} out{thought}"
 
 
 # ------------------------------------------------------------------ one iteration
@@ -202,14 +192,9 @@ def _selected(rollout: _Rollout, iteration: Iteration) -> Iterator[Section]:
     if iteration.selection is None:
         return
     votes = " and ".join(iteration.selection.votes)
-    told = f"voted {votes}: {_preferred(iteration.selection)}"
+    told = f"voted {votes}: {preferred(iteration.selection)}"
     title = f"selection (iteration {iteration.iteration})"
-    yield Section(title, [label(told, _colour(iteration.accepted))], _GRADER)
-
-
-def _preferred(selection: Selection) -> str:
-    told = {"new": "the new response", "old": "the old response", "tie": "a tie"}
-    return told[selection.winner]
+    yield Section(title, [label(told, colour(iteration.accepted))], _GRADER)
 
 
 def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Section:
@@ -266,8 +251,8 @@ def _exchange(item: RubricItem, chain: list[Call], limit: int) -> list[Renderabl
     """What the grader was sent and replied; of a second try, what it adds to the first."""
     parts: list[RenderableType] = []
     sent = 0
-    for number, call in enumerate(chain):
-        ours = "grader's input · " if number == 0 else "grader's input, second try, adds · "
+    for place, call in enumerate(chain):
+        ours = "grader's input · " if place == 0 else "grader's input, second try, adds · "
         parts += _turns(call.messages[sent:], limit, ours)
         sent = len(call.messages)
         parts.append(label("grader's output"))
@@ -276,7 +261,7 @@ def _exchange(item: RubricItem, chain: list[Call], limit: int) -> list[Renderabl
             continue
         parts += _output(item, call.completion, limit)
         problem = extract(item, call.completion).problem
-        if problem and number < len(chain) - 1:
+        if problem and place < len(chain) - 1:
             parts += [label("no score could be read"), Body([("", problem)], limit)]
     return parts
 
@@ -310,37 +295,16 @@ def _verdict(item: RubricItem, grade: Grade, limit: int) -> list[RenderableType]
         error = one_line(f"ungraded ({grade.error.type})")
         return [label(f"? {error}", "bold red"), Body([("", grade.error.message)], limit)]
     low, high = item.score_range
-    raw, score = _number(grade.raw_score), _number(grade.score)
+    raw, score = number(grade.raw_score), number(grade.score)
     bound = 1 - item.pass_score if item.penalty else item.pass_score
     needed = f"{'at most' if item.penalty else 'at least'} {bound:g} passes"
-    text = f"{_mark(grade.passed)} · score: {raw} (of {low:g} to {high:g}) → {score}, {needed}"
-    parts: list[RenderableType] = [label(text, _colour(grade.passed))]
-    if notes := _notes(item):
+    text = f"{mark(grade.passed)} · score: {raw} (of {low:g} to {high:g}) → {score}, {needed}"
+    parts: list[RenderableType] = [label(text, colour(grade.passed))]
+    if notes := notes_of(item):
         parts.append(label(notes))
     if grade.grader != "llm" and grade.feedback:
         parts.append(Body([("", grade.feedback)], limit))
     return parts
-
-
-def _notes(item: RubricItem) -> str:
-    notes = {
-        "required": item.required,
-        "penalty": item.penalty,
-        "hidden from the policy": item.reveal == "verdict",
-    }
-    return ", ".join(note for note, holds in notes.items() if holds)
-
-
-def _mark(passed: bool | None) -> str:
-    return "? ungraded" if passed is None else "✓ passed" if passed else "✗ failed"
-
-
-def _colour(passed: bool | None) -> str:
-    return "bold green" if passed else "bold red"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value + 0.0:.4g}"
 
 
 # ------------------------------------------------------------------ scores and result
@@ -352,14 +316,14 @@ def _scores(rollout: _Rollout, iteration: Iteration) -> Section:
     pairs = list(zip(rollout.datapoint.rubric_items, iteration.grades, strict=True))
     for item, grade in pairs:
         part = None if grade.score is None else item.weight * grade.score
-        row = [grade.name, _number(grade.score), f"{item.weight:g}", _number(part)]
-        rows.append([*row, _mark(grade.passed), _notes(item)])
+        row = [grade.name, number(grade.score), f"{item.weight:g}", number(part)]
+        rows.append([*row, mark(grade.passed), notes_of(item)])
     header = ("item", "score", "× weight", "=", "verdict", "")
     passed = rollout.passed(iteration)
     lines: list[RenderableType] = [label(_sum(iteration.score, pairs))]
     if iteration.score is not None:
         verdict = "✓ passed" if passed else "✗ not passed"
-        lines.append(label(f"{verdict} ({_needs(rollout)})", _colour(passed)))
+        lines.append(label(f"{verdict} ({_needs(rollout)})", colour(passed)))
     if iteration.iteration:
         lines.append(_accepted(rollout, iteration))
     title = f"scores (iteration {iteration.iteration})"
@@ -382,7 +346,7 @@ def _sum(score: float | None, pairs: list[tuple[RubricItem, Grade]]) -> str:
         return f"score: none, {missing} of {len(pairs)} items ungraded"
     weights = sum(item.weight for item, _ in pairs if item.weight > 0)
     total = sum(item.weight * (grade.score or 0) for item, grade in pairs)
-    return f"score: {_number(total)} ÷ {weights:g} (positive weights) = {_number(score)}"
+    return f"score: {number(total)} ÷ {weights:g} (positive weights) = {number(score)}"
 
 
 def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
@@ -390,7 +354,7 @@ def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
     earlier = rollout.refinement.iterations[: iteration.iteration]
     before = [it for it in earlier if it.accepted and it.grades]
     best = before[-1]
-    step = f"{_number(best.score)} (iteration {best.iteration}) → {_number(iteration.score)}"
+    step = f"{number(best.score)} (iteration {best.iteration}) → {number(iteration.score)}"
     if not STRATEGIES[rollout.refinement.strategy].by_grade:
         return label(f"kept, whatever its score: {step}")
     if iteration.accepted:
@@ -406,50 +370,15 @@ def _result(refinement: Refinement) -> Section:
     what = "best" if by_grade else "kept"
     parts: list[RenderableType] = [
         label(f"stopped: {_STOPPED[refinement.stop_reason]}"),
-        label(f"{what}: iteration {best.iteration}, score {_number(best.score)}"),
-        label("✓ passed" if refinement.passed else "✗ not passed", _colour(refinement.passed)),
+        label(f"{what}: iteration {best.iteration}, score {number(best.score)}"),
+        label("✓ passed" if refinement.passed else "✗ not passed", colour(refinement.passed)),
     ]
     if refinement.error is not None:
         parts.append(label(f"✗ {refinement.error.type}", "bold red"))
         parts.append(Body([("", refinement.error.message)], _LINES))
     if best.score is not None and initial is not None and best.score > initial:
-        parts.append(label(f"gain: {_number(initial)} → {_number(best.score)}"))
+        parts.append(label(f"gain: {number(initial)} → {number(best.score)}"))
         parts += [Text(_OPTIMISTIC)] if by_grade else []
     usage = refinement.usage
-    parts.append(label(f"{usage.calls:,} calls · {_tokens(usage)}", "dim"))
+    parts.append(label(f"{usage.calls:,} calls · {tokens(usage)}", "dim"))
     return Section("result", parts, "green" if refinement.passed else "red")
-
-
-# ------------------------------------------------------------------ the compact view
-
-
-def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType:
-    """One turn for `refine --show`: the response, each item's mark, the score, accepted or not."""
-    kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
-    if iteration.accepted and iteration.grades and iteration.score is None:
-        kept = "? kept, could not be graded"
-    parts: list[RenderableType] = [Body([("", iteration.response)], _FEW_LINES, hint="")]
-    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
-        parts.append(_item_line(item, grade))
-    if iteration.selection:
-        parts.append(label(f"preferred by the selector: {_preferred(iteration.selection)}"))
-    score = f"score {_number(iteration.score)}" if iteration.grades else "not graded"
-    parts.append(label(f"{kept} · {score}", _colour(iteration.accepted)))
-    if iteration.finish_reason not in ("stop", None):
-        parts.append(label(f"finish_reason: {iteration.finish_reason}"))
-    if iteration.feedback:
-        told = Body([("", iteration.feedback)], _FEW_LINES, hint="", style="dim")
-        parts += [label("feedback:", "dim"), told]
-    title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
-    return Section(f"{title} · {iteration.role}", parts, _WRITER)
-
-
-def _item_line(item: RubricItem, grade: Grade) -> Text:
-    notes = f" ({_notes(item)})" if _notes(item) else ""
-    line = f"{one_line(grade.name, 40)} {_number(grade.score)}{notes}"
-    why = grade.error.message if grade.error else grade.feedback if not grade.passed else None
-    return Text.assemble(
-        (_mark(grade.passed), _colour(grade.passed)),
-        f" · {line}",
-        f": {one_line(why, 140)}" if why else "",
-    )

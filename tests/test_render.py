@@ -19,9 +19,10 @@ from refinecli.errors import CompletionError
 from refinecli.jsonl import dumps, read_row
 from refinecli.prompts import Prompts
 from refinecli.refine import refine
-from refinecli.render import Call, clean, iteration_view, plain, shown, transcript
+from refinecli.render import Call, clean, plain, shown, transcript
 from refinecli.render_diff import tokens, word_diff
 from refinecli.render_text import Body, Section
+from refinecli.render_turn import iteration_view
 from refinecli.strategies import RefineOptions
 from refinecli.types import (
     Completion,

@@ -128,7 +128,7 @@ def refine_work(
     from refinecli.refine import refine as refine_datapoint
 
     def observe(datapoint: Datapoint, iteration: Iteration) -> None:
-        from refinecli.render import iteration_view
+        from refinecli.render_turn import iteration_view
 
         assert reporter is not None
         reporter.show(iteration_view(datapoint, iteration))

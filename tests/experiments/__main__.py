@@ -100,11 +100,11 @@ def numbered(convo: list[dict[str, Any]], value: float) -> dict[str, Any]:
 
 
 EXPERIMENTS = {
-    "keywords": Experiment(keywords, 60),
-    "commongen": Experiment(commongen, 50),
-    "ifeval": Experiment(ifeval, 30, (*CONTROLS, "self-refine")),
-    "addition": Experiment(addition, 60, CONTROLS),
-    "gsm8k": Experiment(gsm8k, 40, CONTROLS),
+    "keywords": Experiment(keywords, 24),
+    "commongen": Experiment(commongen, 20),
+    "ifeval": Experiment(ifeval, 20, CONTROLS),
+    "addition": Experiment(addition, 40, CONTROLS),
+    "gsm8k": Experiment(gsm8k, 20, CONTROLS),
 }
 
 
