@@ -14,6 +14,7 @@ from refinecli.cli.debug_rollout import debug_rollout
 from refinecli.cli.generate_data import generate_data
 from refinecli.cli.grade import grade
 from refinecli.cli.refine import refine
+from refinecli.cli.report import report
 
 app = typer.Typer(
     name="refinecli",
@@ -52,6 +53,7 @@ app.command("generate-data")(generate_data)
 app.command("refine")(refine)
 app.command("grade")(grade)
 app.command("debug-rollout")(debug_rollout)
+app.command("report")(report)
 
 
 class _Stderr(io.TextIOWrapper):

@@ -1,0 +1,119 @@
+"""Alarms: signs that a gain may not be what it seems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from refinecli.report import statistics
+from refinecli.report.baselines import EQUAL_COST
+from refinecli.report.gains import Regrades, differences
+from refinecli.report.runs import Case, Run
+from refinecli.report.wording import change, plural
+from refinecli.types import JSONObject
+
+_LONGER = 1.1  # graders prefer length; a tenth more is where it begins to matter
+_COPIED = 0.01  # share of the final responses
+_UNGRADED = 0.05  # share of the datapoints, or of an item's grades
+
+
+def alarms(run: Run, figures: JSONObject, regraded: Regrades | None = None) -> list[JSONObject]:
+    """All that should make a reader look twice."""
+    found = [
+        *_length(run.cases),
+        *_copied(run.cases),
+        *_noisy(run.cases, regraded),
+        *_ungraded(run, figures),
+        *_unequal(figures),
+        *_mixed(run),
+    ]
+    return [{"type": kind, "message": message} for kind, message in found]
+
+
+def _length(cases: Sequence[Case]) -> Iterator[tuple[str, str]]:
+    scored = [case for case in cases if case.first is not None and case.final is not None]
+    first = [float(case.steps[0].characters) for case in scored]
+    final = [float(case.steps[case.best].characters) for case in scored]
+    growth = statistics.ratio(final, first, [case.cluster for case in scored])
+    if growth and growth.low is not None and growth.low > _LONGER:
+        yield (
+            "length",
+            f"The final responses are {growth.mean:.2f} times as long as the first "
+            f"({growth.low:.2f} to {growth.high:.2f}). Graders tend to prefer the longer of two.",
+        )
+
+
+def _copied(cases: Sequence[Case]) -> Iterator[tuple[str, str]]:
+    copied = [case for case in cases if case.copied]
+    if copied and len(copied) >= _COPIED * len(cases):
+        yield (
+            "rubric_copied",
+            f"{plural(len(copied), 'final response')} of {len(cases):,} hold phrases of the rubric "
+            f"that are not in the first response nor in the prompt, such as {copied[0].key[0]}.",
+        )
+
+
+def _noisy(cases: Sequence[Case], regraded: Regrades | None) -> Iterator[tuple[str, str]]:
+    """The gain is where repeated grades of one text disagree, and not where they agree."""
+    spreads = {
+        key: regrade.spread
+        for key, regrade in (regraded or {}).items()
+        if regrade.spread is not None
+    }
+    if not spreads:
+        return
+    middle = median(spreads.values())
+
+    def gain(case: Case, *, noisy: bool) -> float | None:
+        spread, regrade = spreads.get(case.key), (regraded or {}).get(case.key)
+        if spread is None or (spread > middle) != noisy or regrade is None:
+            return None
+        if regrade.final is None or regrade.first is None:
+            return None
+        return regrade.final - regrade.first
+
+    noisy = differences(cases, lambda case: gain(case, noisy=True))
+    calm = differences(cases, lambda case: gain(case, noisy=False))
+    there, elsewhere = noisy.interval, calm.interval
+    if noisy.is_gain and not calm.is_gain and there and elsewhere:
+        yield (
+            "noisy_gain",
+            f"The gain is where the grader agrees least with itself: {change(there.record())} "
+            f"there, {change(elsewhere.record())} elsewhere.",
+        )
+
+
+def _ungraded(run: Run, figures: JSONObject) -> Iterator[tuple[str, str]]:
+    missing = run.ungraded + run.failed
+    if missing > _UNGRADED * run.datapoints:
+        yield (
+            "ungraded",
+            f"{run.ungraded:,} ungraded and {run.failed:,} failed of "
+            f"{plural(run.datapoints, 'datapoint')}: the rest need not be like them.",
+        )
+    for item in figures["items"]:
+        if item["ungraded"] > _UNGRADED * (item["n"] + item["ungraded"]) and item["n"]:
+            yield (
+                "ungraded_item",
+                f"The item {item['name']} stayed ungraded in {item['ungraded']:,} of "
+                f"{plural(item['n'] + item['ungraded'], 'datapoint')}.",
+            )
+
+
+def _unequal(figures: JSONObject) -> Iterator[tuple[str, str]]:
+    for row in figures["baselines"]:
+        share = row["tokens_ratio"]
+        if row.get("drafts") and share is not None and share < EQUAL_COST:
+            yield (
+                "unequal_cost",
+                f"{row['name']} used {share:.0%} of the run's tokens: not an equal-cost control. "
+                f"Draw more drafts than {row['drafts_drawn']}.",
+            )
+
+
+def _mixed(run: Run) -> Iterator[tuple[str, str]]:
+    if "mixed" in (run.strategy, run.settings):
+        yield (
+            "mixed",
+            f"{run.file} holds results of different settings: their means say nothing of any one.",
+        )

@@ -1,0 +1,148 @@
+"""What it has to be compared with: the first answer, and other runs at what they cost.
+
+Plain resampling, keeping the best, gains too: refining helps where it beats that at equal cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from refinecli.errors import UsageError
+from refinecli.report import statistics
+from refinecli.report.gains import record
+from refinecli.report.runs import Case, Run, Spent, paired
+from refinecli.types import JSONObject
+
+# Tokens that count as equal: one draft more or less is often a step of some tenths.
+EQUAL_COST = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A datapoint of the run, and what the baseline scored and spent on it."""
+
+    case: Case
+    score: float
+    spent: Spent
+
+
+def first_answer(run: Run) -> JSONObject | None:
+    """The run's own first responses; None where there is nothing to compare them with."""
+    if not any(len(case.steps) > 1 for case in run.cases):
+        return None
+    pairs = [
+        _Pair(case, case.first, case.steps[0].spent)
+        for case in run.cases
+        if case.first is not None and case.final is not None
+    ]
+    return _row("first answer", run.file, pairs, [_final(pair.case) for pair in pairs])
+
+
+def baseline(run: Run, other: Run) -> JSONObject:
+    """Another run, paired with this one by datapoint.
+
+    Of a run that only drew drafts, the first n of each datapoint count, n being the least that
+    costs as many tokens as the run: chosen by tokens alone, never by scores.
+    """
+    common = [
+        (here, there)
+        for here, there in paired(run.cases, other.cases)
+        if here.final is not None and there.final is not None
+    ]
+    if not common:
+        raise UsageError(
+            f"--baseline {other.file}: no scored datapoint in common with {run.file}",
+            "both must come from the same datapoints",
+        )
+    there = [other for _, other in common]
+    tokens = sum(case.spent.tokens for case, _ in common)
+    drawn = max(len(case.steps) for case in there) if other.only_drafts else 0
+    drafts = _matching(there, drawn, tokens) if drawn else 0
+    # Scores of a later `grade` are compared with such scores, those of the loop with those.
+    fresh = drafts == drawn and all(
+        here.fresh is not None and case.fresh is not None for here, case in common
+    )
+    pairs = [
+        _Pair(here, score, _spent(case, drafts))
+        for here, case in common
+        if (score := _score(case, drafts, drawn, fresh)) is not None
+    ]
+    finals = [_final(pair.case, fresh) for pair in pairs]
+    name = other.label if not drawn else f"{other.label}, best of {drafts}"
+    row = _row(name, other.file, pairs, finals)
+    row |= {"drafts": drafts or None, "drafts_drawn": drawn or None, "fresh": fresh}
+    if not all(case.refined for case in there):  # what the answers cost stands nowhere
+        row |= {"calls": None, "tokens": None, "tokens_ratio": None, "cost_per_point": None}
+    row["left_out"] = len(run.cases) - len(pairs)
+    return row
+
+
+def run_cost(run: Run) -> JSONObject:
+    """The run itself, to stand beside its baselines."""
+    scored = [case for case in run.cases if case.first is not None and case.final is not None]
+    finals = [_final(case) for case in scored]
+    pairs = [_Pair(case, final, case.spent) for case, final in zip(scored, finals, strict=True)]
+    row = _row(run.label, run.file, pairs, finals) if pairs else {}
+    return {key: row.get(key) for key in ("n", "score", "calls", "tokens", "cost_per_point")}
+
+
+# ------------------------------------------------------------------ inside
+
+
+def _matching(cases: Sequence[Case], drawn: int, tokens: int) -> int:
+    """The least number of drafts that costs as many tokens; all where even those cost fewer."""
+    for drafts in range(1, drawn):
+        if sum(_spent(case, drafts).tokens for case in cases) >= EQUAL_COST * tokens:
+            return drafts
+    return drawn
+
+
+def _spent(case: Case, drafts: int) -> Spent:
+    if not drafts or drafts >= len(case.steps):
+        return case.spent
+    return sum((step.spent for step in case.steps[:drafts]), Spent())
+
+
+def _score(case: Case, drafts: int, drawn: int, fresh: bool) -> float | None:
+    if fresh:
+        return case.fresh
+    if drafts == drawn:
+        return case.final
+    scores = [step.score for step in case.steps[:drafts] if step.score is not None]
+    return max(scores, default=None)
+
+
+def _final(case: Case, fresh: bool = False) -> float:
+    score = case.fresh if fresh else case.final
+    assert score is not None
+    return score
+
+
+def _row(name: str, file: str, pairs: Sequence[_Pair], finals: Sequence[float]) -> JSONObject:
+    clusters = [pair.case.cluster for pair in pairs]
+    over = [final - pair.score for pair, final in zip(pairs, finals, strict=True)]
+    spent = sum((pair.spent for pair in pairs), Spent())
+    tokens = sum(pair.case.spent.tokens for pair in pairs)
+    return {
+        "name": name,
+        "file": file,
+        "n": len(pairs),
+        "score": record(statistics.mean([pair.score for pair in pairs], clusters)),
+        "gain_over_it": record(statistics.mean(over, clusters)),
+        "calls": spent.calls,
+        "tokens": spent.tokens,
+        "tokens_ratio": spent.tokens / tokens if tokens else None,
+        "cost_per_point": _cost_per_point(pairs, spent),
+    }
+
+
+def _cost_per_point(pairs: Sequence[_Pair], spent: Spent) -> float | None:
+    """Tokens a datapoint beyond those of the run's first answers, for each 0.01 scored beyond
+    them; None where nothing was gained."""
+    known = [pair for pair in pairs if pair.case.first is not None]
+    if len(known) != len(pairs):
+        return None
+    gained = sum(pair.score - (pair.case.first or 0) for pair in pairs)
+    extra = spent.tokens - sum(pair.case.steps[0].spent.tokens for pair in pairs)
+    return extra / (100 * gained) if gained > 1e-9 and extra > 0 else None

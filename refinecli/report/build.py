@@ -1,0 +1,59 @@
+"""The report as one JSON object: what `--json` writes, and all that text and HTML show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from refinecli.report import KEYS, statistics
+from refinecli.report.alarms import alarms
+from refinecli.report.baselines import baseline, first_answer, run_cost
+from refinecli.report.compare import compared, trend
+from refinecli.report.conclusions import conclusions
+from refinecli.report.curve import iterations, selections
+from refinecli.report.gains import Regrades, differences, gains, record
+from refinecli.report.items import items
+from refinecli.report.runs import Run
+from refinecli.types import JSONObject
+
+
+def build(
+    runs: Sequence[Run],
+    baselines: Sequence[Run] = (),
+    regraded: Regrades | None = None,
+    heldout: Regrades | None = None,
+) -> JSONObject:
+    """The report on the last of `runs`; two are compared, and the trend goes over all."""
+    run = runs[-1]
+    final = differences(run.cases, lambda case: case.final)
+    passed = [case.passed for case in run.cases if case.final is not None]
+    won = selections(run.cases)
+    first = first_answer(run)
+    figures = {
+        **gains(run.cases, regraded, heldout),
+        "scored": len(final.values),
+        "score": record(final.interval),
+        "pass_rate": record(statistics.proportion(sum(passed), len(passed))),
+        "runs": [one.record() for one in runs],
+        "kept_by_score": _kept_by_score(run, won),
+        "only_drafts": run.only_drafts,
+        "iterations": iterations(run.cases),
+        "items": items(run.cases, regraded),
+        "baselines": [*([first] if first else ()), *(baseline(run, other) for other in baselines)],
+        "run_cost": run_cost(run),
+        "selections": won,
+        "compared": compared(runs[0], runs[1]) if len(runs) == 2 else None,
+        "trend": trend(runs) if len(runs) > 1 else None,
+        "gates": [],
+    }
+    figures["alarms"] = alarms(run, figures, regraded)
+    figures["conclusions"] = conclusions(figures)
+    return {key: figures[key] for key in KEYS}
+
+
+# Strategies that return their last response, whatever its grades.
+_RETURN_THE_LAST = ("self-refine", "rm-gallery")
+
+
+def _kept_by_score(run: Run, won: JSONObject | None) -> bool:
+    """Whether what was returned was chosen by its grades."""
+    return run.strategy not in _RETURN_THE_LAST and won is None

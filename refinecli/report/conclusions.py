@@ -1,0 +1,135 @@
+"""What the figures amount to, in plain sentences: no gain is claimed that was not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from refinecli.report.statistics import TOO_FEW
+from refinecli.report.wording import change, ends, number, plural
+from refinecli.types import JSONObject
+
+
+def conclusions(figures: JSONObject) -> list[str]:
+    """The sentences that stand first."""
+    return [*_result(figures), *_gain(figures), *_control(figures), *_compared(figures)]
+
+
+def _refined(figures: JSONObject) -> bool:
+    return len(figures["iterations"]) > 1
+
+
+def _result(figures: JSONObject) -> Iterator[str]:
+    score, passed = figures["score"], figures["pass_rate"]
+    if score is None:
+        yield "No datapoint has a score."
+        return
+    told = f"Score {number(score['mean'])}"
+    told += f" (95%: {ends(score)})" if score["low"] is not None else ""
+    told += f", {passed['mean']:.1%} passed" if passed else ""
+    yield told + f", over {plural(figures['scored'], 'datapoint')}."
+    if not _refined(figures):
+        yield "One response each: nothing was refined, so there is no gain to speak of."
+
+
+def _gain(figures: JSONObject) -> Iterator[str]:
+    gain = figures["loop_gain"]
+    if gain is None or not _refined(figures):
+        return
+    if figures["too_few"]:
+        yield (
+            f"Loop gain {change(gain)} over {plural(figures['n'], 'datapoint')}: too few for an "
+            f"interval (it takes {TOO_FEW} that vary by themselves). Nothing is claimed."
+        )
+        return
+    basis = figures["claim"]["basis"]
+    if basis == "code":
+        yield from _by_code(figures)
+    elif basis is None:
+        yield from _in_the_loop_only(figures)
+    else:
+        yield from _graded_afresh(figures, basis)
+
+
+def _by_code(figures: JSONObject) -> Iterator[str]:
+    shown = "A gain" if figures["claim"]["gain"] else "No gain is shown"
+    yield (
+        f"{shown}: {change(figures['loop_gain'])}. All items are graded by code, so there is no "
+        "grader noise: keeping the best response is honest, on these checks."
+    )
+    if not figures["claim"]["gain"]:
+        yield from _could_find(figures)
+
+
+def _in_the_loop_only(figures: JSONObject) -> Iterator[str]:
+    kept = figures["kept_by_score"]
+    why = (
+        "the best of several noisy grades is kept, so this is optimistic"
+        if kept
+        else "one grade each, by a grader that may err the same way twice"
+    )
+    yield f"Loop gain {change(figures['loop_gain'])}: {why}."
+    yield "It is not shown to be more than grader noise: run --regrade."
+
+
+def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
+    by, key = {
+        "regraded": ("graded afresh", "regraded_gain"),
+        "heldout": ("graded by the held-out judge", "heldout_gain"),
+    }[basis]
+    gain, loop = figures[key], figures["loop_gain"]
+    if figures["claim"]["gain"]:
+        said = number(loop["mean"], signed=True)
+        yield f"A gain: {change(gain)} {by}; the loop itself said {said}."
+    elif gain["high"] is not None and gain["high"] < 0:
+        yield f"A loss: {change(gain)} {by}, though the loop said {change(loop)}."
+    else:
+        yield f"No gain is shown: {change(gain)} {by}, though the loop said {change(loop)}."
+        yield from _could_find(figures)
+    judged = figures["heldout_gain"]
+    if basis == "regraded" and judged and figures["claim"]["gain"]:
+        low = judged["low"]
+        agrees = "finds it too" if low is not None and low > 0 else "does not find it"
+        yield f"The held-out judge {agrees}: {change(judged)}."
+
+
+def _could_find(figures: JSONObject) -> Iterator[str]:
+    if figures["detectable"] is not None:
+        yield (
+            f"So many datapoints would find a true gain of {number(figures['detectable'])} four "
+            "times in five."
+        )
+
+
+def _control(figures: JSONObject) -> Iterator[str]:
+    """A gain is refining's own only where plain resampling at equal cost gains less."""
+    if not _refined(figures) or figures["loop_gain"] is None:
+        return
+    rows = [row for row in figures["baselines"] if row.get("drafts")]
+    for row in rows:
+        over, ratio = row["gain_over_it"], row["tokens_ratio"]
+        if over is None:
+            continue
+        at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
+        shown = ""
+        if over["low"] is not None:
+            better, worse = over["low"] > 0, over["high"] < 0
+            shown = "better" if better else "worse" if worse else "no difference is shown"
+            shown = f", {shown}"
+        yield f"Against {row['name']}{at}: {change(over)}{shown}."
+    if not rows and not figures["only_drafts"]:
+        yield (
+            "Plain resampling gains too: compare with --baseline FILE, from "
+            "`refinecli refine --strategy best-of-n`."
+        )
+
+
+def _compared(figures: JSONObject) -> Iterator[str]:
+    pair = figures["compared"]
+    if pair is None or pair["gain"] is None:
+        return
+    flips = pair["flip_test"]
+    yield (
+        f"{pair['new']} against {pair['old']}: {change(pair['gain'])} over "
+        f"{plural(pair['n'], 'datapoint')}; {flips['wins']:,} pass now that failed, "
+        f"{flips['losses']:,} fail now that passed (p = {flips['p_value']:.3g})."
+    )

@@ -1,0 +1,161 @@
+"""Gains: in the loop, graded afresh, by the held-out judge; and what may be claimed of them.
+
+The loop keeps the best of several noisy grades, so its own gain is too high even where the edits
+change nothing. A fresh grade has not been selected by; the difference is the optimism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from refinecli.report import statistics
+from refinecli.report.runs import Case, Key, Mark
+from refinecli.types import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class Regrade:
+    """One datapoint's first and final response graded anew: means over the repeats that could be
+    graded, the same by rubric item, and how far the repeats of one text lie apart (their standard
+    deviation)."""
+
+    first: float | None
+    final: float | None
+    items: tuple[tuple[float | None, float | None], ...] = ()
+    spread: float | None = None
+
+
+Regrades: TypeAlias = Mapping[Key, Regrade]
+# Five differing units that all went up have an exact two-sided p of 0.0625: a gain that rests on
+# fewer than six is not claimed, whatever the bootstrap says.
+_LEAST_DIFFERING = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Final less first, by datapoint, with the cluster of each."""
+
+    values: tuple[float, ...]
+    clusters: tuple[Hashable, ...]
+
+    @property
+    def interval(self) -> statistics.Interval | None:
+        return statistics.mean(self.values, self.clusters)
+
+    @property
+    def signs(self) -> statistics.SignTest:
+        return statistics.sign_test(self.values, self.clusters)
+
+    @property
+    def is_gain(self) -> bool:
+        interval = self.interval
+        return (
+            interval is not None
+            and interval.low is not None
+            and interval.low > 0
+            and self.signs.differing >= _LEAST_DIFFERING
+        )
+
+
+def differences(cases: Iterable[Case], of: Callable[[Case], float | None]) -> Differences:
+    """What `of` says of each datapoint, without those that it has nothing to say of."""
+    found = [(value, case.cluster) for case in cases if (value := of(case)) is not None]
+    return Differences(tuple(v for v, _ in found), tuple(c for _, c in found))
+
+
+def gains(
+    cases: Sequence[Case], regraded: Regrades | None = None, heldout: Regrades | None = None
+) -> JSONObject:
+    """The gains of a run, and the `claim` that they allow."""
+    scored = [case for case in cases if loop_gain(case) is not None]
+    loop = differences(scored, loop_gain)
+    fresh = differences(scored, lambda case: _fresh_gain(case, regraded))
+    judged = differences(scored, lambda case: _fresh_gain(case, heldout))
+    basis = fresh if fresh.values else judged if judged.values else loop
+    return {
+        "n": len(scored),
+        "loop_gain": record(loop.interval),
+        "regraded_gain": record(fresh.interval),
+        "heldout_gain": record(judged.interval),
+        "optimism": record(_gap(scored, loop_gain, lambda c: _fresh_gain(c, regraded))),
+        "judge_gap": record(
+            _gap(scored, lambda c: _fresh_gain(c, regraded), lambda c: _fresh_gain(c, heldout))
+        ),
+        "verdict_gain": record(differences(scored, lambda c: part_gain(c, "verdict")).interval),
+        "revealed_gain": record(differences(scored, lambda c: part_gain(c, "full")).interval),
+        "sign_test": loop.signs.record() if scored else None,
+        "regraded_sign_test": fresh.signs.record() if fresh.values else None,
+        "detectable": statistics.detectable(basis.values, basis.clusters),
+        "too_few": statistics.units(basis.clusters) < statistics.TOO_FEW,
+        "claim": _claim(scored, loop, fresh, judged),
+    }
+
+
+def _claim(
+    scored: Sequence[Case], loop: Differences, fresh: Differences, judged: Differences
+) -> JSONObject:
+    """What the gain is claimed from: fresh grades, the held-out judge, or grades by code, which
+    err no differently the second time; never the loop's own grades by a model."""
+    by_code = bool(scored) and all(item.by_code for case in scored for item in case.items)
+    if by_code:
+        return {"basis": "code", "gain": loop.is_gain}
+    if fresh.values:
+        return {"basis": "regraded", "gain": fresh.is_gain}
+    if judged.values:
+        return {"basis": "heldout", "gain": judged.is_gain}
+    return {"basis": None, "gain": False}
+
+
+# ------------------------------------------------------------------ one datapoint
+
+
+def loop_gain(case: Case) -> float | None:
+    """The score of the response returned less that of the first, both as graded in the loop."""
+    if case.first is None or case.final is None:
+        return None
+    return case.final - case.first
+
+
+def part_gain(case: Case, reveal: str) -> float | None:
+    """The gain over those items alone whose text the policy is told, or is not."""
+    first, final = case.steps[0].marks, case.steps[case.best].marks
+    total = weights = 0.0
+    for item, before, after in zip(case.items, first, final, strict=True):
+        if item.reveal == reveal:
+            if before.score is None or after.score is None:
+                return None
+            total += item.weight * (after.score - before.score)
+            weights += abs(item.weight)
+    return total / weights if weights else None
+
+
+def item_gain(before: Mark, after: Mark, weight: float) -> float | None:
+    """How much better one item is met; a penalty item is, where its score falls."""
+    if before.score is None or after.score is None:
+        return None
+    return (after.score - before.score) * (1 if weight > 0 else -1)
+
+
+def _fresh_gain(case: Case, regrades: Regrades | None) -> float | None:
+    regrade = regrades.get(case.key) if regrades else None
+    if regrade is None or regrade.first is None or regrade.final is None:
+        return None
+    return regrade.final - regrade.first
+
+
+def _gap(
+    cases: Sequence[Case],
+    one: Callable[[Case], float | None],
+    other: Callable[[Case], float | None],
+) -> statistics.Interval | None:
+    def gap(case: Case) -> float | None:
+        here, there = one(case), other(case)
+        return None if here is None or there is None else here - there
+
+    return differences(cases, gap).interval
+
+
+def record(interval: statistics.Interval | None) -> JSONObject | None:
+    return interval.record() if interval else None
