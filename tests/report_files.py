@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 def row(
     number: int,
-    scores: Sequence[float | None | Sequence[float | None]],
+    scores: Sequence[float | Sequence[float | None] | None],
     *,
     best: int | None = None,
     items: Sequence[Row] = ({},),

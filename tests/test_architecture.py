@@ -15,6 +15,7 @@ import pytest
 
 import refinecli
 from tests.conftest import CLEAN, Result, datapoint, write_jsonl
+from tests.report_files import row as refined_row
 
 Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
@@ -159,7 +160,7 @@ def loaded(run: str, *args: str) -> tuple[set[str], set[str]]:
     return set(packages.split()), set(names.split())
 
 
-COMMANDS = ["refine", "grade", "debug-rollout", "generate-data"]
+COMMANDS = ["refine", "grade", "debug-rollout", "generate-data", "report"]
 
 
 @pytest.mark.parametrize("args", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=str)
@@ -207,6 +208,8 @@ def make_inputs(folder: Path, example: str) -> None:
             row |= {f"orig_score{n}_description": f"level {n}" for n in range(1, 6)}
             row |= {"orig_response": "hi", "orig_score": "4", "orig_reference_answer": "hello"}
             path.write_text(json.dumps([row]))
+        elif example.startswith("refinecli report"):
+            write_jsonl(path, [refined_row(n, [0.0, 1.0]) for n in range(20)])
         else:
             rows = [datapoint(id=f"addition-{n}", response="4") for n in range(18)]
             write_jsonl(path, rows)
@@ -221,6 +224,8 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
         for args in segments(example):
             if args[0] == "generate-data":
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
+                result = cli(*args)
+            elif args[0] == "report":
                 result = cli(*args)
             else:
                 stdin = json.dumps(datapoint(response="4"))

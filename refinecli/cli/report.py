@@ -49,7 +49,7 @@ def report(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="What `refine` or `grade` wrote (.gz, .zst too; - for stdin). The last is the one "
             "reported on; two are compared, old before new; several are a trend, oldest first.",
         ),

@@ -16,6 +16,8 @@ from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.
 EQUAL_COST = 0.95
+_LEAST_POINTS = 1e-6  # sums of floats
+_COSTS = ("calls", "tokens", "tokens_ratio", "cost_per_point", "calls_per_point")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def baseline(run: Run, other: Run) -> JSONObject:
     row = _row(name, other.file, pairs, finals)
     row |= {"drafts": drafts or None, "drafts_drawn": drawn or None, "fresh": fresh}
     if not all(case.refined for case in there):  # what the answers cost stands nowhere
-        row |= {"calls": None, "tokens": None, "tokens_ratio": None, "cost_per_point": None}
+        row |= dict.fromkeys(_COSTS)
     row["left_out"] = len(run.cases) - len(pairs)
     return row
 
@@ -84,7 +86,7 @@ def run_cost(run: Run) -> JSONObject:
     finals = [_final(case) for case in scored]
     pairs = [_Pair(case, final, case.spent) for case, final in zip(scored, finals, strict=True)]
     row = _row(run.label, run.file, pairs, finals) if pairs else {}
-    return {key: row.get(key) for key in ("n", "score", "calls", "tokens", "cost_per_point")}
+    return {key: row.get(key) for key in ("n", "score", *_COSTS) if key != "tokens_ratio"}
 
 
 # ------------------------------------------------------------------ inside
@@ -133,16 +135,19 @@ def _row(name: str, file: str, pairs: Sequence[_Pair], finals: Sequence[float]) 
         "calls": spent.calls,
         "tokens": spent.tokens,
         "tokens_ratio": spent.tokens / tokens if tokens else None,
-        "cost_per_point": _cost_per_point(pairs, spent),
+        **_cost_per_point(pairs, spent),
     }
 
 
-def _cost_per_point(pairs: Sequence[_Pair], spent: Spent) -> float | None:
-    """Tokens a datapoint beyond those of the run's first answers, for each 0.01 scored beyond
-    them; None where nothing was gained."""
-    known = [pair for pair in pairs if pair.case.first is not None]
-    if len(known) != len(pairs):
-        return None
-    gained = sum(pair.score - (pair.case.first or 0) for pair in pairs)
-    extra = spent.tokens - sum(pair.case.steps[0].spent.tokens for pair in pairs)
-    return extra / (100 * gained) if gained > 1e-9 and extra > 0 else None
+def _cost_per_point(pairs: Sequence[_Pair], spent: Spent) -> JSONObject:
+    """Tokens and calls a datapoint beyond those of the run's first answers, for each 0.01 scored
+    beyond them; null where nothing was gained."""
+    cost: JSONObject = {"cost_per_point": None, "calls_per_point": None}
+    if any(pair.case.first is None for pair in pairs):
+        return cost
+    points = 100 * sum(pair.score - (pair.case.first or 0) for pair in pairs)
+    first = sum((pair.case.steps[0].spent for pair in pairs), Spent())
+    if points > _LEAST_POINTS and spent.tokens > first.tokens:
+        cost["cost_per_point"] = (spent.tokens - first.tokens) / points
+        cost["calls_per_point"] = (spent.calls - first.calls) / points
+    return cost

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from refinecli.report import statistics
-from refinecli.report.runs import Case, Key, Mark
+from refinecli.report.runs import Case, Key
 from refinecli.types import JSONObject
 
 
@@ -33,18 +34,18 @@ Regrades: TypeAlias = Mapping[Key, Regrade]
 _LEAST_DIFFERING = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Differences:
     """Final less first, by datapoint, with the cluster of each."""
 
     values: tuple[float, ...]
     clusters: tuple[Hashable, ...]
 
-    @property
+    @cached_property
     def interval(self) -> statistics.Interval | None:
         return statistics.mean(self.values, self.clusters)
 
-    @property
+    @cached_property
     def signs(self) -> statistics.SignTest:
         return statistics.sign_test(self.values, self.clusters)
 
@@ -73,6 +74,9 @@ def gains(
     loop = differences(scored, loop_gain)
     fresh = differences(scored, lambda case: _fresh_gain(case, regraded))
     judged = differences(scored, lambda case: _fresh_gain(case, heldout))
+    hidden = differences(scored, lambda case: part_gain(case, "verdict"))
+    # Where nothing is hidden, the items that are told are all items.
+    told = differences(scored if hidden.values else (), lambda case: part_gain(case, "full"))
     basis = fresh if fresh.values else judged if judged.values else loop
     return {
         "n": len(scored),
@@ -83,8 +87,8 @@ def gains(
         "judge_gap": record(
             _gap(scored, lambda c: _fresh_gain(c, regraded), lambda c: _fresh_gain(c, heldout))
         ),
-        "verdict_gain": record(differences(scored, lambda c: part_gain(c, "verdict")).interval),
-        "revealed_gain": record(differences(scored, lambda c: part_gain(c, "full")).interval),
+        "verdict_gain": record(hidden.interval),
+        "revealed_gain": record(told.interval),
         "sign_test": loop.signs.record() if scored else None,
         "regraded_sign_test": fresh.signs.record() if fresh.values else None,
         "detectable": statistics.detectable(basis.values, basis.clusters),
@@ -129,13 +133,6 @@ def part_gain(case: Case, reveal: str) -> float | None:
             total += item.weight * (after.score - before.score)
             weights += abs(item.weight)
     return total / weights if weights else None
-
-
-def item_gain(before: Mark, after: Mark, weight: float) -> float | None:
-    """How much better one item is met; a penalty item is, where its score falls."""
-    if before.score is None or after.score is None:
-        return None
-    return (after.score - before.score) * (1 if weight > 0 else -1)
 
 
 def _fresh_gain(case: Case, regrades: Regrades | None) -> float | None:

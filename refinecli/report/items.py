@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from refinecli.report import statistics
 from refinecli.report.curve import changed
-from refinecli.report.gains import Regrades, item_gain, record
+from refinecli.report.gains import Regrades, record
 from refinecli.report.runs import Case
 from refinecli.types import JSONObject
 
@@ -29,24 +29,27 @@ class _Column:
 
 def items(cases: Sequence[Case], regraded: Regrades | None = None) -> list[JSONObject]:
     """A row for each item name, in order of appearance, over the datapoints where both responses
-    were graded on it. A positive gain is always the better: a penalty's is how far it fell."""
+    were graded on it; where nothing was refined, there is a final one only.
+
+    A positive gain is always the better: a penalty's is how far it fell.
+    """
+    refined = any(len(case.steps) > 1 for case in cases)
     columns: dict[tuple[str, str, bool], _Column] = {}
     for case in cases:
-        if not case.refined:
-            continue
         first, final = case.steps[0].marks, case.steps[case.best].marks
         regrade = regraded.get(case.key) if regraded else None
         for number, item in enumerate(case.items):
             column = columns.setdefault((item.name, item.reveal, item.weight < 0), _Column())
             before, after = first[number], final[number]
-            gain = item_gain(before, after, item.weight)
-            if gain is None or before.score is None or after.score is None:
+            if before.score is None or after.score is None:
                 column.ungraded += 1
                 continue
-            column.first.append(before.score)
             column.final.append(after.score)
-            column.gain.append(gain)
             column.clusters.append(case.cluster)
+            if not refined:
+                continue
+            column.first.append(before.score)
+            column.gain.append((after.score - before.score) * (1 if item.weight > 0 else -1))
             fixed, broken = changed([before], [after])
             column.fixed += fixed
             column.broken += broken
@@ -63,12 +66,16 @@ def _row(name: str, reveal: str, penalty: bool, column: _Column) -> JSONObject:
         "name": name,
         "reveal": reveal,
         "penalty": penalty,
-        "n": len(column.gain),
-        "first": record(statistics.mean(column.first, column.clusters)),
-        "final": record(statistics.mean(column.final, column.clusters)),
-        "gain": record(statistics.mean(column.gain, column.clusters)),
-        "regraded_gain": record(statistics.mean(column.regraded, column.regraded_clusters)),
+        "n": len(column.final),
+        "first": _mean(column.first, column.clusters),
+        "final": _mean(column.final, column.clusters),
+        "gain": _mean(column.gain, column.clusters),
+        "regraded_gain": _mean(column.regraded, column.regraded_clusters),
         "fixed": column.fixed,
         "broken": column.broken,
         "ungraded": column.ungraded,
     }
+
+
+def _mean(values: Sequence[float], clusters: Sequence[Hashable]) -> JSONObject | None:
+    return record(statistics.mean(values, clusters)) if values else None

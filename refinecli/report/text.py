@@ -110,11 +110,10 @@ _GAINS = (
 def _gains(figures: JSONObject) -> Iterator[str]:
     if len(figures["iterations"]) < 2:
         return
-    apart = figures["verdict_gain"] is not None
     rows = [
         [name, number(gain["mean"], signed=True), ends(gain, signed=True)]
         for name, key in _GAINS
-        if (gain := figures[key]) is not None and (key != "revealed_gain" or apart)
+        if (gain := figures[key]) is not None
     ]
     yield from _table(("", "mean", "95% interval"), rows)
     for name, key in (("in the loop", "sign_test"), ("graded afresh", "regraded_sign_test")):
@@ -157,6 +156,21 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
 
 def _items(items: Sequence[JSONObject]) -> Iterator[str]:
     if not items or not any(item["n"] for item in items):
+        return
+    if not any(item["first"] for item in items):
+        yield from _table(
+            ("", "n", "score", "95%", "ungraded"),
+            [
+                [
+                    item["name"],
+                    f"{item['n']:,}",
+                    number(_mean(item["final"])),
+                    ends(item["final"]),
+                    f"{item['ungraded']:,}",
+                ]
+                for item in items[:_MOST_ITEMS]
+            ],
+        )
         return
     afresh = any(item["regraded_gain"] for item in items)
     header = ["", "n", "first", "final", "gain", "95%", "fixed", "broken"]
@@ -204,7 +218,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
     run = figures["run_cost"]
     cells = [["this run", run, None], *([row["name"], row, row["gain_over_it"]] for row in rows)]
     yield from _table(
-        ("", "n", "score", "run less it", "95%", "calls", "tokens", "a point"),
+        ("", "n", "score", "ahead", "95%", "calls", "tokens", "a point"),
         [
             [
                 name,
@@ -219,6 +233,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
             for name, row, over in cells
         ],
     )
+    yield "  ahead: what the run scores beyond it, paired by datapoint"
     yield "  a point: tokens beyond the first answers', a datapoint, for each 0.01 gained so"
     for row in rows:
         if row.get("drafts"):

@@ -1,0 +1,88 @@
+"""Quality gates: what they compare, what misses them, and what a slip is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from refinecli.errors import UsageError
+from refinecli.gates import check, parse
+
+FIGURES: dict[str, Any] = {
+    "n": 10,
+    "score": {"mean": 0.9, "low": 0.8, "high": None},
+    "regraded_gain": None,
+    "too_few": False,
+    "iterations": [{"iteration": 0, "score": {"mean": 0.5}}, {"iteration": 1, "score": None}],
+    "items": [{"name": "tone", "fixed": 3}, {"name": "v1.2 facts", "fixed": 5}, {"name": "1"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("gate", "met"),
+    [
+        ("n>=10", True),
+        ("n>10", False),
+        ("n < 11", True),
+        (" n <= 9.5 ", False),
+        ("score>=0.9", True),
+        ("score.low>=0.81", False),
+        ("iterations.0.score>=0.5", True),
+        ("iterations.-2.score.mean<0.6", True),
+        ("items.tone.fixed>=3", True),
+        ("items.v1.2 facts.fixed>=6", False),
+        ("items.1.fixed>=5", True),
+    ],
+)
+def test_a_gate_compares_the_figure_at_its_path(gate: str, met: bool) -> None:
+    assert check(parse(gate), FIGURES).met is met
+
+
+def test_sums_of_floats_do_not_miss_a_gate_by_a_hair() -> None:
+    assert check(parse("x>=0.3"), {"x": 0.1 * 3 - 1e-16}).met
+    assert check(parse("x<=0.3"), {"x": 0.1 + 0.2}).met
+
+
+@pytest.mark.parametrize(
+    ("gate", "what"),
+    [
+        ("regraded_gain>=0", "regraded_gain is null"),
+        ("regraded_gain.low>=0", "regraded_gain is null"),
+        ("score.high<=1", "score.high is null"),
+        ("iterations.-1.score.low>0", "iterations.-1.score is null"),
+    ],
+)
+def test_a_figure_that_is_null_misses_and_says_so(gate: str, what: str) -> None:
+    verdict = check(parse(gate), FIGURES)
+    assert (verdict.met, verdict.value, verdict.reason) == (False, None, what)
+
+
+def test_a_missed_gate_says_what_the_figure_is() -> None:
+    assert check(parse("score>=0.95"), FIGURES).reason == "score is 0.9"
+
+
+@pytest.mark.parametrize(
+    "gate", ["", "n", "n>=", ">=3", "n==3", "n>=x", "n>=nan", "n>=inf", "n=>3"]
+)
+def test_what_is_no_gate_is_told_how_one_looks(gate: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(gate)
+    assert "'score>=0.8'" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("gate", "hint"),
+    [
+        ("scroe>=0", "score"),
+        ("score.lwo>=0", "score.low"),
+        ("items.tome.fixed>=0", "items.tone.fixed"),
+        ("items>=0", "items.tone.fixed"),
+        ("too_few>=0", "one of"),
+        ("iterations.7.score>=0", "iterations.0.score"),
+    ],
+)
+def test_an_unknown_figure_is_told_what_is_close(gate: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(parse(gate), FIGURES)
+    assert hint in caught.value.hint
