@@ -86,8 +86,8 @@ def report(
         bool,
         typer.Option(
             "--regrade",
-            help="Have the grader, and [judge] where there is one, grade first and final responses "
-            "afresh: blind, in other words, at a temperature of 0.7 where theirs is 0.",
+            help="Have the grader, and the judge where one is set, grade the first and the final "
+            "responses afresh: blind, and in other words.",
         ),
     ] = False,
     repeats: Annotated[
@@ -101,7 +101,7 @@ def report(
     refinecli report out.jsonl
     refinecli report out.jsonl --baseline best-of-n.jsonl --json report.json
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
-    refinecli report out.jsonl --regrade --model gpt-4.1-mini --set judge.model=gpt-4.1
+    refinecli report out.jsonl --regrade --config run.toml
     """
     from refinecli import gates
 
