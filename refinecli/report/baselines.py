@@ -17,7 +17,8 @@ from refinecli.types import JSONObject
 # Tokens that count as equal: one draft more or less is often a step of some tenths.
 EQUAL_COST = 0.95
 _LEAST_POINTS = 1e-6  # sums of floats
-_COSTS = ("calls", "tokens", "tokens_ratio", "cost_per_point", "calls_per_point")
+_PER_POINT = ("cost_per_point", "calls_per_point")
+_COSTS = ("calls", "tokens", "tokens_ratio", *_PER_POINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,13 @@ def first_answer(run: Run) -> JSONObject | None:
         for case in run.cases
         if case.first is not None and case.final is not None
     ]
-    return _row("first answer", run.file, pairs, [_final(pair.case) for pair in pairs])
+    row = _row("first answer", run.file, pairs, [_final(pair.case) for pair in pairs])
+    return row if _first_cost_known(run) else row | dict.fromkeys(_COSTS)
+
+
+def _first_cost_known(run: Run) -> bool:
+    """Not where the first iteration's usage holds what was asked about it for the next."""
+    return run.strategy not in ("self-refine", "rm-gallery")
 
 
 def baseline(run: Run, other: Run) -> JSONObject:
@@ -76,6 +83,8 @@ def baseline(run: Run, other: Run) -> JSONObject:
     row |= {"drafts": drafts or None, "drafts_drawn": drawn or None, "fresh": fresh}
     if not all(case.refined for case in there):  # what the answers cost stands nowhere
         row |= dict.fromkeys(_COSTS)
+    if not _first_cost_known(run):
+        row |= dict.fromkeys(_PER_POINT)
     row["left_out"] = len(run.cases) - len(pairs)
     return row
 
@@ -86,6 +95,8 @@ def run_cost(run: Run) -> JSONObject:
     finals = [_final(case) for case in scored]
     pairs = [_Pair(case, final, case.spent) for case, final in zip(scored, finals, strict=True)]
     row = _row(run.label, run.file, pairs, finals) if pairs else {}
+    if not _first_cost_known(run):
+        row |= dict.fromkeys(_PER_POINT)
     return {key: row.get(key) for key in ("n", "score", *_COSTS) if key != "tokens_ratio"}
 
 
@@ -142,7 +153,7 @@ def _row(name: str, file: str, pairs: Sequence[_Pair], finals: Sequence[float]) 
 def _cost_per_point(pairs: Sequence[_Pair], spent: Spent) -> JSONObject:
     """Tokens and calls a datapoint beyond those of the run's first answers, for each 0.01 scored
     beyond them; null where nothing was gained."""
-    cost: JSONObject = {"cost_per_point": None, "calls_per_point": None}
+    cost: JSONObject = dict.fromkeys(_PER_POINT)
     if any(pair.case.first is None for pair in pairs):
         return cost
     points = 100 * sum(pair.score - (pair.case.first or 0) for pair in pairs)

@@ -12,7 +12,7 @@ from refinecli.report.conclusions import conclusions
 from refinecli.report.curve import iterations, selections
 from refinecli.report.gains import Regrades, differences, gains, record
 from refinecli.report.items import items
-from refinecli.report.runs import Run
+from refinecli.report.runs import UNGRADED_LOOPS, Run
 from refinecli.types import JSONObject
 
 
@@ -26,7 +26,6 @@ def build(
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)
     passed = [case.passed for case in run.cases if case.final is not None]
-    won = selections(run.cases)
     first = first_answer(run)
     figures = {
         **gains(run.cases, regraded, heldout),
@@ -34,13 +33,13 @@ def build(
         "score": record(final.interval),
         "pass_rate": record(statistics.proportion(sum(passed), len(passed))),
         "runs": [one.record() for one in runs],
-        "kept_by_score": _kept_by_score(run, won),
+        "kept_by_score": run.strategy not in UNGRADED_LOOPS,
         "only_drafts": run.only_drafts,
         "iterations": iterations(run.cases),
         "items": items(run.cases, regraded),
         "baselines": [*([first] if first else ()), *(baseline(run, other) for other in baselines)],
         "run_cost": run_cost(run),
-        "selections": won,
+        "selections": selections(run.cases),
         "compared": compared(runs[0], runs[1]) if len(runs) == 2 else None,
         "trend": trend(runs) if len(runs) > 1 else None,
         "gates": [],
@@ -48,12 +47,3 @@ def build(
     figures["alarms"] = alarms(run, figures, regraded)
     figures["conclusions"] = conclusions(figures)
     return {key: figures[key] for key in KEYS}
-
-
-# Strategies that return their last response, whatever its grades.
-_RETURN_THE_LAST = ("self-refine", "rm-gallery")
-
-
-def _kept_by_score(run: Run, won: JSONObject | None) -> bool:
-    """Whether what was returned was chosen by its grades."""
-    return run.strategy not in _RETURN_THE_LAST and won is None

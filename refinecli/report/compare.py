@@ -29,7 +29,9 @@ def compared(old: Run, new: Run) -> JSONObject:
         )
     known = {here.key for here, _ in scored}
     flips = [
-        (here, int(here.passed) - int(there.passed)) for here, there in pairs if here.key in known
+        (here, _pass(here, fresh) - _pass(there, fresh))
+        for here, there in pairs
+        if here.key in known
     ]
     clusters = [here.cluster for here, _ in scored]
     change = [difference for _, difference in scored]
@@ -100,6 +102,10 @@ def _item_means(cases: Sequence[Case]) -> list[JSONObject]:
 
 def _score(case: Case, fresh: bool) -> float | None:
     return case.fresh if fresh else case.final
+
+
+def _pass(case: Case, fresh: bool) -> int:
+    return int(case.fresh_passed if fresh else case.passed)
 
 
 def _name(case: Case) -> str | int:

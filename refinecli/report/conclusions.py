@@ -65,7 +65,7 @@ def _in_the_loop_only(figures: JSONObject) -> Iterator[str]:
     why = (
         "the best of several noisy grades is kept, so this is optimistic"
         if kept
-        else "one grade each, by a grader that may err the same way twice"
+        else "one grade of each, by one grader"
     )
     yield f"Loop gain {change(figures['loop_gain'])}: {why}."
     yield "It is not shown to be more than grader noise: run --regrade."

@@ -84,9 +84,9 @@ class Step:
 class Case:
     """One datapoint's way from its first response to the one returned.
 
-    One that was only graded has a single step and is not `refined`. `fresh` is the score that a
-    later `grade` gave the returned response, and `copied` whether that one holds a long phrase of
-    the rubric which neither the first response nor the prompt has.
+    One that was only graded has a single step and is not `refined`. `fresh` and `fresh_passed` are
+    what a later `grade` made of the returned response, and `copied` tells whether that one holds a
+    long phrase of the rubric which neither the first response nor the prompt has.
     """
 
     key: Key
@@ -98,6 +98,7 @@ class Case:
     passed: bool
     spent: Spent
     fresh: float | None = None
+    fresh_passed: bool = False
     copied: bool = False
 
     @property
@@ -112,6 +113,10 @@ class Case:
     def cluster(self) -> str | int | tuple[str, str | int]:
         """What varies by itself: its group, or all rows with its id."""
         return self.key[0] if self.group is None else ("group", self.group)
+
+
+# Strategies without a grader in their loop: it is not by its score that a response is returned.
+UNGRADED_LOOPS = ("self-refine", "rm-gallery", "writer-critic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,16 +286,19 @@ def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case
     key = (name, occurrences.next(name))
     group = row.get("group")
     refined = isinstance(row.get("refinement"), dict)
+    strategy = result.get("strategy") or "refine"
     grading = row.get("grading")
+    again = grading if refined and isinstance(grading, dict) else None
     if refined:
-        steps = tuple(_step(iteration, items) for iteration in result["iterations"])
+        by_score = strategy not in UNGRADED_LOOPS
+        steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
         best = int(result["best_iteration"])
         final = result["iterations"][best]["response"]
         copied = _copied(row, result["iterations"][0]["response"], final)
     else:
         response = row.get("response")
         single = {"score": row.get("score"), "response": response or "", "accepted": True}
-        steps = (_step({**single, **result, "role": "input"}, items),)
+        steps = (_step({**single, **result, "role": "input"}, items, True),)
         best, copied = 0, False
     marks = steps[best].marks
     return Case(
@@ -300,9 +308,10 @@ def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case
         steps=steps,
         best=best,
         refined=refined,
-        passed=result.get("stop_reason") == "passed" or _passed(items, marks),
+        passed=_stopped_passed(result, strategy, _passed(items, marks)),
         spent=_spent(result.get("usage")),
-        fresh=_number(row.get("score")) if refined and isinstance(grading, dict) else None,
+        fresh=_number(row.get("score")) if again else None,
+        fresh_passed=again is not None and _passed(items, _marks(again, items)),
         copied=copied,
     )
 
@@ -326,11 +335,7 @@ _shared_item = lru_cache(maxsize=4096)(Item)
 _shared_mark = lru_cache(maxsize=4096)(Mark)
 
 
-def _step(iteration: JSONObject, items: Sequence[Item]) -> Step:
-    grades = iteration.get("grades") or []
-    marks = [Mark()] * len(items)
-    for grade in grades:
-        marks[grade["item"]] = _shared_mark(_number(grade.get("score")), grade.get("passed"))
+def _step(iteration: JSONObject, items: Sequence[Item], by_score: bool) -> Step:
     selection = iteration.get("selection")
     parent = iteration.get("parent")
     return Step(
@@ -338,12 +343,19 @@ def _step(iteration: JSONObject, items: Sequence[Item]) -> Step:
         role=str(iteration.get("role", "policy")),
         score=_number(iteration.get("score")),
         accepted=bool(iteration.get("accepted")),
-        decided=bool(grades or selection),
-        marks=_shared_marks(tuple(marks)),
+        decided=bool(selection or (by_score and iteration.get("grades"))),
+        marks=_marks(iteration, items),
         characters=len(iteration["response"]),
         spent=_spent(iteration.get("usage")),
         winner=str(selection["winner"]) if selection else None,
     )
+
+
+def _marks(graded: JSONObject, items: Sequence[Item]) -> tuple[Mark, ...]:
+    marks = [Mark()] * len(items)
+    for grade in graded.get("grades") or ():
+        marks[grade["item"]] = _shared_mark(_number(grade.get("score")), grade.get("passed"))
+    return _shared_marks(tuple(marks))
 
 
 @lru_cache(maxsize=65536)
@@ -362,6 +374,16 @@ def _spent(usage: Any) -> Spent:
         int(usage.get("prompt_tokens") or 0),
         int(usage.get("completion_tokens") or 0),
     )
+
+
+def _stopped_passed(result: JSONObject, strategy: str, by_items: bool) -> bool:
+    """A loop with grades stops as soon as it has passed, by a threshold too that stands nowhere."""
+    reason = result.get("stop_reason")
+    if reason == "passed":
+        return True
+    if reason in (None, "failed") or strategy in UNGRADED_LOOPS:
+        return by_items
+    return False
 
 
 def _passed(items: Sequence[Item], marks: Sequence[Mark]) -> bool:

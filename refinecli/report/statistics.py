@@ -36,11 +36,12 @@ class Interval:
     high: float | None = None
 
     def record(self) -> JSONObject:
-        return {name: _rounded(getattr(self, name)) for name in ("mean", "low", "high")}
+        return {"mean": self.mean, "low": self.low, "high": self.high}
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 9) + 0.0  # no -0.0
+def _rounded(value: float) -> float:
+    """Without the dust of adding floats, which would lie above 0 where nothing does."""
+    return round(float(value), 9) + 0.0  # no -0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ def ratio(
     sums, sizes = _by_cluster(tops, clusters), _by_cluster(bottoms, clusters)
     if not sizes.sum():
         return None
-    value = float(sums.sum() / sizes.sum())
+    value = _rounded(sums.sum() / sizes.sum())
     if np.count_nonzero(sizes) < TOO_FEW:
         return Interval(value)
     low, high = _percentiles(sums, sizes)
-    return Interval(value, low, high)
+    return Interval(value, _rounded(low), _rounded(high))
 
 
 def proportion(hits: int, n: int) -> Interval | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
 from refinecli.clean import one_line
@@ -43,14 +42,26 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[Text]:
 
 def _wrapped(sentences: Sequence[str]) -> Iterator[str]:
     for sentence in sentences:
-        yield from textwrap.wrap(
-            one_line(sentence), _WIDTH, initial_indent="  ", subsequent_indent="    "
-        )
+        yield from _lines(sentence, "  ", "    ")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> Iterator[str]:
-    """Aligned columns, the first `words` of them to the left; the very first gives way where the
-    line would be too long: what does not fit there stands on a line of its own."""
+def _lines(text: str, first: str, others: str) -> Iterator[str]:
+    """The text in lines of as many cells as there are: `textwrap` counts characters, and some take
+    two cells."""
+    line = first
+    for word in one_line(text).split(" "):
+        for piece in chop_cells(word, _WIDTH - len(others)):
+            full = line.strip() and cell_len(line) + 1 + cell_len(piece) > _WIDTH
+            if full:
+                yield line
+                line = others
+            line += f" {piece}" if line.strip() else piece
+    yield line
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Aligned columns, the first to the left; it gives way where the line would be too long, and
+    what does not fit there stands on a line of its own."""
     cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     rest = sum(widths[1:]) + 2 * len(widths)
@@ -60,7 +71,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1)
             yield "  " + _left(row[0], _WIDTH - 2).rstrip()
             row = ["", *row[1:]]
         line = "".join(
-            "  " + (_left(cell, width) if place < words else _right(cell, width))
+            "  " + (_left(cell, width) if not place else _right(cell, width))
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield line.rstrip()
@@ -81,19 +92,16 @@ def _right(cell: str, width: int) -> str:
 
 def _about(figures: JSONObject) -> Iterator[Text]:
     run = figures["runs"][-1]
-    models = ", ".join(f"{role} {model}" for role, model in run["models"].items())
-    yield from (Text(line, "bold") for line in _lines(f"{run['label']}: {run['strategy']}", models))
+    told = [f"{run['label']}: {run['strategy']}"]
+    told += [f"{role} {model}" for role, model in run["models"].items()]
+    yield from (Text(line, "bold") for line in _lines(", ".join(told), "", "  "))
     counts = [f"{run[name]:,} {name}" for name in ("done", "ungraded", "failed") if run[name]]
-    told = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}"
-    tokens = run["prompt_tokens"] + run["completion_tokens"]
-    told += f"; {plural(run['calls'], 'call')}, {plural(tokens, 'token')}"
+    spent = [plural(run["calls"], "call")]
+    spent.append(plural(run["prompt_tokens"] + run["completion_tokens"], "token"))
     if run["skipped"]:
-        told += f"; {plural(run['skipped'], 'line')} without a result"
-    yield from (Text(line) for line in _lines(told))
-
-
-def _lines(*parts: str) -> list[str]:
-    return textwrap.wrap(one_line(", ".join(filter(None, parts))), _WIDTH, subsequent_indent="  ")
+        spent.append(f"{plural(run['skipped'], 'line')} without a result")
+    text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
+    yield from (Text(line) for line in _lines(text, "", "  "))
 
 
 _GAINS = (
@@ -118,9 +126,11 @@ def _gains(figures: JSONObject) -> Iterator[str]:
     yield from _table(("", "mean", "95% interval"), rows)
     for name, key in (("in the loop", "sign_test"), ("graded afresh", "regraded_sign_test")):
         if test := figures[key]:
-            yield (
-                f"  {name}: {test['wins']:,} better, {test['ties']:,} equal, "
-                f"{test['losses']:,} worse (sign test p = {test['p_value']:.2g})"
+            yield from _wrapped(
+                [
+                    f"{name}: {test['wins']:,} better, {test['ties']:,} equal, "
+                    f"{test['losses']:,} worse (sign test p = {test['p_value']:.2g})"
+                ]
             )
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
@@ -147,11 +157,11 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     ]
     header = ("", "run", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
     yield from _table(header, rows)
-    yield "  score: of what would be returned after that round; finished datapoints count on"
-    won = figures["selections"]
-    if won:
+    notes = ["score: of what would be returned after that round; finished datapoints count on"]
+    if won := figures["selections"]:
         told = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
-        yield from _wrapped([f"picked by the selector: {told}"])
+        notes.append(f"picked by the selector: {told}")
+    yield from _wrapped(notes)
 
 
 def _items(items: Sequence[JSONObject]) -> Iterator[str]:
@@ -233,21 +243,21 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
             for name, row, over in cells
         ],
     )
-    yield "  ahead: what the run scores beyond it, paired by datapoint"
-    yield "  a point: tokens beyond the first answers', a datapoint, for each 0.01 gained so"
+    yield from _wrapped(list(_baseline_notes(rows)))
+
+
+def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
+    yield "ahead: what the run scores beyond it, paired by datapoint"
+    yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
     for row in rows:
         if row.get("drafts"):
-            yield from _wrapped(
-                [
-                    f"{row['name']}: the first {row['drafts']} of {row['drafts_drawn']} drafts of "
-                    "each datapoint, chosen by their tokens alone"
-                ]
+            yield (
+                f"{row['name']}: the first {row['drafts']} of {row['drafts_drawn']} drafts of "
+                "each datapoint, a number chosen by tokens alone"
             )
         if row.get("left_out"):
-            yield from _wrapped(
-                [f"{row['name']}: {row['left_out']:,} not scored in both, left out"]
-            )
-    yield from _wrapped([_graded_where(rows)])
+            yield f"{row['name']}: {row['left_out']:,} not scored in both, left out"
+    yield _graded_where(rows)
 
 
 def _graded_where(rows: Sequence[JSONObject]) -> str:
@@ -287,31 +297,28 @@ def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
     if not runs:
         return
     yield from _table(
-        ("", "strategy", "model", "n", "score", "95%", "gain", "change"),
+        ("", "n", "score", "95%", "passed", "gain", "change"),
         [
             [
-                run["label"],
-                run["strategy"],
-                _left(model, 16).rstrip()
-                if (model := one_line(str(run["models"].get("policy") or _any_model(run))))
-                else "",
+                f"{run['label']}  {run['strategy']}  {_model(run)}".rstrip(),
                 f"{run['n']:,}",
                 number(_mean(run["score"])),
                 ends(run["score"]),
+                f"{run['pass_rate']['mean']:.1%}" if run["pass_rate"] else "-",
                 number(_mean(run["loop_gain"]), signed=True),
                 number(_mean(run["change"]), signed=True),
             ]
             for run in runs
         ],
-        words=3,
     )
     yield "  change: against the run before it with the same strategy and models, paired"
     yield ""
     yield from _item_trend(runs[-_MOST_RUNS:])
 
 
-def _any_model(run: JSONObject) -> str:
-    return next(iter(run["models"].values()), "")
+def _model(run: JSONObject) -> str:
+    models = run["models"]
+    return str(models.get("policy") or next(iter(models.values()), ""))
 
 
 def _item_trend(runs: Sequence[JSONObject]) -> Iterator[str]:
