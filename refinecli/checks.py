@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from itertools import islice
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from refinecli import text_units
+from refinecli.json_schema import Schema, misfits, on_one_line
 from refinecli.patterns import SECONDS, Pattern, compiled
 
 
@@ -31,20 +34,45 @@ class _Check(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+def _known_language(language: str) -> str:
+    if language not in (known := text_units.stem_languages()):
+        raise ValueError(f"no stems are known for it, but for {', '.join(known)}")
+    return language
+
+
 class _Words(_Check):
+    """`stem` finds a word in its other forms too: "runs" and "running" where "run" is asked for."""
+
     words: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False, min_length=1)
     ]
-    match: Literal["word", "text"] = "word"
+    match: Literal["word", "text", "stem"] = "word"
     case: bool = False
+    language: Annotated[str, AfterValidator(_known_language)] | None = None
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> _Words:
+        if self.match == "stem" and self.case:
+            raise ValueError("case cannot be true with match: stem")
+        if self.match != "stem" and self.language is not None:
+            raise ValueError("language is for match: stem only")
+        return self
 
     def present(self, response: str) -> list[str]:
+        if self.match == "stem":
+            language = self.language or "english"
+            there = text_units.stems(response, language)
+            return [word for word in self.words if text_units.stems(word, language) in there]
         patterns = ((word, _word_pattern(word, self.match, self.case)) for word in self.words)
         return [word for word, pattern in patterns if pattern.search(response)]
 
     @property
     def listed(self) -> str:
-        return ", ".join(self.words)
+        return f"{self.in_forms}: {', '.join(self.words)}"
+
+    @property
+    def in_forms(self) -> str:
+        return ", in any form" if self.match == "stem" else ""
 
 
 @lru_cache(maxsize=8192)
@@ -62,7 +90,7 @@ class ContainsAll(_Words):
     kind: Literal["contains_all"]
 
     def describe(self) -> str:
-        return f"The response contains all of these: {self.listed}"
+        return f"The response contains all of these{self.listed}"
 
     def grade(self, response: str) -> CheckResult:
         present = set(self.present(response))
@@ -77,12 +105,12 @@ class ContainsAny(_Words):
     kind: Literal["contains_any"]
 
     def describe(self) -> str:
-        return f"The response contains at least one of these: {self.listed}"
+        return f"The response contains at least one of these{self.listed}"
 
     def grade(self, response: str) -> CheckResult:
         if self.present(response):
             return CheckResult(1.0, "")
-        return CheckResult(0.0, f"none of these is there: {self.listed}")
+        return CheckResult(0.0, f"none of these is there{self.listed}")
 
 
 class ContainsNone(_Words):
@@ -91,12 +119,14 @@ class ContainsNone(_Words):
     kind: Literal["contains_none"]
 
     def describe(self) -> str:
-        return f"The response contains none of these: {self.listed}"
+        return f"The response contains none of these{self.listed}"
 
     def grade(self, response: str) -> CheckResult:
         present = self.present(response)
         score = 1 - len(present) / len(self.words)
-        return CheckResult(score, f"must not be there: {', '.join(present)}" if present else "")
+        if not present:
+            return CheckResult(1.0, "")
+        return CheckResult(score, f"must not be there{self.in_forms}: {', '.join(present)}")
 
 
 class Regex(_Check):
@@ -112,7 +142,7 @@ class Regex(_Check):
         """Raise TimeoutError where the pattern takes longer than `patterns.SECONDS`."""
         if compiled(self.pattern).search(response, timeout=SECONDS):
             return CheckResult(1.0, "")
-        return CheckResult(0.0, f"does not match {self.pattern}")
+        return CheckResult(0.0, f"does not match {_brief(self.pattern, 80)}")
 
 
 class Equals(_Check):
@@ -160,16 +190,16 @@ class NumberIs(_Check):
         return CheckResult(0.0, f"the last number is {found[-1]}")
 
 
-class WordCount(_Check):
-    """The number of words lies within `min` and `max`; a word is anything between white space
-    that has a letter or a digit in it."""
+class _Counted(_Check):
+    """How many there are of something lies within `min` and `max`."""
 
-    kind: Literal["words"]
+    one: ClassVar[str]  # what is counted, in words
+    several: ClassVar[str]
     min: Annotated[int, Field(ge=0)] | None = None
     max: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
-    def _some_bound(self) -> WordCount:
+    def _some_bound(self) -> _Counted:
         if self.min is None and self.max is None:
             raise ValueError("needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -177,42 +207,191 @@ class WordCount(_Check):
         return self
 
     def describe(self) -> str:
+        return f"The response has {self.bounds()}"
+
+    def bounds(self) -> str:
+        if self.max == 0:
+            return f"no {self.several}"
         if self.min is None:
-            return f"The response has at most {self.max} words"
+            return f"at most {self.amount(self.max or 0)}"
         if self.max is None:
-            return f"The response has at least {self.min} words"
-        return f"The response has {self.min} to {self.max} words"
+            return f"at least {self.amount(self.min)}"
+        if self.min == self.max:
+            return f"exactly {self.amount(self.min)}"
+        return f"{self.min} to {self.amount(self.max)}"
+
+    def amount(self, count: int) -> str:
+        return f"{count} {self.one if count == 1 else self.several}"
+
+    def judged(self, count: int, of: str = "") -> CheckResult:
+        there = f"{self.amount(count)}{of}"
+        if self.min is not None and count < self.min:
+            return CheckResult(0.0, f"{there}, at least {self.min} wanted")
+        if self.max is not None and count > self.max:
+            allowed = f"at most {self.max}" if self.max else "none"
+            return CheckResult(0.0, f"{there}, {allowed} allowed")
+        return CheckResult(1.0, "")
+
+
+class WordCount(_Counted):
+    """The number of words; a word is anything between white space that has a letter or a digit in
+    it."""
+
+    one, several = "word", "words"
+    kind: Literal["words"]
 
     def grade(self, response: str) -> CheckResult:
-        count = sum(any(map(str.isalnum, word)) for word in response.split())
-        if self.min is not None and count < self.min:
-            return CheckResult(0.0, f"{count} words, at least {self.min} wanted")
-        if self.max is not None and count > self.max:
-            return CheckResult(0.0, f"{count} words, at most {self.max} allowed")
-        return CheckResult(1.0, "")
+        return self.judged(text_units.words(response))
+
+
+class SentenceCount(_Counted):
+    """The number of sentences, headings and items of lists among them."""
+
+    one, several = "sentence", "sentences"
+    kind: Literal["sentences"]
+
+    def grade(self, response: str) -> CheckResult:
+        return self.judged(text_units.sentences(response))
+
+
+class ParagraphCount(_Counted):
+    """The number of paragraphs: blocks between blank lines."""
+
+    one, several = "paragraph", "paragraphs"
+    kind: Literal["paragraphs"]
+
+    def grade(self, response: str) -> CheckResult:
+        return self.judged(text_units.paragraphs(response))
+
+
+class CharacterCount(_Counted):
+    """The number of characters as they are seen, but for white space around the response."""
+
+    one, several = "character", "characters"
+    kind: Literal["characters"]
+
+    def grade(self, response: str) -> CheckResult:
+        return self.judged(text_units.characters(response))
+
+
+class Count(_Counted):
+    """How often the pattern matches; matches do not overlap."""
+
+    one, several = "match", "matches"
+    kind: Literal["count"]
+    pattern: Pattern
+
+    def describe(self) -> str:
+        return f"The response has {self.bounds()} of the regular expression {self.pattern}"
+
+    def grade(self, response: str) -> CheckResult:
+        """Raise TimeoutError where the pattern takes longer than `patterns.SECONDS`."""
+        matches = compiled(self.pattern).finditer(response, timeout=SECONDS, concurrent=False)
+        texts = [_brief(match[0]) for match in matches]
+        found = ", ".join(f'"{text}"' for text in islice(filter(None, dict.fromkeys(texts)), 5))
+        return self.judged(len(texts), f" of {self.pattern}" + f" ({found})" * bool(found))
+
+
+def _brief(text: str, length: int = 40) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+class _Edge(_Check):
+    """A literal text; white space is all the same, and typographic quotation marks and apostrophes
+    are as straight ones. Whatever else stands before or after it (a quotation mark, markup, a full
+    stop) is in the way."""
+
+    value: Annotated[str, AfterValidator(_not_blank)]
+    case: bool = False
+
+    def same(self, text: str) -> str:
+        """The text with what makes no difference taken out."""
+        text = re.sub(r"\s+", " ", text_units.straightened(text))
+        return text if self.case else text.casefold()
+
+
+class StartsWith(_Edge):
+    """The response starts with the value, but for white space before it."""
+
+    kind: Literal["starts_with"]
+
+    def describe(self) -> str:
+        return f"The response starts with: {self.value}"
+
+    def grade(self, response: str) -> CheckResult:
+        if self.same(response.strip()).startswith(self.same(self.value.lstrip())):
+            return CheckResult(1.0, "")
+        start = _brief(response, len(self.value) + 40)
+        return CheckResult(0.0, f"does not start with: {self.value}; it starts with: {start}")
+
+
+class EndsWith(_Edge):
+    """The response ends with the value, but for white space after it."""
+
+    kind: Literal["ends_with"]
+
+    def describe(self) -> str:
+        return f"The response ends with: {self.value}"
+
+    def grade(self, response: str) -> CheckResult:
+        if self.same(response.strip()).endswith(self.same(self.value.rstrip())):
+            return CheckResult(1.0, "")
+        end = _brief(response[::-1], len(self.value) + 40)[::-1]
+        return CheckResult(0.0, f"does not end with: {self.value}; it ends with: {end}")
 
 
 class IsJson(_Check):
-    """The whole response is one JSON value and nothing else."""
+    """The whole response is one JSON value and nothing else, and fits the JSON Schema if there is
+    one. `format` is checked; a schema is never fetched."""
 
     kind: Literal["json"]
+    json_schema: Schema | None = Field(None, alias="schema")
 
     def describe(self) -> str:
-        return "The response is valid JSON and nothing else"
+        if self.json_schema is None:
+            return "The response is valid JSON and nothing else"
+        schema = on_one_line(self.json_schema)
+        return f"The response is valid JSON and nothing else, and fits this JSON Schema: {schema}"
 
     def grade(self, response: str) -> CheckResult:
+        """Raise TimeoutError where a pattern in the schema takes too many steps."""
         import orjson
 
         try:
-            orjson.loads(response.encode("utf-8", "surrogatepass"))
+            value = orjson.loads(response.encode("utf-8", "surrogatepass"))
         except orjson.JSONDecodeError as error:
             fence = "; take it out of its code fence" if response.lstrip().startswith("```") else ""
             return CheckResult(0.0, f"is not JSON: {error}{fence}")
-        return CheckResult(1.0, "")
+        if self.json_schema is None:
+            return CheckResult(1.0, "")
+        wrong = list(misfits(on_one_line(self.json_schema), value))
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        found = f"does not fit the schema: {'; '.join(wrong[:3])}{more}"
+        return CheckResult(0.0, found) if wrong else CheckResult(1.0, "")
 
 
 Check: TypeAlias = Annotated[
-    ContainsAll | ContainsAny | ContainsNone | Regex | Equals | NumberIs | WordCount | IsJson,
+    ContainsAll
+    | ContainsAny
+    | ContainsNone
+    | Regex
+    | Count
+    | Equals
+    | StartsWith
+    | EndsWith
+    | NumberIs
+    | WordCount
+    | SentenceCount
+    | ParagraphCount
+    | CharacterCount
+    | IsJson,
     Field(discriminator="kind"),
 ]
 # These hold the answer, so the policy learns only the verdict unless an item says otherwise.

@@ -24,6 +24,7 @@ CORE = (
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite"),
     *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
+    *("text_units", "json_schema"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
 )
 EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
@@ -39,6 +40,9 @@ HOMES = {
     "numpy": ("report/statistics.py",),
     "sqlite3": ("calls.py", "cache_file.py"),
     "regex": ("patterns.py", "prompts/grader.py", "checks.py"),
+    "jsonschema_rs": ("json_schema.py",),
+    "sentencex": ("text_units.py",),
+    "snowballstemmer": ("text_units.py",),
     "requests": (),
     "urllib3": (),
     "openai": (),

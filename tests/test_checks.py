@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
+import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from refinecli.checks import Check, CheckResult
 from refinecli.grade import grade
+from refinecli.jsonl import read_row
 from refinecli.prompts import Prompts
 from refinecli.types import Grade
 from tests.fakes import datapoint, nobody, rubric_item
@@ -32,6 +37,11 @@ def verdict(response: str, check: dict[str, Any], **item: Any) -> Grade:
     grades, usage = asyncio.run(grade(point, response, nobody(), Prompts()))
     assert usage.calls == 0
     return grades[0]
+
+
+def datapoint_line(item: dict[str, Any]) -> bytes:
+    convo = [{"role": "user", "content": "Hi"}]
+    return json.dumps({"convo": convo, "rubric_items": [item]}).encode()
 
 
 # ------------------------------------------------------------------ words
@@ -128,6 +138,69 @@ def test_thirds_come_out_as_thirds() -> None:
     assert result("a", "contains_all", words=["a", "b", "c"]).score == pytest.approx(1 / 3)
 
 
+# ------------------------------------------------------------------ stems
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "there"),
+    [
+        ("Two dogs ran.", "dog", True),
+        ("A dog.", "dogs", True),
+        ("RUNNING late", "run", True),
+        ("He runs.", "running", True),
+        ("It is studied.", "studies", True),
+        ("the dog's ball", "dogs", True),
+        ("He ran.", "run", False),
+        ("dogma", "dog", False),
+        ("hot dogs", "hot dog", True),
+        ("hot\n  dogs", "hot  dog", True),
+        ("hot, dogs", "hot dog", False),
+        ("dogs hot", "hot dog", False),
+        ("a shot dog", "hot dog", False),
+        ("I don’t.", "don't", True),
+        ("I do.", "don't", False),
+        ("C++ is fun", "C++", True),
+        ("C is fun", "C++", False),
+        ("well-known facts", "well-known fact", True),
+        ("(dogs)", "dog", True),
+        ("🐕", "🐕", True),
+        ("dog", " ", False),
+        ("", "dog", False),
+    ],
+)
+def test_stems_meet_a_word_in_its_other_forms(text: str, word: str, there: bool) -> None:
+    assert (result(text, "contains_any", words=[word], match="stem").score == 1) is there
+
+
+def test_stems_are_of_the_language_that_is_named() -> None:
+    options = {"words": ["Katze"], "match": "stem"}
+    assert result("Zwei Katzen.", "contains_all", **options, language="german").score == 1
+    assert result("Zwei Katzen.", "contains_all", **options).score == 0
+
+
+def test_stems_work_for_all_three_and_the_feedback_names_the_words_as_they_were_given() -> None:
+    words = ["dog", "jumping"]
+    assert result("Dogs bark.", "contains_all", words=words, match="stem") == (
+        0.5,
+        "missing: jumping",
+    )
+    assert result("Cats.", "contains_any", words=words, match="stem") == (
+        0.0,
+        "none of these is there, in any form: dog, jumping",
+    )
+    assert result("He jumps.", "contains_none", words=words, match="stem") == (
+        0.5,
+        "must not be there, in any form: jumping",
+    )
+
+
+@given(st.lists(st.text(st.characters(categories=["L"]), min_size=1), min_size=1), st.text())
+@settings(deadline=None)
+def test_a_word_that_is_there_is_there_as_a_stem_too(words: list[str], text: str) -> None:
+    text = f"{text} {words[0]} {text}"
+    assert words[0] not in result(text, "contains_any", words=[words[0]], match="stem").feedback
+
+
 WORDS = st.lists(st.text(st.characters(categories=["L"]), min_size=1), min_size=1, max_size=6)
 
 
@@ -179,7 +252,46 @@ def test_an_ungraded_check_is_still_a_check() -> None:
     assert found.grader == "check"
 
 
-# ------------------------------------------------------------------ equals
+@pytest.mark.parametrize(
+    ("pattern", "text", "count"),
+    [
+        (",", "a, b, c", 2),
+        (r"(?i)\bdog\b", "Dog, dog and dogs", 2),
+        (r"(?m)^\s*[-*] ", "Here:\n- a\n- b\n* c", 3),
+        (r"\p{Lu}", "Über Ärger, Otto", 3),
+        (r"\[[^\]]+\]", "[name] and [address]", 2),
+        ("aa", "aaaa", 2),
+        ("z", "", 0),
+        ("x*", "ab", 3),
+    ],
+)
+def test_a_count_is_how_often_a_pattern_matches(pattern: str, text: str, count: int) -> None:
+    assert result(text, "count", pattern=pattern, min=count, max=count) == (1.0, "")
+    assert result(text, "count", pattern=pattern, min=count + 1).score == 0
+    assert count == 0 or result(text, "count", pattern=pattern, max=count - 1).score == 0
+
+
+def test_a_count_shows_some_of_what_it_found() -> None:
+    assert result("A, B, C", "count", pattern=",", max=0) == (
+        0.0,
+        '2 matches of , (","), none allowed',
+    )
+    assert result("One TWO Three", "count", pattern=r"\b[A-Z]+\b", min=2) == (
+        0.0,
+        '1 match of \\b[A-Z]+\\b ("TWO"), at least 2 wanted',
+    )
+    assert result("none", "count", pattern="z", min=1) == (0.0, "0 matches of z, at least 1 wanted")
+    found = result(f"{'y' * 500} a b c d e f g", "count", pattern=r"\w+", max=2).feedback
+    several = f'"{"y" * 39}…", "a", "b", "c", "d"'
+    assert found == rf"8 matches of \w+ ({several}), at most 2 allowed"
+
+
+def test_a_catastrophic_count_leaves_its_item_ungraded() -> None:
+    found = verdict("x" * 5000, {"kind": "count", "pattern": "(x+x+)+y|z", "max": 3})
+    assert (found.score, found.passed) == (None, None)
+
+
+# ------------------------------------------------------------------ equals, starts_with, ends_with
 
 
 @pytest.mark.parametrize(
@@ -200,6 +312,73 @@ def test_an_ungraded_check_is_still_a_check() -> None:
 def test_equals_takes_the_whole_response(value: object, text: str, right: bool) -> None:
     feedback = "" if right else f"is not exactly: {value}"
     assert result(text, "equals", value=value) == (float(right), feedback)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "options", "right"),
+    [
+        ("Dear", "Dear Ann", {}, True),
+        ("Dear", "\n  dear Ann", {}, True),
+        ("Dear", "dear Ann", {"case": True}, False),
+        ("Dear", "Dear Ann", {"case": True}, True),
+        ("Dear", "Oh Dear", {}, False),
+        ("Dear", "Dearest Ann", {}, True),
+        ("Dear ", "Dearest Ann", {}, False),
+        (" Dear ", "Dear\nAnn", {}, True),
+        ("Dear Ann", "Dear  Ann", {}, True),
+        ("Don't", "Don’t go", {}, True),
+        ("‘Tis", "'tis so", {}, True),
+        ('"', "“Yes.”", {}, True),
+        ("Dear", '"Dear Ann"', {}, False),
+        ("Dear", "**Dear** Ann", {}, False),
+        ("**Dear", "**Dear** Ann", {}, True),
+        (".*", "Dear", {}, False),
+        ("ÄRGER", "Ärger und mehr", {}, True),
+        ("Dear Ann", "Dear", {}, False),
+    ],
+)
+def test_a_start_is_taken_as_it_is_but_for_white_space_case_and_the_shape_of_quotes(
+    value: str, text: str, options: dict[str, Any], right: bool
+) -> None:
+    assert (result(text, "starts_with", value=value, **options).score == 1) is right
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "options", "right"),
+    [
+        ("Is there more?", "Yes.\nis there  more?\n", {}, True),
+        ("Is there more?", "Yes. is there more?", {"case": True}, False),
+        ("the end", "the end.", {}, False),
+        ("the end.", "the end.", {}, True),
+        ("end", "weekend", {}, True),
+        (" end", "weekend", {}, False),
+        ("that's all", "and that’s all", {}, True),
+        ('"', "“Yes.”", {}, True),
+        ("P.S. Bye", "Bye", {}, False),
+    ],
+)
+def test_an_end_is_taken_as_a_start_is(
+    value: str, text: str, options: dict[str, Any], right: bool
+) -> None:
+    assert (result(text, "ends_with", value=value, **options).score == 1) is right
+
+
+def test_what_starts_or_ends_otherwise_is_told_how() -> None:
+    assert result("  Hello,\nAnn", "starts_with", value="Dear") == (
+        0.0,
+        "does not start with: Dear; it starts with: Hello, Ann",
+    )
+    assert result(f"{'x' * 500} so long", "ends_with", value="Bye.") == (
+        0.0,
+        f"does not end with: Bye.; it ends with: …{'x' * 35} so long",
+    )
+
+
+@given(st.text(), st.text(min_size=1).filter(str.strip), st.booleans())
+@settings(deadline=None)
+def test_what_is_put_at_an_end_is_found_there(text: str, value: str, case: bool) -> None:
+    assert result(f" {value}{text}", "starts_with", value=value.strip(), case=case).score == 1
+    assert result(f"{text}{value}\n", "ends_with", value=value.strip(), case=case).score == 1
 
 
 # ------------------------------------------------------------------ number
@@ -308,7 +487,7 @@ def test_a_number_check_takes_any_text(text: str) -> None:
     assert result(text, "number", value=1).score in (0, 1)
 
 
-# ------------------------------------------------------------------ words, json
+# ------------------------------------------------------------------ counted units
 
 
 @pytest.mark.parametrize(
@@ -337,6 +516,125 @@ def test_a_word_count_says_how_many_there_are_and_how_many_are_wanted() -> None:
     assert result("one two", "words", max=1) == (0.0, "2 words, at most 1 allowed")
     assert result("one two", "words", max=2) == (1.0, "")
     assert result("one two", "words", min=2) == (1.0, "")
+    assert result("one", "words", min=2) == (0.0, "1 word, at least 2 wanted")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("...", 0),
+        ("no full stop", 1),
+        ("One. Two", 2),
+        ("One. two", 2),
+        ("Hello world. How are you? Fine!", 3),
+        ("What?! Really?!", 2),
+        ("Hello!!! Yes.", 2),
+        ("Well... I see.", 1),
+        ("It costs 3.5 dollars. Version 2.0.1 too.", 2),
+        ("Use tools, e.g. a saw, i.e. something sharp.", 1),
+        ("Dr. Smith met Mrs. Jones at 5 p.m. on Friday.", 1),
+        ("J. K. Rowling wrote it. Yes.", 2),
+        ("J.\u00a0K. Rowling wrote it. A.\u3000B.", 2),
+        ("I live in the U.S. It is big.", 2),
+        ("See example.com/a.b?c=d for more.", 1),
+        ('"Stop!" he cried.', 1),
+        ('He said "Go away." Then he left.', 2),
+        ("A dog (it barked.) ran. Done.", 2),
+        ("**Bold.** Next one.", 2),
+        ("Fine 😀. Next?", 2),
+        ("我喜欢狗。你呢？很好！", 3),
+        ("日本語です。はい。", 2),
+        ("Привет. Как дела?", 2),
+        ("यह है। ठीक है।", 2),
+        ("line one\nline two goes on.", 1),
+        ("The cat sat.\r\nThe dog ran.", 2),
+        ("# Title\n\nSome text.", 2),
+        ("- First item\n- Second item\n- Third item", 3),
+        ("1. First item.\n2. Second item.", 2),
+        ("Dear John,\n\nI am well. Bye.", 3),
+    ],
+)
+def test_a_sentence_is_what_a_reader_takes_for_one(text: str, count: int) -> None:
+    assert result(text, "sentences", min=count, max=count) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("one", 1),
+        ("one\ntwo", 1),
+        ("one\n\ntwo", 2),
+        ("\n\none\n \t\n\n\ntwo\n\n", 2),
+        ("one\r\n\r\ntwo", 2),
+        ("# Title\n\ntext", 2),
+        ("one\n\n***\n\ntwo\n\n---", 2),
+        ("- a\n- b", 1),
+        ("我喜欢狗\n\n好", 2),
+    ],
+)
+def test_a_paragraph_is_a_block_between_blank_lines(text: str, count: int) -> None:
+    assert result(text, "paragraphs", min=count, max=count) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("abc", 3),
+        ("  a b\n", 3),
+        ("a\nb", 3),
+        ("a\r\nb", 3),
+        ("é", 1),
+        ("e\u0301", 1),
+        ("👩\u200d👩\u200d👧", 1),
+        ("🇨🇭!", 2),
+        ("狗狗", 2),
+    ],
+)
+def test_a_character_is_what_is_seen_as_one(text: str, count: int) -> None:
+    assert result(text, "characters", min=count, max=count) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "options", "feedback"),
+    [
+        ("sentences", "One. Two? Three! Four.", {"max": 3}, "4 sentences, at most 3 allowed"),
+        ("sentences", "Yes", {"min": 2, "max": 2}, "1 sentence, at least 2 wanted"),
+        ("paragraphs", "a\n\nb", {"max": 1}, "2 paragraphs, at most 1 allowed"),
+        ("paragraphs", "a", {"min": 3}, "1 paragraph, at least 3 wanted"),
+        ("characters", "hello", {"max": 4}, "5 characters, at most 4 allowed"),
+        ("characters", "é", {"min": 2}, "1 character, at least 2 wanted"),
+    ],
+)
+def test_other_units_are_told_as_words_are(
+    kind: str, text: str, options: dict[str, int], feedback: str
+) -> None:
+    assert result(text, kind, **options) == (0.0, feedback)
+
+
+@pytest.mark.parametrize("kind", ["words", "sentences", "paragraphs", "characters"])
+@given(text=st.text(st.characters(exclude_categories=())))
+@settings(deadline=None)
+def test_any_text_can_be_counted(kind: str, text: str) -> None:
+    assert result(text, kind, min=len(text) + 1).score == 0
+    assert result(text, kind, min=0, max=len(text)).score == 1
+
+
+@given(
+    st.lists(st.sampled_from(["milk", "rain", "trees", "3 fish", "Ärger"]), min_size=1),
+    st.sampled_from([".", "!", "?", "?!", ".\n", "!\r\n", "?\n\n"]),
+)
+@settings(deadline=None)
+def test_plain_sentences_and_paragraphs_are_all_counted(words: list[str], end: str) -> None:
+    count = len(words)
+    text = " ".join(f"The cat likes {word}{end}" for word in words)
+    assert result(text, "sentences", min=count, max=count) == (1.0, "")
+    assert result("\n\n".join(words), "paragraphs", min=count, max=count) == (1.0, "")
+
+
+# ------------------------------------------------------------------ json
 
 
 @pytest.mark.parametrize(
@@ -358,6 +656,142 @@ def test_what_is_not_json_says_so(text: str) -> None:
 
 def test_json_in_a_code_fence_is_told_how_to_get_out() -> None:
     assert "take it out of its code fence" in result("```json\n{}\n```", "json").feedback
+
+
+PERSON = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "age": {"type": "integer"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "born": {"type": "string", "format": "date"},
+        "pet": {"anyOf": [{"type": "null"}, {"enum": ["cat", "dog"]}]},
+    },
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": "Ann"}', ' {"name": "Ann", "age": 3, "tags": ["a"], "pet": null}\n']
+)
+def test_json_that_fits_its_schema_is_right(text: str) -> None:
+    assert result(text, "json", schema=PERSON) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{}", '"name" is a required property'),
+        ('{"name": 1}', 'name: 1 is not of type "string"'),
+        ('{"name": "A", "tags": ["a", 2]}', 'tags[1]: 2 is not of type "string"'),
+        ('{"name": "A", "born": "soon"}', 'born: "soon" is not a "date"'),
+        ('{"name": "A", "size": 1}', "Additional properties are not allowed"),
+        (
+            '{"name": "A", "pet": "cow"}',
+            'pet: fits none of the alternatives (pet: "cow" is not of type "null" / '
+            'pet: "cow" is not one of "cat" or "dog")',
+        ),
+        ("[]", '[] is not of type "object"'),
+    ],
+)
+def test_what_does_not_fit_a_schema_is_named_with_its_place(text: str, wrong: str) -> None:
+    found = result(text, "json", schema=PERSON)
+    assert found.score == 0
+    assert found.feedback.startswith(f"does not fit the schema: {wrong}")
+
+
+def test_only_the_first_misfits_are_told_and_long_values_are_cut() -> None:
+    schema = {"items": {"type": "integer"}}
+    found = result(json.dumps(["a", "b", "c", "d", "e"]), "json", schema=schema).feedback
+    assert found.count("is not of type") == 3
+    assert found.endswith("(and 2 more)")
+    assert len(result(json.dumps(["x" * 10_000]), "json", schema=schema).feedback) < 400
+
+
+def test_with_a_schema_what_is_not_json_still_says_so() -> None:
+    assert result("no", "json", schema=PERSON).feedback.startswith("is not JSON: ")
+
+
+def test_a_schema_may_be_of_an_older_draft_and_refer_to_itself() -> None:
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": {"tree": {"items": {"$ref": "#/definitions/tree"}, "type": "array"}},
+        "$ref": "#/definitions/tree",
+    }
+    assert result("[[], [[]]]", "json", schema=schema).score == 1
+    assert result("[[1]]", "json", schema=schema).score == 0
+    assert result("1", "json", schema={"$ref": "#"}).score == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "strin"}, "type: "),
+        ({"properties": {"a": {"minimum": "1"}}}, "properties.a.minimum: "),
+        ({"pattern": "("}, "pattern: "),
+        ({"$ref": "#/nope"}, ""),
+        ({"$ref": "http://127.0.0.1:9/schema.json"}, ""),
+        ({"$ref": "file:///etc/hostname"}, ""),
+        ({"$schema": "http://127.0.0.1:9/schema.json"}, ""),
+        ({"const": math.nan}, ""),
+        ({"const": datetime.date(2026, 1, 1)}, ""),
+        ({"const": "\ud800"}, ""),
+    ],
+    ids=str,
+)
+def test_a_schema_that_cannot_be_used_is_refused_and_nothing_is_fetched(
+    schema: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ValidationError, match="not a JSON Schema: ") as caught:
+        CHECK.validate_python({"kind": "json", "schema": schema})
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("json", "schema")
+    assert f"not a JSON Schema: {reason}" in error["msg"]
+
+
+@pytest.mark.parametrize("depth", [100, 400, 5000])
+def test_a_schema_or_a_value_of_any_depth_is_taken_or_refused(depth: int) -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"items": schema}
+    if depth == 100:
+        assert result("[" * 90 + "]" * 90, "json", schema=schema).score == 1
+    else:
+        with pytest.raises(ValidationError, match="not a JSON Schema: "):
+            CHECK.validate_python({"kind": "json", "schema": schema})
+    deep = result("[" * depth + "]" * depth, "json", schema={"items": {"$ref": "#"}})
+    assert deep.score == (depth < 1024)
+
+
+@pytest.mark.parametrize("pattern", [r"^(a|a)*\1$", r"^(?:(a|a)*\1)+$"])
+def test_a_catastrophic_pattern_in_a_schema_leaves_its_item_ungraded(pattern: str) -> None:
+    text = json.dumps({"a": "a" * 50 + "!"})
+    for schema in ({"pattern": pattern}, {"anyOf": [{"pattern": pattern}, {"type": "null"}]}):
+        check = {"kind": "json", "schema": {"properties": {"a": schema}}}
+        assert verdict(text, check).score is None
+
+
+def test_a_line_with_a_bad_schema_says_where_it_is() -> None:
+    row = datapoint_line({"check": {"kind": "json", "schema": {"type": "strin"}}})
+    error = read_row(row, 7, "in.jsonl").error
+    assert error is not None
+    assert (error.where, error.line) == ("in.jsonl:7", 7)
+    assert error.message.startswith("rubric_items[0].check.schema: not a JSON Schema: type: ")
+
+
+def test_the_libraries_of_checks_are_loaded_only_for_items_that_need_them() -> None:
+    code = (
+        "import sys; from refinecli.jsonl import read_row; "
+        "row = read_row(sys.argv[1].encode(), 1, ''); assert row.error is None; "
+        "print(*sorted({'jsonschema_rs', 'sentencex', 'snowballstemmer'} & sys.modules.keys()))"
+    )
+    plain = datapoint_line({"check": {"kind": "contains_all", "words": ["dog"]}})
+    schema = datapoint_line({"check": {"kind": "json", "schema": {}}})
+    for line, loaded in [(plain, ""), (schema, "jsonschema_rs")]:
+        run = [sys.executable, "-c", code, line.decode()]
+        found = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        assert found.strip() == loaded
 
 
 # ------------------------------------------------------------------ as an item
@@ -384,13 +818,21 @@ CHECKS: list[dict[str, Any]] = [
     {"kind": "contains_all", "words": ["dog", "rain"]},
     {"kind": "contains_any", "words": ["dog", "rain"]},
     {"kind": "contains_none", "words": ["dog", "rain"]},
+    {"kind": "contains_all", "words": ["dog"], "match": "stem"},
     {"kind": "regex", "pattern": "a+"},
     {"kind": "equals", "value": "Paris"},
     {"kind": "number", "value": 134},
     {"kind": "words", "min": 3},
     {"kind": "words", "max": 9},
     {"kind": "words", "min": 3, "max": 9},
+    {"kind": "sentences", "max": 1},
+    {"kind": "paragraphs", "min": 2, "max": 2},
+    {"kind": "characters", "max": 280},
+    {"kind": "count", "pattern": "[aeiou]", "max": 2},
+    {"kind": "starts_with", "value": "Dear"},
+    {"kind": "ends_with", "value": "Is there more?"},
     {"kind": "json"},
+    {"kind": "json", "schema": {"type": "integer"}},
 ]
 
 
@@ -399,9 +841,26 @@ def test_a_check_can_be_the_whole_item_and_then_describes_itself(check: dict[str
     point = datapoint({"rubric_str": None, "check": check})
     description = point.rubric_items[0].rubric_str
     assert description.startswith("The ")
-    for value in (v for k, v in check.items() if k != "kind"):
+    for value in (v for k, v in check.items() if k not in ("kind", "match")):
         for word in value if isinstance(value, list) else [value]:
-            assert str(word) in description
+            assert (word if isinstance(word, str) else json.dumps(word)) in description
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"min": 1}, "at least 1 sentence"),
+        ({"max": 1}, "at most 1 sentence"),
+        ({"max": 2}, "at most 2 sentences"),
+        ({"max": 0}, "no sentences"),
+        ({"min": 0, "max": 0}, "no sentences"),
+        ({"min": 2, "max": 2}, "exactly 2 sentences"),
+        ({"min": 1, "max": 2}, "1 to 2 sentences"),
+    ],
+)
+def test_bounds_are_said_in_words(options: dict[str, int], words: str) -> None:
+    check = CHECK.validate_python({"kind": "sentences", **options})
+    assert check.describe() == f"The response has {words}"
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=json.dumps)
@@ -428,7 +887,19 @@ def test_only_checks_that_hold_the_answer_are_hidden_by_default(check: dict[str,
         {"kind": "words"},
         {"kind": "words", "min": 5, "max": 3},
         {"kind": "words", "min": -1},
-        {"kind": "json", "schema": {}},
+        {"kind": "json", "schema": True},
+        {"kind": "json", "schema": []},
+        {"kind": "json", "json_schema": {}},
+        {"kind": "sentences"},
+        {"kind": "characters", "min": 1.5},
+        {"kind": "count", "pattern": "a"},
+        {"kind": "count", "min": 1},
+        {"kind": "count", "pattern": "(", "min": 1},
+        {"kind": "starts_with", "value": ""},
+        {"kind": "ends_with", "value": " \n"},
+        {"kind": "contains_all", "words": ["dog"], "match": "stem", "case": True},
+        {"kind": "contains_all", "words": ["dog"], "match": "stem", "language": "klingon"},
+        {"kind": "contains_all", "words": ["dog"], "language": "english"},
         {"kind": "contains"},
         {"words": ["dog"]},
     ],

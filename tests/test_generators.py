@@ -50,7 +50,17 @@ BIGGEN = {
         **{f"score{n}_description": f"Description number {n}." for n in range(1, 6)},
     },
 }
-ROWS: dict[str, dict[str, Any]] = {"keywords": CONCEPTS, "prometheus": FEEDBACK, "biggen": BIGGEN}
+IFEVAL = {
+    "key": 3256,
+    "prompt": "Write a poem about a cat, without commas.",
+    "instruction_id_list": ["punctuation:no_comma"],
+}
+ROWS: dict[str, dict[str, Any]] = {
+    "keywords": CONCEPTS,
+    "prometheus": FEEDBACK,
+    "biggen": BIGGEN,
+    "ifeval": IFEVAL,
+}
 SEEDED = [name for name, task in TASKS.items() if task.seeded]
 IMPORTING = [name for name, task in TASKS.items() if task.imports]
 
@@ -308,7 +318,8 @@ def test_an_empty_response_is_a_response() -> None:
 def test_optional_columns_may_be_null_or_missing(task: str, absent: str) -> None:
     needed = ("concepts", "orig_instruction", "orig_criteria", "orig_score1_description",
               "orig_score2_description", "orig_score3_description", "orig_score4_description",
-              "orig_score5_description", "input", "score_rubric")  # fmt: skip
+              "orig_score5_description", "input", "score_rubric", "prompt",
+              "instruction_id_list")  # fmt: skip
     row = {"id": None, "reference": None} if task == "keywords" else {}
     for key, value in ROWS[task].items():
         if key in needed:
@@ -532,7 +543,7 @@ def test_biggen_columns_renamed_as_the_feedback_collections_import_alike() -> No
         assert ours["rubric_items"] == imported("biggen", source)["rubric_items"]
 
 
-@pytest.mark.parametrize(("task", "n"), [("addition", 20), ("keywords", 12)])
+@pytest.mark.parametrize(("task", "n"), [("addition", 20), ("keywords", 12), ("email", 10)])
 def test_the_example_data_is_what_our_own_command_makes(task: str, n: int) -> None:
     shipped = Path(__file__).parents[1] / "example_data" / f"{task}.jsonl"
     made = [dumps(row) for row in TASKS[task].generate(n, 42)]

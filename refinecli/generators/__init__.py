@@ -80,6 +80,13 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 imports=True,
                 file="BiGGen-Bench's JSON or JSONL (input, score_rubric, …)",
             ),
+            Task("email", "customers' emails, to be answered by a shop's policies", seeded=True),
+            Task(
+                "ifeval",
+                "prompts with instructions that code can verify, from IFEval",
+                imports=True,
+                file="IFEval's JSONL (prompt, instruction_id_list, kwargs)",
+            ),
         )
     }
 )
