@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -232,7 +233,15 @@ def test_a_repeat_without_a_score_is_left_out_of_the_mean(cli: Cli, tmp_path: Pa
     with ChatServer(script) as server:
         result = cli("report", "out.jsonl", "--regrade", "--json", "-", *at(server))
     assert result.returncode == 0, result.stderr
-    assert mean(json.loads(result.stdout), "regraded_gain") == 0.5
+    figures = json.loads(result.stdout)
+    assert mean(figures, "regraded_gain") == 0.5
+    assert figures["regrade"] == {
+        "repeats": 3,
+        "models": {"grader": "scripted"},
+        "grades": 120,
+        "ungraded": 40,
+    }
+    assert "ungraded_afresh" in types(figures)
     assert "40 of 120 grades have no score" in result.stderr
 
 
@@ -367,16 +376,21 @@ def test_no_reply_of_the_loop_is_taken_for_a_fresh_one(
         assert len(server.requests) == in_loop + 3
 
 
-def test_after_a_kill_the_same_command_sends_only_the_rest(
-    cli: Cli, start: Start, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_after_a_death_the_same_command_sends_only_the_rest(
+    cli: Cli, start: Start, tmp_path: Path, number: int, code: int
 ) -> None:
     write_jsonl(tmp_path / "out.jsonl", rows(30))
     with ChatServer(by_arm(0, 1)) as server:
         args = ["report", "out.jsonl", "--regrade", "--json", "-", *at(server)]
         process = start(*args, "--concurrency", "4")
         server.wait_for_requests(50)
-        process.kill()
-        process.wait()
+        process.send_signal(number)
+        _, told = process.communicate()
+        assert process.returncode == code
+        assert (b"this continues" in told) == (number != signal.SIGKILL)
         before = len(server.requests)
         result = cli(*args)
         assert result.returncode == 0, result.stderr

@@ -27,6 +27,7 @@ from refinecli.report.regrade import (
     Unsent,
     alarms,
     count_pairs,
+    left_out,
     pairs,
     perturbed,
     regrade,
@@ -46,9 +47,22 @@ _ROLES = ("grader", "judge")
 class FreshGrades:
     """The fresh grades of a run, by role and datapoint; `too_many` were left without a score."""
 
-    by_role: dict[str, dict[Key, Regrade]]
+    repeats: int
+    by_role: dict[str, dict[Key, Regrade]] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
     alarms: list[JSONObject] = field(default_factory=list)
+    grades: int = 0
+    ungraded: int = 0
     too_many: bool = False
+
+    def record(self) -> JSONObject:
+        """How the fresh grades came about."""
+        return {
+            "repeats": self.repeats,
+            "models": dict(self.models),
+            "grades": self.grades,
+            "ungraded": self.ungraded,
+        }
 
 
 def fresh_grades(run: Run, repeats: int, options: ModelOptions) -> FreshGrades | None:
@@ -56,7 +70,6 @@ def fresh_grades(run: Run, repeats: int, options: ModelOptions) -> FreshGrades |
 
     An early end has said what was kept and how to go on when it comes out as typer.Exit.
     """
-
     path = Path(run.file)
     if not path.is_file():
         raise UsageError("--regrade reads the run twice", "name its file")
@@ -86,7 +99,6 @@ def fresh_grades(run: Run, repeats: int, options: ModelOptions) -> FreshGrades |
 
 def _check_grader_is_named(settings: Settings, run: Run) -> None:
     """The local model is nobody's choice where another one graded the run."""
-
     named = {f"{role}.{key}" for role in ("policy", "grader") for key in ("model", "base_url")}
     before = run.models.get("grader")
     if before is None or named & settings.sources.keys() or settings.grader.weights is None:
@@ -116,17 +128,12 @@ class _Regrading:
     options: ModelOptions
 
     def __post_init__(self) -> None:
-
-        self.summary: Summary = Summary()
+        self.summary = Summary()
         self.traffic = Traffic()
-        self.found = FreshGrades({})
-        self.grades = self.ungraded = 0
-        self.reporter: Reporter = Reporter(
-            "regrade", quiet=self.options.quiet, verbose=self.options.verbose
-        )
+        self.found = FreshGrades(self.repeats)
+        self.reporter = Reporter("regrade", quiet=self.options.quiet, verbose=self.options.verbose)
 
     def go(self) -> FreshGrades:
-
         code = 0
         try:
             execute(self._main())
@@ -158,7 +165,8 @@ class _Regrading:
                 engine = await self._open(stack)
                 completers = _completers(engine, self.roles)
                 self.traffic = engine.limits.traffic
-                self.found.alarms = alarms(self.run, engine.made_with.models)
+                self.found.models = engine.made_with.models
+                self.found.alarms = alarms(self.run, self.found.models)
                 for alarm in self.found.alarms:
                     self.reporter.notice(f"warning: {alarm['message']}")
             total = count_pairs(self.run)
@@ -167,7 +175,6 @@ class _Regrading:
 
     async def _open(self, stack: AsyncExitStack) -> Engine:
         """Whom to ask, through the cache."""
-
         calls = self.cache.open()
         if calls.notice:
             self.reporter.notice(calls.notice)
@@ -200,8 +207,8 @@ class _Regrading:
         for role, one in result.by_role.items():
             self.found.by_role.setdefault(role, {})[key] = one
             reporter.detail(f"{key[0]}: {role}: first {_told(one.first)}, final {_told(one.final)}")
-        self.grades += result.grades
-        self.ungraded += len(result.failures)
+        self.found.grades += result.grades
+        self.found.ungraded += len(result.failures)
         kinds = () if result.whole else tuple(dict.fromkeys(result.failures))
         self.summary.add(Outcome({}, "done" if result.whole else "ungraded", failures=kinds))
         if not result.whole and self.cache.calls:
@@ -209,14 +216,15 @@ class _Regrading:
         reporter.finished()
 
     def _finished(self) -> int:
-        summary, reporter = self.summary, self.reporter
+        summary, reporter, found = self.summary, self.reporter, self.found
         reporter.notice(
             f"regrade: {summary.counts}; {traffic_words(self.traffic, summary.seconds)}"
         )
-        if self.ungraded:
-            left = f"{self.ungraded:,} of {self.grades:,} grades"
+        if found.ungraded:
+            left = f"{found.ungraded:,} of {found.grades:,} grades"
             reporter.notice(f"{left} have no score; means are over the repeats that have one")
-        if self.own_cache and self.roles:
+        found.alarms += left_out(found.ungraded, found.grades)
+        if self.own_cache and self.traffic.sent:
             reporter.notice(f"the replies are kept in {self.cache.path}: another report is free")
         allowed = self.settings.run.errors_allowed(summary.datapoints)
         if summary.ungraded <= allowed:
@@ -231,7 +239,7 @@ class _Regrading:
         if self.cache.offline:
             hint = "the same command without --offline asks for what is missing"
         print(f"  hint: {hint}", file=sys.stderr)
-        self.found.too_many = True
+        found.too_many = True
         return 3
 
     def _let_go(self) -> bool:
@@ -261,7 +269,6 @@ class _Regrading:
 
     def dry_run(self) -> None:
         """Say what would be sent, beside what the cache knows."""
-
         self.reporter = Reporter("regrade", quiet=True, verbose=False)
         unsent = {role: Unsent() for role in self.roles}
         try:

@@ -101,7 +101,7 @@ def report(
     refinecli report out.jsonl
     refinecli report out.jsonl --baseline best-of-n.jsonl --json report.json
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
-    refinecli report out.jsonl --regrade --config run.toml
+    refinecli report out.jsonl --regrade --grader-model gpt-4.1-mini
     """
     from refinecli import gates
 
@@ -203,10 +203,10 @@ def _figures(runs: Sequence[Run], others: Sequence[Run], fresh: FreshGrades | No
     from refinecli.report.build import build
 
     if fresh is None:
-        return build(runs, others)
+        return build(runs, others) | {"regrade": None}
     figures = build(runs, others, fresh.by_role.get("grader"), fresh.by_role.get("judge"))
     figures["alarms"] += fresh.alarms
-    return figures
+    return figures | {"regrade": fresh.record()}
 
 
 def _write_json(figures: JSONObject, file: str) -> None:

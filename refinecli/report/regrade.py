@@ -118,9 +118,10 @@ async def regrade(
     concurrency: int,
 ) -> AsyncGenerator[Regraded, None]:
     """Each pair graded `repeats` times by each role, in order, as soon as it is ready."""
+    worded = [reworded(prompts, repeat) for repeat in range(repeats)]
     results = ordered_map(
         pairs,
-        lambda pair: _regraded(pair, completers, prompts, repeats),
+        lambda pair: _regraded(pair, completers, worded),
         active=concurrency,
         window=max(256, 8 * concurrency),
     )
@@ -133,7 +134,7 @@ async def regrade(
 
 
 async def _regraded(
-    pair: Pair, completers: Mapping[str, Completer], prompts: Prompts, repeats: int
+    pair: Pair, completers: Mapping[str, Completer], worded: Sequence[Prompts]
 ) -> Regraded:
     # Equal texts are graded once; the order of two tells nothing of which was first.
     texts = sorted({pair.first, pair.final}, key=_scattered)
@@ -143,16 +144,16 @@ async def _regraded(
             pair.datapoint,
             text,
             _drawn_as(role, completers[role]),
-            reworded(prompts, repeat),
+            prompts,
             iteration=_NO_ROUND,
             sample=repeat,
         )
         for role, text in asked
-        for repeat in range(repeats)
+        for repeat, prompts in enumerate(worded)
     )
     grades = [of_repeat for of_repeat, _ in found]
     scores = [[grade.score for grade in of_repeat] for of_repeat in grades]
-    by_text = {key: scores[at * repeats :][:repeats] for at, key in enumerate(asked)}
+    by_text = {key: scores[at * len(worded) :][: len(worded)] for at, key in enumerate(asked)}
     items = pair.datapoint.rubric_items
     return Regraded(
         pair,
@@ -223,7 +224,17 @@ def _score(items: Sequence[RubricItem], scores: Scores) -> float | None:
     return total / sum(item.weight for item in items if item.weight > 0)
 
 
-# ------------------------------------------------------------------ who grades
+# ------------------------------------------------------------------ who graded, and how much of it
+
+_UNGRADED = 0.05  # share of the fresh grades
+
+
+def left_out(ungraded: int, grades: int) -> list[JSONObject]:
+    """An alarm where many fresh grades are missing: those that are left may not be like them."""
+    if ungraded <= _UNGRADED * grades:
+        return []
+    message = f"{ungraded:,} of {grades:,} fresh grades have no score; means are over the rest."
+    return [{"type": "ungraded_afresh", "message": message}]
 
 
 def alarms(run: Run, models: Mapping[str, str]) -> list[JSONObject]:
