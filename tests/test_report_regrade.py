@@ -511,8 +511,28 @@ def test_what_cannot_be_graded_afresh_is_refused(cli: Cli, tmp_path: Path) -> No
     write_jsonl(tmp_path / "graded.jsonl", [graded_row(1, 1.0)])
     result = cli("report", "graded.jsonl", "--regrade", "--model", "m")
     assert result.returncode == 2
-    assert "nothing in it was refined" in result.stderr
+    assert "no datapoint has a score of its first and" in result.stderr
     lines = "".join(json.dumps(one) + "\n" for one in rows(1))
     result = cli("report", "-", "--regrade", "--model", "m", stdin=lines)
     assert result.returncode == 2
     assert "name its file" in result.stderr
+
+
+def test_a_slip_in_a_gate_is_told_before_any_call(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "out.jsonl", rows(20))
+    with ChatServer(by_arm(0, 1)) as server:
+        args = ["report", "out.jsonl", "--regrade", *at(server)]
+        assert cli(*args, "--gate", "regraded_gian.low>0").returncode == 2
+        assert cli(*args, "--gate", "alarms>0").returncode == 2
+        assert server.requests == []
+        assert cli(*args, "--gate", "regraded_gain.low>0").returncode == 0
+        assert cli(*args, "--gate", "regraded_gain.low>1").returncode == 1
+        assert len(server.requests) == 20 * 2 * 3
+
+
+def test_show_config_shows_who_grades_afresh(cli: Cli) -> None:
+    args = ["--grader-model", "large", "--set", "judge.model=other", "--seed", "7"]
+    shown = cli("report", "--show-config", *args).stdout
+    assert 'model = "other"' in shown
+    assert shown.count("temperature = 0.7") == 2
+    assert "[policy]" not in shown

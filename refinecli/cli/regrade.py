@@ -74,7 +74,10 @@ def fresh_grades(run: Run, repeats: int, options: ModelOptions) -> FreshGrades |
     if not path.is_file():
         raise UsageError("--regrade reads the run twice", "name its file")
     if not count_pairs(run):
-        raise UsageError(f"{run.file}: nothing in it was refined, so there is nothing to regrade")
+        raise UsageError(
+            f"{run.file}: no datapoint has a score of its first and of its final response",
+            "--regrade compares the two in what `refinecli refine` wrote",
+        )
     rows = Input(Source(str(path)))
     settings = perturbed(options.settings())
     roles = [role.name for role in settings.roles if role.name in _ROLES]

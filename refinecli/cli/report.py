@@ -87,7 +87,7 @@ def report(
         typer.Option(
             "--regrade",
             help="Have the grader, and the judge where one is set, grade the first and the final "
-            "responses afresh: blind, and in other words.",
+            "responses of the last RUN afresh: blind, and in other words.",
         ),
     ] = False,
     repeats: Annotated[
@@ -105,6 +105,8 @@ def report(
     """
     from refinecli import gates
 
+    if find_spec("scipy") is None:
+        raise UsageError("report needs scipy", "pip install 'refinecli[report]'")
     if models.show_config:
         return _show_config(models)
     wanted = [_checked(gates.parse(text)) for text in gate or ()]
@@ -113,16 +115,17 @@ def report(
     _check(ctx, names, baseline or [], labels, json, given=bool(runs))
     if not regrade:
         _check_no_models(models, repeats)
-    runs_read, others = _read(names, labels), _read(baseline or [], [])
-    fresh = None
+    read, others = _read(names, labels), _read(baseline or [], [])
+    fresh, figures = None, _figures(read, others)
+    verdicts = [gates.check(one, figures) for one in wanted]  # a slip is told before any call
     if regrade:
         from refinecli.cli.regrade import fresh_grades
 
-        fresh = fresh_grades(runs_read[-1], repeats or 3, models)
+        fresh = fresh_grades(read[-1], repeats or 3, models)
         if fresh is None:  # a dry run
             return 0
-    figures = _figures(runs_read, others, fresh)
-    verdicts = [gates.check(one, figures) for one in wanted]
+        figures = _figures(read, others, fresh)
+        verdicts = [gates.check(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
     if json:
         _write_json(figures, json)
@@ -189,8 +192,6 @@ def _check(
         for name in (*runs, *baselines):
             if name != "-" and Path(name).exists() and Path(json).samefile(name):
                 raise UsageError(f"--json {json}: is one of the files to be read")
-    if find_spec("scipy") is None:
-        raise UsageError("report needs scipy", "pip install 'refinecli[report]'")
 
 
 def _read(names: Sequence[str], labels: Sequence[str]) -> list[Run]:
@@ -199,7 +200,9 @@ def _read(names: Sequence[str], labels: Sequence[str]) -> list[Run]:
     return [read_run(name, labels[at] if labels else None) for at, name in enumerate(names)]
 
 
-def _figures(runs: Sequence[Run], others: Sequence[Run], fresh: FreshGrades | None) -> JSONObject:
+def _figures(
+    runs: Sequence[Run], others: Sequence[Run], fresh: FreshGrades | None = None
+) -> JSONObject:
     from refinecli.report.build import build
 
     if fresh is None:
