@@ -191,7 +191,7 @@ def examples(cli: Cli, *command: str) -> list[str]:
 def segments(example: str) -> list[list[str]]:
     """The commands of a pipe, without where their output goes."""
     return [
-        shlex.split(re.sub(r"(?<=\s)>\s*\S+", "", part))[1:]
+        shlex.split(re.sub(r"\s>\s*\S+", "", part))[1:]
         for part in example.split(" | ")
         if part.startswith("refinecli")
     ]
@@ -202,7 +202,7 @@ INPUTS = re.compile(r"(?<!-o )(?<!> )\b(\S+\.(?:jsonl|json|toml))\b")
 
 def make_inputs(folder: Path, example: str) -> None:
     """The files that an example reads."""
-    for name in INPUTS.findall(re.sub(r"(?:-o|>|--summary|--out-dir) \S+", "", example)):
+    for name in INPUTS.findall(re.sub(r"(?:-o|>|--summary|--out-dir|--json) \S+", "", example)):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith(".toml"):

@@ -89,6 +89,7 @@ def test_a_file_without_results_names_the_way_out(read: Read) -> None:
     [
         lambda line: line["refinement"].pop("iterations"),
         lambda line: line["refinement"].update(best_iteration=7),
+        lambda line: line["refinement"]["iterations"][1].update(parent=1),
         lambda line: line["refinement"]["iterations"][0].pop("response"),
         lambda line: line["refinement"]["iterations"][0]["grades"][0].update(item=9),
         lambda line: line.update(rubric_items=[3]),
@@ -132,6 +133,15 @@ def test_a_loop_gain_by_a_model_is_never_claimed(read: Read) -> None:
     assert "optimistic" in said(figures)
     assert "run --regrade" in said(figures)
     assert "--baseline" in said(figures)
+
+
+def test_what_is_no_gain_in_the_loop_needs_no_regrading(read: Read) -> None:
+    rows = [row(i, [0.5, 0.5 + 0.5 * (-1) ** i], best=1) for i in range(40)]
+    for line in rows:
+        line["refinement"]["strategy"] = "rm-gallery"
+    told = said(build([read(rows)]))
+    assert "No gain is shown" in told
+    assert "--regrade" not in told
 
 
 def test_a_gain_graded_by_code_is_claimed(read: Read) -> None:
@@ -353,10 +363,31 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     fresh = {"score": 0.75, "grading": {"status": "done", "grades": []}}
     run = read([line | fresh for line in gained(30)])
     worse = [row(i, [0.5]) | fresh | {"score": 0.25} for i in range(30)]
+    assert "a later `grade` makes 0.750" in said(build([run]))
     both, one = read(worse, "a.jsonl"), read([row(i, [0.5]) for i in range(30)], "b.jsonl")
     found = build([run], [both, one])["baselines"][1:]
     assert [baseline["fresh"] for baseline in found] == [True, False]
     assert [baseline["gain_over_it"]["mean"] for baseline in found] == [0.5, 0.0]
+
+
+def test_a_comparison_by_the_loops_own_grades_says_so(read: Read) -> None:
+    other = read(drafted(30, [0, 0]), "bon.jsonl")
+    told = said(build([read(gained(30))], [other]))
+    assert "refining beats resampling" in told
+    assert "flatter whichever chose among more" in told
+    code = [{"check": {"kind": "words", "min": 1}}]
+    assert "flatter" not in said(build([read(gained(30, items=code))], [other]))
+
+
+@pytest.mark.parametrize(
+    ("drafts", "words"),
+    [([0, 0.5], "is not shown to beat"), ([1, 1], "resampling beats refining")],
+)
+def test_refining_that_does_not_beat_resampling_is_told_so(
+    read: Read, drafts: list[float], words: str
+) -> None:
+    run = read([row(i, [0.0, float(i % 2)]) for i in range(30)])
+    assert words in said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
 
 
 # ------------------------------------------------------------------ alarms
@@ -408,7 +439,7 @@ def test_a_gain_only_where_the_grader_is_noisy_is_an_alarm(read: Read) -> None:
 
 def test_many_ungraded_are_an_alarm(read: Read) -> None:
     rows = [*gained(30), *(row(30 + i, [None]) for i in range(3))]
-    assert "3 ungraded and 0 failed of 33" in alarms(build([read(rows)]))["ungraded"]
+    assert "3 of 33 datapoints have no score" in alarms(build([read(rows)]))["ungraded"]
     assert "ungraded" not in alarms(build([read(gained(30))]))
 
 

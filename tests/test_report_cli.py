@@ -39,7 +39,7 @@ def test_conclusions_come_first_and_a_table_for_each_question(cli: Cli, out: Pat
     ]
     assert "\x1b" not in result.stdout
     assert "optimistic" in result.stdout
-    assert "+0.250 to +0.250" not in result.stdout
+    assert "+0.250 (95%: +0.175 to +0.325)" in result.stdout
 
 
 NAMES = ["x" * 200, "名前" * 30, "[red]bold[/red]", "bell\x07 and \x1b[31mred"]
@@ -75,6 +75,16 @@ def test_json_holds_all_figures(cli: Cli, out: Path, tmp_path: Path) -> None:
     }
 
 
+def test_html_is_a_page_with_the_figures_and_the_datapoints(
+    cli: Cli, out: Path, tmp_path: Path
+) -> None:
+    result = cli("report", out, "--baseline", out, "--html", "report.html", "--gate", "n>=40")
+    assert result.returncode == 0, result.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "+0.250" in page
+    assert "dp-39" in page
+
+
 def test_equal_files_give_equal_bytes(cli: Cli, out: Path) -> None:
     assert cli("report", out, "--json", "-").stdout == cli("report", out, "--json", "-").stdout
 
@@ -93,7 +103,7 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
     assert result.returncode == 0, result.stderr
     assert "2026-11-08 less 2026-11-01, 40 datapoints in common: +0.450" in result.stdout
     assert "fail now: dp-1" in result.stdout
-    assert re.search(r"^  2026-11-01  grade", result.stdout, re.MULTILINE)
+    assert re.search(r"^  2026-11-01 grade", result.stdout, re.MULTILINE)
 
 
 # ------------------------------------------------------------------ gates
@@ -145,6 +155,10 @@ def test_a_pull_request_is_gated_on_two_runs(cli: Cli, tmp_path: Path) -> None:
         (["-", "-"], "standard input can be read only once"),
         (["-", "--baseline", "-"], "standard input can be read only once"),
         (["out.jsonl", "--json", "out.jsonl"], "is one of the files to be read"),
+        (["out.jsonl", "--html", "out.jsonl"], "is one of the files to be read"),
+        (["out.jsonl", "--html", "-"], "--html needs files"),
+        (["-", "--html", "report.html"], "--html needs files"),
+        (["out.jsonl", "--html", "no/such/folder.html"], "folder.html: No such file"),
         (["out.jsonl", "--json", "no/such/folder.json"], "--json no/such/folder.json"),
         (["data.jsonl"], "`refinecli refine` or `refinecli grade`"),
         (["broken.jsonl"], "broken.jsonl:2: not JSON"),

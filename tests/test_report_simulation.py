@@ -3,17 +3,24 @@ something did. Grades are scripted: each is wrong with a known probability, by i
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator, Sequence
 from math import sqrt
+from pathlib import Path
 from statistics import NormalDist
 from typing import NamedTuple
 
 import pytest
 
+from refinecli import prompts, records
 from refinecli.report.gains import Regrade, gains
-from refinecli.report.runs import Case, Item, Mark, Spent, Step
+from refinecli.report.runs import Case, Item, Mark, Spent, Step, read_run
+from refinecli.strategies import RefineOptions
+from refinecli.strategies import refine as refine_datapoint
 from refinecli.types import JSONObject
+from tests import fakes
+from tests.conftest import write_jsonl
 
 RUNS = 200
 ROUNDS = 3
@@ -137,3 +144,37 @@ def test_a_true_gain_is_found_as_often_as_the_report_says() -> None:
     assert 0.6 * RUNS < sum(powers) < 0.95 * RUNS, told  # or it would be no test of anything
     spread = sqrt(sum(power * (1 - power) for power in powers))
     assert abs(found - sum(powers)) <= 2.6 * spread, told
+
+
+def test_the_real_loop_sees_the_gain_that_the_simulated_one_sees(tmp_path: Path) -> None:
+    world = World(datapoints=300, items=5, repeats=1, noise=0.1)
+    rng = random.Random(3)
+
+    def answer(call: fakes.Call) -> str:
+        return f"answer {call.draw.iteration} to {call.draw.datapoint_id}"
+
+    async def refined(number: int) -> JSONObject:
+        truth = [rng.random() < 0.6 for _ in range(world.items)]
+
+        def verdict(call: fakes.Call) -> str:
+            met = truth[int(call.criterion.split()[-1])]
+            return fakes.score(int(met ^ (rng.random() < world.noise)))
+
+        items = [{"rubric_str": f"Criterion {n}"} for n in range(world.items)]
+        datapoint = fakes.datapoint(*items, id=number)
+        roles = fakes.roles(answer, answer, fakes.Scripted(verdict))
+        options = RefineOptions(max_iterations=ROUNDS)
+        made = await refine_datapoint(datapoint, roles, options, prompts.Prompts())
+        raw = {"id": number, "convo": [], "rubric_items": items}
+        return records.refined(raw, made, records.Provenance({}, "")).record
+
+    async def everything() -> list[JSONObject]:
+        return [await refined(number) for number in range(world.datapoints)]
+
+    rows = asyncio.run(everything())
+    found = gains(read_run(str(write_jsonl(tmp_path / "out.jsonl", rows))).cases)
+    cases = [refine(rng, number, world).case for number in range(world.datapoints)]
+    simulated_gain = gains(cases)["loop_gain"]["mean"]
+    assert found["loop_gain"]["low"] > 0.05
+    assert found["loop_gain"]["mean"] == pytest.approx(simulated_gain, abs=0.03)
+    assert found["claim"]["gain"] is False

@@ -73,7 +73,7 @@ def test_equal_values_and_a_single_one_are_no_trouble(values: list[float]) -> No
 
 def test_of_nothing_there_is_no_mean() -> None:
     assert statistics.mean([]) is None
-    assert statistics.proportion(0, 0) is None
+    assert statistics.proportion([]) is None
     assert statistics.ratio([1.0], [0.0]) is None
     assert statistics.sign_test([]).record() == {"wins": 0, "ties": 0, "losses": 0, "p_value": 1.0}
 
@@ -82,7 +82,7 @@ def test_below_twenty_units_there_is_a_mean_and_no_interval() -> None:
     for found in (
         statistics.mean(draws(19)),
         statistics.mean(draws(100), [i % 19 for i in range(100)]),
-        statistics.proportion(3, 19),
+        statistics.proportion([True] * 19),
     ):
         assert found is not None
         assert (found.low, found.high) == (None, None)
@@ -91,7 +91,7 @@ def test_below_twenty_units_there_is_a_mean_and_no_interval() -> None:
 
 
 def test_a_share_has_wilsons_interval() -> None:
-    found = statistics.proportion(10, 50)
+    found = statistics.proportion([i < 10 for i in range(50)])
     assert found is not None
     # (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)
     assert (found.low, found.high) == (pytest.approx(0.11244, 1e-4), pytest.approx(0.33037, 1e-4))
@@ -114,3 +114,16 @@ def test_a_hundred_thousand_coarse_values_take_as_long_as_ten() -> None:
     assert found is not None
     assert found.low is not None
     assert found.low == pytest.approx(0.5 - 1.96 * sqrt(0.125 / 100_000), abs=1e-4)
+
+
+def test_a_share_within_clusters_is_wider_than_wilsons() -> None:
+    flags = [i // 10 % 2 == 0 for i in range(500)]
+    plain, clustered = (
+        statistics.proportion(flags),
+        statistics.proportion(flags, [i // 10 for i in range(500)]),
+    )
+    assert plain is not None
+    assert clustered is not None
+    assert plain.low is not None
+    assert clustered.low is not None
+    assert clustered.low < plain.low - 0.05

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,12 +82,20 @@ def report(
         str | None,
         typer.Option(metavar="FILE", help="Write all figures as JSON; - for stdout, without text."),
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write one self-contained page with the figures, and with the datapoints of the "
+            "RUN reported on.",
+        ),
+    ] = None,
     regrade: Annotated[
         bool,
         typer.Option(
             "--regrade",
             help="Have the grader, and the judge where one is set, grade the first and the final "
-            "responses of the last RUN afresh: blind, and in other words.",
+            "responses of the RUN reported on afresh: blind, and in other words.",
         ),
     ] = False,
     repeats: Annotated[
@@ -99,7 +107,7 @@ def report(
 
     \b
     refinecli report out.jsonl
-    refinecli report out.jsonl --baseline best-of-n.jsonl --json report.json
+    refinecli report out.jsonl --baseline best-of-n.jsonl --html report.html
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
     refinecli report out.jsonl --regrade --grader-model gpt-4.1-mini
     """
@@ -112,7 +120,8 @@ def report(
     wanted = [_checked(gates.parse(text)) for text in gate or ()]
     names = runs or ["-"]
     labels = label or []
-    _check(ctx, names, baseline or [], labels, json, given=bool(runs))
+    _needs_a_run(ctx, runs)
+    _check(names, baseline or [], labels, {"--json": json, "--html": html})
     if not regrade:
         _check_no_models(models, repeats)
     read, others = _read(names, labels), _read(baseline or [], [])
@@ -129,6 +138,10 @@ def report(
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
     if json:
         _write_json(figures, json)
+    if html:
+        from refinecli.report.html import write_html
+
+        write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
         _print(figures)
     missed = _missed(verdicts)
@@ -164,23 +177,24 @@ def _checked(gate: Gate) -> Gate:
     return gate
 
 
-def _check(
-    ctx: typer.Context,
-    runs: Sequence[str],
-    baselines: Sequence[str],
-    labels: Sequence[str],
-    json: str | None,
-    *,
-    given: bool,
-) -> None:
-    """All that can be wrong before anything is read."""
+def _needs_a_run(ctx: typer.Context, runs: Sequence[str] | None) -> None:
+    """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
     from contextlib import redirect_stdout
 
-    if not given and sys.stdin.isatty():
+    if not runs and sys.stdin.isatty():
         with redirect_stdout(sys.stderr):
             print(ctx.get_help())
             print("error: no RUN: name a file, or pipe one in")
         raise typer.Exit(2)
+
+
+def _check(
+    runs: Sequence[str],
+    baselines: Sequence[str],
+    labels: Sequence[str],
+    outputs: Mapping[str, str | None],
+) -> None:
+    """All that can be wrong before anything is read."""
     if [*runs, *baselines].count("-") > 1:
         raise UsageError("standard input can be read only once", "name a file for the others")
     if labels and len(labels) != len(runs):
@@ -188,10 +202,19 @@ def _check(
             f"{len(labels)} labels for {len(runs)} files",
             "give --label once for each RUN, in order",
         )
-    if json and json != "-" and Path(json).exists():
+    if outputs["--html"] == "-" or (outputs["--html"] and runs[-1] == "-"):
+        raise UsageError(
+            "--html needs files to read and to write",
+            "it reads the RUN a second time, which standard input cannot be",
+        )
+    for flag, output in outputs.items():
         for name in (*runs, *baselines):
-            if name != "-" and Path(name).exists() and Path(json).samefile(name):
-                raise UsageError(f"--json {json}: is one of the files to be read")
+            if output and _same_file(output, name):
+                raise UsageError(f"{flag} {output}: is one of the files to be read")
+
+
+def _same_file(one: str, other: str) -> bool:
+    return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
 def _read(names: Sequence[str], labels: Sequence[str]) -> list[Run]:

@@ -6,7 +6,17 @@
 
 # What a report holds, so that a gate's metric is checked before anything is spent on figures.
 KEYS = (
-    *("n", "scored", "score", "pass_rate", "runs", "loop_gain", "regraded_gain", "heldout_gain"),
+    *(
+        "n",
+        "scored",
+        "score",
+        "fresh_score",
+        "pass_rate",
+        "runs",
+        "loop_gain",
+        "regraded_gain",
+        "heldout_gain",
+    ),
     *("optimism", "judge_gap", "verdict_gain", "revealed_gain", "sign_test", "regraded_sign_test"),
     *("detectable", "too_few", "claim", "kept_by_score", "only_drafts", "iterations", "items"),
     *("baselines", "run_cost", "selections", "alarms", "compared", "trend", "conclusions", "gates"),

@@ -84,12 +84,12 @@ def _noisy(cases: Sequence[Case], regraded: Regrades | None) -> Iterator[tuple[s
 
 
 def _ungraded(run: Run, figures: JSONObject) -> Iterator[tuple[str, str]]:
-    missing = run.ungraded + run.failed
+    missing = run.datapoints - figures["scored"]
     if missing > _UNGRADED * run.datapoints:
         yield (
             "ungraded",
-            f"{run.ungraded:,} ungraded and {run.failed:,} failed of "
-            f"{plural(run.datapoints, 'datapoint')}: the rest need not be like them.",
+            f"{missing:,} of {plural(run.datapoints, 'datapoint')} have no score "
+            f"({run.ungraded:,} ungraded, {run.failed:,} failed): the rest need not be like them.",
         )
     for item in figures["items"]:
         if item["ungraded"] > _UNGRADED * (item["n"] + item["ungraded"]) and item["n"]:

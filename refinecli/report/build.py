@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refinecli.report import KEYS, statistics
+from refinecli.report import KEYS
 from refinecli.report.alarms import alarms
 from refinecli.report.baselines import baseline, first_answer, run_cost
-from refinecli.report.compare import compared, trend
+from refinecli.report.compare import compared, pass_rate, trend
 from refinecli.report.conclusions import conclusions
 from refinecli.report.curve import iterations, selections
 from refinecli.report.gains import Regrades, differences, gains, record
@@ -25,13 +25,14 @@ def build(
     """The report on the last of `runs`; two are compared, and the trend goes over all."""
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)
-    passed = [case.passed for case in run.cases if case.final is not None]
+    scored = [case for case in run.cases if case.final is not None]
     first = first_answer(run)
     figures = {
         **gains(run.cases, regraded, heldout),
         "scored": len(final.values),
         "score": record(final.interval),
-        "pass_rate": record(statistics.proportion(sum(passed), len(passed))),
+        "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
+        "pass_rate": pass_rate(scored),
         "runs": [one.record() for one in runs],
         "kept_by_score": run.strategy not in UNGRADED_LOOPS,
         "only_drafts": run.only_drafts,

@@ -62,10 +62,16 @@ def trend(runs: Sequence[Run]) -> list[JSONObject]:
     return rows
 
 
+def pass_rate(cases: Sequence[Case]) -> JSONObject | None:
+    """The share of the datapoints that passed."""
+    passed = [case.passed for case in cases]
+    return record(statistics.proportion(passed, [case.cluster for case in cases]))
+
+
 def _trend_row(run: Run, before: Run | None) -> JSONObject:
     final = differences(run.cases, lambda case: case.final)
     gain = differences(run.cases, loop_gain)
-    passed = [case.passed for case in run.cases if case.final is not None]
+    scored = [case for case in run.cases if case.final is not None]
     return {
         "label": run.label,
         "date": run.date,
@@ -74,7 +80,7 @@ def _trend_row(run: Run, before: Run | None) -> JSONObject:
         "models": run.models,
         "n": len(final.values),
         "score": record(final.interval),
-        "pass_rate": record(statistics.proportion(sum(passed), len(passed))),
+        "pass_rate": pass_rate(scored),
         "loop_gain": record(gain.interval),
         "change": record(_change(run, before)) if before else None,
         "items": _item_means(run.cases),

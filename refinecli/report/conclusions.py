@@ -27,6 +27,8 @@ def _result(figures: JSONObject) -> Iterator[str]:
     told += f" (95%: {ends(score)})" if score["low"] is not None else ""
     told += f", {passed['mean']:.1%} passed" if passed else ""
     yield told + f", over {plural(figures['scored'], 'datapoint')}."
+    if again := figures["fresh_score"]:
+        yield f"Of the same responses a later `grade` makes {number(again['mean'])}."
     if not _refined(figures):
         yield "One response each: nothing was refined, so there is no gain to speak of."
 
@@ -61,13 +63,17 @@ def _by_code(figures: JSONObject) -> Iterator[str]:
 
 
 def _in_the_loop_only(figures: JSONObject) -> Iterator[str]:
-    kept = figures["kept_by_score"]
+    kept, gain = figures["kept_by_score"], figures["loop_gain"]
     why = (
         "the best of several noisy grades is kept, so this is optimistic"
         if kept
-        else "one grade of each, by one grader"
+        else "one grade of each response, by one grader"
     )
-    yield f"Loop gain {change(figures['loop_gain'])}: {why}."
+    if gain["low"] is not None and gain["low"] <= 0:
+        yield f"No gain is shown: {change(gain)} in the loop ({why})."
+        yield from _could_find(figures)
+        return
+    yield f"Loop gain {change(gain)}: {why}."
     yield "It is not shown to be more than grader noise: run --regrade."
 
 
@@ -95,8 +101,8 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
 def _could_find(figures: JSONObject) -> Iterator[str]:
     if figures["detectable"] is not None:
         yield (
-            f"So many datapoints would find a true gain of {number(figures['detectable'])} four "
-            "times in five."
+            f"So many datapoints would find a gain of {number(figures['detectable'])} four times "
+            "in five, as it is graded here: a grader that errs sees less than the true one."
         )
 
 
@@ -104,23 +110,33 @@ def _control(figures: JSONObject) -> Iterator[str]:
     """A gain is refining's own only where plain resampling at equal cost gains less."""
     if not _refined(figures) or figures["loop_gain"] is None:
         return
-    rows = [row for row in figures["baselines"] if row.get("drafts")]
+    by_code = figures["claim"]["basis"] == "code"
+    rows = [row for row in figures["baselines"] if "drafts" in row]  # not the run's own first
     for row in rows:
-        over, ratio = row["gain_over_it"], row["tokens_ratio"]
-        if over is None:
-            continue
+        ratio = row["tokens_ratio"]
         at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
-        shown = ""
-        if over["low"] is not None:
-            better, worse = over["low"] > 0, over["high"] < 0
-            shown = "better" if better else "worse" if worse else "no difference is shown"
-            shown = f", {shown}"
-        yield f"Against {row['name']}{at}: {change(over)}{shown}."
-    if not rows and not figures["only_drafts"]:
+        yield f"Against {row['name']}{at}: {change(row['gain_over_it'])}{_shown(row)}."
+    if rows and not by_code and not all(row["fresh"] for row in rows):
+        yield (
+            "That is by the loops' own grades, which flatter whichever chose among more of them: "
+            "`refinecli grade` both files with another grader to be sure."
+        )
+    if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
             "Plain resampling gains too: compare with --baseline FILE, from "
             "`refinecli refine --strategy best-of-n`."
         )
+
+
+def _shown(row: JSONObject) -> str:
+    over = row["gain_over_it"]
+    if over["low"] is None:
+        return ""
+    better, worse = over["low"] > 0, over["high"] < 0
+    if row["drafts"]:
+        beats = "resampling beats refining" if worse else "refining is not shown to beat resampling"
+        return ", refining beats resampling" if better else f", {beats}"
+    return ", better" if better else ", worse" if worse else ", no difference is shown"
 
 
 def _compared(figures: JSONObject) -> Iterator[str]:

@@ -45,7 +45,12 @@ def _row(scored: Sequence[Case], number: int) -> JSONObject:
         scored
     ):  # or it would be the mean of other datapoints than its neighbours
         score = statistics.mean(scores, [case.cluster for case in scored])
-    decided = [step.accepted for step in steps if step.decided] if number else []
+    decided = [
+        (step.accepted, case.cluster)
+        for case, step in zip(active, steps, strict=True)
+        if step.decided and number
+    ]
+    accepted = statistics.proportion([a for a, _ in decided], [c for _, c in decided])
     moves = [
         changed(case.steps[step.parent].marks, step.marks)
         for case, step in zip(active, steps, strict=True)
@@ -57,7 +62,7 @@ def _row(scored: Sequence[Case], number: int) -> JSONObject:
         "n": len(scored),
         "active": len(active),
         "score": record(score),
-        "accepted": record(statistics.proportion(sum(decided), len(decided))),
+        "accepted": record(accepted),
         "fixed": sum(fixed for fixed, _ in moves),
         "broken": sum(broken for _, broken in moves),
         "characters": sum(step.characters for step in current) / len(current),

@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 
 from refinecli.checks import ANSWER_CHECKS
 from refinecli.errors import InputError, UsageError
-from refinecli.jsonl import CONVO_NAMES, digest, loads
+from refinecli.jsonl import canonical, digest, loads
 from refinecli.occurrences import Occurrences
+from refinecli.report.phrases import convo_of, copied_phrases
 from refinecli.streams import Source
 from refinecli.types import JSONObject
 
-Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and the how manieth row with it
+Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +235,8 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     gathered.counts[status] += 1
     gathered.cases.append(case)
     gathered.spent += case.spent
-    strategy = result.get("strategy") or "refine" if case.refined else "grade"
-    gathered.strategies[strategy] += 1
-    gathered.models[_canonical_models(result)] += 1
+    gathered.strategies[_strategy(result) if case.refined else "grade"] += 1
+    gathered.models[canonical(_models(result)).decode()] += 1
     gathered.settings[str(result.get("settings") or "")] += 1
 
 
@@ -258,10 +258,13 @@ def _common(counter: Counter[str], otherwise: str = "") -> str:
     return "mixed" if len(counter) > 1 else next(iter(counter), otherwise)
 
 
-def _canonical_models(result: JSONObject) -> str:
-    from refinecli.jsonl import canonical
+def _strategy(result: JSONObject) -> str:
+    return str(result.get("strategy") or "refine")
 
-    return canonical(result.get("models") or {}).decode()
+
+def _models(result: JSONObject) -> dict[str, str]:
+    models = result.get("models")
+    return {k: str(v) for k, v in models.items()} if isinstance(models, dict) else {}
 
 
 _DATE = re.compile(r"\d{4}-\d\d(-\d\d)?")
@@ -282,19 +285,20 @@ def _day(path: Path | None, label: str | None) -> str:
 def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case:
     items = tuple(_item(item, index) for index, item in enumerate(row.get("rubric_items") or ()))
     given = row.get("id")
-    name: str | int = given if isinstance(given, str | int) else digest([_convo(row), len(items)])
+    name: str | int = given if isinstance(given, str | int) else digest([convo_of(row), len(items)])
     key = (name, occurrences.next(name))
     group = row.get("group")
     refined = isinstance(row.get("refinement"), dict)
-    strategy = result.get("strategy") or "refine"
+    strategy = _strategy(result)
     grading = row.get("grading")
     again = grading if refined and isinstance(grading, dict) else None
     if refined:
         by_score = strategy not in UNGRADED_LOOPS
         steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
         best = int(result["best_iteration"])
+        _check_order(steps, best)
         final = result["iterations"][best]["response"]
-        copied = _copied(row, result["iterations"][0]["response"], final)
+        copied = copied_phrases(row, result["iterations"][0]["response"], final)
     else:
         response = row.get("response")
         single = {"score": row.get("score"), "response": response or "", "accepted": True}
@@ -314,6 +318,15 @@ def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case
         fresh_passed=again is not None and _passed(items, _marks(again, items)),
         copied=copied,
     )
+
+
+def _check_order(steps: Sequence[Step], best: int) -> None:
+    """A response comes of an earlier one, and one of them is returned."""
+    for number, step in enumerate(steps):
+        if step.parent is not None and not 0 <= step.parent < number:
+            raise ValueError(f"iteration {number} cannot come of {step.parent}")
+    if not 0 <= best < len(steps):
+        raise ValueError(f"there is no iteration {best}")
 
 
 def _item(item: JSONObject, index: int) -> Item:
@@ -390,40 +403,3 @@ def _passed(items: Sequence[Item], marks: Sequence[Mark]) -> bool:
     """Every required item passed; with none, every item."""
     wanted = [mark for item, mark in zip(items, marks, strict=True) if item.required]
     return bool(marks) and all(mark.passed for mark in wanted or marks)
-
-
-# ------------------------------------------------------------------ copied phrases
-
-_PHRASE = 6  # words: long enough that two people would hardly write them by chance
-_WORD = re.compile(r"\w+")
-
-
-def _copied(row: JSONObject, first: str, final: str) -> bool:
-    """Whether the final response holds a long phrase of a criterion that a model judges, which
-    stands neither in the first response nor in the prompt."""
-    if first == final:
-        return False
-    criteria = [
-        item["rubric_str"]
-        for item in row.get("rubric_items") or ()
-        if item.get("check") is None and isinstance(item.get("rubric_str"), str)
-    ]
-    copied = set().union(*map(_phrases, criteria)) & _phrases(final)
-    return bool(copied and copied - _phrases(first) - _phrases(_text(_convo(row))))
-
-
-def _phrases(text: str) -> set[tuple[str, ...]]:
-    words = _WORD.findall(text.lower())
-    return {tuple(words[at : at + _PHRASE]) for at in range(len(words) - _PHRASE + 1)}
-
-
-def _convo(row: JSONObject) -> Any:
-    return next((row[name] for name in CONVO_NAMES if row.get(name) is not None), [])
-
-
-def _text(value: Any) -> str:
-    """All texts in a JSON value, one after the other."""
-    if isinstance(value, str):
-        return value
-    values = value.values() if isinstance(value, dict) else value
-    return "\n".join(map(_text, values)) if isinstance(values, Iterable) else ""

@@ -88,10 +88,13 @@ def ratio(
     return Interval(value, _rounded(low), _rounded(high))
 
 
-def proportion(hits: int, n: int) -> Interval | None:
-    """A plain share and its Wilson interval."""
+def proportion(flags: Sequence[bool], clusters: Clusters = None) -> Interval | None:
+    """A share and its Wilson interval; with clusters of several, as a mean has it."""
+    hits, n = sum(flags), len(flags)
     if not n:
         return None
+    if clusters is not None and units(clusters) < n:
+        return mean([float(flag) for flag in flags], clusters)
     if n < TOO_FEW:
         return Interval(hits / n)
     low, high = stats.binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
@@ -108,7 +111,7 @@ def sign_test(differences: Sequence[float], clusters: Clusters = None) -> SignTe
 
 
 def detectable(differences: Sequence[float], clusters: Clusters = None) -> float | None:
-    """The smallest true mean that so many of such differences find 4 times in 5 (two-sided 5%)."""
+    """The smallest true mean of such differences that so many find 4 times in 5 (two-sided 5%)."""
     sums = _by_cluster(differences, clusters)
     sizes = _by_cluster([1.0] * len(differences), clusters)
     if len(sums) < TOO_FEW:

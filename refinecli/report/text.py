@@ -134,7 +134,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
             )
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
-        yield f"  with so many datapoints, a true gain of {found} is found 4 times in 5"
+        yield f"  so many datapoints find a gain of {found}, as graded here, 4 times in 5"
 
 
 def _iterations(figures: JSONObject) -> Iterator[str]:
@@ -155,9 +155,9 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
         ]
         for row in figures["iterations"]
     ]
-    header = ("", "run", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
+    header = ("", "ran", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
     yield from _table(header, rows)
-    notes = ["score: of what would be returned after that round; finished datapoints count on"]
+    notes = ["score: of what would be returned after that round; the finished count on"]
     if won := figures["selections"]:
         told = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
         notes.append(f"picked by the selector: {told}")
@@ -300,7 +300,7 @@ def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
         ("", "n", "score", "95%", "passed", "gain", "change"),
         [
             [
-                f"{run['label']}  {run['strategy']}  {_model(run)}".rstrip(),
+                f"{run['label']} {run['strategy']} {_model(run)}".rstrip(),
                 f"{run['n']:,}",
                 number(_mean(run["score"])),
                 ends(run["score"]),
