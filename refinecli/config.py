@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from refinecli.errors import UsageError
 from refinecli.prompts import Prompts
@@ -51,24 +51,6 @@ class RefineConfig(Section):
     stop_on_repeat: bool = True
     show_rubric: bool = False
     principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _settled(cls, given: object) -> object:
-        """With the strategy's own defaults, and no option that would mean nothing to it."""
-        if not isinstance(given, dict) or not isinstance(given.get("strategy", ""), str):
-            return given
-        name = given.get("strategy", "refine")
-        strategy = STRATEGIES.get(name)
-        if strategy is None:
-            raise ValueError(f"there is no strategy {name!r}; known: {', '.join(STRATEGIES)}")
-        neutral = {field: info.default for field, info in cls.model_fields.items()}
-        neutral["max_iterations"] = 0
-        for option in given.keys() & OPTIONS - strategy.options:
-            value = tuple(v) if isinstance(v := given[option], list) else v
-            if value != neutral[option]:
-                raise ValueError(f"{option} means nothing to the strategy {name}")
-        return {**strategy.defaults, **given}
 
 
 class RunConfig(Section):
@@ -170,6 +152,8 @@ def load(
             sources[".".join(keys[:2])], ranks[".".join(keys[:2])] = source, rank
     for name in ROLES:
         later_place_wins(name, merged.get(name), ranks)
+    if isinstance(given := merged.get("refine", {}), dict):
+        merged["refine"] = _settled(given, sources)
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
@@ -201,6 +185,42 @@ def load(
         run=config.run,
         prompts=_prompts(config.prompts, path, sources),
         sources=sources,
+    )
+
+
+# ------------------------------------------------------------------ strategies
+
+
+def _settled(given: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, Any]:
+    """`[refine]` with the strategy's own defaults, and no option that would mean nothing to it."""
+    name = str(given.get("strategy", "refine"))
+    strategy = STRATEGIES.get(name)
+    if strategy is None:
+        close = difflib.get_close_matches(name, STRATEGIES, n=1)
+        raise UsageError(
+            f"{sources['refine.strategy']}: there is no strategy {name!r}",
+            (f"did you mean {close[0]}? " if close else "") + f"known: {', '.join(STRATEGIES)}",
+        )
+    for option in sorted(OPTIONS - strategy.options):
+        neutral = 0 if option == "max_iterations" else RefineConfig.model_fields[option].default
+        value = tuple(v) if isinstance(v := given.get(option, neutral), list) else v
+        if value != neutral:
+            raise _means_nothing(name, option, value, sources[f"refine.{option}"])
+    return {**strategy.defaults, **given}
+
+
+def _means_nothing(name: str, option: str, value: object, source: str) -> UsageError:
+    named = source
+    if source == _flag(f"refine.{option}"):
+        named = f"{source} {value}"
+    elif not source.startswith(("--set ", "environment ")):
+        named = f"{source}: refine.{option}"
+    takers = [other for other, strategy in STRATEGIES.items() if option in strategy.options]
+    instead = f"use the strategy {' or '.join(takers)}"
+    if (name, option) == ("best-of-n", "max_iterations"):
+        instead = "give --drafts N, which are all it writes"
+    return UsageError(
+        f"{named} means nothing to the strategy {name}", f"leave it out, or {instead}"
     )
 
 
@@ -302,8 +322,9 @@ def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageErr
         close = difflib.get_close_matches(loc[-1], known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return UsageError(f"{source}: there is no setting {'.'.join(loc)}", hint)
-    message = detail["msg"].removeprefix("Value error, ")
-    return UsageError(f"{source}: {dotted}: {message[:1].lower()}{message[1:]}")
+    message = detail["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+    place = source if dotted in source else f"{source}: {dotted}"
+    return UsageError(f"{place}: {message[:1].lower()}{message[1:]}")
 
 
 # ------------------------------------------------------------------ prompts

@@ -28,6 +28,7 @@ from refinecli.render_text import (
     shown,
 )
 from refinecli.scoring import extract, response_passed, split_reasoning
+from refinecli.strategies import STRATEGIES
 from refinecli.types import (
     Completion,
     Datapoint,
@@ -169,22 +170,25 @@ def _tokens(usage: Usage) -> str:
 
 
 def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableType]:
+    """In the order in which it happened: a critic's version is graded once it was chosen."""
     writer = rollout.ledger.writer(iteration)
     chains = rollout.ledger.graders(rollout.datapoint, iteration, writer, rollout.prompts)
-    for role in ("critic",) if iteration.selection else ("critic", "selector"):
+    judged_before = rollout.refinement.strategy == "rm-gallery"
+    for role in ("critic", "selector") if judged_before else ("critic",):
         yield from _calls_of(rollout, role, iteration)
     if iteration.role == "reviser":
         yield _request(rollout, iteration, writer)
     yield _response(iteration, writer, rollout.limit)
     if iteration.parent is not None:
         yield _diff(rollout, iteration)
+    if iteration.role == "critic":
+        yield from _selected(rollout, iteration)
     for index, chain in enumerate(chains):
         yield _item(rollout, iteration, index, chain)
     if iteration.grades:
         yield _scores(rollout, iteration)
-    if iteration.selection:
-        yield from _calls_of(rollout, "selector", iteration)
-        yield _selected(iteration, iteration.selection)
+    if iteration.role != "critic":
+        yield from _selected(rollout, iteration)
 
 
 def _calls_of(rollout: _Rollout, role: str, iteration: Iteration) -> Iterator[Section]:
@@ -192,12 +196,15 @@ def _calls_of(rollout: _Rollout, role: str, iteration: Iteration) -> Iterator[Se
         yield _other_call(call, rollout.limit)
 
 
-def _selected(iteration: Iteration, selection: Selection) -> Section:
+def _selected(rollout: _Rollout, iteration: Iteration) -> Iterator[Section]:
     """What a selector made of the new response and the old one, asked in both orders."""
-    votes = " and ".join(selection.votes)
-    told = f"voted {votes}: {_preferred(selection)}"
+    yield from _calls_of(rollout, "selector", iteration)
+    if iteration.selection is None:
+        return
+    votes = " and ".join(iteration.selection.votes)
+    told = f"voted {votes}: {_preferred(iteration.selection)}"
     title = f"selection (iteration {iteration.iteration})"
-    return Section(title, [label(told, _colour(iteration.accepted))], _GRADER)
+    yield Section(title, [label(told, _colour(iteration.accepted))], _GRADER)
 
 
 def _preferred(selection: Selection) -> str:
@@ -209,6 +216,8 @@ def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Se
     before = rollout.refinement.iterations[iteration.iteration - 1]
     text = message_text(writer.messages[-1]) if writer else before.feedback or ""
     where = f"after the conversation and the response of iteration {iteration.parent}"
+    if rollout.refinement.strategy == "self-refine":
+        where = "after the conversation and each response so far, with its feedback"
     parts: list[RenderableType] = [label(where, "dim"), Body([("", text)], rollout.limit)]
     return Section(f"rewrite request (iteration {iteration.iteration})", parts, _WRITER)
 
@@ -382,16 +391,22 @@ def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
     before = [it for it in earlier if it.accepted and it.grades]
     best = before[-1]
     step = f"{_number(best.score)} (iteration {best.iteration}) → {_number(iteration.score)}"
+    if not STRATEGIES[rollout.refinement.strategy].by_grade:
+        return label(f"kept, whatever its score: {step}")
     if iteration.accepted:
         return label(f"✓ accepted: {step}", "bold green")
-    return label(f"✗ not accepted, it is not better: {step}", "bold red")
+    picked = iteration.selection or (iteration.score or 0) > (best.score or 0)
+    why = "the selector did not prefer it" if picked else "it is not better"
+    return label(f"✗ not accepted, {why}: {step}", "bold red")
 
 
 def _result(refinement: Refinement) -> Section:
     best, initial = refinement.best, refinement.initial_score
+    by_grade = STRATEGIES[refinement.strategy].by_grade
+    what = "best" if by_grade else "kept"
     parts: list[RenderableType] = [
         label(f"stopped: {_STOPPED[refinement.stop_reason]}"),
-        label(f"best: iteration {best.iteration}, score {_number(best.score)}"),
+        label(f"{what}: iteration {best.iteration}, score {_number(best.score)}"),
         label("✓ passed" if refinement.passed else "✗ not passed", _colour(refinement.passed)),
     ]
     if refinement.error is not None:
@@ -399,7 +414,7 @@ def _result(refinement: Refinement) -> Section:
         parts.append(Body([("", refinement.error.message)], _LINES))
     if best.score is not None and initial is not None and best.score > initial:
         parts.append(label(f"gain: {_number(initial)} → {_number(best.score)}"))
-        parts.append(Text(_OPTIMISTIC))
+        parts += [Text(_OPTIMISTIC)] if by_grade else []
     usage = refinement.usage
     parts.append(label(f"{usage.calls:,} calls · {_tokens(usage)}", "dim"))
     return Section("result", parts, "green" if refinement.passed else "red")
@@ -422,6 +437,9 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     parts.append(label(f"{kept} · {score}", _colour(iteration.accepted)))
     if iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
+    if iteration.feedback:
+        told = Body([("", iteration.feedback)], _FEW_LINES, hint="", style="dim")
+        parts += [label("feedback:", "dim"), told]
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
     return Section(f"{title} · {iteration.role}", parts, _WRITER)
 

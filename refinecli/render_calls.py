@@ -40,22 +40,24 @@ class Ledger:
         return tuple(self._calls)
 
     def writer(self, iteration: Iteration) -> Call | None:
-        """The call whose reply is the iteration's response, None for a given response."""
-        if iteration.role == "input":
+        """The call whose reply is the iteration's response, None for a given response and for a
+        critic's, which is a part of its reply."""
+        if iteration.role in ("input", "critic"):
             return None
         number = _drawn_as(iteration)
         for call in sorted(self._calls, key=lambda call: call.draw.sample):
             if (call.draw.role, call.draw.iteration) != (iteration.role, number):
                 continue
-            if call.completion and _holds(call.completion, iteration):
+            if call.completion and response_of(call.completion)[1] == iteration.response:
                 self._take([call])
                 return call
         return None
 
     def of(self, role: str, iteration: Iteration) -> list[Call]:
-        """A critic's or selector's calls on the way to an iteration."""
+        """A critic's or selector's calls on the way to an iteration, in the order of asking."""
         drawn = (role, iteration.iteration)
         calls = [call for call in self._calls if (call.draw.role, call.draw.iteration) == drawn]
+        calls.sort(key=lambda call: call.draw.sample)
         self._take(calls)
         return calls
 
@@ -89,12 +91,6 @@ def _drawn_as(iteration: Iteration) -> int:
     """The iteration that its calls say: a draft's keep 0 and their own sample number, since a
     failed draft shifts iteration numbers."""
     return 0 if iteration.parent is None else iteration.iteration
-
-
-def _holds(completion: Completion, iteration: Iteration) -> bool:
-    if iteration.role == "critic":  # the response is a part of its reply
-        return iteration.response in completion.text
-    return response_of(completion)[1] == iteration.response
 
 
 def _chain(calls: Sequence[Call], asked: Sequence[Message], reply: str | None) -> list[Call]:

@@ -20,7 +20,7 @@ FALLBACKS = MappingProxyType(
 )
 ROLES = ("policy", "reviser", "grader", "critic", "selector", "judge")
 # Who gives verdicts does so at temperature 0, unless it is told otherwise.
-_VERDICTS = ("grader", "selector", "judge")
+VERDICTS = ("grader", "selector", "judge")
 
 OPENAI = "https://api.openai.com/v1"
 # Where these stand in a header's name, its value is a secret, and secrets are not written in files.
@@ -189,7 +189,7 @@ def resolved(
             f"{name}: input_price and output_price go together", "both are for a million tokens"
         )
     temperature = role.temperature
-    if temperature is None and name in _VERDICTS:
+    if temperature is None and name in VERDICTS:
         temperature = 0.0
     return RoleSettings(
         name=name,

@@ -17,9 +17,11 @@ import pytest
 from refinecli.config import RoleSettings, load
 from refinecli.jsonl import read_row, read_rubric
 from refinecli.prompts import GRADER_SYSTEM, PLACEHOLDERS
+from refinecli.strategies import STRATEGIES
 
 from .chat_server import ChatServer, Request, by_role
 from .conftest import Result, datapoint, read_jsonl, write_jsonl
+from .role_script import role_of, scripted
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -37,14 +39,27 @@ SENDS = {
     "openai": ("api.openai.com", "OPENAI_API_KEY"),
     "openai-compatible": ("localhost:8000", None),
     "openrouter": ("openrouter.ai", "OPENROUTER_API_KEY"),
+    # Loops, each with OpenAI as an example.
+    **dict.fromkeys(
+        ("best-of-n", "email-trio", "rm-gallery", "self-refine", "tinker-rubric"),
+        ("api.openai.com", "OPENAI_API_KEY"),
+    ),
 }
 BODY = ("model", "temperature", "top_p", "max_tokens")
+
+# Which role is which other where it says nothing, as SPEC has it.
+ARROWS = {"reviser": "policy", "grader": "policy", "critic": "grader", "selector": "grader"}
 
 Cli = Callable[..., Result]
 
 
 def by_name(path: Path) -> str:
     return path.stem
+
+
+def roles_in(tables: dict[str, Any]) -> tuple[str, ...]:
+    """The roles that a config's strategy asks."""
+    return STRATEGIES[tables.get("refine", {}).get("strategy", "refine")].roles
 
 
 every_file = pytest.mark.parametrize("path", FILES, ids=by_name)
@@ -111,7 +126,9 @@ def written(text: str, directory: Path) -> Path:
     return config
 
 
-def test_every_provider_of_the_issue_has_a_file_and_no_other_file_is_untested() -> None:
+def test_every_provider_and_every_loop_has_a_file_and_no_other_file_is_untested() -> None:
+    loops = {tomllib.loads(p.read_text("utf-8")).get("refine", {}).get("strategy") for p in FILES}
+    assert loops - {None} == set(STRATEGIES) - {"refine"}
     assert {path.stem for path in FILES} == set(SENDS)
     assert {path.name for path in (CONFIGS / "rubrics").iterdir()} == {HELPFULNESS.name}
     assert {path.name for path in (CONFIGS / "prompts").iterdir()} == {MINIMAL_EDITS.name}
@@ -136,13 +153,16 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
     named = {f"{section}.{key}" for section, table in tables.items() for key in table}
     assert named
     assert settings.sources == dict.fromkeys(named, str(config))
-    for section in ("policy", "grader"):
+    for section in ("policy", *ARROWS):
         role: RoleSettings = getattr(settings, section)
         for key, value in tables.get(section, {}).items():
             shown = role.weights if key == "model" and role.weights else getattr(role, key)
             assert shown == (None if value == "default" else value)
     for key, value in tables["run"].items():
         assert getattr(settings.run, key) == value
+    for key, value in tables.get("refine", {}).items():
+        found = getattr(settings.refine, key)
+        assert (list(found) if isinstance(found, tuple) else found) == value
 
 
 @every_variant
@@ -181,10 +201,10 @@ def test_an_option_is_a_line_that_could_be_toml_and_prose_is_set_off_by_a_space(
 
 
 def shown(cli: Cli, tmp_path: Path, path: Path, env: dict[str, str]) -> Result:
-    """The command in a file's head, as it stands there, with --show-config appended."""
+    """The command in a file's head, the last of a pipe, with --show-config appended."""
     heads = re.findall(r"^#   (refinecli .*)$", path.read_text("utf-8"), re.MULTILINE)
     assert len(heads) == 1
-    _, *args = shlex.split(heads[0])
+    _, *args = shlex.split(heads[0].rpartition("| ")[2])
     assert str(path.relative_to(ROOT)) in args
     if not (tmp_path / "configs").exists():
         (tmp_path / "configs").symlink_to(CONFIGS)
@@ -201,9 +221,9 @@ def test_the_command_in_its_head_parses_and_shows_host_and_variable_but_no_key(
     assert KEY not in result.stdout + result.stderr
     told = f"# sends the key in {variable} (set) to {host}" if variable else f"goes to {host}"
     lines = [line for line in result.stdout.splitlines() if line.endswith(told)]
-    assert len(lines) == 3  # policy, reviser, grader
-    model = tomllib.loads(path.read_text("utf-8"))["policy"].get("model")
-    if model:
+    tables = tomllib.loads(path.read_text("utf-8"))
+    assert len(lines) == len(roles_in(tables))
+    if model := tables["policy"].get("model"):
         assert f'model = "{model}"  # configs/{path.name}\n' in result.stdout
 
 
@@ -229,15 +249,22 @@ def moved(url: str, server: ChatServer) -> str:
 
 def effective(tables: dict[str, Any], role: str) -> dict[str, Any]:
     """A role's table as SPEC has it inherit, worked out without the program."""
-    policy, own = tables["policy"], tables.get(role, {})
+    own = tables.get(role, {})
     if role == "policy":
-        return dict(policy)
-    if "base_url" in own:
-        return {"model": policy.get("model"), "temperature": 0, **own}
-    where = ("model", "base_url", "api_key_env", "api_key_header", "headers", "extra_body")
-    above = {key: policy[key] for key in where if key in policy}
-    merged = {"temperature": 0, **above, **own}
-    merged["extra_body"] = above.get("extra_body", {}) | own.get("extra_body", {})
+        return dict(own)
+    below = effective(tables, ARROWS[role])
+    kept = {"model"}
+    if "base_url" not in own:
+        kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
+    if role != "grader":
+        kept |= {"system", "top_p", "max_tokens", "temperature"}
+    if role == "critic" and "model" in own and "temperature" not in tables.get("grader", {}):
+        kept -= {"temperature"}  # the 0 of graders is none of another model's
+    merged = {key: value for key, value in below.items() if key in kept} | own
+    if role in ("grader", "selector"):
+        merged.setdefault("temperature", 0)
+    if "extra_body" in kept:
+        merged["extra_body"] = below.get("extra_body", {}) | own.get("extra_body", {})
     return merged
 
 
@@ -247,6 +274,7 @@ def assert_sent_as_told(request: Request, role: dict[str, Any]) -> None:
     assert request.path == f"{base.path}/chat/completions{query}"
     body = {key: role[key] for key in BODY if role.get(key) not in (None, "default")}
     body = {"model": "scripted"} | body | role.get("extra_body", {})
+    assert request.body["messages"][0]["content"].startswith(role.get("system", ""))
     assert {k: v for k, v in request.body.items() if k != "messages"} == body
     for name, value in role.get("headers", {}).items():
         assert request.headers[name.lower()] == value
@@ -268,7 +296,7 @@ def test_only_its_hosts_changed_it_sends_just_what_it_says(
 ) -> None:
     tables = tomllib.loads(text)
     data = write_jsonl(tmp_path / "in.jsonl", [datapoint()])
-    with ChatServer(by_role("4", "Yes.\n<score>1</score>")) as server:
+    with ChatServer(scripted()) as server:
         urls = {
             f"REFINECLI_{section.upper()}__BASE_URL": moved(table["base_url"], server)
             for section, table in tables.items()
@@ -279,12 +307,36 @@ def test_only_its_hosts_changed_it_sends_just_what_it_says(
         result = cli("refine", data, "--config", config, env=urls | keys)
     assert result.returncode == 0, result.stderr
     assert KEY not in result.stdout + result.stderr
-    answering, grading = server.requests
-    assert not answering.is_grading
-    assert_sent_as_told(answering, effective(tables, "policy"))
-    assert grading.is_grading
-    assert_sent_as_told(grading, effective(tables, "grader"))
+    for request in server.requests:
+        assert_sent_as_told(request, effective(tables, role_of(request)))
+    asked = {role_of(request) for request in server.requests}
+    rewrites = tables.get("refine", {}).get("max_iterations", 3) > 0
+    assert asked == set(roles_in(tables)) - (set() if rewrites else {"reviser"})
     assert (server.model_requests > 0) == ("model" not in tables["policy"])
+
+
+def test_the_trio_answers_the_emails_that_we_make_each_role_in_its_own_person(
+    cli: Cli, tmp_path: Path
+) -> None:
+    tables = tomllib.loads((CONFIGS / "email-trio.toml").read_text("utf-8"))
+    emails = cli("generate-data", "email", "-n", "3")
+    assert emails.returncode == 0, emails.stderr
+    with ChatServer(scripted()) as server:
+        env = {"REFINECLI_POLICY__BASE_URL": server.url, "OPENAI_API_KEY": KEY}
+        config = CONFIGS / "email-trio.toml"
+        result = cli("refine", "--config", config, env=env, stdin=emails.stdout)
+    assert result.returncode == 0, result.stderr
+    assert "preferred by the selector: critic 3" in result.stderr
+    for record, email in zip(read_jsonl(result.stdout), read_jsonl(emails.stdout), strict=True):
+        assert record["refinement"]["iterations"][1]["selection"]["winner"] == "new"
+        shop = email["convo"][0]["content"]
+        (writing,) = [
+            request
+            for request in server.requests
+            if request.body["messages"][1:] == email["convo"][1:]
+        ]
+        said = writing.body["messages"][0]["content"]
+        assert said == f"{tables['policy']['system']}\n\n{shop}"
 
 
 def test_a_set_on_the_command_line_moves_the_host_as_an_environment_variable_does(

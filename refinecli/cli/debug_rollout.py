@@ -69,7 +69,7 @@ def debug_rollout(
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
     """
     from refinecli.cli.job import check_files
-    from refinecli.cli.refine import refine_options
+    from refinecli.cli.refine import check_drafts, refine_options
     from refinecli.endpoints import check_endpoints
     from refinecli.progress import Reporter
     from refinecli.strategies import roles_of
@@ -83,6 +83,7 @@ def debug_rollout(
         return show_config(settings, roles)
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
+    check_drafts(settings)
     check_files(data, out, models)
     row = _chosen(data, models, index, id)
     sink = Sink(out.output, force=out.force)

@@ -95,7 +95,9 @@ def refine(
             engine, settings, options, reporter if show else None
         ),
         plan=lambda: refine_plan(settings),
-        close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, out.output),
+        close=lambda summary, traffic, reporter: _close(
+            summary, traffic, reporter, out.output, options.strategy
+        ),
     )
     return process(job, data, out, models)
 
@@ -177,17 +179,22 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
     return prompts
 
 
-def _close(summary: Summary, traffic: Traffic, reporter: Reporter, output: str | None) -> bool:
+def _close(
+    summary: Summary, traffic: Traffic, reporter: Reporter, output: str | None, strategy: str
+) -> bool:
+    from refinecli.strategies import STRATEGIES
     from refinecli.traffic import traffic_words
 
+    by_grade = STRATEGIES[strategy].by_grade
     reporter.notice(f"refine: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
-        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at best, of 1")
+        now = "best" if by_grade else "last"
+        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at {now}, of 1")
     if summary.winners:
         told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {told}")
-    if gain:
+    if gain and by_grade:
         reporter.notice(
             "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
             f"refinecli grade {output or 'OUTPUT'}"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from refinecli.config import Settings
 from refinecli.jsonl import dumps
-from refinecli.roles import RoleSettings, chain
+from refinecli.roles import FALLBACKS, VERDICTS, RoleSettings, chain
 
 
 def show_config(settings: Settings, roles: Sequence[str]) -> int:
@@ -36,6 +36,8 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
             continue
         if key == "model" and role.weights:
             value = role.weights
+        if key == "temperature" and value is None and _would_be_set(role.name, settings):
+            value = "default"
         source = settings.sources.get(f"{role.name}.{key}")
         if source is None:
             source = _inherited(role.name, key, settings) if value else "default"
@@ -49,6 +51,14 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
     else:
         print(f"# sends no key; goes to {host}")
     print()
+
+
+def _would_be_set(name: str, settings: Settings) -> bool:
+    """Whether the role would have a temperature if nothing were said of it."""
+    below = FALLBACKS.get(name)
+    return name in VERDICTS or (
+        below is not None and getattr(settings, below).temperature is not None
+    )
 
 
 def _inherited(name: str, key: str, settings: Settings) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import flattened, harmless
+from refinecli.prompts.texts import NO_ANSWER, flattened, harmless
 from refinecli.types import Datapoint, Message
 
 
@@ -45,7 +45,7 @@ def feedback_messages(
     text = fill(
         prompts.feedback,
         conversation=conversation,
-        response=harmless(response),
+        response=harmless(response) or NO_ANSWER,
         criteria="" if principle else criteria(datapoint),
         principle=principle,
     )
@@ -58,7 +58,7 @@ def improve_messages(prompts: Prompts, datapoint: Datapoint, response: str) -> l
     text = fill(
         prompts.improve,
         conversation=conversation,
-        response=harmless(response),
+        response=harmless(response) or NO_ANSWER,
         criteria=criteria(datapoint),
     )
     return asked(prompts.critic_system, text, attachments)
@@ -71,7 +71,7 @@ def self_rewrite_messages(
     it as turns."""
     messages: list[Message] = list(datapoint.convo)
     for response, request in history:
-        messages.append({"role": "assistant", "content": response or "(no answer)"})
+        messages.append({"role": "assistant", "content": response or NO_ANSWER})
         messages.append({"role": "user", "content": request})
     return messages
 

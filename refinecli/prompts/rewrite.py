@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from refinecli.prompts.templates import Prompts, fill
+from refinecli.prompts.texts import NO_ANSWER
 from refinecli.types import Datapoint, Grade, Message, RubricItem
 
 
@@ -39,7 +40,7 @@ def rewrite_messages(datapoint: Datapoint, response: str, request: str) -> list[
     """The conversation as it was, then the answer and the request as two more turns of it."""
     return [
         *datapoint.convo,
-        {"role": "assistant", "content": response or "(no answer)"},
+        {"role": "assistant", "content": response or NO_ANSWER},
         {"role": "user", "content": request},
     ]
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from refinecli.prompts.critique import asked, criteria
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import flattened, harmless
+from refinecli.prompts.texts import NO_ANSWER, flattened, harmless
 from refinecli.types import Datapoint, Message
-
-_CHOICE_TAGS = re.compile(r"<(?=\s*+/?\s*+(?:best|response_[0-9]+)\b)", re.I)
 
 
 def compare_messages(
@@ -48,7 +45,7 @@ def rewrite_from_all_request(prompts: Prompts, responses: Sequence[str], feedbac
 
 def _listed(responses: Sequence[str]) -> str:
     blocks = (
-        f"<response_{n}>\n{_CHOICE_TAGS.sub('&lt;', harmless(text))}\n</response_{n}>"
+        f"<response_{n}>\n{harmless(text) or NO_ANSWER}\n</response_{n}>"
         for n, text in enumerate(responses, 1)
     )
     return "\n\n".join(blocks)

@@ -10,7 +10,12 @@ from typing import Any
 
 from refinecli.types import Message
 
-_OUR_TAGS = re.compile(r"<(?=\s*+/?\s*+(?:conversation|reference|response|criterion|turn)\b)", re.I)
+# What stands for a response without a text: some endpoints refuse a turn that has none.
+NO_ANSWER = "(no answer)"
+_OUR_TAGS = re.compile(
+    r"<(?=\s*+/?\s*+(?:conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved)\b)",
+    re.IGNORECASE,
+)
 _LABELS = MappingProxyType({"developer": "system"})
 
 
@@ -44,5 +49,5 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
 
 
 def harmless(text: str) -> str:
-    """Text that cannot open or close one of the grader prompt's own tags."""
+    """Text that cannot open or close one of our prompts' own tags."""
     return _OUR_TAGS.sub("&lt;", text)

@@ -59,7 +59,8 @@ class Rollout:
 class Strategy:
     """What can be said about a strategy without importing it. `options` are those of OPTIONS that
     mean something to it; `calls` gives the responses it writes beside the drafts, those it has
-    graded, and the calls it makes beside writing and grading, at the most."""
+    graded, and the calls it makes beside writing and grading, at the most; `by_grade` says whether
+    it keeps what was graded best, so that a gain is optimistic."""
 
     name: str
     summary: str
@@ -67,6 +68,7 @@ class Strategy:
     options: frozenset[str]
     calls: Callable[[RefineOptions], tuple[int, int, int]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    by_grade: bool = False
 
     def __call__(self, rollout: Rollout) -> Awaitable[Refinement]:
         """Raises CompletionError where not even a first response could be had."""
@@ -81,6 +83,11 @@ def _refine_calls(options: RefineOptions) -> tuple[int, int, int]:
     return rounds, options.drafts + rounds, votes
 
 
+def _ends(options: RefineOptions) -> int:
+    """The first response and the last, where there is another."""
+    return 1 + (options.max_iterations > 0)
+
+
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         strategy.name: strategy
@@ -91,6 +98,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "reviser", "grader"),
                 OPTIONS - {"principles"},
                 _refine_calls,
+                by_grade=True,
             ),
             Strategy(
                 "best-of-n",
@@ -99,27 +107,32 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 frozenset({"drafts"}),
                 lambda options: (0, options.drafts, 0),
                 {"drafts": 4, "max_iterations": 0},
+                by_grade=True,
             ),
             Strategy(
                 "self-refine",
                 "answer, feedback in the critic's own words, rewrite",
                 ("policy", "reviser", "grader", "critic"),
                 frozenset({"max_iterations", "stop_on_repeat", "principles"}),
-                lambda options: (options.max_iterations, 2, options.max_iterations),
+                lambda options: (options.max_iterations, _ends(options), options.max_iterations),
             ),
             Strategy(
                 "rm-gallery",
                 "the selector's reason for the best so far is the feedback",
                 ("policy", "reviser", "grader", "selector"),
                 frozenset({"max_iterations"}),
-                lambda options: (options.max_iterations, 2, 2 * options.max_iterations),
+                lambda options: (
+                    options.max_iterations,
+                    _ends(options),
+                    2 * options.max_iterations,
+                ),
             ),
             Strategy(
                 "writer-critic",
                 "a critic improves the answer, the selector picks the better",
                 ("policy", "grader", "critic", "selector"),
                 frozenset({"max_iterations"}),
-                lambda options: (0, 2, 6 * options.max_iterations),
+                lambda options: (0, _ends(options), 6 * options.max_iterations),
                 {"max_iterations": 1},
             ),
         )

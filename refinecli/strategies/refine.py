@@ -44,16 +44,19 @@ async def refine(rollout: Rollout) -> Refinement:
         request = p.rewrite_request(
             rollout.prompts, rollout.datapoint, best.grades, cut_off=cut_off
         )
-        iterations[-1] = replace(iterations[-1], feedback=request)
+        stage = "reviser"
         try:
             new = await _round(rollout, iterations, best, request)
+            repeated = _graded_before(new.response, iterations)
+            iterations[-1] = replace(iterations[-1], feedback=request)
+            iterations.append(new)
+            stage = "selector"
+            new = iterations[-1] = await _accepted(rollout, new, best)
         except CompletionError as error:
-            stop, failure = "failed", Failure(error.type, error.message, "reviser")
-            iterations[-1] = replace(iterations[-1], feedback=None)
+            stop, failure = "failed", Failure(error.type, error.message, stage)
             break
-        if rollout.options.stop_on_repeat and _graded_before(new.response, iterations):
+        if repeated and rollout.options.stop_on_repeat:
             stop = "repeated"
-        iterations.append(new)
         best = new if new.accepted else best
         rollout.show(rollout.datapoint, new)
     return finished(rollout, iterations, best, stop, failure)
@@ -78,14 +81,14 @@ def _reason_to_stop(
 async def _round(
     rollout: Rollout, iterations: list[Iteration], best: Iteration, request: str
 ) -> Iteration:
-    """The rewrite of the best response and its grades; equal texts are graded once."""
+    """The rewrite of the best response and its grades, not accepted yet; equal texts are graded
+    once."""
     messages = p.rewrite_messages(rollout.datapoint, best.response, request)
     new = await rewritten(rollout, best, len(iterations), messages)
+    new = replace(new, accepted=False)
     if same := _graded_before(new.response, iterations):
-        new = replace(new, grades=same.grades, score=same.score)
-    else:
-        new = await graded(rollout, new)
-    return await _accepted(rollout, new, best)
+        return replace(new, grades=same.grades, score=same.score)
+    return await graded(rollout, new)
 
 
 async def _accepted(rollout: Rollout, new: Iteration, best: Iteration) -> Iteration:

@@ -16,7 +16,7 @@ from refinecli.strategies.steps import (
     rewritten,
     same_before,
 )
-from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason
+from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason, Usage
 from refinecli.wire import wire_seed
 
 _SATISFIED = "nothing to change"
@@ -29,19 +29,22 @@ async def self_refine(rollout: Rollout) -> Refinement:
 
     It stops where the critic finds nothing to change (`plateau`). With `principles`, one of them is
     sampled each round for the critic to judge by, which makes it the critique and revision of
-    Constitutional AI (Bai et al. 2022, arxiv.org/abs/2212.08073).
+    Constitutional AI (Bai et al. 2022, arxiv.org/abs/2212.08073); where there is nothing to change
+    by one of them, the next round goes on with another.
     """
     iterations = [await first_draft(rollout)]
     history: list[tuple[str, str]] = []
     stop: StopReason = "max_iterations"
     failure, stage = None, "critic"
     try:
-        while len(history) < rollout.options.max_iterations:
-            stage, principle = "critic", _principle(rollout, len(iterations))
-            criticism = await _criticism(rollout, iterations[-1], principle)
-            iterations[-1] = replace(iterations[-1], usage=iterations[-1].usage + criticism.usage)
-            feedback = split_reasoning(criticism.text)[1].strip()
+        for number in range(1, rollout.options.max_iterations + 1):
+            stage, principle = "critic", _principle(rollout, number)
+            sample = number - len(iterations)  # of the rounds that changed nothing
+            feedback, usage = await _feedback(rollout, iterations[-1], principle, sample)
+            iterations[-1] = replace(iterations[-1], usage=iterations[-1].usage + usage)
             if feedback.lower().strip(" .!*\"'") == _SATISFIED:
+                if principle:
+                    continue
                 stop = "plateau"
                 break
             request = p.fill(rollout.prompts.self_rewrite, feedback=feedback, principle=principle)
@@ -61,12 +64,21 @@ async def self_refine(rollout: Rollout) -> Refinement:
     return finished(rollout, iterations, iterations[last], stop, failure)
 
 
-async def _criticism(rollout: Rollout, iteration: Iteration, principle: str) -> Completion:
+async def _feedback(
+    rollout: Rollout, iteration: Iteration, principle: str, sample: int
+) -> tuple[str, Usage]:
     messages = p.feedback_messages(
         rollout.prompts, rollout.datapoint, iteration.response, principle
     )
-    draw = draw_of(rollout.datapoint, "critic", iteration.iteration + 1)
-    return await rollout.roles.critic(messages, draw, lambda reply: bool(reply.text.strip()))
+    draw = draw_of(rollout.datapoint, "critic", iteration.iteration + 1, sample)
+    completion = await rollout.roles.critic(messages, draw, lambda reply: bool(_said(reply)))
+    if not _said(completion):
+        raise CompletionError("unreadable", "the critic's reply holds no feedback")
+    return _said(completion), completion.usage
+
+
+def _said(completion: Completion) -> str:
+    return split_reasoning(completion.text)[1].strip()
 
 
 def _principle(rollout: Rollout, number: int) -> str:

@@ -11,7 +11,7 @@ from refinecli.errors import CompletionError
 from refinecli.grade import draw_of
 from refinecli.scoring import split_reasoning
 from refinecli.strategies import Rollout
-from refinecli.strategies.steps import finished, first_draft, graded_ends
+from refinecli.strategies.steps import finished, first_draft, graded_ends, same_before
 from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason
 
 _OPEN = re.compile(r"<improved>", re.IGNORECASE)
@@ -35,12 +35,13 @@ async def writer_critic(rollout: Rollout) -> Refinement:
             rounds, stage = rounds + 1, "critic"
             new, criticism = await _improved(rollout, best, len(iterations))
             iterations[-1] = replace(iterations[-1], feedback=criticism or None)
-            if new.response == best.response:
-                iterations.append(replace(new, accepted=False))
+            repeated = same_before(new.response, iterations)
+            iterations.append(new)
+            if repeated:  # the best itself, or one that has lost already
                 stop = "repeated"
                 break
             stage = "selector"
-            iterations.append(await _chosen(rollout, new, best))
+            iterations[-1] = await _chosen(rollout, new, best)
             best = iterations[-1] if iterations[-1].accepted else best
     except CompletionError as error:
         stop, failure = "failed", Failure(error.type, error.message, stage)
@@ -52,7 +53,7 @@ async def _improved(rollout: Rollout, best: Iteration, number: int) -> tuple[Ite
     """The critic's version of the best response, and what it found wrong with it."""
     messages = p.improve_messages(rollout.prompts, rollout.datapoint, best.response)
     draw = draw_of(rollout.datapoint, "critic", number)
-    (criticism, response), usage = await read_reply(
+    (criticism, response, reasoning), usage = await read_reply(
         rollout.roles.critic, messages, draw, _read, rollout.prompts.improve_retry
     )
     iteration = Iteration(
@@ -66,21 +67,23 @@ async def _improved(rollout: Rollout, best: Iteration, number: int) -> tuple[Ite
         grades=(),
         feedback=None,
         usage=usage,
+        reasoning=reasoning,
     )
     return iteration, criticism
 
 
-def _read(completion: Completion) -> tuple[str, str]:
-    """The critique, and the last response between the tags; a reply that ended of itself may have
-    left out the closing one."""
-    answer = split_reasoning(completion.text)[1]
+def _read(completion: Completion) -> tuple[str, str, str]:
+    """The critique, the last response between the tags, and what was thought before; a reply that
+    ended of itself may have left out the closing tag."""
+    thought, answer = split_reasoning(completion.text)
     opened = list(_OPEN.finditer(answer))
     if not opened:
         raise ValueError("there is no <improved> in it")
     response = _CLOSE.split(answer[opened[-1].end() :])[0].strip()
     if not response:
         raise ValueError("there is nothing between <improved> and </improved>")
-    return answer[: opened[0].start()].strip(), response
+    reasoning = "\n".join(filter(None, (completion.reasoning, thought)))
+    return answer[: opened[0].start()].strip(), response, reasoning
 
 
 async def _chosen(rollout: Rollout, new: Iteration, best: Iteration) -> Iteration:
