@@ -251,6 +251,7 @@ class _Regrading:
         try:
             if calls and self.own_cache and not kept and not self.cache.offline:
                 calls.remove()
+                self.cache.calls = None
             # Not even a finished run is over: what was ungraded in it must not be paid for again.
             self.cache.end(3, whole=self.found.too_many, locked=False)
         except RefineError as error:
