@@ -22,7 +22,7 @@ PACKAGE = Path(refinecli.__file__).parent
 CORE = (
     *("types", "scoring", "checks", "grade", "choose", "refine", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
-    *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite"),
+    *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite", "prompts.regrade"),
     *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
     *("text_units", "json_schema"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
@@ -230,7 +230,8 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
                 result = cli(*args)
             elif args[0] == "report":
-                result = cli(*args)
+                asks = ["--dry-run"] if "--regrade" in args else []
+                result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})
             else:
                 stdin = json.dumps(datapoint(response="4"))
                 result = cli(*args, "--dry-run", stdin=stdin, env={"OPENAI_API_KEY": "a key"})

@@ -54,7 +54,7 @@ def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
         characters += sum([len(message_text(m)) for _, messages in prompts for m in messages])
         first = first or prompts
     for role, messages in first:
-        _print_prompt(role, messages)
+        print_prompt(role, messages)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
     known = f", beside {replayed:,} that are in the call cache" if replayed else ""
@@ -105,7 +105,7 @@ async def _finished(outcome: Awaitable[Outcome]) -> Outcome:
     return await outcome
 
 
-def _print_prompt(role: str, messages: list[Message]) -> None:
+def print_prompt(role: str, messages: list[Message]) -> None:
     from refinecli.clean import clean
 
     for message in messages:

@@ -246,6 +246,7 @@ def _parameters(group: type) -> list[inspect.Parameter]:
     return [
         inspect.Parameter(f.name, kind, default=f.default, annotation=hints[f.name])
         for f in fields(group)
+        if f.init  # a group may leave out what another has
     ]
 
 
@@ -264,9 +265,7 @@ def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
         @functools.wraps(command)
         def run(**given: Any) -> None:
             for name, group in groups.items():
-                given[name] = group(
-                    **{field.name: given.pop(field.name) for field in fields(group)}
-                )
+                given[name] = group(**{p.name: given.pop(p.name) for p in _parameters(group)})
             raise typer.Exit(_exit_code(lambda: command(**given)))
 
         # Arguments before options, as typer lists them.

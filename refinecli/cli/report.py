@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.options import takes
+from refinecli.cli.options import ModelOptions, takes
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
+    from refinecli.cli.regrade import FreshGrades
     from refinecli.gates import Gate, Verdict
     from refinecli.report.runs import Run
     from refinecli.types import JSONObject
 
 
-@takes()
+@dataclass(frozen=True)
+class RegradeOptions(ModelOptions):
+    """Which models grade afresh, and how; the run's file settles the rest."""
+
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            rich_help_panel="Run",
+            help="Keep the replies to --regrade here. (default: RUN.regrade.cache, which stays)",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(rich_help_panel="Run", help="Send seeds derived from this one. (default: 42)"),
+    ] = None
+    rubric: Path | None = field(init=False, default=None)
+    keep_going: bool = field(init=False, default=False)
+    restart: bool = field(init=False, default=False)
+
+
+@takes(models=RegradeOptions)
 def report(
     ctx: typer.Context,
+    models: RegradeOptions,
     runs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -66,6 +90,18 @@ def report(
             "RUN reported on.",
         ),
     ] = None,
+    regrade: Annotated[
+        bool,
+        typer.Option(
+            "--regrade",
+            help="Have the grader, and the judge where one is set, grade the first and the final "
+            "responses of the RUN reported on afresh: blind, and in other words.",
+        ),
+    ] = False,
+    repeats: Annotated[
+        int | None,
+        typer.Option(metavar="R", min=1, help="Fresh grades of each response. (default: 3)"),
+    ] = None,
 ) -> int:
     """Say what refining gained, how sure that is, and at what cost.
 
@@ -73,16 +109,32 @@ def report(
     refinecli report out.jsonl
     refinecli report out.jsonl --baseline best-of-n.jsonl --html report.html
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
+    refinecli report out.jsonl --regrade --grader-model gpt-4.1-mini
     """
     from refinecli import gates
 
+    if find_spec("scipy") is None:
+        raise UsageError("report needs scipy", "pip install 'refinecli[report]'")
+    if models.show_config:
+        return _show_config(models)
     wanted = [_checked(gates.parse(text)) for text in gate or ()]
     names = runs or ["-"]
     labels = label or []
     _needs_a_run(ctx, runs)
     _check(names, baseline or [], labels, {"--json": json, "--html": html})
-    figures = _figures(names, baseline or [], labels)
-    verdicts = [gates.check(one, figures) for one in wanted]
+    if not regrade:
+        _check_no_models(models, repeats)
+    read, others = _read(names, labels), _read(baseline or [], [])
+    fresh, figures = None, _figures(read, others)
+    verdicts = [gates.check(one, figures) for one in wanted]  # a slip is told before any call
+    if regrade:
+        from refinecli.cli.regrade import fresh_grades
+
+        fresh = fresh_grades(read[-1], repeats or 3, models)
+        if fresh is None:  # a dry run
+            return 0
+        figures = _figures(read, others, fresh)
+        verdicts = [gates.check(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
     if json:
         _write_json(figures, json)
@@ -92,7 +144,27 @@ def report(
         write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
         _print(figures)
-    return _missed(verdicts)
+    missed = _missed(verdicts)
+    return 3 if fresh and fresh.too_many else missed
+
+
+def _show_config(models: RegradeOptions) -> int:
+    from refinecli.cli.show_config import show_config
+    from refinecli.report.regrade import perturbed
+
+    return show_config(perturbed(models.settings()), ("grader", "judge"))
+
+
+def _check_no_models(models: RegradeOptions, repeats: int | None) -> None:
+    """Without --regrade nobody is asked: an option that says whom, or how, is a slip."""
+    given = [
+        option.name.replace("_", "-")
+        for option in fields(models)
+        if getattr(models, option.name) != option.default and option.name != "quiet"
+    ]
+    given += [] if repeats is None else ["repeats"]
+    if given:
+        raise UsageError(f"--{given[0]}: no model is asked without --regrade", "add --regrade")
 
 
 def _checked(gate: Gate) -> Gate:
@@ -139,22 +211,28 @@ def _check(
         for name in (*runs, *baselines):
             if output and _same_file(output, name):
                 raise UsageError(f"{flag} {output}: is one of the files to be read")
-    if find_spec("scipy") is None:
-        raise UsageError("report needs scipy", "pip install 'refinecli[report]'")
 
 
 def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
-def _figures(names: Sequence[str], baselines: Sequence[str], labels: Sequence[str]) -> JSONObject:
-    from refinecli.report.build import build
+def _read(names: Sequence[str], labels: Sequence[str]) -> list[Run]:
     from refinecli.report.runs import read_run
 
-    read: list[Run] = [
-        read_run(name, labels[place] if labels else None) for place, name in enumerate(names)
-    ]
-    return build(read, [read_run(name) for name in baselines])
+    return [read_run(name, labels[at] if labels else None) for at, name in enumerate(names)]
+
+
+def _figures(
+    runs: Sequence[Run], others: Sequence[Run], fresh: FreshGrades | None = None
+) -> JSONObject:
+    from refinecli.report.build import build
+
+    if fresh is None:
+        return build(runs, others) | {"regrade": None}
+    figures = build(runs, others, fresh.by_role.get("grader"), fresh.by_role.get("judge"))
+    figures["alarms"] += fresh.alarms
+    return figures | {"regrade": fresh.record()}
 
 
 def _write_json(figures: JSONObject, file: str) -> None:
