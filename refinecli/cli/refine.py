@@ -196,7 +196,7 @@ def _close(
         reporter.notice(f"preferred by the selector: {told}")
     if gain and by_grade:
         reporter.notice(
-            "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
-            f"refinecli grade {output or 'OUTPUT'}"
+            "where a model graded, that gain is optimistic: the best of several noisy grades is "
+            f"kept. For a fresh look: refinecli report {output or 'OUTPUT'} --regrade"
         )
     return False

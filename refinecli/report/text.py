@@ -132,6 +132,9 @@ def _gains(figures: JSONObject) -> Iterator[str]:
                     f"{test['losses']:,} worse (sign test p = {test['p_value']:.2g})"
                 ]
             )
+    if fresh := figures.get("regrade"):
+        who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
+        yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
         yield f"  so many datapoints find a gain of {found}, as graded here, 4 times in 5"
