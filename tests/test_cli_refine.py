@@ -213,11 +213,11 @@ def test_the_summary_has_the_contracts_fields(cli: Cli, tmp_path: Path) -> None:
     }
 
 
-def test_a_gain_is_called_optimistic_and_points_to_grade(cli: Cli) -> None:
+def test_a_gain_is_called_optimistic_and_points_to_the_report(cli: Cli) -> None:
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
         result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
         assert "optimistic" in result.stderr
-        assert "refinecli grade" in result.stderr
+        assert "refinecli report" in result.stderr
         quiet = cli("refine", *at(server), "-q", stdin=jsonl([datapoint()]))
         assert quiet.stderr == ""
 
