@@ -1,0 +1,64 @@
+"""What is compared: an item's verdict and score beside its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one rater says: a verdict, a score on the item's own scale, or both."""
+
+    met: bool | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One grade of several: whether it finds the criterion met, and its raw score."""
+
+    met: bool
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One graded thing: an item of a response, or the response as a whole.
+
+    `met` and `score` (on `scale`, where the labels' scores are too) are None where it stayed
+    ungraded. `votes` are the single grades behind them, where there were several. What has one
+    `cluster` does not vary by itself.
+    """
+
+    cluster: Hashable
+    met: bool | None
+    score: float | None
+    labels: tuple[Label, ...] = ()
+    scale: tuple[float, float] = (0.0, 1.0)
+    length: int = 0
+    tags: tuple[str, ...] = ()
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def gold(self) -> bool | None:
+        """The verdict of most raters; None where they are split evenly, or gave none."""
+        return majority([label.met for label in self.labels if label.met is not None])
+
+    @property
+    def gold_score(self) -> float | None:
+        """The middle of the raters' scores; None unless each of them gave one."""
+        scores = [label.score for label in self.labels if label.score is not None]
+        return median(scores) if scores and len(scores) == len(self.labels) else None
+
+    def share(self, score: float) -> float:
+        """A score as a share of its scale, 0 to 1."""
+        low, high = self.scale
+        return (score - low) / (high - low)
+
+
+def majority(votes: Sequence[bool]) -> bool | None:
+    """What more than half say; None where it is half and half, or nobody says anything."""
+    yes = sum(votes)
+    return None if 2 * yes == len(votes) else 2 * yes > len(votes)
