@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from refinecli.agreement.resampling import SAME
 from refinecli.report.wording import ends, number, plural
 from refinecli.types import JSONObject
 
@@ -17,7 +18,9 @@ def chance(figure: Mapping[str, Any], at: float) -> str | None:
     value, low, high = figure["value"], figure["low"], figure["high"]
     if value is None:
         return None
-    if low is None:  # such as a verdict that is always the same; or too few to say
+    if low is None and figure.get("reason") == SAME:
+        low = high = value
+    if low is None:
         return "at chance" if abs(value - at) < _EQUAL else None
     if low > at + _EQUAL:
         return "better than chance"

@@ -126,7 +126,7 @@ def _item(
     return Judged(
         cluster=_cluster(datapoint),
         met=None if grade.passed is None else _met(item, grade.passed),
-        score=grade.raw_score if grade.score is None else _on_scale(item, grade.score),
+        score=None if grade.score is None else _on_scale(item, grade.score),
         labels=labels,
         scale=item.score_range,
         length=len(datapoint.response or ""),

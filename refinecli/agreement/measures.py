@@ -1,8 +1,7 @@
 """The figures, as formulas over sums: verdicts over the four cells, scores over moments.
 
-That is what lets ten thousand resamples be taken at once. They are checked against scikit-learn's
-values in the tests; it is not a dependency, being half as large again as scipy and numpy together
-for what are a few quotients here, and too slow for a bootstrap.
+That is what lets ten thousand resamples be taken at once. scikit-learn, whose values the tests hold
+them to, takes one to four milliseconds for each of them, and 60 MB for what are quotients here.
 """
 
 from __future__ import annotations

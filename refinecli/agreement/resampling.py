@@ -1,7 +1,7 @@
 """Intervals of figures that are no plain means: whole clusters drawn again, many times.
 
 scipy's bootstrap calls its statistic once a resample or needs rows of equal length, and a library
-of metrics takes a millisecond for each of thirty figures: minutes, where sums over clusters take a
+of metrics takes milliseconds for each of thirty figures: minutes, where sums over clusters take a
 second. So a figure is a quotient of sums wherever it can be one, and all figures share the draws;
 what goes by ranks is computed by scipy on each resample, of which there are fewer.
 """
@@ -27,6 +27,9 @@ _LEAST_RESAMPLES, _RANK_RESAMPLES = 1_000, 2_000
 _ZERO = 1e-9  # a divisor below it is the dust of adding floats
 # An interval over the resamples where a figure is defined leaves out the worst ones.
 _MOST_UNDEFINED = 0.05
+
+# Why there are no ends where the resamples say nothing of what another case would have been.
+SAME = "the same in every resample: they show no error"
 
 Formula: TypeAlias = Callable[[Floats], Floats]
 Ranked: TypeAlias = Callable[[Floats, Floats], float]
@@ -153,7 +156,7 @@ def _between(value: float, again: Floats) -> Figure:
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(defined, [tail, 100 - tail])
     if np.ptp(defined) < _ZERO:
-        return Figure(_rounded(value), reason="the same in every resample: they show no error")
+        return Figure(_rounded(value), reason=SAME)
     return Figure(_rounded(value), _rounded(low), _rounded(high))
 
 

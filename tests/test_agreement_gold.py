@@ -1,0 +1,155 @@
+"""Labels are found where the path leads, read for what they are, and held to the right grade."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from refinecli.agreement.gold import gold, judged
+from refinecli.agreement.records import Judged, Label
+from refinecli.errors import InputError
+from refinecli.jsonl import dumps, read_row
+from refinecli.scoring import item_passed
+from refinecli.types import Datapoint, Grade, JSONObject
+from tests.conftest import datapoint, item
+
+ONE_TO_FIVE = {"score_range": [1, 5], "pass_score": 0.75}
+
+
+def read(**fields: Any) -> tuple[JSONObject, Datapoint]:
+    row = read_row(dumps(datapoint(response="four", **fields)), 1, "in.jsonl")
+    assert row.datapoint is not None, row.error
+    return row.raw, row.datapoint
+
+
+def labels(path: str, **fields: Any) -> list[tuple[Label, ...]]:
+    raw, one = read(**fields)
+    return gold(raw, path, one)
+
+
+def graded(one: Datapoint, *shares: float | None) -> tuple[Grade, ...]:
+    """Grades by their normalised scores; None is ungraded."""
+    return tuple(
+        Grade(
+            n,
+            item.name,
+            share,
+            None if share is None else item.score_range[0] + share,
+            None if share is None else item_passed(item, share),
+            "llm",
+        )
+        for n, (item, share) in enumerate(zip(one.rubric_items, shares, strict=True))
+    )
+
+
+def compared(path: str, *shares: float | None, **fields: Any) -> list[Judged]:
+    raw, one = read(**fields)
+    return judged(raw, path, one, graded(one, *shares))
+
+
+@pytest.mark.parametrize(
+    ("value", "met"),
+    [
+        (True, True),
+        (False, False),
+        ("true", True),
+        (" Yes ", True),
+        ("FAIL", False),
+        ("no", False),
+        (1, True),
+        (0, False),
+        ("1", True),
+    ],
+)
+def test_a_verdict_may_be_spelt_in_many_ways(value: Any, met: bool) -> None:
+    (found,) = labels("gold", gold=value)
+    assert [label.met for label in found] == [met]
+
+
+def test_a_number_is_a_score_on_the_items_scale() -> None:
+    (found,) = labels("gold", gold=4, rubric_items=[item(**ONE_TO_FIVE)])
+    assert found == (Label(met=True, score=4.0),)
+    (found,) = labels("gold", gold="3", rubric_items=[item(**ONE_TO_FIVE)])
+    assert found == (Label(met=False, score=3.0),)
+
+
+def test_a_list_holds_several_raters() -> None:
+    assert labels("gold", gold=[True, None, "no"]) == [(Label(met=True), Label(met=False))]
+    (found,) = labels(
+        "by.rater", by=[{"rater": 4}, {"rater": 5}], rubric_items=[item(**ONE_TO_FIVE)]
+    )
+    assert [label.score for label in found] == [4, 5]
+    (found,) = labels("by.1.rater", by=[{"rater": 0}, {"rater": 1}])
+    assert [label.score for label in found] == [1]
+
+
+def test_items_have_their_own_labels() -> None:
+    items = [item("A?", gold=True), item("B?"), item("C?", gold=[False, True])]
+    assert labels("rubric_items.gold", rubric_items=items) == [
+        (Label(met=True),),
+        (),
+        (Label(met=False), Label(met=True)),
+    ]
+
+
+def test_items_of_a_rubric_file_have_no_labels() -> None:
+    line = dumps(datapoint(rubric_items=[item(gold=True)]))
+    row = read_row(line, 1, "in.jsonl", [item("Is it kind?")])
+    assert row.datapoint is not None
+    assert gold(row.raw, "rubric_items.gold", row.datapoint) == [(Label(met=True),), ()]
+
+
+@pytest.mark.parametrize("path", ["gold", "meta.gold", "rubric_items.gold", "id.gold", "by.7"])
+def test_where_nothing_stands_there_is_no_label(path: str) -> None:
+    assert labels(path, by=[1]) == [()]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("maybe", "'maybe' is no label"),
+        ({"a": 1}, "expected a label, found dict"),
+        (6, "6 is outside 1 to 5"),
+        ("0", "0 is outside 1 to 5"),
+        ("nan", "outside"),
+    ],
+)
+def test_what_is_no_label_is_refused(value: Any, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        labels("gold", gold=value, rubric_items=[item(**ONE_TO_FIVE)])
+    assert said in str(caught.value)
+    assert "true or false" in caught.value.hint
+
+
+def test_a_response_is_met_where_it_passes() -> None:
+    items = [item("A?"), item("B?")]
+    (found,) = compared("gold", 1.0, 0.5, gold=True, rubric_items=items, id=7, tags="x")
+    assert (found.met, found.score, found.scale) == (False, 0.75, (0.0, 1.0))
+    assert (found.cluster, found.length, found.tags) == (7, 4, ("x",))
+    (found,) = compared("gold", 1.0, None, gold=True, rubric_items=items, group="g", tags=["x"])
+    assert (found.met, found.score, found.cluster) == (None, None, ("group", "g"))
+
+
+def test_of_one_item_the_response_has_its_scale() -> None:
+    (found,) = compared("gold", 0.75, gold=[3, 4, 4], rubric_items=[item(**ONE_TO_FIVE)])
+    assert (found.met, found.score, found.scale) == (True, 4.0, (1.0, 5.0))
+    assert (found.gold, found.gold_score) == (True, 4.0)
+
+
+def test_a_label_of_a_penalty_item_says_whether_the_bad_thing_happens() -> None:
+    items = [item("Good?"), item("Rude?", weight=-1, gold=True)]
+    happened = compared("rubric_items.gold", 1.0, 1.0, rubric_items=items)[1]
+    did_not = compared("rubric_items.gold", 1.0, 0.0, rubric_items=items)[1]
+    assert (happened.met, happened.gold) == (True, True)
+    assert (did_not.met, did_not.gold) == (False, True)
+    numbers = [item("Good?"), item("Rude?", weight=-1, gold=1)]
+    assert compared("rubric_items.gold", 1.0, 1.0, rubric_items=numbers)[1].gold is True
+
+
+def test_repeats_are_votes_and_an_ungraded_one_is_none() -> None:
+    raw, one = read(gold=True, rubric_items=[item(gold=True, **ONE_TO_FIVE)])
+    repeats = [graded(one, share) for share in (1.0, None, 0.5)]
+    for path in ("gold", "rubric_items.gold"):
+        (found,) = judged(raw, path, one, graded(one, 1.0), repeats)
+        assert [(vote.met, vote.score) for vote in found.votes] == [(True, 5.0), (False, 3.0)]
