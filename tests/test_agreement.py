@@ -439,7 +439,7 @@ def test_the_table_fits_a_terminal_and_says_why_a_figure_is_missing() -> None:
     printed = list(lines(agreement(rows)))
     assert all(len(line) <= 80 for line in printed)
     text = "\n".join(printed)
-    assert printed[0] == "agreement over 40 labelled grades"
+    assert printed[0] == "agreement over 40 labelled grades (besides: 6 with raters split evenly)"
     assert "Verdicts: better than chance" in text
     assert "kappa, two raters" in text
     assert "undefined: repeat agreement, repeat kappa, repeat spread: nothing was graded" in text
