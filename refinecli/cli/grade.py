@@ -209,6 +209,8 @@ def _gates(fail_under: float | None, required: Sequence[str]) -> list[Gate]:
         from refinecli.traffic import Traffic
 
         figures = Summary().figures(Traffic())
+        # All that could be asked of a null is null; a number has no figures below it.
+        figures |= {name: 0 for name, value in figures.items() if value is None}
         for gate in gates:
             _check(gate, figures)
     return gates
