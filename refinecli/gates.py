@@ -74,14 +74,20 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     if not found:
         raise UsageError(f"--gate {gate.text}: no such figure", _close(gate.metric, figures))
     value, place = found[0]
-    if isinstance(value, Mapping) and "mean" in value:
-        value = value["mean"]
+    why = ""
+    if isinstance(value, Mapping) and (key := _middle(value)):
+        why, value = f": {value['reason']}" if value.get("reason") else "", value[key]
     if value is None:
-        return Verdict(gate, None, False, f"{place} is null")
+        return Verdict(gate, None, False, f"{place} is null{why}")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f"--gate {gate.text}: not a number", _close(gate.metric + ".", figures))
     met = _COMPARE[gate.operator](value, gate.bound)
     return Verdict(gate, value, met, "" if met else f"{gate.metric} is {value:.4g}")
+
+
+def _middle(interval: Mapping[str, Any]) -> str | None:
+    """The key of what an interval stands for."""
+    return next((key for key in ("mean", "value") if key in interval), None)
 
 
 def _found(value: Any, parts: Sequence[str], above: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
@@ -115,7 +121,7 @@ def _close(metric: str, figures: Mapping[str, Any]) -> str:
 def _paths(value: Any, above: str) -> Iterator[str]:
     """The paths of all figures; entries of lists by name where they have one."""
     if isinstance(value, Mapping):
-        if "mean" in value:
+        if _middle(value):
             yield above.rstrip(".")
         for key, entry in value.items():
             yield from _paths(entry, f"{above}{key}.")

@@ -174,7 +174,15 @@ def grade_record(grade: Grade) -> JSONObject:
     }
     if grade.error:
         record["error"] = _failure(grade.error)
+    if grade.votes:
+        record["disagreement"] = grade.disagreement
+        record["votes"] = [_vote(vote) for vote in grade.votes]
     return record
+
+
+def _vote(vote: Grade) -> JSONObject:
+    names = ("score", "raw_score", "passed", "feedback", "reply", "error")
+    return {key: value for key, value in grade_record(vote).items() if key in names}
 
 
 def usage_record(usage: Usage) -> JSONObject:

@@ -49,6 +49,7 @@ class Summary:
     # Over the datapoints that have both scores: the means above may rest on different ones.
     gain: Mean = field(default_factory=Mean)
     passed: Mean = field(default_factory=Mean)
+    agreement: JSONObject | None = None
     started: float = field(default_factory=monotonic)
 
     def add(self, outcome: Outcome) -> None:
@@ -92,6 +93,7 @@ class Summary:
             "initial_score": self.initial_score.value,
             "pass_rate": self.passed.value,
             **({"winners": dict(self.winners.most_common())} if self.winners else {}),
+            **({} if self.agreement is None else {"agreement": self.agreement}),
             "calls": traffic.sent,
             "replayed": traffic.replayed,
             "retried": traffic.retried,
@@ -103,6 +105,7 @@ class Summary:
         }
 
     def figures(self, traffic: Traffic) -> JSONObject:
-        """The same for gates: what did not happen is there as 0, what is unknown as null."""
-        record = {"cost": None, **self.record(traffic)}
+        """The same for gates: what did not happen is there as 0, what is unknown as null, and what
+        agrees with labels by its own name too."""
+        record = {**(self.agreement or {}), "cost": None, **self.record(traffic)}
         return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

@@ -173,7 +173,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """One item's verdict on one response. An ungraded item has no score, not a score of 0."""
+    """One item's verdict on one response. An ungraded item has no score, not a score of 0.
+    `votes` are the grades that it is the median of, where there were several."""
 
     item: int
     name: str
@@ -184,10 +185,17 @@ class Grade:
     feedback: str | None = None
     reply: str | None = None
     error: Failure | None = None
+    votes: tuple[Grade, ...] = ()
 
     @property
     def graded(self) -> bool:
         return self.error is None
+
+    @property
+    def disagreement(self) -> float:
+        """The share of the graded votes whose verdict is another than this."""
+        cast = [vote for vote in self.votes if vote.graded]
+        return sum(vote.passed != self.passed for vote in cast) / len(cast) if cast else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,7 +150,8 @@ def test_a_label_of_a_penalty_item_says_whether_the_bad_thing_happens() -> None:
 
 def test_repeats_are_votes_and_an_ungraded_one_is_none() -> None:
     raw, one = read(gold=True, rubric_items=[item(gold=True, **ONE_TO_FIVE)])
-    repeats = [graded(one, share) for share in (1.0, None, 0.5)]
+    votes = tuple(graded(one, share)[0] for share in (1.0, None, 0.5))
+    grades = [replace(graded(one, 0.75)[0], votes=votes)]
     for path in ("gold", "rubric_items.gold"):
-        (found,) = judged(raw, path, one, graded(one, 1.0), repeats)
+        (found,) = judged(raw, path, one, grades)
         assert [(vote.met, vote.score) for vote in found.votes] == [(True, 5.0), (False, 3.0)]

@@ -23,21 +23,16 @@ _YES = frozenset(("true", "yes", "y", "pass", "passed", "met"))
 _NO = frozenset(("false", "no", "n", "fail", "failed", "unmet", "not met"))
 _EPSILON = 1e-9
 
-Repeats = Sequence[Sequence[Grade]]  # each repeat's grades of all items
-
 
 def judged(
-    raw: JSONObject, path: str, datapoint: Datapoint, grades: Sequence[Grade], repeats: Repeats = ()
+    raw: JSONObject, path: str, datapoint: Datapoint, grades: Sequence[Grade]
 ) -> list[Judged]:
     """A response's grades beside their labels: item by item where the path leads into the items,
     else as a whole. Raises InputError where something is there that is no label."""
     labels = gold(raw, path, datapoint)
     if not _by_item(path):
-        return [_whole(datapoint, grades, labels[0], repeats)]
-    return [
-        _item(datapoint, grade, found, [repeat[grade.item] for repeat in repeats])
-        for grade, found in zip(grades, labels, strict=True)
-    ]
+        return [_whole(datapoint, grades, labels[0])]
+    return [_item(datapoint, grade, found) for grade, found in zip(grades, labels, strict=True)]
 
 
 def gold(raw: JSONObject, path: str, datapoint: Datapoint) -> list[tuple[Label, ...]]:
@@ -119,9 +114,7 @@ def _met(item: RubricItem, passed: bool) -> bool:
 # ------------------------------------------------------------------ beside the grades
 
 
-def _item(
-    datapoint: Datapoint, grade: Grade, labels: tuple[Label, ...], repeats: Sequence[Grade]
-) -> Judged:
+def _item(datapoint: Datapoint, grade: Grade, labels: tuple[Label, ...]) -> Judged:
     item = datapoint.rubric_items[grade.item]
     return Judged(
         cluster=_cluster(datapoint),
@@ -133,7 +126,7 @@ def _item(
         tags=_tags(datapoint),
         votes=tuple(
             Vote(_met(item, vote.passed), _on_scale(item, vote.score))
-            for vote in repeats
+            for vote in grade.votes
             if vote.passed is not None and vote.score is not None
         ),
     )
@@ -145,13 +138,15 @@ def _on_scale(item: RubricItem, score: float) -> float:
     return low + score * (high - low)
 
 
-def _whole(
-    datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, ...], repeats: Repeats
-) -> Judged:
+def _whole(datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, ...]) -> Judged:
     items = datapoint.rubric_items
     scale = items[0].score_range if len(items) == 1 else (0.0, 1.0)
     met, score = _verdict(datapoint, grades)
-    votes = [_verdict(datapoint, repeat) for repeat in repeats]
+    repeats = max(len(grade.votes) for grade in grades)
+    votes = [
+        _verdict(datapoint, [one.votes[repeat] if one.votes else one for one in grades])
+        for repeat in range(repeats)
+    ]
     return Judged(
         cluster=_cluster(datapoint),
         met=met,

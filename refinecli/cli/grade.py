@@ -18,6 +18,7 @@ from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
+    from refinecli.cli.labels import Labels
     from refinecli.config import Settings
     from refinecli.endpoints import Engine
     from refinecli.gates import Gate, Verdict
@@ -49,6 +50,23 @@ def grade(
             "or 'errors.timeout<=3'; may be repeated. A figure that is null misses.",
         ),
     ] = None,
+    gold_field: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Say how far the grades agree with labels: `gold`, or `rubric_items.gold` for one "
+            "of each item. A label is true or false, yes or no, or a number on the item's scale; a "
+            "list holds several raters'.",
+        ),
+    ] = None,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            metavar="R",
+            min=1,
+            help="Grade each item so many times and take the median; each vote is kept.",
+        ),
+    ] = 1,
     junit: Annotated[
         Path | None,
         typer.Option(
@@ -63,25 +81,30 @@ def grade(
     refinecli grade out.jsonl -o graded.jsonl --summary summary.json
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
+    refinecli grade labelled.jsonl --gold-field gold --require 'kappa>=0.6'
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --require 'ungraded<=0' --junit junit.xml
     """
     from refinecli.cli.job import Job, needs_input, process
 
-    gates = _gates(fail_under, require or [])
+    labels = _labels(gold_field)
+    gates = _gates(fail_under, require or [], labels)
     settings = models.settings()
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
-    watch = _Watch(gates, _listeners(data.input, junit, quiet=models.quiet))
+    _check_repeats(settings, repeats)
+    if labels:
+        _check_labels(labels, data, models)
+    watch = _Watch(gates, _listeners(data.input, junit, quiet=models.quiet), labels)
     job = Job(
         command="grade",
         roles=("grader",),
         settings=settings,
-        shapes={},
-        work=lambda engine, reporter: _work(engine, settings),
-        plan=lambda: _plan(settings),
+        shapes={"repeats": repeats} if repeats > 1 else {},
+        work=lambda engine, reporter: _work(engine, settings, repeats, labels),
+        plan=lambda: _plan(settings, repeats),
         close=watch.close,
         written=watch.written if watch.listeners else None,
         end=watch.end,
@@ -90,12 +113,43 @@ def grade(
     return process(job, data, out, models)
 
 
-def _plan(settings: Settings) -> Plan:
+def _labels(path: str | None) -> Labels | None:
+    if path is None:
+        return None
+    from refinecli.cli.labels import Labels
+
+    return Labels(path)
+
+
+def _check_repeats(settings: Settings, repeats: int) -> None:
+    """Several grades at temperature 0 would be one grade, paid for several times."""
+    if repeats > 1 and settings.grader.temperature == 0:
+        raise UsageError(
+            f"{repeats} repeats at temperature 0 would all be the same",
+            "--set grader.temperature=0.7, or --repeats 1",
+        )
+
+
+def _check_labels(labels: Labels, data: InputOptions, models: ModelOptions) -> None:
+    from refinecli.jsonl import read_rubric
+    from refinecli.run import Input
+    from refinecli.streams import Source
+
+    source = Source(data.input)
+    if source.rereadable:
+        rubric = read_rubric(models.rubric) if models.rubric else ()
+        labels.check(Input(source, rubric, data.limit), models.keep_going)
+
+
+def _plan(settings: Settings, repeats: int) -> Plan:
     """What `--dry-run` says of grading."""
     from refinecli.cli.dry_run import Plan
     from refinecli.cli.refine import first_prompts
 
-    return Plan(lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"], _calls)
+    return Plan(
+        lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"],
+        lambda dp: repeats * _calls(dp),
+    )
 
 
 def _calls(datapoint: Datapoint) -> int:
@@ -104,10 +158,10 @@ def _calls(datapoint: Datapoint) -> int:
     return 2 * sum(item.check is None for item in datapoint.rubric_items)
 
 
-def _work(engine: Engine, settings: Settings) -> Work:
+def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
     from refinecli import records
     from refinecli.errors import CompletionError
-    from refinecli.grade import grade as grade_response
+    from refinecli.repeats import grade_repeatedly
 
     async def work(row: Row) -> Outcome:
         datapoint = row.datapoint
@@ -121,9 +175,11 @@ def _work(engine: Engine, settings: Settings) -> Work:
                 "there is no response to grade; `refinecli refine --max-iterations 0` makes one",
             )
             return records.failed(row.raw, error, "grade")
-        grades, usage = await grade_response(
-            datapoint, datapoint.response, engine.roles.grader, settings.prompts
+        grades, usage = await grade_repeatedly(
+            datapoint, datapoint.response, engine.roles.grader, settings.prompts, repeats
         )
+        if labels:
+            labels.add(row, grades)
         return records.graded(row.raw, datapoint, grades, usage, engine.made_with)
 
     return work
@@ -155,6 +211,7 @@ class _Watch:
 
     gates: Sequence[Gate]
     listeners: Sequence[_Listener]
+    labels: Labels | None = None
     verdicts: list[Verdict] = field(default_factory=list)
 
     def written(self, outcome: Outcome) -> None:
@@ -171,8 +228,11 @@ class _Watch:
         reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
         if score is not None and passed is not None:
             reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
+        if self.labels:
+            summary.agreement = self.labels.figures()
+            self.labels.tell(summary.agreement, reporter)
         figures = summary.figures(traffic)
-        self.verdicts = [_check(gate, figures) for gate in self.gates]
+        self.verdicts = [_verdict(gate, figures) for gate in self.gates]
         missed = [verdict for verdict in self.verdicts if not verdict.met]
         for verdict in missed:
             print(f"error: {verdict.gate.text} is missed: {verdict.reason}", file=sys.stderr)
@@ -193,7 +253,7 @@ class _Watch:
                 listener.finish(Ending(summary, traffic, told, early))
 
 
-def _gates(fail_under: float | None, required: Sequence[str]) -> list[Gate]:
+def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | None) -> list[Gate]:
     """All gates; one whose figure no summary has is a slip, told before anything is sent."""
     from refinecli.gates import Gate, parse
 
@@ -208,12 +268,30 @@ def _gates(fail_under: float | None, required: Sequence[str]) -> list[Gate]:
         from refinecli.summary import Summary
         from refinecli.traffic import Traffic
 
-        figures = Summary().figures(Traffic())
+        agreement = labels.figures() if labels else None
+        figures = Summary(agreement=agreement).figures(Traffic())
         # All that could be asked of a null is null; a number has no figures below it.
         figures |= {name: 0 for name, value in figures.items() if value is None}
         for gate in gates:
-            _check(gate, figures)
+            if not _only_known_later(gate):
+                _check(gate, figures)
     return gates
+
+
+def _only_known_later(gate: Gate) -> bool:
+    """Which tags there are, and how often repeats agree, the grades have to show."""
+    return gate.metric.removeprefix("agreement.").startswith(("tags.", "coverage."))
+
+
+def _verdict(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
+    from refinecli.gates import Verdict
+
+    try:
+        return _check(gate, figures)
+    except UsageError as error:
+        if not _only_known_later(gate):
+            raise
+        return Verdict(gate, None, False, f"no such figure; {error.hint}")
 
 
 def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
@@ -225,7 +303,7 @@ def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
         raise UsageError(error.message.removeprefix("--gate "), error.hint) from None
     if verdict.met or verdict.value is not None:
         return verdict
-    why = _WHY_NULL.get(gate.metric)
+    why = verdict.reason.partition(" is null: ")[2] or _WHY_NULL.get(gate.metric)
     return replace(verdict, reason=f"there is no {gate.metric}{f': {why}' if why else ''}")
 
 
