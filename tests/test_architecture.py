@@ -215,7 +215,7 @@ def make_inputs(folder: Path, example: str) -> None:
         elif example.startswith("refinecli report"):
             write_jsonl(path, [refined_row(n, [0.0, 1.0]) for n in range(20)])
         else:
-            rows = [datapoint(id=f"addition-{n}", response="4") for n in range(18)]
+            rows = [datapoint(id=f"addition-{n}", response="4", gold=True) for n in range(18)]
             write_jsonl(path, rows)
 
 

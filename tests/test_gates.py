@@ -86,3 +86,16 @@ def test_an_unknown_figure_is_told_what_is_close(gate: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         check(parse(gate), FIGURES)
     assert hint in caught.value.hint
+
+
+def test_an_interval_around_a_value_is_read_like_one_around_a_mean() -> None:
+    figures = {
+        "kappa": {"value": 0.7, "low": 0.5, "high": 0.8},
+        "auc": {"value": None, "low": None, "high": None, "reason": "all labels are the same"},
+    }
+    assert check(parse("kappa>=0.7"), figures).met
+    assert not check(parse("kappa.low>=0.6"), figures).met
+    assert check(parse("auc>=0.5"), figures).reason == "auc is null: all labels are the same"
+    with pytest.raises(UsageError) as caught:
+        check(parse("kapa>=0.5"), figures)
+    assert "kappa" in caught.value.hint

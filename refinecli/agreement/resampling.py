@@ -22,7 +22,7 @@ from refinecli.types import JSONObject
 _SEED = 42
 _BATCH = 2_000_000  # numbers held at once
 _MOST_DRAWN = 100_000_000  # numbers drawn for the sums, and rows for the ranks, all in all
-_MOST_ROWS = 20_000_000
+_MOST_ROWS = 4_000_000
 _LEAST_RESAMPLES, _RANK_RESAMPLES = 1_000, 2_000
 _ZERO = 1e-9  # a divisor below it is the dust of adding floats
 # An interval over the resamples where a figure is defined leaves out the worst ones.
