@@ -132,6 +132,21 @@ def as_datapoint(row: dict[str, Any]) -> Datapoint:
     return read.datapoint
 
 
+def read_or_refused(
+    task: str, row: dict[str, Any], suspects: set[str], with_response: bool = False
+) -> None:
+    """The row makes a datapoint, or an error that names its place and one of these fields."""
+    try:
+        datapoint, error = imported(task, row, with_response), None
+    except InputError as caught:
+        datapoint, error = {}, caught
+    if error is None:
+        as_datapoint(datapoint)
+        return
+    field = re.split(r"[.\[:]", error.message)[0]
+    assert (field in suspects, error.where) == (True, "in.jsonl:7")
+
+
 def written(path: Path, text: str) -> str:
     path.write_text(text, encoding="utf-8")
     return str(path)
@@ -456,16 +471,7 @@ def test_any_json_in_a_row_gives_a_datapoint_or_an_error_with_its_place(
 ) -> None:
     known = [*ROWS[task], "id", "response", "reference", "group", "tags", "convo", "rubric_items"]
     changes = data.draw(st.dictionaries(st.sampled_from(known), json_values, max_size=3))
-    row = ROWS[task] | changes
-    try:
-        datapoint, error = imported(task, row, with_response=data.draw(st.booleans())), None
-    except InputError as caught:
-        datapoint, error = {}, caught
-    if error is None:
-        as_datapoint(datapoint)
-        return
-    field = re.split(r"[.\[:]", error.message)[0]
-    assert (field in changes, error.where) == (True, "in.jsonl:7")
+    read_or_refused(task, ROWS[task] | changes, set(changes), data.draw(st.booleans()))
 
 
 @given(text=st.text(alphabet="<>/score1", max_size=40), tag=st.sampled_from(["", "<score>5"]))

@@ -42,11 +42,14 @@ def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterato
 
 def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
     source = columns.optional_text("question_source")
-    question = _first(columns, "question", "prompt")
+    if _first(columns, "question", "prompt") == "prompt":
+        convo = prompt_messages(columns, "prompt")
+    else:
+        convo = [{"role": "user", "content": columns.text("question")}]
     return present(
         {
             "id": columns.row.get("id"),
-            "convo": prompt_messages(columns, question),
+            "convo": convo,
             "reference": columns.optional_text("reference_answer") or None,
             "response": columns.optional_text("response") if with_response else None,
             "tags": [source] if source else None,
