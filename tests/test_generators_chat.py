@@ -68,6 +68,19 @@ def test_other_keys_of_the_row_stay_and_the_old_conversation_goes() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["convo", "prefix", "prompt"])
+def test_a_conversation_may_have_any_name_that_a_datapoint_knows(name: str) -> None:
+    assert plain({name: ASKED}) == {"convo": ASKED}
+    assert plain({name: "Who wrote Emma?"}) == {"convo": ASKED[1:]}
+
+
+def test_a_chats_own_columns_come_before_its_prompt() -> None:
+    row = plain(ANSWERED | {"prompt": "Who?", "convo": None})
+    assert row == {"convo": ASKED, "prompt": "Who?"}
+    (given_items,) = with_rubric([row], [ITEM])
+    assert as_datapoint(given_items).convo[0]["role"] == "system"
+
+
 def test_earlier_answers_and_tools_stay_in_the_conversation() -> None:
     turns = ["human", "gpt", "user", "function_call", "observation", "assistant", "tool", "gpt"]
     roles = ["user", "assistant", "user", "assistant", "tool", "assistant", "tool"]
@@ -114,7 +127,8 @@ def test_the_weight_that_fine_tuning_gives_a_message_is_not_sent_to_a_model() ->
     [
         ({}, "messages: field required"),
         ({"messages": None, "conversations": None}, "messages: field required"),
-        ({"messages": "Hi."}, "messages: expected a list of messages"),
+        ({"messages": 3}, "messages: expected a list of messages"),
+        ({"prefix": [{"role": "cat", "content": "Hi."}]}, "prefix[0].role: "),
         ({"messages": []}, "messages: expected a list of messages"),
         ({"messages": ["Hi."]}, "messages[0]: expected an object"),
         ({"messages": [{"role": "human", "content": "Hi."}]}, "messages[0].role: "),

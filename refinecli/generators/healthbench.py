@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from refinecli.generators.criteria import criterion_item, entries, labels, weight, weighted_items
-from refinecli.generators.messages import checked_as, prompt_messages
+from refinecli.generators.messages import checked_as, messages
 from refinecli.generators.reading import Columns, present
 from refinecli.types import JSONObject
 
@@ -58,7 +58,7 @@ def _example(columns: Columns, with_response: bool) -> JSONObject:
     return present(
         {
             "id": columns.optional_text("prompt_id"),
-            "convo": prompt_messages(columns, "prompt"),
+            "convo": messages(columns, "prompt"),
             "reference": reference or None,
             "response": columns.optional_text("response") if with_response else None,
             "tags": labels(columns, "example_tags") or None,
@@ -87,7 +87,7 @@ def _labelled(columns: Columns) -> JSONObject:
     return present(
         {
             "id": columns.optional_text("completion_id"),
-            "convo": prompt_messages(columns, "prompt"),
+            "convo": messages(columns, "prompt"),
             "response": completion,
             "group": columns.optional_text("prompt_id"),
             "tags": [category] if category else None,

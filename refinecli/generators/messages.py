@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from refinecli.generators.reading import Columns, checked
+from refinecli.jsonl import CONVO_NAMES
 from refinecli.types import JSONObject
 
 _ROLES: Mapping[str, str] = MappingProxyType(
@@ -22,15 +23,11 @@ _ROLES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def prompt_messages(columns: Columns, name: str) -> list[JSONObject]:
-    """The messages that the column holds; a text is a user's."""
+def messages(columns: Columns, name: str) -> list[JSONObject]:
+    """OpenAI's messages, without the `weight` of its fine-tuning, which no chat API takes; a text
+    is a user's message."""
     if isinstance(columns.row.get(name), str | None):
         return [{"role": "user", "content": columns.text(name)}]
-    return messages(columns, name)
-
-
-def messages(columns: Columns, name: str) -> list[JSONObject]:
-    """OpenAI's messages, without what its fine-tuning adds: no chat API takes a `weight`."""
     return [
         {key: value for key, value in message.items() if key != "weight"}
         for message in _objects(columns, name)
@@ -65,7 +62,8 @@ def _objects(columns: Columns, name: str) -> list[JSONObject]:
 
 
 def checked_as(name: str, where: str, datapoint: JSONObject) -> JSONObject:
-    """The datapoint, if any command can read it; errors know its `convo` as `name`, one of the
-    names that a conversation may have."""
-    checked(where, {name if key == "convo" else key: value for key, value in datapoint.items()})
+    """The datapoint, if any command can read it; errors know its `convo` as the column `name`."""
+    name = name if name in CONVO_NAMES else "convo"
+    others = {key: value for key, value in datapoint.items() if key not in CONVO_NAMES}
+    checked(where, {name: datapoint["convo"]} | others)
     return datapoint

@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from refinecli.generators.criteria import criterion_item, weight, weighted_items
-from refinecli.generators.messages import checked_as, prompt_messages
+from refinecli.generators.messages import checked_as, messages
 from refinecli.generators.reading import Columns, present
 from refinecli.types import JSONObject
 
@@ -43,7 +43,7 @@ def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterato
 def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
     source = columns.optional_text("question_source")
     if _first(columns, "question", "prompt") == "prompt":
-        convo = prompt_messages(columns, "prompt")
+        convo = messages(columns, "prompt")
     else:
         convo = [{"role": "user", "content": columns.text("question")}]
     return present(
