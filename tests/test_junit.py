@@ -34,7 +34,8 @@ def outcome(*grades: dict[str, Any], id: Any = "a", line: int = 3, **item: Any) 
     record = {"id": id, "rubric_items": [item], "grading": {"grades": list(grades)}}
     passed = all(grade["passed"] for grade in grades)
     failures = () if known else ("no_score",)
-    return Outcome(record, status, 0.5 if known else None, None, passed, failures, (), line)
+    score = 0.5 if known else None
+    return Outcome(record, status, score, passed=passed, failures=failures, line=line)
 
 
 def written(path: Path, cases: Sequence[Case], *gates: GateCase, trouble: str = "") -> ET.Element:

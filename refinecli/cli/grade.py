@@ -310,12 +310,12 @@ def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
 def _listeners(source: str | None, junit: Path | None, *, quiet: bool) -> list[_Listener]:
     listeners: list[_Listener] = []
     name = None if source == "-" else source
-    if junit is not None:
-        from refinecli.junit import JUnitFile
-
-        listeners.append(JUnitFile(junit, "refinecli grade", name))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from refinecli.github import GitHub
 
         listeners.append(GitHub.here(os.environ, "grade", name, quiet=quiet))
+    if junit is not None:
+        from refinecli.junit import JUnitFile
+
+        listeners.append(JUnitFile(junit, "refinecli grade", name))
     return listeners
