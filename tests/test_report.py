@@ -370,24 +370,47 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     assert [baseline["gain_over_it"]["mean"] for baseline in found] == [0.5, 0.0]
 
 
-def test_a_comparison_by_the_loops_own_grades_says_so(read: Read) -> None:
-    other = read(drafted(30, [0, 0]), "bon.jsonl")
-    told = said(build([read(gained(30))], [other]))
-    assert "refining beats resampling" in told
-    assert "flatter whichever chose among more" in told
-    code = [{"check": {"kind": "words", "min": 1}}]
-    assert "flatter" not in said(build([read(gained(30, items=code))], [other]))
+def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Read) -> None:
+    """A loop that stops where it has passed looks more often at what fails, at the same cost."""
+    told = said(build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")]))
+    assert "+0.333 to +0.667) by the loops' own grades." in told
+    assert "Nothing is claimed of that: they flatter whichever chose among more" in told
+    assert "with another grader to be sure." in told
+    assert "beats" not in told
+
+
+def test_where_fewer_drafts_count_than_were_drawn_it_says_how_many_to_draw(read: Read) -> None:
+    other = read(drafted(30, [0, 0, 0, 0]), "bon.jsonl")
+    assert "to be sure, with `--drafts 2` for the second." in said(
+        build([read(gained(30))], [other])
+    )
 
 
 @pytest.mark.parametrize(
     ("drafts", "words"),
-    [([0, 0.5], "is not shown to beat"), ([1, 1], "resampling beats refining")],
+    [
+        ([0, 0], "refining beats resampling"),
+        ([0, 0.5], "is not shown to beat"),
+        ([1, 1], "resampling beats refining"),
+    ],
 )
-def test_refining_that_does_not_beat_resampling_is_told_so(
+def test_graded_by_code_refining_is_compared_with_resampling(
     read: Read, drafts: list[float], words: str
 ) -> None:
-    run = read([row(i, [0.0, float(i % 2)]) for i in range(30)])
-    assert words in said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
+    code = [{"check": {"kind": "words", "min": 1}}]
+    run = read([row(i, [0.0, float(i % 2)], items=code) for i in range(30)])
+    told = said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
+    assert words in told
+    assert "flatter" not in told
+
+
+def test_graded_afresh_refining_is_compared_with_resampling(read: Read) -> None:
+    fresh = {"grading": {"status": "done", "grades": []}}
+    run = read([line | fresh | {"score": 0.75} for line in gained(30)])
+    other = [line | fresh | {"score": 0.25} for line in drafted(30, [0, 0])]
+    told = said(build([run], [read(other, "bon.jsonl")]))
+    assert "refining beats resampling" in told
+    assert "flatter" not in told
 
 
 # ------------------------------------------------------------------ alarms
@@ -462,6 +485,15 @@ def test_two_runs_tell_who_flipped(read: Read) -> None:
     assert flips == {"wins": 10, "ties": 28, "losses": 2}
     assert pair["flip_test"]["p_value"] == pytest.approx(0.0385742)
     assert pair["gain"]["mean"] == pytest.approx(0.2)
+
+
+def test_two_runs_compared_by_the_loops_own_grades_are_told_as_such(read: Read) -> None:
+    old, new = read(gained(30)), read(gained(30, every=1), "new.jsonl")
+    assert "That is by the loops' own grades: they flatter" in said(build([old, new]))
+    graded = read([graded_row(i, 0.0) for i in range(30)])
+    assert "flatter" not in said(build([graded, graded]))
+    code = [{"check": {"kind": "words", "min": 1}}]
+    assert "flatter" not in said(build([read(gained(30, items=code))] * 2))
 
 
 def test_runs_without_a_datapoint_in_common_cannot_be_compared(read: Read) -> None:
