@@ -126,6 +126,13 @@ def test_rows_with_one_id_are_told_apart_and_vary_together(read: Read) -> None:
 # ------------------------------------------------------------------ gains and claims
 
 
+def test_a_row_that_failed_leaves_the_others_with_its_id_where_they_are(read: Read) -> None:
+    both = [row(0, [0.25], id="same"), row(1, [0.75], id="same")]
+    one = [failed_row(0) | {"id": "same"}, row(1, [0.75], id="same")]
+    pair = build([read(one), read(both, "new.jsonl")])["compared"]
+    assert (pair["n"], pair["gain"]["mean"]) == (1, 0.0)
+
+
 def test_a_loop_gain_by_a_model_is_never_claimed(read: Read) -> None:
     figures = build([read(gained(100))])
     assert figures["loop_gain"]["low"] > 0
@@ -368,6 +375,19 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     found = build([run], [both, one])["baselines"][1:]
     assert [baseline["fresh"] for baseline in found] == [True, False]
     assert [baseline["gain_over_it"]["mean"] for baseline in found] == [0.5, 0.0]
+
+
+def test_what_a_later_grade_left_ungraded_is_left_out_of_comparisons(read: Read) -> None:
+    fresh = {"grading": {"status": "done", "grades": []}}
+    run = read([line | fresh | {"score": 0.75} for line in gained(30)])
+    ungraded = {"grading": {"status": "ungraded", "grades": []}, "score": None}
+    other = [row(i, [0.5]) | (ungraded if i < 2 else fresh | {"score": 0.25}) for i in range(30)]
+    old = read(other, "other.jsonl")
+    found = build([run], [old])["baselines"][1]
+    pair = build([old, run])["compared"]
+    for one, gain in ((found, found["gain_over_it"]), (pair, pair["gain"])):
+        assert (one["fresh"], one["n"], gain["mean"]) == (True, 28, 0.5)
+    assert (found["left_out"], pair["left_out"]) == (2, 4)
 
 
 def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Read) -> None:
