@@ -178,6 +178,14 @@ def test_optimism_is_loop_less_regraded_and_judge_gap_regraded_less_judge(read: 
     assert "The held-out judge does not find it" in said(figures)
 
 
+def test_without_a_judge_a_regraded_gain_may_be_an_error_that_is_repeated(read: Read) -> None:
+    run, fresh = read(gained(60)), regrades(60, lambda i: 0.2)
+    repeated = "An error that the grader repeats in other words counts as a gain here"
+    assert repeated in said(build([run], (), fresh))
+    assert repeated not in said(build([run], (), fresh, fresh))
+    assert repeated not in said(build([run], (), regrades(60, lambda i: 0.0)))
+
+
 def test_a_regraded_gain_around_zero_is_no_gain_and_says_what_would_be_found(read: Read) -> None:
     figures = build([read(gained(60))], (), regrades(60, lambda i: 0.1 * (-1) ** i))
     assert figures["claim"]["gain"] is False

@@ -98,7 +98,14 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
         yield f"No gain is shown: {change(gain)} {by}, though the loop said {change(loop)}."
         yield from _could_find(figures)
     judged = figures["heldout_gain"]
-    if basis == "regraded" and judged and figures["claim"]["gain"]:
+    if basis != "regraded" or not figures["claim"]["gain"]:
+        return
+    if not judged:
+        yield (
+            "An error that the grader repeats in other words counts as a gain here: a held-out "
+            "[judge] of another family would tell."
+        )
+    else:
         low = judged["low"]
         agrees = "finds it too" if low is not None and low > 0 else "does not find it"
         yield f"The held-out judge {agrees}: {change(judged)}."
