@@ -494,6 +494,15 @@ def test_many_ungraded_are_an_alarm(read: Read) -> None:
     assert "ungraded" not in alarms(build([read(gained(30))]))
 
 
+def test_first_responses_that_nobody_could_grade_are_an_alarm(read: Read) -> None:
+    rows = [*gained(30), *(row(30 + i, [None, 1.0]) for i in range(3))]
+    told = alarms(build([read(rows)]))["ungraded_first"]
+    assert told.startswith("3 of 33 datapoints with a score have none of their first response")
+    assert "over the other 30" in told
+    graded = read([graded_row(i, 0.5) for i in range(30)])
+    assert "ungraded_first" not in alarms(build([graded]))
+
+
 def test_results_of_different_settings_are_an_alarm(read: Read) -> None:
     rows = gained(30)
     rows[3]["refinement"]["settings"] = "another"
