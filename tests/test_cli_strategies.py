@@ -177,7 +177,7 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
         result = cli("refine", *flags, stdin=jsonl([datapoint()]))
     by_grade = STRATEGIES[strategy].by_grade
     assert ("optimistic" in result.stderr) == by_grade
-    assert ("at best" if by_grade else "at last") in result.stderr
+    assert ("at best" if by_grade else "as kept") in result.stderr
 
 
 # ------------------------------------------------------------------ combinations that mean nothing

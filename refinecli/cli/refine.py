@@ -205,14 +205,14 @@ def _close(
     reporter.notice(f"refine: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
-        now = "best" if by_grade else "last"
-        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at {now}, of 1")
+        now = "at best" if by_grade else "as kept"
+        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
     if summary.winners:
         told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {told}")
-    if gain and by_grade:
+    if gain and by_grade and summary.noisy:
         reporter.notice(
-            "where a model graded, that gain is optimistic: the best of several noisy grades is "
-            f"kept. For a fresh look: refinecli report {output or 'OUTPUT'} --regrade"
+            "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
+            f"refinecli report {output or 'OUTPUT'} --regrade, with this run's models"
         )
     return False
