@@ -207,6 +207,14 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
             ["refine.stop_on_repeat", "use the strategy refine or self-refine"],
         ),
         (
+            ["--set", "refine.patience=3"],
+            ["refine.patience means nothing with max_iterations 3", "higher than it"],
+        ),
+        (
+            ["--max-iterations", "0", "--set", "refine.accept=pairwise"],
+            ["refine.accept means nothing with max_iterations 0", "leave it out"],
+        ),
+        (
             ["--config", "principles.toml"],
             ["principles.toml: refine.principles means", "strategy refine", "self-refine"],
         ),

@@ -126,6 +126,13 @@ def test_rows_with_one_id_are_told_apart_and_vary_together(read: Read) -> None:
 # ------------------------------------------------------------------ gains and claims
 
 
+def test_a_row_that_failed_leaves_the_others_with_its_id_where_they_are(read: Read) -> None:
+    both = [row(0, [0.25], id="same"), row(1, [0.75], id="same")]
+    one = [failed_row(0) | {"id": "same"}, row(1, [0.75], id="same")]
+    pair = build([read(one), read(both, "new.jsonl")])["compared"]
+    assert (pair["n"], pair["gain"]["mean"]) == (1, 0.0)
+
+
 def test_a_loop_gain_by_a_model_is_never_claimed(read: Read) -> None:
     figures = build([read(gained(100))])
     assert figures["loop_gain"]["low"] > 0
@@ -169,6 +176,14 @@ def test_optimism_is_loop_less_regraded_and_judge_gap_regraded_less_judge(read: 
     assert figures["judge_gap"]["mean"] == pytest.approx(0.2)
     assert figures["claim"] == {"basis": "regraded", "gain": True}
     assert "The held-out judge does not find it" in said(figures)
+
+
+def test_without_a_judge_a_regraded_gain_may_be_an_error_that_is_repeated(read: Read) -> None:
+    run, fresh = read(gained(60)), regrades(60, lambda i: 0.2)
+    repeated = "An error that the grader repeats in other words counts as a gain here"
+    assert repeated in said(build([run], (), fresh))
+    assert repeated not in said(build([run], (), fresh, fresh))
+    assert repeated not in said(build([run], (), regrades(60, lambda i: 0.0)))
 
 
 def test_a_regraded_gain_around_zero_is_no_gain_and_says_what_would_be_found(read: Read) -> None:
@@ -370,24 +385,60 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     assert [baseline["gain_over_it"]["mean"] for baseline in found] == [0.5, 0.0]
 
 
-def test_a_comparison_by_the_loops_own_grades_says_so(read: Read) -> None:
-    other = read(drafted(30, [0, 0]), "bon.jsonl")
-    told = said(build([read(gained(30))], [other]))
-    assert "refining beats resampling" in told
-    assert "flatter whichever chose among more" in told
-    code = [{"check": {"kind": "words", "min": 1}}]
-    assert "flatter" not in said(build([read(gained(30, items=code))], [other]))
+def test_what_a_later_grade_left_ungraded_is_left_out_of_comparisons(read: Read) -> None:
+    fresh = {"grading": {"status": "done", "grades": []}}
+    run = read([line | fresh | {"score": 0.75} for line in gained(30)])
+    ungraded = {"grading": {"status": "ungraded", "grades": []}, "score": None}
+    other = [row(i, [0.5]) | (ungraded if i < 2 else fresh | {"score": 0.25}) for i in range(30)]
+    old = read(other, "other.jsonl")
+    found = build([run], [old])["baselines"][1]
+    pair = build([old, run])["compared"]
+    for one, gain in ((found, found["gain_over_it"]), (pair, pair["gain"])):
+        assert (one["fresh"], one["n"], gain["mean"]) == (True, 28, 0.5)
+    assert (found["left_out"], pair["left_out"]) == (2, 4)
+
+
+def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Read) -> None:
+    """A loop that stops where it has passed looks more often at what fails, at the same cost."""
+    told = said(build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")]))
+    assert "+0.333 to +0.667) by the loops' own grades." in told
+    assert "Nothing is claimed of that: they flatter whichever chose among more" in told
+    assert "with another grader to be sure." in told
+    assert "beats" not in told
+
+
+def test_where_fewer_drafts_count_than_were_drawn_it_says_how_many_to_draw(read: Read) -> None:
+    other = read(drafted(30, [0, 0, 0, 0]), "bon.jsonl")
+    assert "to be sure, with `--drafts 2` for the second." in said(
+        build([read(gained(30))], [other])
+    )
 
 
 @pytest.mark.parametrize(
     ("drafts", "words"),
-    [([0, 0.5], "is not shown to beat"), ([1, 1], "resampling beats refining")],
+    [
+        ([0, 0], "refining beats resampling"),
+        ([0, 0.5], "is not shown to beat"),
+        ([1, 1], "resampling beats refining"),
+    ],
 )
-def test_refining_that_does_not_beat_resampling_is_told_so(
+def test_graded_by_code_refining_is_compared_with_resampling(
     read: Read, drafts: list[float], words: str
 ) -> None:
-    run = read([row(i, [0.0, float(i % 2)]) for i in range(30)])
-    assert words in said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
+    code = [{"check": {"kind": "words", "min": 1}}]
+    run = read([row(i, [0.0, float(i % 2)], items=code) for i in range(30)])
+    told = said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
+    assert words in told
+    assert "flatter" not in told
+
+
+def test_graded_afresh_refining_is_compared_with_resampling(read: Read) -> None:
+    fresh = {"grading": {"status": "done", "grades": []}}
+    run = read([line | fresh | {"score": 0.75} for line in gained(30)])
+    other = [line | fresh | {"score": 0.25} for line in drafted(30, [0, 0])]
+    told = said(build([run], [read(other, "bon.jsonl")]))
+    assert "refining beats resampling" in told
+    assert "flatter" not in told
 
 
 # ------------------------------------------------------------------ alarms
@@ -443,6 +494,15 @@ def test_many_ungraded_are_an_alarm(read: Read) -> None:
     assert "ungraded" not in alarms(build([read(gained(30))]))
 
 
+def test_first_responses_that_nobody_could_grade_are_an_alarm(read: Read) -> None:
+    rows = [*gained(30), *(row(30 + i, [None, 1.0]) for i in range(3))]
+    told = alarms(build([read(rows)]))["ungraded_first"]
+    assert told.startswith("3 of 33 datapoints with a score have none of their first response")
+    assert "over the other 30" in told
+    graded = read([graded_row(i, 0.5) for i in range(30)])
+    assert "ungraded_first" not in alarms(build([graded]))
+
+
 def test_results_of_different_settings_are_an_alarm(read: Read) -> None:
     rows = gained(30)
     rows[3]["refinement"]["settings"] = "another"
@@ -462,6 +522,15 @@ def test_two_runs_tell_who_flipped(read: Read) -> None:
     assert flips == {"wins": 10, "ties": 28, "losses": 2}
     assert pair["flip_test"]["p_value"] == pytest.approx(0.0385742)
     assert pair["gain"]["mean"] == pytest.approx(0.2)
+
+
+def test_two_runs_compared_by_the_loops_own_grades_are_told_as_such(read: Read) -> None:
+    old, new = read(gained(30)), read(gained(30, every=1), "new.jsonl")
+    assert "That is by the loops' own grades: they flatter" in said(build([old, new]))
+    graded = read([graded_row(i, 0.0) for i in range(30)])
+    assert "flatter" not in said(build([graded, graded]))
+    code = [{"check": {"kind": "words", "min": 1}}]
+    assert "flatter" not in said(build([read(gained(30, items=code))] * 2))
 
 
 def test_runs_without_a_datapoint_in_common_cannot_be_compared(read: Read) -> None:

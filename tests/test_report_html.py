@@ -218,11 +218,19 @@ def test_the_page_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what it says
 
 NO_CLAIM = {"claim": {"basis": "regraded", "gain": False}}
+BEATEN = {"name": "resampled", "drafts": 4, "gain_over_it": gain(0.03, 0.01), "fresh": False}
 HEADLINES: list[tuple[Object, str]] = [
     ({"baselines": []}, "✓ A gain over the first answer: +0.060"),
     ({}, "? A gain over the first answer: +0.060; none is shown over best-of-n, best of 4"),
     ({"claim": {"basis": "code", "gain": True}, "baselines": []}, "first answer: +0.160"),
     ({"claim": {"basis": "heldout", "gain": True}, "baselines": []}, "first answer: +0.040"),
+    (
+        {"heldout_gain": gain(0.01, 0.03), "baselines": []},
+        "? A gain over the first answer: +0.060; the held-out judge does not find it",
+    ),
+    ({"baselines": [BEATEN]}, "+0.060; none is shown over resampled"),
+    ({"baselines": [BEATEN | {"fresh": True}]}, "✓ A gain over the first answer: +0.060"),
+    ({"baselines": [BEATEN], "claim": {"basis": "code", "gain": True}}, "✓ A gain over the"),
     (NO_CLAIM, "? No gain is shown: it may be chance"),
     (NO_CLAIM | {"regraded_gain": gain(-0.06, 0.03)}, "✗ The answers got worse: −0.060"),
     ({"claim": {"basis": None, "gain": False}}, "? Open: the gain was not graded afresh"),
@@ -247,7 +255,10 @@ def test_the_summary_tells_all_that_the_report_holds(tmp_path: Path) -> None:
         *("length: responses grew by 31%", "A gain: +0.060 graded afresh; the loop itself said"),
         *("with --baseline FILE, from refinecli refine --strategy best-of-n.", "p < 0.001"),
         *("Optimism in the loop − graded afresh +0.100 +0.065 to +0.135", "2 280 0.770"),
-        *("With 300 datapoints a true gain of 0.040 is found four times in five", "this run 300"),
+        *(
+            "With 300 datapoints a gain of 0.040, as graded here, is found four times in five",
+            "this run 300",
+        ),
         *("regraded_gain>=0.05 0.060 ✓ met", "policy 12 80%", "21,000", "0.99 ×"),
         *("the first 4 of 8 drafts", "hidden: the policy learns only", "penalty: better as its"),
     ):

@@ -86,6 +86,7 @@ def refine(
         return show_config(settings, roles_of(options))
     needs_input(ctx, data)
     check_drafts(settings)
+    _check_rounds(settings)
     job = Job(
         command="refine",
         roles=roles_of(options),
@@ -117,6 +118,21 @@ def check_drafts(settings: Settings) -> None:
             f"{settings.refine.drafts} drafts at temperature 0 would all be the same",
             "set policy.temperature above 0, or --drafts 1",
         )
+
+
+def _check_rounds(settings: Settings) -> None:
+    """Options for rounds mean nothing where there are none, or too few."""
+    from refinecli.errors import UsageError
+
+    given, rounds = settings.refine, settings.refine.max_iterations
+    for option in ("accept", "patience", "stop_on_repeat", "principles"):
+        changed = getattr(given, option) != type(given).model_fields[option].default
+        if changed and (not rounds or (option == "patience" and (given.patience or 0) >= rounds)):
+            raise UsageError(
+                f"refine.{option} means nothing with max_iterations {rounds}",
+                "leave it out, or set --max-iterations higher"
+                + (" than it" if option == "patience" else ""),
+            )
 
 
 def refine_work(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from refinecli.errors import UsageError
 from refinecli.report import statistics
 from refinecli.report.gains import record
-from refinecli.report.runs import Case, Run, Spent, paired
+from refinecli.report.runs import Case, Run, Spent, both_fresh, paired
 from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.
@@ -69,13 +69,12 @@ def baseline(run: Run, other: Run) -> JSONObject:
     drawn = max(len(case.steps) for case in there) if other.only_drafts else 0
     drafts = _matching(there, drawn, tokens) if drawn else 0
     # Scores of a later `grade` are compared with such scores, those of the loop with those.
-    fresh = drafts == drawn and all(
-        here.fresh is not None and case.fresh is not None for here, case in common
-    )
+    fresh = drafts == drawn and any(map(both_fresh, common))
     pairs = [
         _Pair(here, score, _spent(case, drafts))
         for here, case in common
-        if (score := _score(case, drafts, drawn, fresh)) is not None
+        if (both_fresh((here, case)) or not fresh)
+        and (score := _score(case, drafts, drawn, fresh)) is not None
     ]
     finals = [_final(pair.case, fresh) for pair in pairs]
     name = other.label if not drawn else f"{other.label}, best of {drafts}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from refinecli.errors import UsageError
 from refinecli.report import statistics
 from refinecli.report.gains import differences, loop_gain, record
-from refinecli.report.runs import Case, Run, paired
+from refinecli.report.runs import Case, Run, both_fresh, paired
 from refinecli.types import JSONObject
 
 
@@ -15,7 +15,7 @@ def compared(old: Run, new: Run) -> JSONObject:
     """The datapoints that both runs scored: the difference new less old, and the flips between
     failed and passed with an exact (McNemar's) test."""
     pairs = list(paired(new.cases, old.cases))
-    fresh = all(a.fresh is not None and b.fresh is not None for a, b in pairs)
+    fresh = any(map(both_fresh, pairs))
     scored = [
         (here, after - before)
         for here, there in pairs

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from refinecli.report.runs import UNGRADED_LOOPS
 from refinecli.report.statistics import TOO_FEW
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
+
+_FLATTERED = (
+    "they flatter whichever chose among more of them. `refinecli grade` both files with another "
+    "grader to be sure"
+)
 
 
 def conclusions(figures: JSONObject) -> list[str]:
@@ -44,7 +50,7 @@ def _gain(figures: JSONObject) -> Iterator[str]:
         )
         return
     basis = figures["claim"]["basis"]
-    if basis == "code":
+    if _by_code_alone(figures):
         yield from _by_code(figures)
     elif basis is None:
         yield from _in_the_loop_only(figures)
@@ -92,7 +98,14 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
         yield f"No gain is shown: {change(gain)} {by}, though the loop said {change(loop)}."
         yield from _could_find(figures)
     judged = figures["heldout_gain"]
-    if basis == "regraded" and judged and figures["claim"]["gain"]:
+    if basis != "regraded" or not figures["claim"]["gain"]:
+        return
+    if not judged:
+        yield (
+            "An error that the grader repeats in other words counts as a gain here: a held-out "
+            "[judge] of another family would tell."
+        )
+    else:
         low = judged["low"]
         agrees = "finds it too" if low is not None and low > 0 else "does not find it"
         yield f"The held-out judge {agrees}: {change(judged)}."
@@ -110,22 +123,26 @@ def _control(figures: JSONObject) -> Iterator[str]:
     """A gain is refining's own only where plain resampling at equal cost gains less."""
     if not _refined(figures) or figures["loop_gain"] is None:
         return
-    by_code = figures["claim"]["basis"] == "code"
     rows = [row for row in figures["baselines"] if "drafts" in row]  # not the run's own first
+    noisy = [] if _by_code_alone(figures) else [row for row in rows if not row["fresh"]]
     for row in rows:
         ratio = row["tokens_ratio"]
         at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
-        yield f"Against {row['name']}{at}: {change(row['gain_over_it'])}{_shown(row)}."
-    if rows and not by_code and not all(row["fresh"] for row in rows):
-        yield (
-            "That is by the loops' own grades, which flatter whichever chose among more of them: "
-            "`refinecli grade` both files with another grader to be sure."
-        )
+        told = " by the loops' own grades" if row in noisy else _shown(row)
+        yield f"Against {row['name']}{at}: {change(row['gain_over_it'])}{told}."
+    if noisy:
+        yield f"Nothing is claimed of that: {_FLATTERED}{_as_drawn(noisy)}."
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
             "Plain resampling gains too: compare with --baseline FILE, from "
             "`refinecli refine --strategy best-of-n`."
         )
+
+
+def _as_drawn(rows: Sequence[JSONObject]) -> str:
+    """Fresh grades are of the best of all drafts: no more may have been drawn than count."""
+    spare = next((row for row in rows if row["drafts"] != row["drafts_drawn"]), None)
+    return f", with `--drafts {spare['drafts']}` for the second" if spare else ""
 
 
 def _shown(row: JSONObject) -> str:
@@ -139,6 +156,10 @@ def _shown(row: JSONObject) -> str:
     return ", better" if better else ", worse" if worse else ", no difference is shown"
 
 
+def _by_code_alone(figures: JSONObject) -> bool:
+    return bool(figures["claim"]["basis"] == "code")
+
+
 def _compared(figures: JSONObject) -> Iterator[str]:
     pair = figures["compared"]
     if pair is None or pair["gain"] is None:
@@ -149,3 +170,6 @@ def _compared(figures: JSONObject) -> Iterator[str]:
         f"{plural(pair['n'], 'datapoint')}; {flips['wins']:,} pass now that failed, "
         f"{flips['losses']:,} fail now that passed (p = {flips['p_value']:.3g})."
     )
+    chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
+    if chosen and not pair["fresh"] and not _by_code_alone(figures):
+        yield f"That is by the loops' own grades: {_FLATTERED}."

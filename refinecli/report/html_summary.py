@@ -147,11 +147,21 @@ def _headline(report: JSONObject) -> tuple[str, str]:
             return "no", f"The answers got worse: {signed(mean(gain))}"
         return "open", "No gain is shown: it may be chance"
     title = f"A gain over the first answer: {signed(mean(gain))}"
+    doubts = []
+    if claim.get("basis") == "regraded" and (ends(report.get("heldout_gain")) or (1, 1))[0] <= 0:
+        doubts.append("the held-out judge does not find it")
     unbeaten = [
         data(row.get("name"))
         for row in rows(report.get("baselines"))
-        if row.get("drafts") and (ends(row.get("gain_over_it")) or (0, 0))[0] <= 0
+        if row.get("drafts") and not _is_beaten(row, by_code=claim.get("basis") == "code")
     ]
     if unbeaten:
-        return "open", f"{title}; none is shown over {' or '.join(unbeaten)}"
+        doubts.append(f"none is shown over {' or '.join(unbeaten)}")
+    if doubts:
+        return "open", f"{title}; {'; '.join(doubts)}"
     return "yes", title
+
+
+def _is_beaten(row: JSONObject, *, by_code: bool) -> bool:
+    """Not by the loops' own grades, unless code gave them: they flatter whichever chose more."""
+    return (ends(row.get("gain_over_it")) or (0, 0))[0] > 0 and bool(by_code or row.get("fresh"))

@@ -96,7 +96,8 @@ def _below_gains(report: JSONObject) -> Iterator[str]:
         yield "Too few datapoints for an interval."
     elif isinstance(least := report.get("detectable"), int | float):
         many = count(int(report.get("n") or 0), "datapoint")
-        yield f"With {many} a true gain of {number(float(least))} is found four times in five."
+        found = number(float(least))
+        yield f"With {many} a gain of {found}, as graded here, is found four times in five."
 
 
 def _sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:

@@ -200,6 +200,12 @@ def paired(one: Iterable[Case], other: Iterable[Case]) -> Iterator[tuple[Case, C
     return ((case, there[case.key]) for case in one if case.key in there)
 
 
+def both_fresh(pair: tuple[Case, Case]) -> bool:
+    """Whether a later `grade` gave both a score. Where it did so for any of two runs' datapoints,
+    these are compared by it, and those that it left ungraded are left out."""
+    return all(case.fresh is not None for case in pair)
+
+
 # ------------------------------------------------------------------ a file
 
 
@@ -222,11 +228,12 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     if not isinstance(row, dict):
         raise InputError("expected a JSON object", where=where, line=number)
     result, status = _result(row)
-    if result is None:
-        gathered.counts[status] += 1
-        return
     try:
-        case = _case(row, result, gathered.occurrences)
+        key = _key(row, gathered.occurrences)  # one that failed has its turn in another run
+        if result is None:
+            gathered.counts[status] += 1
+            return
+        case = _case(row, result, key)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"not a line that refine or grade wrote: {type(error).__name__}: {error}",
@@ -283,11 +290,15 @@ def _day(path: Path | None, label: str | None) -> str:
 # ------------------------------------------------------------------ a datapoint
 
 
-def _case(row: JSONObject, result: JSONObject, occurrences: Occurrences) -> Case:
+def _key(row: JSONObject, occurrences: Occurrences) -> Key:
+    name = row.get("id")
+    if not isinstance(name, str | int):
+        name = digest([convo_of(row), len(row.get("rubric_items") or ())])
+    return name, occurrences.next(name)
+
+
+def _case(row: JSONObject, result: JSONObject, key: Key) -> Case:
     items = tuple(_item(item, index) for index, item in enumerate(row.get("rubric_items") or ()))
-    given = row.get("id")
-    name: str | int = given if isinstance(given, str | int) else digest([convo_of(row), len(items)])
-    key = (name, occurrences.next(name))
     group = row.get("group")
     refined = isinstance(row.get("refinement"), dict)
     strategy = _strategy(result)
