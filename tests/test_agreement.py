@@ -229,13 +229,20 @@ def test_equal_scores_have_no_correlation() -> None:
     assert value(found, "quadratic_kappa") == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize("rows", [[], verdicts([(True, None)] * 5), verdicts([(None, True)] * 5)])
-def test_without_labels_or_grades_there_is_nothing_to_compare(rows: list[Judged]) -> None:
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "was graded has a label"),
+        (verdicts([(True, None)] * 5), "was graded has a label"),
+        (verdicts([(None, True)] * 5), "has a label was graded"),
+    ],
+)
+def test_without_labels_or_grades_there_is_nothing_to_compare(
+    rows: list[Judged], said: str
+) -> None:
     found = agreement(rows)
     assert found["n"] == 0
-    assert found["conclusions"] == [
-        "Nothing that was graded has a label: there is nothing to compare."
-    ]
+    assert found["conclusions"] == [f"Nothing that {said}: there is nothing to compare."]
     assert value(found, "accuracy") is None
     assert found["accuracy"]["reason"]
 

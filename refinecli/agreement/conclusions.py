@@ -30,7 +30,8 @@ def chance(figure: Mapping[str, Any], at: float) -> str | None:
 def conclusions(figures: JSONObject) -> list[str]:
     """The sentences that stand first."""
     if not figures["n"]:
-        return ["Nothing that was graded has a label: there is nothing to compare."]
+        told = "has a label was graded" if figures["labelled"] else "was graded has a label"
+        return [f"Nothing that {told}: there is nothing to compare."]
     return [
         *_chance(figures),
         *_majority(figures),

@@ -35,10 +35,11 @@ class Labels:
         from refinecli.agreement.gold import gold
         from refinecli.cli.options import complain
 
-        bad = found = 0
+        bad = found = datapoints = 0
         for row in rows.all_rows():
             if row.datapoint is None:
                 continue
+            datapoints += 1
             try:
                 found += any(gold(row.raw, self.path, row.datapoint))
             except InputError as error:
@@ -51,7 +52,7 @@ class Labels:
                 f"{bad} lines have labels that cannot be used; nothing was sent",
                 "mend them, or add --keep-going: they count as unlabelled",
             )
-        if not found:
+        if datapoints and not found:
             raise UsageError(
                 f"--gold-field {self.path}: no datapoint has such a field",
                 "such as `gold`, or `rubric_items.gold` for a label of each item",
