@@ -1,4 +1,4 @@
-"""Intervals and tests: the only import of numpy and scipy.
+"""Intervals and tests of reports, with numpy and scipy.
 
 All of them take the clusters that vary by themselves (datapoints of one `group`, rows with one id)
 and treat those as the units, so that ten variants of one prompt are not taken for ten prompts.
