@@ -12,6 +12,8 @@ KEYS = (
         "score",
         "fresh_score",
         "pass_rate",
+        "failed",
+        "ungraded",
         "runs",
         "loop_gain",
         "regraded_gain",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from refinecli.errors import UsageError
 from refinecli.report import statistics
 from refinecli.report.gains import record
-from refinecli.report.runs import Case, Run, Spent, both_fresh, paired
+from refinecli.report.pairing import same_input, scored
+from refinecli.report.runs import Case, Run, Spent
 from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.
@@ -23,9 +24,10 @@ _COSTS = ("calls", "tokens", "tokens_ratio", *_PER_POINT)
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A datapoint of the run, and what the baseline scored and spent on it."""
+    """A datapoint of the run with its final score, and what the baseline scored and spent on it."""
 
     case: Case
+    final: float
     score: float
     spent: Spent
 
@@ -35,11 +37,11 @@ def first_answer(run: Run) -> JSONObject | None:
     if not any(len(case.steps) > 1 for case in run.cases):
         return None
     pairs = [
-        _Pair(case, case.first, case.steps[0].spent)
+        _Pair(case, case.final, case.first, case.steps[0].spent)
         for case in run.cases
         if case.first is not None and case.final is not None
     ]
-    row = _row("first answer", run.file, pairs, [_final(pair.case) for pair in pairs])
+    row = _row("first answer", run.file, pairs)
     return row if _first_cost_known(run) else row | dict.fromkeys(_COSTS)
 
 
@@ -54,35 +56,32 @@ def baseline(run: Run, other: Run) -> JSONObject:
     Of a run that only drew drafts, the first n of each datapoint count, n being the least that
     costs as many tokens as the run: chosen by tokens alone, never by scores.
     """
-    common = [
-        (here, there)
-        for here, there in paired(run.cases, other.cases)
-        if here.final is not None and there.final is not None
-    ]
-    if not common:
+    found = same_input(run, other, "--baseline ")
+    both = list(scored(found))
+    if not both:
         raise UsageError(
             f"--baseline {other.file}: no scored datapoint in common with {run.file}",
             "both must come from the same datapoints",
         )
-    there = [other for _, other in common]
-    tokens = sum(case.spent.tokens for case, _ in common)
+    there = [case for _, case, _, _ in both]
+    tokens = sum(case.spent.tokens for case, _, _, _ in both)
     drawn = max(len(case.steps) for case in there) if other.only_drafts else 0
-    drafts = _matching(there, drawn, tokens) if drawn else 0
-    # Scores of a later `grade` are compared with such scores, those of the loop with those.
-    fresh = drafts == drawn and any(map(both_fresh, common))
+    enough = _matching(there, drawn, tokens) if drawn else 0
+    drafts = drawn if found.fresh else enough  # a later `grade` knows the best of all only
     pairs = [
-        _Pair(here, score, _spent(case, drafts))
-        for here, case in common
-        if (both_fresh((here, case)) or not fresh)
-        and (score := _score(case, drafts, drawn, fresh)) is not None
+        _Pair(here, mine, score, _spent(case, drafts))
+        for here, case, mine, theirs in both
+        if (score := theirs if drafts == drawn else _best(case, drafts)) is not None
     ]
-    finals = [_final(pair.case, fresh) for pair in pairs]
     name = other.label if not drawn else f"{other.label}, best of {drafts}"
-    row = _row(name, other.file, pairs, finals)
-    row |= {"drafts": drafts or None, "drafts_drawn": drawn or None, "fresh": fresh}
+    row = _row(name, other.file, pairs) | found.record(run, other) | {"label": other.label}
+    row |= {"drafts": drafts or None, "drafts_drawn": drawn or None}
+    row["drafts_at_equal_cost"] = enough or None
     if not all(case.refined for case in there):  # what the answers cost stands nowhere
         row |= dict.fromkeys(_COSTS)
     if not _first_cost_known(run):
+        row |= dict.fromkeys(_PER_POINT)
+    if found.fresh:  # the first answers have no such score
         row |= dict.fromkeys(_PER_POINT)
     row["left_out"] = len(run.cases) - len(pairs)
     return row
@@ -90,10 +89,12 @@ def baseline(run: Run, other: Run) -> JSONObject:
 
 def run_cost(run: Run) -> JSONObject:
     """The run itself, to stand beside its baselines."""
-    scored = [case for case in run.cases if case.first is not None and case.final is not None]
-    finals = [_final(case) for case in scored]
-    pairs = [_Pair(case, final, case.spent) for case, final in zip(scored, finals, strict=True)]
-    row = _row(run.label, run.file, pairs, finals) if pairs else {}
+    pairs = [
+        _Pair(case, case.final, case.final, case.spent)
+        for case in run.cases
+        if case.first is not None and case.final is not None
+    ]
+    row = _row(run.label, run.file, pairs) if pairs else {}
     if not _first_cost_known(run):
         row |= dict.fromkeys(_PER_POINT)
     return {key: row.get(key) for key in ("n", "score", *_COSTS) if key != "tokens_ratio"}
@@ -116,24 +117,14 @@ def _spent(case: Case, drafts: int) -> Spent:
     return sum((step.spent for step in case.steps[:drafts]), Spent())
 
 
-def _score(case: Case, drafts: int, drawn: int, fresh: bool) -> float | None:
-    if fresh:
-        return case.fresh
-    if drafts == drawn:
-        return case.final
+def _best(case: Case, drafts: int) -> float | None:
     scores = [step.score for step in case.steps[:drafts] if step.score is not None]
     return max(scores, default=None)
 
 
-def _final(case: Case, fresh: bool = False) -> float:
-    score = case.fresh if fresh else case.final
-    assert score is not None
-    return score
-
-
-def _row(name: str, file: str, pairs: Sequence[_Pair], finals: Sequence[float]) -> JSONObject:
+def _row(name: str, file: str, pairs: Sequence[_Pair]) -> JSONObject:
     clusters = [pair.case.cluster for pair in pairs]
-    over = [final - pair.score for pair, final in zip(pairs, finals, strict=True)]
+    over = [pair.final - pair.score for pair in pairs]
     spent = sum((pair.spent for pair in pairs), Spent())
     tokens = sum(pair.case.spent.tokens for pair in pairs)
     return {

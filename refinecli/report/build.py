@@ -33,6 +33,8 @@ def build(
         "score": record(final.interval),
         "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
         "pass_rate": pass_rate(scored),
+        "failed": run.failed,
+        "ungraded": run.ungraded,
         "runs": [one.record() for one in runs],
         "kept_by_score": run.strategy not in UNGRADED_LOOPS,
         "only_drafts": run.only_drafts,

@@ -273,7 +273,8 @@ def _two_runs(pair: JSONObject) -> str:
         return ""
     title = f"{data(pair.get('new'))} less {data(pair.get('old'))}"
     many = f"{number(pair.get('n'))} datapoints in common"
-    told = [f"{title}, {many}: {with_interval(pair.get('gain'))}."]
+    again = " graded afresh" if pair.get("fresh") else ""
+    told = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
     words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
     for name, key, up, down in words:
         if test := fields(pair.get(key)):
@@ -318,6 +319,8 @@ def _trend(runs: Sequence[JSONObject]) -> str:
     series = {(str(run.get("strategy")), str(run.get("models"))) for run in runs}
     drawn = chart(points, [], "run", "Mean score by run", joined=len(series) == 1)
     note = _note("Change: against the run before it with the same strategy and models, paired.")
+    if runs[-1].get("fresh"):
+        note += _note("Scores are those of a later grading; the loop gain is the loop's own.")
     return drawn + table("Trend", head, body, words=4) + note + _item_trend(runs)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -86,9 +86,10 @@ class Step:
 class Case:
     """One datapoint's way from its first response to the one returned.
 
-    One that was only graded has a single step and is not `refined`. `fresh` and `fresh_passed` are
+    One that was only graded has a single step and is not `refined`. `fresh` and `fresh_marks` are
     what a later `grade` made of the returned response, and `copied` tells whether that one holds a
-    long phrase of the rubric which neither the first response nor the prompt has.
+    long phrase of the rubric which neither the first response nor the prompt has. `prompt` and
+    `rubric` are digests: an id alone does not make two datapoints the same.
     """
 
     key: Key
@@ -100,8 +101,10 @@ class Case:
     passed: bool
     spent: Spent
     fresh: float | None = None
-    fresh_passed: bool = False
+    fresh_marks: tuple[Mark, ...] = ()
     copied: bool = False
+    prompt: str = ""
+    rubric: str = ""
 
     @property
     def first(self) -> float | None:
@@ -110,6 +113,10 @@ class Case:
     @property
     def final(self) -> float | None:
         return self.steps[self.best].score
+
+    @property
+    def fresh_passed(self) -> bool:
+        return _passed(self.items, self.fresh_marks)
 
     @property
     def cluster(self) -> str | int | tuple[str, str | int]:
@@ -138,6 +145,9 @@ class Run:
     skipped: int
     spent: Spent
     cases: tuple[Case, ...]
+    grader: str
+    fresh_grader: str  # of a later `grade`
+    failures: dict[str, int]  # what those that failed failed by
 
     @property
     def only_drafts(self) -> bool:
@@ -191,19 +201,10 @@ def read_run(path: str, label: str | None = None) -> Run:
         skipped=counts["skipped"],
         spent=gathered.spent,
         cases=tuple(gathered.cases),
+        grader=_common(gathered.graders),
+        fresh_grader=_common(gathered.fresh_graders),
+        failures=dict(gathered.failures.most_common()),
     )
-
-
-def paired(one: Iterable[Case], other: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
-    """The datapoints that both have, in the order of the first."""
-    there = {case.key: case for case in other}
-    return ((case, there[case.key]) for case in one if case.key in there)
-
-
-def both_fresh(pair: tuple[Case, Case]) -> bool:
-    """Whether a later `grade` gave both a score. Where it did so for any of two runs' datapoints,
-    these are compared by it, and those that it left ungraded are left out."""
-    return all(case.fresh is not None for case in pair)
 
 
 # ------------------------------------------------------------------ a file
@@ -216,6 +217,9 @@ class _Gathered:
     strategies: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     settings: Counter[str] = field(default_factory=Counter)
+    graders: Counter[str] = field(default_factory=Counter)
+    fresh_graders: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
     spent: Spent = field(default_factory=Spent)
     occurrences: Occurrences = field(default_factory=Occurrences)
 
@@ -230,6 +234,8 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     result, status = _result(row)
     try:
         key = _key(row, gathered.occurrences)  # one that failed has its turn in another run
+        if status == "failed":
+            gathered.failures[str((row.get("error") or {}).get("type") or "unknown")] += 1
         if result is None:
             gathered.counts[status] += 1
             return
@@ -244,7 +250,11 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     gathered.cases.append(case)
     gathered.spent += case.spent
     gathered.strategies[_strategy(result) if case.refined else "grade"] += 1
-    gathered.models[canonical(_models(result)).decode()] += 1
+    models = _models(result)
+    gathered.models[canonical(models).decode()] += 1
+    gathered.graders[models.get("grader", "")] += 1
+    if case.fresh is not None:
+        gathered.fresh_graders[_models(row["grading"]).get("grader", "")] += 1
     gathered.settings[str(result.get("settings") or "")] += 1
 
 
@@ -327,8 +337,10 @@ def _case(row: JSONObject, result: JSONObject, key: Key) -> Case:
         passed=_stopped_passed(result, strategy, _passed(items, marks)),
         spent=_spent(result.get("usage")),
         fresh=_number(row.get("score")) if again else None,
-        fresh_passed=again is not None and _passed(items, _marks(again, items)),
+        fresh_marks=_marks(again, items) if again else (),
         copied=copied,
+        prompt=digest(convo_of(row)),
+        rubric=digest(row.get("rubric_items") or []),
     )
 
 

@@ -279,7 +279,7 @@ def _two_runs(pair: JSONObject | None) -> Iterator[str]:
     yield from _wrapped(
         [
             f"{pair['new']} less {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
-            f"{change(pair['gain'])}"
+            f"{change(pair['gain'])}{', graded afresh' if pair['fresh'] else ''}"
         ]
     )
     for name, key in (("score", "sign_test"), ("passed", "flip_test")):
@@ -315,6 +315,8 @@ def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
         ],
     )
     yield "  change: against the run before it with the same strategy and models, paired"
+    if runs[-1]["fresh"]:
+        yield "  scores: of a later `grade`; gain: as graded in the loop"
     yield ""
     yield from _item_trend(runs[-_MOST_RUNS:])
 
