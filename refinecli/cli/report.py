@@ -90,6 +90,10 @@ def report(
             "RUN reported on.",
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Let --json and --html replace files that are no reports."),
+    ] = False,
     regrade: Annotated[
         bool,
         typer.Option(
@@ -121,7 +125,10 @@ def report(
     names = runs or ["-"]
     labels = label or []
     _needs_a_run(ctx, runs)
-    _check(names, baseline or [], labels, {"--json": json, "--html": html})
+    outputs = {"--json": json, "--html": html}
+    _check(names, baseline or [], labels, outputs)
+    if not force:
+        _check_replaced(outputs)
     if not regrade:
         _check_no_models(models, repeats)
     read, others = _read(names, labels), _read(baseline or [], [])
@@ -213,6 +220,35 @@ def _check(
                 raise UsageError(f"{flag} {output}: is one of the files to be read")
 
 
+def _check_replaced(outputs: Mapping[str, str | None]) -> None:
+    """Reports are written again and again; any other file is not to be lost by a slip."""
+    for flag, output in outputs.items():
+        path = Path(output or "-")
+        if str(path) == "-" or not path.is_file():
+            continue
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{flag} {output}: {error.strerror}") from None
+        if data and not _is_report(data):
+            raise UsageError(f"{flag} {output}: exists and is no report", "--force replaces it")
+
+
+def _is_report(data: bytes) -> bool:
+    from refinecli.jsonl import loads
+    from refinecli.report import GENERATOR
+
+    if f'<meta name="generator" content="{GENERATOR}">'.encode() in data[:2000]:
+        return True
+    if not data.startswith(b"{"):
+        return False
+    try:
+        figures = loads(data)
+    except ValueError:
+        return False
+    return isinstance(figures, dict) and {"loop_gain", "iterations", "alarms"} <= figures.keys()
+
+
 def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
@@ -258,8 +294,23 @@ def _print(figures: JSONObject) -> None:
         console.print(line, soft_wrap=True)
 
 
+# What gives the figures that are null without it.
+_NEEDS = {
+    "regraded_gain": "--regrade",
+    "regraded_sign_test": "--regrade",
+    "optimism": "--regrade",
+    "heldout_gain": "--regrade and a [judge]",
+    "judge_gap": "--regrade and a [judge]",
+    "compared": "two RUNs",
+    "trend": "several RUNs",
+    "fresh_score": "a RUN that `refinecli grade` has graded again",
+}
+
+
 def _missed(verdicts: Sequence[Verdict]) -> int:
     missed = [verdict for verdict in verdicts if not verdict.met]
     for verdict in missed:
         print(f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}", file=sys.stderr)
+        if verdict.value is None and (needs := _NEEDS.get(verdict.gate.metric.split(".")[0])):
+            print(f"  hint: it takes {needs}", file=sys.stderr)
     return 1 if missed else 0

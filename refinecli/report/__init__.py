@@ -23,3 +23,5 @@ KEYS = (
     *("detectable", "too_few", "claim", "kept_by_score", "only_drafts", "iterations", "items"),
     *("baselines", "run_cost", "selections", "alarms", "compared", "trend", "conclusions", "gates"),
 )
+
+GENERATOR = "refinecli report"  # in a page's head: what may be replaced by a newer one
