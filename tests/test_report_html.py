@@ -219,6 +219,8 @@ def test_the_page_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 NO_CLAIM = {"claim": {"basis": "regraded", "gain": False}}
 BEATEN = {"name": "resampled", "drafts": 4, "gain_over_it": gain(0.03, 0.01), "fresh": False}
+UNGRADED: Object = {"claim": {"basis": None, "gain": False}}
+BETTER = [{"name": "bon", "drafts": 4, "gain_over_it": gain(-0.2, 0.03), "fresh": True}]
 HEADLINES: list[tuple[Object, str]] = [
     ({"baselines": []}, "✓ A gain over the first answer: +0.060"),
     ({}, "? A gain over the first answer: +0.060; none is shown over best-of-n, best of 4"),
@@ -233,7 +235,14 @@ HEADLINES: list[tuple[Object, str]] = [
     ({"baselines": [BEATEN], "claim": {"basis": "code", "gain": True}}, "✓ A gain over the"),
     (NO_CLAIM, "? No gain is shown: it may be chance"),
     (NO_CLAIM | {"regraded_gain": gain(-0.06, 0.03)}, "✗ The answers got worse: −0.060"),
-    ({"claim": {"basis": None, "gain": False}}, "? Open: the gain was not graded afresh"),
+    (UNGRADED, "? Open: the gain was not graded afresh"),
+    (UNGRADED | {"loop_gain": gain(0.01, 0.03)}, "✗ No gain is shown, not even in the loop"),
+    (
+        UNGRADED | {"loop_gain": gain(0.01, 0.03), "baselines": BETTER},
+        "✗ No gain is shown; resampling beats refining",
+    ),
+    (NO_CLAIM | {"regraded_gain": gain(0.01, 0.03), "baselines": BETTER}, "✗ No gain is shown; r"),
+    ({"baselines": BETTER}, "✗ A gain over the first answer: +0.060; resampling beats refining"),
     ({"too_few": True}, "? Too few independent datapoints to tell"),
     ({"loop_gain": None}, "? Score 0.780; nothing to compare"),
     ({"loop_gain": None, "score": None}, "? No score"),
