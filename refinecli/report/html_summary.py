@@ -86,7 +86,11 @@ def _counts(run: JSONObject) -> str:
 def _cost(run: JSONObject) -> str:
     tokens = [run.get(key) for key in ("prompt_tokens", "completion_tokens")]
     spent = sum(n for n in tokens if isinstance(n, int))
-    return f"{number(run['calls'])} calls, {spent:,} tokens" if run.get("calls") else ""
+    return (
+        f"{number(run['calls'])} calls, {spent:,} tokens, as if none had been shared"
+        if run.get("calls")
+        else ""
+    )
 
 
 def _alarms(report: JSONObject) -> str:

@@ -97,7 +97,10 @@ def _below_gains(report: JSONObject) -> Iterator[str]:
     elif isinstance(least := report.get("detectable"), int | float):
         many = count(int(report.get("n") or 0), "datapoint")
         found = number(float(least))
-        yield f"With {many} a gain of {found}, as graded here, is found four times in five."
+        yield (
+            f"With {many}, a gain of {found} as this grader sees it would be found four times in "
+            "five; the true gain behind it may be larger."
+        )
 
 
 def _sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:
@@ -143,7 +146,7 @@ def _iterations(report: JSONObject) -> str:
         "The mean score is that of what would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
         "failed in the response before it and passes now; broken: the other way. Brackets are 95% "
-        "intervals."
+        f"intervals. {_UNSHARED}"
     )
     return _curve(report, found) + table("Iterations", head, body) + note
 
@@ -174,7 +177,7 @@ def _baselines(report: JSONObject) -> str:
     if not found:
         return ""
     head = (
-        *("Run", "n", "Score", "This run less it", "Calls", "Tokens", "Tokens, of this run's"),
+        *("Run", "n", "Score", "Ahead", "Calls", "Tokens", "Tokens, of this run's"),
         "Tokens for 0.01 gained",
     )
     run = fields(report.get("run_cost"))
@@ -195,7 +198,12 @@ def _baselines(report: JSONObject) -> str:
     return table("Baselines", head, body) + "".join(map(_note, _below_baselines(found)))
 
 
+_UNSHARED = "Calls and tokens: as if none had been shared or taken from a cache."
+
+
 def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
+    yield "Ahead: what this run scores beyond it, paired by datapoint."
+    yield _UNSHARED
     yield "Tokens for 0.01 gained: those beyond the first answers', for each 0.01 scored over them."
     for row in found:
         name = data(row.get("name"))

@@ -59,14 +59,18 @@ def _lines(text: str, first: str, others: str) -> Iterator[str]:
     yield line
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False
+) -> Iterator[str]:
     """Aligned columns, the first to the left; it gives way where the line would be too long, and
-    what does not fit there stands on a line of its own."""
+    what does not fit there is cut, or stands on a line of its own."""
     cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     rest = sum(widths[1:]) + 2 * len(widths)
     widths[0] = min(widths[0], max(8, _WIDTH - rest))
     for row in cells:
+        if cut:
+            row = [_shortened(row[0], widths[0]), *row[1:]]
         if cell_len(row[0]) > widths[0]:
             yield "  " + _left(row[0], _WIDTH - 2).rstrip()
             row = ["", *row[1:]]
@@ -81,6 +85,16 @@ def _left(cell: str, width: int) -> str:
     if cell_len(cell) > width:
         return set_cell_size(cell, width - 1) + "…"
     return cell + " " * (width - cell_len(cell))
+
+
+def _shortened(cell: str, width: int) -> str:
+    """Without its middle: names of a kind begin alike, and often end alike too."""
+    if cell_len(cell) <= width:
+        return cell
+    end = cell[len(cell) - (width - 1) // 2 :]
+    while cell_len(end) > (width - 1) // 2:
+        end = end[1:]
+    return set_cell_size(cell, width - 1 - cell_len(end)).rstrip() + "…" + end
 
 
 def _right(cell: str, width: int) -> str:
@@ -101,6 +115,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
     if run["skipped"]:
         spent.append(f"{plural(run['skipped'], 'line')} without a result")
     text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
+    text += " (as if none had been shared)" if run["calls"] else ""
     yield from (Text(line) for line in _lines(text, "", "  "))
 
 
@@ -140,6 +155,9 @@ def _gains(figures: JSONObject) -> Iterator[str]:
         yield f"  so many datapoints find a gain of {found}, as graded here, 4 times in 5"
 
 
+_UNSHARED = "calls, tokens: as if none had been shared or taken from a cache"
+
+
 def _iterations(figures: JSONObject) -> Iterator[str]:
     if len(figures["iterations"]) < 2:
         return
@@ -160,7 +178,13 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     ]
     header = ("", "ran", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
     yield from _table(header, rows)
-    notes = ["score: of what would be returned after that round; the finished count on"]
+    notes = [
+        "score: of what would be returned after that round; the finished count on",
+        "ran: datapoints; kept: share of them whose new response was accepted",
+        "fixed, broken: items that failed in the response before it and pass now, and the reverse",
+        "length: mean characters of what would be returned",
+        _UNSHARED,
+    ]
     if won := figures["selections"]:
         told = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
         notes.append(f"picked by the selector: {told}")
@@ -188,7 +212,10 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
     afresh = any(item["regraded_gain"] for item in items)
     header = ["", "n", "first", "final", "gain", "95%", "fixed", "broken"]
     header += ["afresh"] if afresh else ["ungraded"]
-    yield from _table(header, [_item(item, afresh=afresh) for item in items[:_MOST_ITEMS]])
+    rows = [header, *(_item(item, afresh=afresh) for item in items[:_MOST_ITEMS])]
+    if not afresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
+        rows = [row[:-1] for row in rows]
+    yield from _table(rows[0], rows[1:], cut=True)
     if len(items) > _MOST_ITEMS:
         yield f"  and {len(items) - _MOST_ITEMS:,} more; --json has all"
     marked = [name for name in ("hidden", "penalty") if any(_marks(i, name) for i in items)]
@@ -251,6 +278,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
     yield "ahead: what the run scores beyond it, paired by datapoint"
+    yield _UNSHARED
     yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
     for row in rows:
         if row.get("drafts"):
