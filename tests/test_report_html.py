@@ -570,13 +570,15 @@ def test_5000_datapoints_are_drawn_as_they_are_looked_at(pages: Callable[..., Br
 
 
 @in_browser
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 800, 1100, 1280])
 def test_nothing_hangs_out_of_a_narrow_screen(pages: Callable[..., Browser], width: int) -> None:
     seen = pages(12)
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     seen.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
         assert seen.run("return document.documentElement.scrollWidth") <= width
+        hidden = "const list = document.getElementById('list'); return list.scrollWidth"
+        assert seen.run(hidden + " - list.clientWidth") <= 0
         seen.run("location.hash = 'dp-0'")
         seen.wait("document.getElementById('dialog').open")
         assert seen.run("return document.getElementById('dialog').scrollWidth") <= width

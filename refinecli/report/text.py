@@ -152,7 +152,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
         yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
-        yield f"  so many datapoints find a gain of {found}, as graded here, 4 times in 5"
+        yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"
 
 
 _UNSHARED = "calls, tokens: as if none had been shared or taken from a cache"
