@@ -99,7 +99,8 @@ def report(
         typer.Option(
             "--regrade",
             help="Have the grader, and the judge where one is set, grade the first and the final "
-            "responses of the RUN reported on afresh: blind, and in other words.",
+            "responses of the RUN reported on afresh, and those of each --baseline: blind, and in "
+            "other words.",
         ),
     ] = False,
     repeats: Annotated[
@@ -129,6 +130,8 @@ def report(
     _check(names, baseline or [], labels, outputs)
     if not force:
         _check_replaced(outputs)
+    if regrade and "-" in (baseline or ()):
+        raise UsageError("--regrade reads each --baseline twice", "name its file")
     if not regrade:
         _check_no_models(models, repeats)
     read, others = _read(names, labels), _read(baseline or [], [])
@@ -136,8 +139,10 @@ def report(
     verdicts = [gates.check(one, figures) for one in wanted]  # a slip is told before any call
     if regrade:
         from refinecli.cli.regrade import fresh_grades
+        from refinecli.report.baselines import kept_responses
 
-        fresh = fresh_grades(read[-1], repeats or 3, models)
+        responses = [kept_responses(read[-1], other) for other in others]
+        fresh = fresh_grades(read[-1], repeats or 3, models, responses)
         if fresh is None:  # a dry run
             return 0
         figures = _figures(read, others, fresh)

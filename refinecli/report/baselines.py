@@ -5,14 +5,14 @@ Plain resampling, keeping the best, gains too: refining helps where it beats tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refinecli.errors import UsageError
 from refinecli.report import statistics
-from refinecli.report.gains import record
+from refinecli.report.gains import Regrade, differences, record
 from refinecli.report.pairing import same_input, scored
-from refinecli.report.runs import Case, Run, Spent
+from refinecli.report.runs import Case, Key, Run, Spent, responses
 from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.
@@ -32,7 +32,7 @@ class _Pair:
     spent: Spent
 
 
-def first_answer(run: Run) -> JSONObject | None:
+def first_answer(run: Run, regraded: JSONObject | None = None) -> JSONObject | None:
     """The run's own first responses; None where there is nothing to compare them with."""
     if not any(len(case.steps) > 1 for case in run.cases):
         return None
@@ -41,7 +41,7 @@ def first_answer(run: Run) -> JSONObject | None:
         for case in run.cases
         if case.first is not None and case.final is not None
     ]
-    row = _row("first answer", run.file, pairs)
+    row = _row("first answer", run.file, pairs) | {"regraded_gain_over_it": regraded}
     return row if _first_cost_known(run) else row | dict.fromkeys(_COSTS)
 
 
@@ -50,24 +50,29 @@ def _first_cost_known(run: Run) -> bool:
     return run.strategy not in ("self-refine", "rm-gallery")
 
 
-def baseline(run: Run, other: Run) -> JSONObject:
-    """Another run, paired with this one by datapoint.
+def baseline(
+    run: Run,
+    other: Run,
+    regraded: Mapping[Key, Regrade | None] | None = None,
+    heldout: Mapping[Key, Regrade | None] | None = None,
+) -> JSONObject:
+    """Another run, paired with this one by datapoint; the fresh grades of a datapoint hold the
+    baseline's response as the first.
 
     Of a run that only drew drafts, the first n of each datapoint count, n being the least that
     costs as many tokens as the run: chosen by tokens alone, never by scores.
     """
     found = same_input(run, other, "--baseline ")
-    both = list(scored(found))
+    fresh = found.fresh and not regraded  # a later `grade` knows the best of all drafts only
+    both = list(scored(found, fresh=fresh))
     if not both:
         raise UsageError(
             f"--baseline {other.file}: no scored datapoint in common with {run.file}",
             "both must come from the same datapoints",
         )
     there = [case for _, case, _, _ in both]
-    tokens = sum(case.spent.tokens for case, _, _, _ in both)
-    drawn = max(len(case.steps) for case in there) if other.only_drafts else 0
-    enough = _matching(there, drawn, tokens) if drawn else 0
-    drafts = drawn if found.fresh else enough  # a later `grade` knows the best of all only
+    drawn, enough = _drafts(other, [(here, case) for here, case, _, _ in both])
+    drafts = drawn if fresh else enough
     pairs = [
         _Pair(here, mine, score, _spent(case, drafts))
         for here, case, mine, theirs in both
@@ -75,16 +80,43 @@ def baseline(run: Run, other: Run) -> JSONObject:
     ]
     name = other.label if not drawn else f"{other.label}, best of {drafts}"
     row = _row(name, other.file, pairs) | found.record(run, other) | {"label": other.label}
-    row |= {"drafts": drafts or None, "drafts_drawn": drawn or None}
+    row |= {"fresh": fresh, "drafts": drafts or None, "drafts_drawn": drawn or None}
     row["drafts_at_equal_cost"] = enough or None
+    for name, grades in (("regraded", regraded), ("heldout", heldout)):
+        row |= _afresh(name, run, grades or {})
     if not all(case.refined for case in there):  # what the answers cost stands nowhere
         row |= dict.fromkeys(_COSTS)
     if not _first_cost_known(run):
         row |= dict.fromkeys(_PER_POINT)
-    if found.fresh:  # the first answers have no such score
+    if fresh:  # the first answers have no such score
         row |= dict.fromkeys(_PER_POINT)
     row["left_out"] = len(run.cases) - len(pairs)
     return row
+
+
+def _afresh(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONObject:
+    def gain(case: Case) -> float | None:
+        return one.gain if (one := grades.get(case.key)) else None
+
+    over = differences(run.cases, gain)
+    return {f"{name}_n": len(over.values), f"{name}_gain_over_it": record(over.interval)}
+
+
+def kept_responses(run: Run, other: Run) -> dict[Key, str]:
+    """What a baseline's response to each of the run's datapoints is: of drafts the one with the
+    best score in its loop, of those that count."""
+    found = same_input(run, other, "--baseline ")
+    both = [(here, case) for here, case, _, _ in scored(found, fresh=False)]
+    drawn, drafts = _drafts(other, both)
+    wanted = {case.key for _, case in both}
+
+    def chosen(case: Case) -> int:
+        if drafts == drawn or drafts >= len(case.steps):
+            return case.best
+        scores = [step.score for step in case.steps[:drafts]]
+        return max(range(drafts), key=lambda at: (scores[at] is not None, scores[at] or 0, -at))
+
+    return {case.key: text for case, text in responses(other, chosen) if case.key in wanted}
 
 
 def run_cost(run: Run) -> JSONObject:
@@ -101,6 +133,15 @@ def run_cost(run: Run) -> JSONObject:
 
 
 # ------------------------------------------------------------------ inside
+
+
+def _drafts(other: Run, both: Sequence[tuple[Case, Case]]) -> tuple[int, int]:
+    """How many a run that only draws drafts has drawn, and how many of them count; else none."""
+    if not other.only_drafts or not both:
+        return 0, 0
+    there = [case for _, case in both]
+    drawn = max(len(case.steps) for case in there)
+    return drawn, _matching(there, drawn, sum(case.spent.tokens for case, _ in both))
 
 
 def _matching(cases: Sequence[Case], drawn: int, tokens: int) -> int:

@@ -16,7 +16,7 @@ def compared(old: Run, new: Run) -> JSONObject:
     """The datapoints that both runs scored: the difference new less old, and the flips between
     failed and passed with an exact (McNemar's) test."""
     found = same_input(new, old)
-    pairs = list(scored(found))
+    pairs = list(scored(found, fresh=found.fresh))
     if not pairs:
         raise UsageError(
             f"{old.file} and {new.file} have no scored datapoint in common",

@@ -59,10 +59,10 @@ def same_input(one: Run, other: Run, flag: str = "") -> Common:
     return found
 
 
-def scored(found: Common) -> Iterator[tuple[Case, Case, float, float]]:
-    """Pairs with what is compared of each: scores of a later `grade`, or else the run's own."""
+def scored(found: Common, *, fresh: bool) -> Iterator[tuple[Case, Case, float, float]]:
+    """Pairs with what is compared of each: scores of a later `grade`, or the run's own."""
     for here, there in found.pairs:
-        mine, other = (case.fresh if found.fresh else case.final for case in (here, there))
+        mine, other = (case.fresh if fresh else case.final for case in (here, there))
         if mine is not None and other is not None:
             yield here, there, mine, other
 

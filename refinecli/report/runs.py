@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -205,6 +205,20 @@ def read_run(path: str, label: str | None = None) -> Run:
         fresh_grader=_common(gathered.fresh_graders),
         failures=dict(gathered.failures.most_common()),
     )
+
+
+def responses(run: Run, chosen: Callable[[Case], int]) -> Iterator[tuple[Case, str]]:
+    """Each datapoint with the text of one of its responses: the file is read once more."""
+    cases = iter(run.cases)
+    for _, line in Source(run.file).read():
+        row = loads(line)
+        if _result(row)[0] is None:
+            continue
+        case = next(cases)
+        if case.refined:
+            yield case, row["refinement"]["iterations"][chosen(case)]["response"]
+        else:
+            yield case, row.get("response") or ""
 
 
 # ------------------------------------------------------------------ a file
