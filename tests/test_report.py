@@ -403,15 +403,8 @@ def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Rea
     told = said(build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")]))
     assert "+0.333 to +0.667) by the loops' own grades." in told
     assert "Nothing is claimed of that: they flatter whichever chose among more" in told
-    assert "with another grader to be sure." in told
+    assert "To be sure, run --regrade." in told
     assert "beats" not in told
-
-
-def test_where_fewer_drafts_count_than_were_drawn_it_says_how_many_to_draw(read: Read) -> None:
-    other = read(drafted(30, [0, 0, 0, 0]), "bon.jsonl")
-    assert "to be sure, with `--drafts 2` for the second." in said(
-        build([read(gained(30))], [other])
-    )
 
 
 @pytest.mark.parametrize(
@@ -483,6 +476,23 @@ def test_another_rubric_for_the_same_conversation_is_an_alarm(read: Read) -> Non
     figures = build([read(edited, "old.jsonl"), read(gained(30))])
     assert "other rubrics for 30 of the same" in alarms(figures)["other_rubric"]
     assert figures["compared"]["n"] == 30
+
+
+@pytest.mark.parametrize(
+    ("other", "words"), [(0.1, "refining beats"), (0.5, "not shown to"), (0.9, "resampling beats")]
+)
+def test_a_baseline_that_was_regraded_is_compared_by_that(
+    read: Read, other: float, words: str
+) -> None:
+    run, drafts = read(gained(30)), read(drafted(30, [0, 1]), "bon.jsonl")
+    fresh = {(f"dp-{i}", 0): Regrade(0.25, 0.5, others=(Regrade(other, 0.5),)) for i in range(30)}
+    figures = build([run], [drafts], fresh)
+    first, bon = figures["baselines"]
+    assert bon["gain_over_it"]["mean"] == -0.5
+    assert bon["regraded_gain_over_it"]["mean"] == pytest.approx(0.5 - other)
+    assert first["regraded_gain_over_it"] == figures["regraded_gain"]
+    assert words in said(figures)
+    assert "Nothing is claimed" not in said(figures)
 
 
 def test_runs_graded_by_different_models_are_an_alarm_and_no_claim(read: Read) -> None:

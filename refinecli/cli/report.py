@@ -303,6 +303,7 @@ def _print(figures: JSONObject) -> None:
 _NEEDS = {
     "regraded_gain": "--regrade",
     "regraded_sign_test": "--regrade",
+    "regraded_gain_over_it": "--regrade",
     "optimism": "--regrade",
     "heldout_gain": "--regrade and a [judge]",
     "judge_gap": "--regrade and a [judge]",
@@ -316,6 +317,7 @@ def _missed(verdicts: Sequence[Verdict]) -> int:
     missed = [verdict for verdict in verdicts if not verdict.met]
     for verdict in missed:
         print(f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}", file=sys.stderr)
-        if verdict.value is None and (needs := _NEEDS.get(verdict.gate.metric.split(".")[0])):
+        parts = verdict.gate.metric.split(".") if verdict.value is None else []
+        if needs := next((_NEEDS[part] for part in parts if part in _NEEDS), None):
             print(f"  hint: it takes {needs}", file=sys.stderr)
     return 1 if missed else 0

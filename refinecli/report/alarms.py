@@ -164,6 +164,8 @@ def _not_alike(figures: JSONObject) -> Iterator[tuple[str, str]]:
 
 def graders_differ(found: JSONObject) -> bool:
     """Whether it is known that two runs were graded by different models."""
+    if found.get("regraded_gain_over_it"):  # by one grader on both sides
+        return False
     mine, theirs = found.get("graders") or (None, None)
     return bool(mine and theirs and mine != theirs)
 

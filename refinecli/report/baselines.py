@@ -132,6 +132,12 @@ def run_cost(run: Run) -> JSONObject:
     return {key: row.get(key) for key in ("n", "score", *_COSTS) if key != "tokens_ratio"}
 
 
+def ahead(row: JSONObject) -> JSONObject:
+    """What the run scores beyond a baseline, by fresh grades on both sides where there are any."""
+    gain: JSONObject = row.get("regraded_gain_over_it") or row.get("gain_over_it") or {}
+    return gain
+
+
 # ------------------------------------------------------------------ inside
 
 

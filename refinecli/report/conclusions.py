@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from refinecli.report.alarms import graders_differ
+from refinecli.report.baselines import ahead
 from refinecli.report.runs import UNGRADED_LOOPS
 from refinecli.report.statistics import TOO_FEW
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
-_FLATTERED = (
-    "they flatter whichever chose among more of them. `refinecli grade` both files with another "
-    "grader to be sure"
-)
+_FLATTERED = "they flatter whichever chose among more of them. "
+_GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 
 
 def conclusions(figures: JSONObject) -> list[str]:
@@ -130,16 +129,16 @@ def _control(figures: JSONObject) -> Iterator[str]:
     if not _refined(figures) or figures["loop_gain"] is None:
         return
     rows = [row for row in figures["baselines"] if "drafts" in row]  # not the run's own first
-    noisy = [] if _by_code_alone(figures) else [row for row in rows if not row["fresh"]]
+    noisy = [] if _by_code_alone(figures) else [row for row in rows if not _honest(row)]
     for row in rows:
         ratio = row["tokens_ratio"]
         at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
-        over = f", over {row['n']:,} of {row['n'] + row['left_out']:,} datapoints"
-        at += over if row["left_out"] else ""
+        n, all_of_it = row["regraded_n"] or row["n"], row["n"] + row["left_out"]
+        at += f", over {n:,} of {all_of_it:,} datapoints" if n < all_of_it else ""
         told = " by the loops' own grades" if row in noisy else _shown(row)
-        yield f"Against {row['name']}{at}: {change(row['gain_over_it'])}{told}."
+        yield f"Against {row['name']}{at}: {change(ahead(row))}{told}."
     if noisy:
-        yield f"Nothing is claimed of that: {_FLATTERED}{_as_drawn(noisy)}."
+        yield f"Nothing is claimed of that: {_FLATTERED}To be sure, run --regrade."
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
             "Plain resampling gains too: compare with --baseline FILE, from "
@@ -147,14 +146,13 @@ def _control(figures: JSONObject) -> Iterator[str]:
         )
 
 
-def _as_drawn(rows: Sequence[JSONObject]) -> str:
-    """Fresh grades are of the best of all drafts: no more may have been drawn than count."""
-    spare = next((row for row in rows if row["drafts"] != row["drafts_drawn"]), None)
-    return f", with `--drafts {spare['drafts']}` for the second" if spare else ""
+def _honest(row: JSONObject) -> bool:
+    """Whether grades were compared that nothing was chosen by."""
+    return bool(row["fresh"] or row["regraded_gain_over_it"])
 
 
 def _shown(row: JSONObject) -> str:
-    over, by = row["gain_over_it"], " graded afresh" if row["fresh"] else ""
+    over, by = ahead(row), " graded afresh" if _honest(row) else ""
     if over["low"] is None:
         return by
     if graders_differ(row):
@@ -185,7 +183,7 @@ def _compared(figures: JSONObject) -> Iterator[str]:
     )
     chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
     if chosen and not pair["fresh"] and not _by_code_alone(figures):
-        yield f"That is by the loops' own grades: {_FLATTERED}."
+        yield f"That is by the loops' own grades: {_FLATTERED}{_GRADE_BOTH}."
 
 
 def _flips(count: int, now: str, before: str) -> str:

@@ -176,10 +176,12 @@ def _baselines(report: JSONObject) -> str:
     found = rows(report.get("baselines"))
     if not found:
         return ""
-    head = (
+    head = [
         *("Run", "n", "Score", "Ahead", "Calls", "Tokens", "Tokens, of this run's"),
         "Tokens for 0.01 gained",
-    )
+    ]
+    afresh = any(row.get("regraded_gain_over_it") for row in found)
+    head += ["Ahead, graded afresh"] if afresh else []
     run = fields(report.get("run_cost"))
     both = [{"name": "this run", **run}, *found] if run.get("n") else found
     body = [
@@ -192,6 +194,7 @@ def _baselines(report: JSONObject) -> str:
             number(row.get("tokens")),
             _times(row.get("tokens_ratio")),
             _rounded(row.get("cost_per_point")),
+            *([with_interval(row.get("regraded_gain_over_it"))] if afresh else []),
         ]
         for row in both[:_MOST_ROWS]
     ]
@@ -203,6 +206,8 @@ _UNSHARED = "Calls and tokens: as if none had been shared or taken from a cache.
 
 def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
     yield "Ahead: what this run scores beyond it, paired by datapoint."
+    if any(row.get("regraded_gain_over_it") for row in found):
+        yield "Graded afresh: the responses of both, blind; the other scores are the loops' own."
     yield _UNSHARED
     yield "Tokens for 0.01 gained: those beyond the first answers', for each 0.01 scored over them."
     for row in found:

@@ -9,6 +9,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
 from refinecli.clean import one_line
+from refinecli.report.baselines import ahead
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
@@ -256,9 +257,11 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
     if not rows:
         return
     run = figures["run_cost"]
-    cells = [["this run", run, None], *([row["name"], row, row["gain_over_it"]] for row in rows)]
+    cells = [["this run", run, None]]
+    cells += [[row["name"], row, ahead(row)] for row in rows]
+    afresh = any(row["regraded_gain_over_it"] for row in rows)
     yield from _table(
-        ("", "n", "score", "ahead", "95%", "calls", "tokens", "a point"),
+        ("", "n", "score", "ahead*" if afresh else "ahead", "95%", "calls", "tokens", "a point"),
         [
             [
                 name,
@@ -278,6 +281,12 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
     yield "ahead: what the run scores beyond it, paired by datapoint"
+    again = [row for row in rows if row["regraded_gain_over_it"]]
+    if again:
+        loops = [
+            f"{row['name']} {number(_mean(row['gain_over_it']), signed=True)}" for row in again
+        ]
+        yield f"* responses of both graded afresh; by the loops' own grades: {', '.join(loops)}"
     yield _UNSHARED
     yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
     for row in rows:
