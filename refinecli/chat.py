@@ -340,7 +340,7 @@ class RoleChat:
         await self._store(request, honest, usable=usable)
         self._log(request, reply.status, content)
         if not usable:
-            why = "it was cut off" if completion.cut_off else "there is no score in it"
+            why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
             self._detail(request, f"the reply cannot be used: {why}")
         return completion
 

@@ -111,14 +111,14 @@ async def open_engine(
         yield Engine(
             roles=_roles(completers),
             limits=limits,
-            made_with=Provenance(_models(settled), digest(shaping)),
+            made_with=Provenance(_models(settled) or _named_grader(settings), digest(shaping)),
             shaping=shaping,
         )
 
 
 def _roles(completers: dict[str, Completer]) -> Roles:
     """The completers there are; a role that the command does not use is the grader, unasked."""
-    grader = completers["grader"]
+    grader = completers.get("grader", _nobody)
     return Roles(
         policy=completers.get("policy", grader),
         reviser=completers.get("reviser", grader),
@@ -127,6 +127,12 @@ def _roles(completers: dict[str, Completer]) -> Roles:
         selector=completers.get("selector", grader),
         judge=completers.get("judge"),
     )
+
+
+async def _nobody(
+    messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+) -> Completion:
+    raise AssertionError(f"the {draw.role} of this run was to be asked nothing")
 
 
 def _budget(settings: Settings) -> Amount:
@@ -287,6 +293,11 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
             described |= {"base_url": None, "weights": role.model}
         shaping[name] = described
     return shaping
+
+
+def _named_grader(settings: Settings) -> dict[str, str]:
+    """The grader that a run names but, with code to grade everything, does not ask."""
+    return {"grader": settings.grader.model} if settings.grader.model else {}
 
 
 _FETCHING = frozenset(

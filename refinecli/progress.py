@@ -96,7 +96,7 @@ class Progress:
         tokens = traffic.prompt_tokens, traffic.completion_tokens
         if any(tokens):
             parts.append(Part("{} tokens in, {} out".format(*map(compact, tokens)), 5))
-        parts += [Part(money(traffic.cost), 4)] if traffic.cost is not None else []
+        parts += [Part(money(traffic.cost), 4)] if traffic.cost else []
         parts += [Part(f"{traffic.replayed:,} replayed", 6)] if traffic.replayed else []
         return parts
 

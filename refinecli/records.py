@@ -35,7 +35,8 @@ class Provenance:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One output line, and what the summary counts of it. `failures` are words to count by,
-    `winners` the roles that a selector preferred."""
+    `winners` the roles that a selector preferred, `why` tells a person what went wrong, and `noisy`
+    says that a model graded."""
 
     record: JSONObject
     status: Status
@@ -44,6 +45,8 @@ class Outcome:
     passed: bool = False
     failures: tuple[str, ...] = ()
     winners: tuple[str, ...] = ()
+    why: str = ""
+    noisy: bool = False
     line: int = 0
 
 
@@ -67,6 +70,8 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         passed=refinement.passed,
         failures=failures if refinement.status != "done" else (),
         winners=tuple(_winners(refinement)),
+        why=refinement.error.message if refinement.error else _why(refinement.best.grades),
+        noisy=any(_by_model(iteration.grades) for iteration in refinement.iterations),
     )
 
 
@@ -101,14 +106,15 @@ def graded(
         },
     }
     passed = response_passed(datapoint, grades, None)
-    return Outcome(record, status, score, None, passed, _failures(grades))
+    why, noisy = _why(grades), _by_model(grades)
+    return Outcome(record, status, score, None, passed, _failures(grades), why=why, noisy=noisy)
 
 
 def failed(raw: JSONObject, error: CompletionError, stage: str) -> Outcome:
     """A datapoint that nothing came of: its input fields and the reason."""
     record = _without(raw, "error")
     record["error"] = {"type": error.type, "message": error.message, "stage": stage}
-    return Outcome(record, "failed", failures=(error.type,))
+    return Outcome(record, "failed", failures=(error.type,), why=error.message)
 
 
 def _without(raw: JSONObject, *names: str) -> JSONObject:
@@ -118,6 +124,15 @@ def _without(raw: JSONObject, *names: str) -> JSONObject:
 def _failures(grades: Sequence[Grade]) -> tuple[str, ...]:
     """Each kind of grader failure once: one datapoint counts once under each."""
     return tuple(dict.fromkeys(grade.error.type for grade in grades if grade.error))
+
+
+def _why(grades: Sequence[Grade]) -> str:
+    """The first item without a verdict, and why it has none."""
+    return next((f"{grade.name}: {grade.error.message}" for grade in grades if grade.error), "")
+
+
+def _by_model(grades: Sequence[Grade]) -> bool:
+    return any(grade.grader == "llm" for grade in grades)
 
 
 def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObject:

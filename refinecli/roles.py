@@ -68,7 +68,7 @@ class RoleConfig(Section):
     @field_validator("api_key_env")
     @classmethod
     def _is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise ValueError("names an environment variable, it is not the key itself")
         return name
 
@@ -196,7 +196,7 @@ def resolved(
         model=model,
         base_url=base_url,
         weights=weights,
-        api_key_env=role.api_key_env or _default_key(base_url, url_source, environ),
+        api_key_env=_key_name(role.api_key_env, base_url, url_source, environ),
         api_key_header=role.api_key_header or "Authorization",
         headers=role.headers,
         extra_body=role.extra_body,
@@ -212,6 +212,15 @@ def resolved(
         input_price=0.0 if weights else role.input_price,
         output_price=0.0 if weights else role.output_price,
     )
+
+
+def _key_name(
+    named: str | None, base_url: str | None, url_source: str, environ: Mapping[str, str]
+) -> str | None:
+    """The variable with the key; an empty name says that the endpoint needs none."""
+    if named is not None:
+        return named or None
+    return _default_key(base_url, url_source, environ)
 
 
 def _default_key(base_url: str | None, url_source: str, environ: Mapping[str, str]) -> str | None:

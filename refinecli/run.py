@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from refinecli.errors import InputError
 from refinecli.jsonl import Row, canonical, dumps, read_row, unreadable_record
@@ -63,15 +64,26 @@ class Input:
                     return
 
 
-def count_rows(source: Input, on_error: Callable[[InputError], None]) -> tuple[int, int]:
-    """How many rows there are, and how many of them cannot be used, each of which is told."""
+class Counted(NamedTuple):
+    """How many rows there are, how many of them cannot be used, and whether a model grades any."""
+
+    rows: int
+    bad: int
+    asks_grader: bool
+
+
+def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted:
+    """Read all rows once; each that cannot be used is told."""
     rows = bad = 0
+    asks_grader = False
     for row in source.all_rows():
         rows += 1
         if row.error:
             bad += 1
             on_error(row.error)
-    return rows, bad
+        elif row.datapoint and not asks_grader:
+            asks_grader = any(item.check is None for item in row.datapoint.rubric_items)
+    return Counted(rows, bad, asks_grader)
 
 
 async def run(

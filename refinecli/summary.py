@@ -36,6 +36,8 @@ class Summary:
     ungraded: int = 0
     failed: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    first_failure: str = ""  # whose, and why
+    noisy: bool = False  # whether a model graded anything
     winners: Counter[str] = field(default_factory=Counter)
     score: Mean = field(default_factory=Mean)
     initial_score: Mean = field(default_factory=Mean)
@@ -49,6 +51,10 @@ class Summary:
         setattr(self, outcome.status, getattr(self, outcome.status) + 1)
         self.errors.update(outcome.failures)
         self.winners.update(outcome.winners)
+        if outcome.why and not self.first_failure:
+            name = outcome.record.get("id", f"line {outcome.line}")
+            self.first_failure = f"{name}: {outcome.why}"
+        self.noisy = self.noisy or outcome.noisy
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:

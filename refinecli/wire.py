@@ -82,7 +82,8 @@ def api_key(role: RoleSettings) -> str:
     if not key:
         raise UsageError(
             f"{role.name}: the environment variable {role.api_key_env} is not set",
-            f"export {role.api_key_env}=…, or use the local model: --model local",
+            f"export {role.api_key_env}=…, or, where the endpoint needs no key: "
+            f"--set {role.name}.api_key_env=",
         )
     if not (key.isascii() and key.isprintable()):
         raise UsageError(

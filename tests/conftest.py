@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure.
+settings.register_profile("refinecli", deadline=None)
+settings.load_profile("refinecli")
 
 REFINECLI = [sys.executable, "-m", "refinecli"]
 # The environment of a user who has set nothing: no keys, no settings, no colours forced.

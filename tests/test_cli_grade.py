@@ -225,3 +225,44 @@ def test_the_summary_has_the_mean_and_the_pass_rate(cli: Cli, tmp_path: Path) ->
     assert summary["initial_score"] is None
     assert "0.500" in result.stderr
     assert "25.0% passed" in result.stderr
+
+
+# ------------------------------------------------------------------ without a model
+
+CHECKED = {"rubric_items": [{"check": {"kind": "words", "max": 3}}], "response": "one two"}
+
+
+@pytest.mark.parametrize("flags", [[], ["--config", "config.toml"]])
+def test_what_code_grades_alone_needs_no_model_no_key_and_no_endpoint(
+    cli: Cli, tmp_path: Path, flags: list[str]
+) -> None:
+    config = '[policy]\nmodel = "m"\nbase_url = "http://127.0.0.1:9/v1"\napi_key_env = "NOT_SET"\n'
+    (tmp_path / "config.toml").write_text(config)
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(**CHECKED)])
+    result = cli("grade", "in.jsonl", *flags)
+    assert result.returncode == 0, result.stderr
+    (row,) = read_jsonl(result.stdout)
+    assert row["score"] == 1.0
+    assert row["grading"]["models"] == ({"grader": "m"} if flags else {})
+    assert "127.0.0.1" not in result.stderr
+
+
+def test_an_empty_key_name_says_that_there_is_no_key(cli: Cli, tmp_path: Path) -> None:
+    with ChatServer(lambda request: "<score>1</score>") as server:
+        config = f'[policy]\nmodel = "m"\nbase_url = "{server.url}"\napi_key_env = "NOT_SET"\n'
+        (tmp_path / "config.toml").write_text(config)
+        row = jsonl([datapoint(response="4")])
+        refused = cli("grade", "--config", "config.toml", stdin=row)
+        assert refused.returncode == 2
+        assert "--set grader.api_key_env=" in refused.stderr
+        told = cli("grade", "--config", "config.toml", "--set", "grader.api_key_env=", stdin=row)
+        assert told.returncode == 0, told.stderr
+        assert "authorization" not in server.requests[0].headers
+
+
+def test_too_many_failures_say_which_was_the_first_and_why(cli: Cli) -> None:
+    with ChatServer(lambda request: "I cannot tell.") as server:
+        rows = jsonl([datapoint(id=name, response="4") for name in ("a", "b")])
+        result = cli("grade", *at(server), stdin=rows)
+    assert result.returncode == 3
+    assert "the first: a: item-0: nothing in the reply matches" in result.stderr

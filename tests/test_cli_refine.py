@@ -220,6 +220,10 @@ def test_a_gain_is_called_optimistic_and_points_to_the_report(cli: Cli) -> None:
         assert "refinecli report" in result.stderr
         quiet = cli("refine", *at(server), "-q", stdin=jsonl([datapoint()]))
         assert quiet.stderr == ""
+        checked = datapoint(rubric_items=[{"check": {"kind": "equals", "value": "4"}}])
+        exact = cli("refine", *at(server), stdin=jsonl([checked]))
+        assert "1.000 at best" in exact.stderr
+        assert "optimistic" not in exact.stderr
 
 
 def test_stderr_says_which_model_and_endpoint_each_role_uses(cli: Cli) -> None:

@@ -177,7 +177,7 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
         result = cli("refine", *flags, stdin=jsonl([datapoint()]))
     by_grade = STRATEGIES[strategy].by_grade
     assert ("optimistic" in result.stderr) == by_grade
-    assert ("at best" if by_grade else "at last") in result.stderr
+    assert ("at best" if by_grade else "as kept") in result.stderr
 
 
 # ------------------------------------------------------------------ combinations that mean nothing
@@ -205,6 +205,14 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
         (
             ["--strategy", "rm-gallery", "--set", "refine.stop_on_repeat=false"],
             ["refine.stop_on_repeat", "use the strategy refine or self-refine"],
+        ),
+        (
+            ["--set", "refine.patience=3"],
+            ["refine.patience means nothing with max_iterations 3", "higher than it"],
+        ),
+        (
+            ["--max-iterations", "0", "--set", "refine.accept=pairwise"],
+            ["refine.accept means nothing with max_iterations 0", "leave it out"],
         ),
         (
             ["--config", "principles.toml"],

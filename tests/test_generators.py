@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from refinecli.checks import ContainsAll, WordCount
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import TASKS
+from refinecli.generators.criteria import with_rubric
 from refinecli.generators.keywords import WORDS
 from refinecli.generators.reading import read_objects
 from refinecli.jsonl import dumps, read_row
@@ -55,12 +56,53 @@ IFEVAL = {
     "prompt": "Write a poem about a cat, without commas.",
     "instruction_id_list": ["punctuation:no_comma"],
 }
+HEALTHBENCH = {
+    "prompt": [{"role": "user", "content": "I have had a fever for three days."}],
+    "prompt_id": "p-1",
+    "rubrics": [
+        {
+            "criterion": "Asks how high it is.",
+            "points": 5,
+            "tags": ["level:example", "axis:asking"],
+        },
+        {"criterion": "Recommends old antibiotics.", "points": -8, "tags": ["axis:accuracy"]},
+        {"criterion": "Says when to see a doctor.", "points": 7, "tags": ["axis:accuracy"]},
+    ],
+    "example_tags": ["theme:context_seeking"],
+    "ideal_completions_data": {
+        "ideal_completion": "How high is it?",
+        "ideal_completions_group": "g",
+        "ideal_completions_ref_completions": ["One.", "Two."],
+    },
+    "canary": "none",
+}
+RAR = {
+    "question": "Why does ice float?",
+    "reference_answer": "It is less dense than water.",
+    "question_source": "a textbook",
+    "rubric": [
+        {"title": "Density", "description": "Essential Criteria: Names the density.", "weight": 5},
+        {"title": "Bubbles", "description": "Pitfall Criteria: Names bubbles.", "weight": -2},
+    ],
+    "rubric_list": ["Names the density.", "Names bubbles."],
+    "rubric_count": 2,
+}
+CHAT = {
+    "messages": [
+        {"role": "system", "content": "You are a librarian."},
+        {"role": "user", "content": "Who wrote Emma?"},
+    ]
+}
 ROWS: dict[str, dict[str, Any]] = {
     "keywords": CONCEPTS,
     "prometheus": FEEDBACK,
     "biggen": BIGGEN,
     "ifeval": IFEVAL,
+    "healthbench": HEALTHBENCH,
+    "rubrics-as-rewards": RAR,
+    "chat": CHAT,
 }
+ITEM = {"rubric_str": "Is it polite?"}  # what `chat` is given by --rubric
 SEEDED = [name for name, task in TASKS.items() if task.seeded]
 IMPORTING = [name for name, task in TASKS.items() if task.imports]
 
@@ -70,7 +112,8 @@ def generated(task: str, n: int, seed: int = 42) -> list[dict[str, Any]]:
 
 
 def imported(task: str, row: dict[str, Any], with_response: bool = False) -> dict[str, Any]:
-    (datapoint,) = TASKS[task].read([("in.jsonl:7", row)], with_response)
+    datapoints = TASKS[task].read([("in.jsonl:7", row)], with_response)
+    (datapoint,) = with_rubric(datapoints, [ITEM]) if task == "chat" else datapoints
     return datapoint
 
 
@@ -87,6 +130,21 @@ def as_datapoint(row: dict[str, Any]) -> Datapoint:
     assert read.datapoint is not None
     assert all(item.keys() >= TINKER_KEYS for item in row["rubric_items"])
     return read.datapoint
+
+
+def read_or_refused(
+    task: str, row: dict[str, Any], suspects: set[str], with_response: bool = False
+) -> None:
+    """The row makes a datapoint, or an error that names its place and one of these fields."""
+    try:
+        datapoint, error = imported(task, row, with_response), None
+    except InputError as caught:
+        datapoint, error = {}, caught
+    if error is None:
+        as_datapoint(datapoint)
+        return
+    field = re.split(r"[.\[:]", error.message)[0]
+    assert (field in suspects, error.where) == (True, "in.jsonl:7")
 
 
 def written(path: Path, text: str) -> str:
@@ -300,7 +358,14 @@ def test_biggen_row_keeps_id_system_prompt_and_kind() -> None:
 
 @pytest.mark.parametrize(
     ("task", "column"),
-    [("prometheus", "orig_response"), ("biggen", "response"), ("keywords", "response")],
+    [
+        ("prometheus", "orig_response"),
+        ("biggen", "response"),
+        ("keywords", "response"),
+        ("healthbench", "response"),
+        ("rubrics-as-rewards", "response"),
+        ("chat", "response"),
+    ],
 )
 def test_responses_come_along_only_if_asked_for(task: str, column: str) -> None:
     row = {**ROWS[task], column: "An answer."}
@@ -319,7 +384,7 @@ def test_optional_columns_may_be_null_or_missing(task: str, absent: str) -> None
     needed = ("concepts", "orig_instruction", "orig_criteria", "orig_score1_description",
               "orig_score2_description", "orig_score3_description", "orig_score4_description",
               "orig_score5_description", "input", "score_rubric", "prompt",
-              "instruction_id_list")  # fmt: skip
+              "instruction_id_list", "rubrics", "question", "rubric", "messages")  # fmt: skip
     row = {"id": None, "reference": None} if task == "keywords" else {}
     for key, value in ROWS[task].items():
         if key in needed:
@@ -406,16 +471,7 @@ def test_any_json_in_a_row_gives_a_datapoint_or_an_error_with_its_place(
 ) -> None:
     known = [*ROWS[task], "id", "response", "reference", "group", "tags", "convo", "rubric_items"]
     changes = data.draw(st.dictionaries(st.sampled_from(known), json_values, max_size=3))
-    row = ROWS[task] | changes
-    try:
-        datapoint, error = imported(task, row, with_response=data.draw(st.booleans())), None
-    except InputError as caught:
-        datapoint, error = {}, caught
-    if error is None:
-        as_datapoint(datapoint)
-        return
-    field = re.split(r"[.\[:]", error.message)[0]
-    assert (field in changes, error.where) == (True, "in.jsonl:7")
+    read_or_refused(task, ROWS[task] | changes, set(changes), data.draw(st.booleans()))
 
 
 @given(text=st.text(alphabet="<>/score1", max_size=40), tag=st.sampled_from(["", "<score>5"]))

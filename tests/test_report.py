@@ -579,6 +579,15 @@ def test_many_failures_are_an_alarm_whatever_their_scores(read: Read) -> None:
     assert "nothing was refined" not in said(figures)
 
 
+def test_first_responses_that_nobody_could_grade_are_an_alarm(read: Read) -> None:
+    rows = [*gained(30), *(row(30 + i, [None, 1.0]) for i in range(3))]
+    told = alarms(build([read(rows)]))["ungraded_first"]
+    assert told.startswith("3 of 33 datapoints with a score have none of their first response")
+    assert "over the other 30" in told
+    graded = read([graded_row(i, 0.5) for i in range(30)])
+    assert "ungraded_first" not in alarms(build([graded]))
+
+
 def test_results_of_different_settings_are_an_alarm(read: Read) -> None:
     rows = gained(30)
     rows[3]["refinement"]["settings"] = "another"

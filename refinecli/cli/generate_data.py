@@ -29,6 +29,7 @@ refinecli generate-data addition -n 3
 refinecli generate-data addition --train 10000 --test 1000 --out-dir example_data
 refinecli generate-data keywords -n 12 -o keywords.jsonl
 refinecli generate-data prometheus --from feedback_collection.json --with-response -o fc.jsonl
+refinecli generate-data chat --from chats.jsonl --rubric rubric.toml -o in.jsonl
 """
 
 
@@ -63,6 +64,13 @@ def generate_data(
     with_response: Annotated[
         bool, typer.Option("--with-response", help="Keep the answers that FILE holds.")
     ] = False,
+    rubric: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML or JSON with rubric items that are added to every datapoint.",
+        ),
+    ] = None,
 ) -> int:
     chosen = TASKS.get(task)
     if chosen is None:
@@ -76,6 +84,11 @@ def generate_data(
         raise UsageError("--out-dir goes with --train and --test", "use -o FILE for one file")
     total = (train or 0) + (test or 0) if split else number
     rows = _rows(chosen, from_file, total, seed, with_response)
+    if rubric is not None:
+        from refinecli.generators.criteria import with_rubric
+        from refinecli.jsonl import read_rubric
+
+        rows = with_rubric(rows, read_rubric(rubric))
     if split:
         folder = out_dir or Path()
         return _write_split(rows, folder, train or 0, test or 0, out.force)

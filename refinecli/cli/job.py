@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from refinecli.config import Settings
     from refinecli.endpoints import Engine
     from refinecli.progress import Reporter
-    from refinecli.run import Input, Work
+    from refinecli.run import Counted, Input, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
     from refinecli.types import JSONObject
@@ -71,7 +71,12 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
             source=source,
             continues=cache is not None and cache.belongs_to(file),
         )
-        total = check_lines(rows, options.keep_going) if source.rereadable else None
+        total = None
+        if source.rereadable:
+            counted = check_lines(rows, options.keep_going)
+            total = counted.rows
+            if job.roles == ("grader",) and not counted.asks_grader:
+                job = replace(job, roles=())  # code grades it all, and code needs no model
         reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
         check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
@@ -101,17 +106,17 @@ def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -
         return describe(rows.all_rows(), job.plan(), cached)
 
 
-def check_lines(rows: Input, keep_going: bool) -> int:
-    """How many rows there are; lists every line that cannot be used and raises if it may not be."""
+def check_lines(rows: Input, keep_going: bool) -> Counted:
+    """What is in the rows; lists every line that cannot be used and raises if it may not be."""
     from refinecli.run import count_rows
 
-    total, bad = count_rows(rows, (lambda error: None) if keep_going else complain)
-    if bad and not keep_going:
+    counted = count_rows(rows, (lambda error: None) if keep_going else complain)
+    if counted.bad and not keep_going:
         raise UsageError(
-            f"{bad} of {total} lines cannot be used; nothing was sent",
+            f"{counted.bad} of {counted.rows} lines cannot be used; nothing was sent",
             "mend them, or add --keep-going: each becomes an `error` record and the rest goes on",
         )
-    return total
+    return counted
 
 
 def _place(job: Job, rows: Input, sink: Sink) -> JSONObject:
@@ -233,6 +238,8 @@ class _Run:
             self.cache.calls.wrote(signature)
 
     def _finished(self) -> int:
+        from refinecli.clean import clean
+
         job, summary = self.job, self.summary
         self.reporter.stop()
         missed = job.close(summary, self.traffic, self.reporter)
@@ -245,6 +252,8 @@ class _Run:
                 f"({kinds}); --max-errors allows {allowed:g}",
                 file=sys.stderr,
             )
+            if summary.first_failure:
+                print(f"  the first: {clean(summary.first_failure)}", file=sys.stderr)
             if self.cache and not self.cache.offline:
                 hint = "the same command asks again for what failed, and only for that"
                 print(f"  hint: {hint}: {continuing(self.rows.source)}", file=sys.stderr)

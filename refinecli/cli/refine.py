@@ -86,6 +86,7 @@ def refine(
         return show_config(settings, roles_of(options))
     needs_input(ctx, data)
     check_drafts(settings)
+    _check_rounds(settings)
     job = Job(
         command="refine",
         roles=roles_of(options),
@@ -117,6 +118,21 @@ def check_drafts(settings: Settings) -> None:
             f"{settings.refine.drafts} drafts at temperature 0 would all be the same",
             "set policy.temperature above 0, or --drafts 1",
         )
+
+
+def _check_rounds(settings: Settings) -> None:
+    """Options for rounds mean nothing where there are none, or too few."""
+    from refinecli.errors import UsageError
+
+    given, rounds = settings.refine, settings.refine.max_iterations
+    for option in ("accept", "patience", "stop_on_repeat", "principles"):
+        changed = getattr(given, option) != type(given).model_fields[option].default
+        if changed and (not rounds or (option == "patience" and (given.patience or 0) >= rounds)):
+            raise UsageError(
+                f"refine.{option} means nothing with max_iterations {rounds}",
+                "leave it out, or set --max-iterations higher"
+                + (" than it" if option == "patience" else ""),
+            )
 
 
 def refine_work(
@@ -189,14 +205,14 @@ def _close(
     reporter.notice(f"refine: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
-        now = "best" if by_grade else "last"
-        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} at {now}, of 1")
+        now = "at best" if by_grade else "as kept"
+        reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
     if summary.winners:
         told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {told}")
-    if gain and by_grade:
+    if gain and by_grade and summary.noisy:
         reporter.notice(
-            "where a model graded, that gain is optimistic: the best of several noisy grades is "
-            f"kept. For a fresh look: refinecli report {output or 'OUTPUT'} --regrade"
+            "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
+            f"refinecli report {output or 'OUTPUT'} --regrade, with this run's models"
         )
     return False

@@ -1,9 +1,9 @@
 """The tasks of `refinecli generate-data TASK`: where datapoints come from.
 
-A task is one module of this package, named like the task. A seeded task makes its datapoints up
-and has `generate(n, seed)`; an importing one turns the rows of another project's file into
-datapoints and has `read(rows, with_response)`; a task may be both. The table below says all that
-`--help` needs, so a task's module is imported only when the task is used.
+A task is one module of this package, named like the task (`_` for `-`). A seeded task makes its
+datapoints up and has `generate(n, seed)`; an importing one turns the rows of another project's file
+into datapoints and has `read(rows, with_response)`; a task may be both. The table below says all
+that `--help` needs, so a task's module is imported only when the task is used.
 
 To add a task: write the module, add a line to the table.
 """
@@ -53,7 +53,7 @@ class Task:
         return datapoints
 
     def _module(self) -> ModuleType:
-        return import_module(f"{__name__}.{self.name}")
+        return import_module(f"{__name__}.{self.name.replace('-', '_')}")
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
@@ -70,9 +70,11 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             Task(
                 "prometheus",
-                "instructions, each with its own 1-5 rubric, from the Feedback-Collection",
+                "instructions, each with its own 1-5 rubric, from the Feedback-Collection or judge "
+                "prompts",
                 imports=True,
-                file="the Feedback-Collection's JSON or JSONL (orig_instruction, orig_criteria, …)",
+                file="the Feedback-Collection's JSON or JSONL (orig_instruction, orig_criteria, …) "
+                "or judge prompts (instruction, gpt4_score)",
             ),
             Task(
                 "biggen",
@@ -86,6 +88,26 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "prompts with instructions that code can verify, from IFEval",
                 imports=True,
                 file="IFEval's JSONL (prompt, instruction_id_list, kwargs)",
+            ),
+            Task(
+                "healthbench",
+                "health conversations with weighted criteria, from HealthBench or its "
+                "meta-evaluation",
+                imports=True,
+                file="HealthBench's JSONL (prompt, rubrics, …) or its meta-evaluation's (prompt, "
+                "completion, rubric, binary_labels)",
+            ),
+            Task(
+                "rubrics-as-rewards",
+                "questions with weighted criteria of their own, from RaR-Medicine or RaR-Science",
+                imports=True,
+                file="JSON or JSONL of Rubrics as Rewards (question, reference_answer, rubric)",
+            ),
+            Task(
+                "chat",
+                "plain conversations, to be given criteria with --rubric",
+                imports=True,
+                file="chats in JSON or JSONL: OpenAI's (messages) or ShareGPT's (conversations)",
             ),
         )
     }

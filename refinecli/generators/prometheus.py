@@ -14,6 +14,19 @@ with its five descriptions and the reference answer; the response only if asked 
         "grader_output_format_instruction":
           "Please output your score between 1 and 5 wrapped in <score> ... </score>",
         "name": "quality", "score_range": [1, 5], "pass_score": 0.75}]}
+
+Prompts that ask a judge for such a score (`instruction`, with the headings "###The instruction to
+evaluate:" and so on, as in the Vicuna and MT-Bench files of prometheus-eval/prometheus-eval,
+Apache-2.0) are taken apart into the same, and a dialogue in them into its turns. The judged answer
+is always the `response`, for the scores that it got are its own: `gpt4_score` comes along as
+`gold`. `idx` is the `group`, category and source of the answer are tags.
+
+    {"convo": [{"role": "user", "content": "Explain tides to a child."}],
+     "reference": "The moon pulls on the sea …",
+     "response": "The moon does it.",
+     "group": 17, "tags": ["knowledge", "vicuna"],
+     "gold": [3, 4, 3],
+     "rubric_items": [{"rubric_str": "Is the explanation simple and right?\n\nScore 1: …", …}]}
 """
 
 from __future__ import annotations
@@ -21,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from refinecli.generators.items import five_point_item
+from refinecli.generators.prometheus_prompts import is_judge_prompt, judged_datapoint
 from refinecli.generators.reading import Columns, checked, present
 from refinecli.types import JSONObject
 
@@ -28,7 +42,10 @@ from refinecli.types import JSONObject
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
     """One datapoint a row."""
     for where, row in rows:
-        yield checked(where, _datapoint(Columns(where, row), with_response))
+        columns = Columns(where, row)
+        judged = is_judge_prompt(row)
+        datapoint = judged_datapoint(columns) if judged else _datapoint(columns, with_response)
+        yield checked(where, datapoint)
 
 
 def _datapoint(columns: Columns, with_response: bool) -> JSONObject:

@@ -93,6 +93,14 @@ def _ungraded(run: Run, figures: JSONObject) -> Iterator[tuple[str, str]]:
             f"{missing:,} of {plural(run.datapoints, 'datapoint')} have no score "
             f"({run.ungraded:,} ungraded, {run.failed:,} failed): the rest need not be like them.",
         )
+    refined = [case for case in run.cases if case.refined and case.final is not None]
+    unpaired = sum(case.first is None for case in refined)
+    if unpaired > _UNGRADED * len(refined):
+        yield (
+            "ungraded_first",
+            f"{unpaired:,} of {plural(len(refined), 'datapoint')} with a score have none of "
+            f"their first response: gains are over the other {figures['n']:,}.",
+        )
     for item in figures["items"]:
         if item["ungraded"] > _UNGRADED * (item["n"] + item["ungraded"]) and item["n"]:
             yield (

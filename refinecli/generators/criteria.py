@@ -1,0 +1,93 @@
+"""Criteria as other projects write them, turned into rubric items with names and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from refinecli.errors import InputError
+from refinecli.generators.items import rubric_item
+from refinecli.generators.reading import Columns
+from refinecli.jsonl import dumps, read_row
+from refinecli.types import JSONObject
+
+_LARGEST_WEIGHT = 1e9  # of a rubric item
+
+
+def criterion_item(text: str, **own: Any) -> JSONObject:
+    """An item for this criterion. A grader that quotes it must not seem to give a score that stands
+    in it."""
+    return rubric_item(text.replace("<score>", "(score)").replace("</score>", "(/score)"), **own)
+
+
+def weighted_items(
+    columns: Columns, name: str, item: Callable[[Columns], JSONObject]
+) -> list[JSONObject]:
+    """The item that each object in the list is made into, told apart by their names."""
+    entries = columns.row.get(name)
+    if not isinstance(entries, list) or not entries:
+        problem = "field required" if entries is None else "expected a list of criteria"
+        raise columns.fault(name, problem, "a list of objects, one for each criterion")
+    items = []
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise columns.fault(f"{name}[{index}]", "expected an object")
+        items.append(item(Columns(columns.where, entry, f"{columns.prefix}{name}[{index}].")))
+    if not any(made["weight"] > 0 for made in items):
+        raise columns.fault(name, "no criterion counts in favour", "one needs a weight above 0")
+    for made, unique in zip(items, _told_apart(made["name"] for made in items), strict=True):
+        made["name"] = unique
+    return items
+
+
+def _told_apart(names: Iterable[str]) -> Iterator[str]:
+    """`accuracy`, `accuracy#2`, `accuracy#3` where names repeat."""
+    taken = set[str]()
+    for name in names:
+        unique, number = name, 1
+        while unique in taken:
+            number += 1
+            unique = f"{name}#{number}"
+        taken.add(unique)
+        yield unique
+
+
+def weight(columns: Columns, name: str) -> int | float:
+    value = columns.row.get(name)
+    if value is None:
+        raise columns.fault(name, "field required", "a number; negative for a penalty")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise columns.fault(name, "expected a number")
+    if abs(value) > _LARGEST_WEIGHT:
+        raise columns.fault(name, "expected a number of at most a billion")
+    return value
+
+
+def labels(columns: Columns, name: str) -> list[str]:
+    """The texts in a list that may be missing; nulls among them are none."""
+    return entries(columns, name, "a text", lambda value: isinstance(value, str))
+
+
+def entries(columns: Columns, name: str, kind: str, fits: Callable[[object], bool]) -> list[Any]:
+    """What a list holds that may be missing, without its nulls."""
+    values = columns.row.get(name)
+    if values is None:
+        return []
+    if not isinstance(values, list):
+        raise columns.fault(name, "expected a list")
+    for index, value in enumerate(values):
+        if value is not None and not fits(value):
+            raise columns.fault(f"{name}[{index}]", f"expected {kind}")
+    return [value for value in values if value is not None]
+
+
+def with_rubric(
+    datapoints: Iterable[JSONObject], rubric: Sequence[JSONObject]
+) -> Iterator[JSONObject]:
+    """The datapoints with these items added, as every command adds those of `--rubric`."""
+    for number, datapoint in enumerate(datapoints, 1):
+        row = read_row(dumps(datapoint), number, "--rubric", rubric)
+        if row.error is not None:
+            where = f"datapoint {number} with --rubric"
+            raise InputError(row.error.message, row.error.hint, where=where)
+        yield row.raw
