@@ -179,6 +179,7 @@ def _row(name: str, file: str, pairs: Sequence[_Pair]) -> JSONObject:
         "file": file,
         "n": len(pairs),
         "score": record(statistics.mean([pair.score for pair in pairs], clusters)),
+        "run_score": record(statistics.mean([pair.final for pair in pairs], clusters)),
         "gain_over_it": record(statistics.mean(over, clusters)),
         "calls": spent.calls,
         "tokens": spent.tokens,

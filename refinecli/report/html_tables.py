@@ -212,7 +212,10 @@ def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
     yield "Tokens for 0.01 gained: those beyond the first answers', for each 0.01 scored over them."
     for row in found:
         name = data(row.get("name"))
-        if row.get("drafts") and row.get("drafts_drawn"):
+        if row.get("fresh"):
+            score = number(mean(row.get("run_score")))
+            yield f"{name}: by a later grading, which gives this run {score}."
+        elif row.get("drafts") and row.get("drafts_drawn"):
             drafts, drawn = number(row["drafts"]), number(row["drafts_drawn"])
             yield f"{name}: the first {drafts} of {drawn} drafts, chosen by their tokens alone."
         if row.get("left_out"):

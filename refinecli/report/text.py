@@ -290,7 +290,9 @@ def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
     yield _UNSHARED
     yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
     for row in rows:
-        if row.get("drafts"):
+        if row.get("fresh"):
+            yield f"{row['name']}: by a later `grade`, which gives this run {_score(row)}"
+        elif row.get("drafts"):
             yield (
                 f"{row['name']}: the first {row['drafts']} of {row['drafts_drawn']} drafts of "
                 "each datapoint, a number chosen by tokens alone"
@@ -298,6 +300,10 @@ def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
         if row.get("left_out"):
             yield f"{row['name']}: {row['left_out']:,} not scored in both, left out"
     yield _graded_where(rows)
+
+
+def _score(row: JSONObject) -> str:
+    return number(_mean(row["run_score"]))
 
 
 def _graded_where(rows: Sequence[JSONObject]) -> str:
