@@ -447,6 +447,7 @@ def test_graded_afresh_all_drafts_count_and_their_cost_is_told(read: Read) -> No
     row = figures["baselines"][1]
     assert (row["fresh"], row["drafts"], row["drafts_at_equal_cost"]) == (True, 4, 2)
     assert (row["gain_over_it"]["mean"], row["tokens_ratio"]) == (-0.5, 2)
+    assert (row["run_score"]["mean"], row["score"]["mean"]) == (0.5, 1.0)
     assert "graded afresh, resampling beats refining, at more cost" in said(figures)
     assert "200% of the run's tokens: with `--drafts 2`" in alarms(figures)["unequal_cost"]
 
