@@ -235,6 +235,8 @@ HEADLINES: list[tuple[Object, str]] = [
     ({"baselines": [BEATEN], "claim": {"basis": "code", "gain": True}}, "✓ A gain over the"),
     (NO_CLAIM, "? No gain is shown: it may be chance"),
     (NO_CLAIM | {"regraded_gain": gain(-0.06, 0.03)}, "✗ The answers got worse: −0.060"),
+    ({"baselines": [BEATEN | {"regraded_gain_over_it": gain(-0.2, 0.03)}]}, "✗ A gain over"),
+    ({"baselines": [BETTER[0] | {"regraded_gain_over_it": gain(0.2, 0.03)}]}, "✓ A gain over"),
     (UNGRADED, "? Open: the gain was not graded afresh"),
     (UNGRADED | {"loop_gain": gain(0.01, 0.03)}, "✗ No gain is shown, not even in the loop"),
     (
