@@ -10,6 +10,13 @@ from refinecli.records import Outcome
 from refinecli.traffic import Traffic
 from refinecli.types import JSONObject
 
+# What `errors` counts by. A gate on any other would always be met: it is a slip.
+ERROR_TYPES = (
+    *("bad_reply", "bad_request", "connection", "content_filter", "context_length", "failed"),
+    *("input", "no_response", "no_score", "offline", "rate_limit", "refusal", "server", "timeout"),
+    *("tool_calls", "unreadable"),
+)
+
 
 @dataclass(slots=True)
 class Mean:
@@ -100,3 +107,8 @@ class Summary:
             **({} if traffic.cost is None else {"cost": round(traffic.cost, 6)}),
             "seconds": round(self.seconds, 3),
         }
+
+    def figures(self, traffic: Traffic) -> JSONObject:
+        """The same for gates: what did not happen is there as 0, what is unknown as null."""
+        record = {"cost": None, **self.record(traffic)}
+        return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

@@ -96,10 +96,11 @@ def test_every_row_has_policies_a_letter_and_an_item_for_each_policy_it_touches(
         assert len(set(names)) == len(names)
 
 
-def test_items_hide_nothing_and_only_the_penalty_weighs_against() -> None:
+def test_items_that_hold_the_answer_hide_it_and_only_the_penalty_weighs_against() -> None:
     for row in ROWS[:100]:
         for rubric_item in datapoint(row).rubric_items:
-            assert rubric_item.reveal == "full"
+            holds_it = rubric_item.name.startswith(("policy:", "facts", "overpromise"))
+            assert rubric_item.reveal == ("verdict" if holds_it else "full")
             assert (rubric_item.weight < 0) == (rubric_item.name == "overpromise")
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -14,7 +20,9 @@ if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
     from refinecli.config import Settings
     from refinecli.endpoints import Engine
+    from refinecli.gates import Gate, Verdict
     from refinecli.jsonl import Row
+    from refinecli.junit import Case, Ending
     from refinecli.progress import Reporter
     from refinecli.records import Outcome
     from refinecli.run import Work
@@ -33,6 +41,21 @@ def grade(
         float | None,
         typer.Option(metavar="X", help="Exit 1 if the mean score is below X, or there is none."),
     ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'METRIC>=X'",
+            help="Exit 1 unless a figure of --summary, by its path, is so, such as 'ungraded<=0' "
+            "or 'errors.timeout<=3'; may be repeated. A figure that is null misses.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write JUnit XML for CI: a test for each datapoint and each gate.",
+        ),
+    ] = None,
 ) -> int:
     """Grade the `response` of each datapoint, item by item, against its rubric.
 
@@ -40,17 +63,18 @@ def grade(
     refinecli grade out.jsonl -o graded.jsonl --summary summary.json
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
+    refinecli grade out.jsonl --require 'pass_rate>=0.9' --require 'ungraded<=0' --junit junit.xml
     """
     from refinecli.cli.job import Job, needs_input, process
 
-    if fail_under is not None and not isfinite(fail_under):
-        raise UsageError(f"--fail-under {fail_under}: not a number", "such as 0.9")
+    gates = _gates(fail_under, require or [])
     settings = models.settings()
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
+    watch = _Watch(gates, _listeners(data.input, junit, quiet=models.quiet))
     job = Job(
         command="grade",
         roles=("grader",),
@@ -58,7 +82,10 @@ def grade(
         shapes={},
         work=lambda engine, reporter: _work(engine, settings),
         plan=lambda: _plan(settings),
-        close=lambda summary, traffic, reporter: _close(summary, traffic, reporter, fail_under),
+        close=watch.close,
+        written=watch.written if watch.listeners else None,
+        end=watch.end,
+        files=[("--junit", junit)],
     )
     return process(job, data, out, models)
 
@@ -102,21 +129,115 @@ def _work(engine: Engine, settings: Settings) -> Work:
     return work
 
 
-def _close(
-    summary: Summary, traffic: Traffic, reporter: Reporter, fail_under: float | None
-) -> bool:
-    from refinecli.traffic import traffic_words
+# ------------------------------------------------------------------ gates, and who is told
 
-    score, passed = summary.score.value, summary.passed.value
-    reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
-    if score is not None and passed is not None:
-        reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
-    if fail_under is None:
-        return False
-    if score is not None and score >= fail_under - 1e-9:  # a mean of floats
-        return False
-    import sys
+_WHY_NULL: Mapping[str, str] = MappingProxyType(
+    {
+        "score": "nothing was graded",
+        "pass_rate": "nothing was graded",
+        "initial_score": "only `refine` has one",
+        "cost": "no input_price or output_price is set",
+    }
+)
 
-    told = "there is no score" if score is None else f"score {score:.4g}"
-    print(f"error: {told}: --fail-under {fail_under:g} is missed", file=sys.stderr)
-    return True
+
+class _Listener(Protocol):
+    """Who is told of the datapoints and of the end: a JUnit file, GitHub."""
+
+    def add(self, case: Case) -> None: ...
+    def finish(self, ending: Ending) -> None: ...
+    def discard(self) -> None: ...
+
+
+@dataclass
+class _Watch:
+    """The gates of one run, each by the flag that set it, and those who are told how it went."""
+
+    gates: Sequence[Gate]
+    listeners: Sequence[_Listener]
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def written(self, outcome: Outcome) -> None:
+        from refinecli.junit import case_of
+
+        case = case_of(outcome)
+        for listener in self.listeners:
+            listener.add(case)
+
+    def close(self, summary: Summary, traffic: Traffic, reporter: Reporter) -> bool:
+        from refinecli.traffic import traffic_words
+
+        score, passed = summary.score.value, summary.passed.value
+        reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
+        if score is not None and passed is not None:
+            reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
+        figures = summary.figures(traffic)
+        self.verdicts = [_check(gate, figures) for gate in self.gates]
+        missed = [verdict for verdict in self.verdicts if not verdict.met]
+        for verdict in missed:
+            print(f"error: {verdict.gate.text} is missed: {verdict.reason}", file=sys.stderr)
+        return bool(missed)
+
+    def end(self, code: int, early: str, summary: Summary, traffic: Traffic) -> None:
+        """Whatever a run ends in is told, but not what its reader did not wait for, nor one that
+        was refused: nothing was sent."""
+        if not self.listeners:
+            return
+        from refinecli.junit import Ending, GateCase
+
+        told = [GateCase(verdict.gate.text, verdict.reason) for verdict in self.verdicts]
+        for listener in self.listeners:
+            if early and code in (0, 2):
+                listener.discard()
+            else:
+                listener.finish(Ending(summary, traffic, told, early))
+
+
+def _gates(fail_under: float | None, required: Sequence[str]) -> list[Gate]:
+    """All gates; one whose figure no summary has is a slip, told before anything is sent."""
+    from refinecli.gates import Gate, parse
+
+    gates = []
+    if fail_under is not None:
+        if not isfinite(fail_under):
+            raise UsageError(f"--fail-under {fail_under}: not a number", "such as 0.9")
+        gates.append(Gate(f"--fail-under {fail_under:g}", "score", ">=", fail_under))
+    for text in required:
+        gates.append(replace(parse(text), text=f"--require '{text}'"))
+    if required:
+        from refinecli.summary import Summary
+        from refinecli.traffic import Traffic
+
+        figures = Summary().figures(Traffic())
+        # All that could be asked of a null is null; a number has no figures below it.
+        figures |= {name: 0 for name, value in figures.items() if value is None}
+        for gate in gates:
+            _check(gate, figures)
+    return gates
+
+
+def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
+    from refinecli import gates
+
+    try:
+        verdict = gates.check(gate, figures)
+    except UsageError as error:
+        raise UsageError(error.message.removeprefix("--gate "), error.hint) from None
+    if verdict.met or verdict.value is not None:
+        return verdict
+    why = _WHY_NULL.get(gate.metric)
+    return replace(verdict, reason=f"there is no {gate.metric}{f': {why}' if why else ''}")
+
+
+def _listeners(source: str | None, junit: Path | None, *, quiet: bool) -> list[_Listener]:
+    listeners: list[_Listener] = []
+    name = None if source == "-" else source
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from refinecli.github import GitHub
+
+        listeners.append(GitHub.here(os.environ, "grade", name, quiet=quiet))
+    if junit is not None:
+        from refinecli.junit import JUnitFile
+
+        listeners.append(JUnitFile(junit, "refinecli grade", name))
+    return listeners

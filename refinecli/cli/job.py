@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refinecli.config import Settings
     from refinecli.endpoints import Engine
     from refinecli.progress import Reporter
+    from refinecli.records import Outcome
     from refinecli.run import Counted, Input, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Job:
     """What one command does with each row. `shapes` are its options that shape results; `close` is
-    given the figures and says its last words and whether a quality gate was missed."""
+    given the figures and says its last words and whether a quality gate was missed. `written` is
+    told of each line as it leaves; `end`, last of all, of the exit code and, where the run ended
+    early, why. `files` are written by the command itself, by the flags that name them."""
 
     command: str
     roles: Sequence[str]
@@ -40,6 +43,9 @@ class Job:
     work: Callable[[Engine, Reporter], Work]
     plan: Callable[[], Plan]
     close: Callable[[Summary, Traffic, Reporter], bool]
+    written: Callable[[Outcome], None] | None = None
+    end: Callable[[int, str, Summary, Traffic], None] | None = None
+    files: Sequence[tuple[str, Path | None]] = ()
 
 
 def needs_input(context: typer.Context, data: InputOptions) -> None:
@@ -62,7 +68,7 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
     source = Source(data.input)
     rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
     cache = cache_for(out.output, options)
-    check_files(data, out, options)
+    check_files(data, out, options, job.files)
     try:
         file = Path(out.output or "-")
         sink = Sink(
@@ -151,16 +157,16 @@ class _Run:
         from refinecli.summary import Summary
 
         self.summary, self.traffic, self.locked = Summary(), Traffic(), False
-        reporter, whole = self.reporter, False
+        reporter, whole, early = self.reporter, False, ""
         try:
             execute(self._main(total))
             self.sink.commit(self._note_output)
             whole = True
             code = self._finished()
         except BrokenPipeError:
-            code = 0  # the reader has what it wanted
+            code, early = 0, "the reader of standard output went away"
         except Interrupted as interrupted:
-            code = interrupted.code
+            code, early = interrupted.code, str(interrupted)
             reporter.stop()
             print(str(interrupted), file=sys.stderr)
         except (RefineError, OSError) as error:
@@ -168,10 +174,11 @@ class _Run:
             if not isinstance(error, RefineError):
                 error = OutputError(f"cannot write {self.sink.name}: {error.strerror}")
             complain(error)
-            code = error.exit_code
+            code, early = error.exit_code, error.message
         finally:
             reporter.stop()
             kept = self.sink.close()
+        code = self._told(code, "" if whole else early)
         self.code = code
         if not whole and code not in (0, 2):
             self._say_what_is_kept(kept)
@@ -181,6 +188,21 @@ class _Run:
         if self.options.summary and code != 2:
             write_summary(self.options.summary, self.summary, self.traffic)
         return code
+
+    def _told(self, code: int, early: str) -> int:
+        """The exit code, once the command's own files are written, or could not be."""
+        try:
+            if self.job.end:
+                self.job.end(code, early, self.summary, self.traffic)
+        except RefineError as error:
+            complain(error)
+            return code if code > 1 else error.exit_code
+        return code
+
+    def _written(self, outcome: Outcome) -> None:
+        self.reporter.advance(outcome)
+        if self.job.written:
+            self.job.written(outcome)
 
     async def _main(self, total: int | None) -> None:
         from refinecli.endpoints import open_engine
@@ -214,7 +236,7 @@ class _Run:
                 concurrency=engine.limits.concurrency,
                 on_finished=reporter.finished,
                 on_note=reporter.notice,
-                on_outcome=reporter.advance,
+                on_outcome=self._written,
                 on_unsettled=calls.unsettled if calls else None,
             )
 
@@ -280,7 +302,12 @@ class _Run:
         print("\n".join(lines), file=sys.stderr)
 
 
-def check_files(data: InputOptions, out: OutputOptions, options: ModelOptions) -> None:
+def check_files(
+    data: InputOptions,
+    out: OutputOptions,
+    options: ModelOptions,
+    more: Sequence[tuple[str, Path | None]] = (),
+) -> None:
     """Find out before anything is paid for that a file which a flag names could not be written, or
     would be written over another."""
     taken = {}
@@ -295,6 +322,7 @@ def check_files(data: InputOptions, out: OutputOptions, options: ModelOptions) -
         ("--cache", options.cache),
         ("--summary", options.summary),
         ("--log-requests", options.log_requests),
+        *more,
     )
     for flag, path in named:
         if path is None:

@@ -170,7 +170,7 @@ def _items(
     facts: Facts, mood: Mood, style: list[str], cases: Sequence[Case], rules: Sequence[_Rule]
 ) -> Iterator[JSONObject]:
     for case in cases:
-        yield rubric_item(f"The reply {case.right}.", name=f"policy:{case.name}")
+        yield rubric_item(f"The reply {case.right}.", name=f"policy:{case.name}", reveal="verdict")
     yield rubric_item(
         f"The reply {mood.met_by}, and keeps to the rules of style: {' '.join(style)}", name="tone"
     )
@@ -181,12 +181,14 @@ def _items(
         f"{written(facts.today)}. What the policies say may be used too; not every fact needs to "
         "be in the reply.",
         name="facts",
+        reveal="verdict",
     )
     wrong = "; ".join(case.wrong for case in cases)
     yield rubric_item(
         f"The reply promises something that the policies do not allow, for example: {wrong}.",
         name="overpromise",
         weight=-1,
+        reveal="verdict",
     )
     for rule in rules:
         yield rubric_item(rule.criterion, name=rule.name, check=rule.check)
