@@ -21,6 +21,7 @@ from refinecli.errors import RefineError, UsageError
 from refinecli.local import find_weights
 from refinecli.progress import Reporter
 from refinecli.records import Outcome
+from refinecli.report.cases import Key
 from refinecli.report.gains import Regrade
 from refinecli.report.regrade import (
     Regraded,
@@ -32,7 +33,7 @@ from refinecli.report.regrade import (
     perturbed,
     regrade,
 )
-from refinecli.report.runs import Key, Run
+from refinecli.report.runs import Run
 from refinecli.request_log import RequestLog
 from refinecli.run import Input
 from refinecli.streams import Source

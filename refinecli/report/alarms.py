@@ -7,8 +7,9 @@ from statistics import median
 
 from refinecli.report import statistics
 from refinecli.report.baselines import EQUAL_COST
+from refinecli.report.cases import Case
 from refinecli.report.gains import Regrades, differences
-from refinecli.report.runs import Case, Run
+from refinecli.report.runs import Run
 from refinecli.report.wording import change, plural
 from refinecli.types import JSONObject
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from refinecli.errors import UsageError
 from refinecli.report import statistics
+from refinecli.report.cases import Case, Key, Spent
 from refinecli.report.gains import Regrade, differences, record
 from refinecli.report.pairing import same_input, scored
-from refinecli.report.runs import Case, Key, Run, Spent, responses
+from refinecli.report.runs import Run, responses
 from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from refinecli.report import KEYS
 from refinecli.report.alarms import alarms
 from refinecli.report.baselines import baseline, first_answer, run_cost
+from refinecli.report.cases import UNGRADED_LOOPS, Key
 from refinecli.report.compare import compared, pass_rate, trend
 from refinecli.report.conclusions import conclusions
 from refinecli.report.curve import iterations, selections
 from refinecli.report.gains import Regrade, Regrades, differences, gains, record
 from refinecli.report.items import items
-from refinecli.report.runs import UNGRADED_LOOPS, Key, Run
+from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 

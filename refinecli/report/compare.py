@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from refinecli.errors import UsageError
 from refinecli.report import statistics
+from refinecli.report.cases import Case
 from refinecli.report.gains import differences, loop_gain, record
 from refinecli.report.pairing import common, same_input, scored
-from refinecli.report.runs import Case, Run
+from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 

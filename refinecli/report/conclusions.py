@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead
-from refinecli.report.runs import UNGRADED_LOOPS
+from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.statistics import TOO_FEW
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject

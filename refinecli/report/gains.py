@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from refinecli.report import statistics
-from refinecli.report.runs import Case, Key
+from refinecli.report.cases import Case, Key
 from refinecli.types import JSONObject
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from refinecli.errors import UsageError
-from refinecli.report.runs import Case, Run
+from refinecli.report.cases import Case
+from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 

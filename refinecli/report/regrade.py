@@ -21,8 +21,9 @@ from refinecli.grade import gather, grade
 from refinecli.pool import ordered_map
 from refinecli.prompts import Prompts
 from refinecli.prompts.regrade import reworded
+from refinecli.report.cases import Key
 from refinecli.report.gains import Regrade
-from refinecli.report.runs import Key, Run
+from refinecli.report.runs import Run
 from refinecli.roles import RoleSettings
 from refinecli.run import Input
 from refinecli.types import (
