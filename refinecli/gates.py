@@ -67,8 +67,8 @@ def parse(text: str) -> Gate:
 def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     """Whether `figures` meet the gate. A figure that is null misses it: nothing is known of it.
 
-    A part of the path is a key, a place in a list (-1 is the last) or the `name` of an entry; an
-    interval stands for its mean. Raises UsageError where there is no such figure.
+    A part of the path is a key, a place in a list (-1 is the last) or the `name` or `label` of an
+    entry; an interval stands for its mean. Raises UsageError where there is no such figure.
     """
     found = list(_found(figures, gate.metric.split("."), ()))
     if not found:
@@ -107,13 +107,15 @@ def _entries(value: Any, name: str) -> Iterator[Any]:
     elif isinstance(value, list):
         if re.fullmatch(r"-?[0-9]+", name) and -len(value) <= int(name) < len(value):
             yield value[int(name)]
-        yield from (e for e in value if isinstance(e, Mapping) and e.get("name") == name)
+        yield from (
+            e for e in value if isinstance(e, Mapping) and name in (e.get("name"), e.get("label"))
+        )
 
 
 def _close(metric: str, figures: Mapping[str, Any]) -> str:
     """What was probably meant."""
     known = list(dict.fromkeys(_paths(figures, "")))
-    close = difflib.get_close_matches(metric, known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(metric, known, n=3, cutoff=0.6)
     close += [path for path in known if path.startswith(metric) and path not in close][:3]
     return "did you mean " + ", ".join(close) + "?" if close else "one of " + ", ".join(figures)
 

@@ -16,6 +16,7 @@ FIGURES: dict[str, Any] = {
     "too_few": False,
     "iterations": [{"iteration": 0, "score": {"mean": 0.5}}, {"iteration": 1, "score": None}],
     "items": [{"name": "tone", "fixed": 3}, {"name": "v1.2 facts", "fixed": 5}, {"name": "1"}],
+    "baselines": [{"name": "b.jsonl, best of 2", "label": "b.jsonl", "gain_over_it": 0.5}],
 }
 
 
@@ -33,6 +34,8 @@ FIGURES: dict[str, Any] = {
         ("items.tone.fixed>=3", True),
         ("items.v1.2 facts.fixed>=6", False),
         ("items.1.fixed>=5", True),
+        ("baselines.b.jsonl.gain_over_it>=0.5", True),
+        ("baselines.b.jsonl, best of 2.gain_over_it>=0.5", True),
     ],
 )
 def test_a_gate_compares_the_figure_at_its_path(gate: str, met: bool) -> None:
@@ -79,6 +82,7 @@ def test_what_is_no_gate_is_told_how_one_looks(gate: str) -> None:
         ("items.tome.fixed>=0", "items.tone.fixed"),
         ("items>=0", "items.tone.fixed"),
         ("too_few>=0", "one of"),
+        ("nope>=0", "one of"),
         ("iterations.7.score>=0", "iterations.0.score"),
     ],
 )

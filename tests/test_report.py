@@ -190,7 +190,7 @@ def test_a_regraded_gain_around_zero_is_no_gain_and_says_what_would_be_found(rea
     figures = build([read(gained(60))], (), regrades(60, lambda i: 0.1 * (-1) ** i))
     assert figures["claim"]["gain"] is False
     assert "No gain is shown" in said(figures)
-    assert f"{figures['detectable']:.3f} four times in five" in said(figures)
+    assert f"a gain of {figures['detectable']:.3f} as this grader sees it" in said(figures)
 
 
 def test_a_gain_of_a_handful_is_not_claimed_whatever_the_bootstrap_says(read: Read) -> None:
@@ -403,15 +403,8 @@ def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Rea
     told = said(build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")]))
     assert "+0.333 to +0.667) by the loops' own grades." in told
     assert "Nothing is claimed of that: they flatter whichever chose among more" in told
-    assert "with another grader to be sure." in told
+    assert "To be sure, run --regrade." in told
     assert "beats" not in told
-
-
-def test_where_fewer_drafts_count_than_were_drawn_it_says_how_many_to_draw(read: Read) -> None:
-    other = read(drafted(30, [0, 0, 0, 0]), "bon.jsonl")
-    assert "to be sure, with `--drafts 2` for the second." in said(
-        build([read(gained(30))], [other])
-    )
 
 
 @pytest.mark.parametrize(
@@ -439,6 +432,85 @@ def test_graded_afresh_refining_is_compared_with_resampling(read: Read) -> None:
     told = said(build([run], [read(other, "bon.jsonl")]))
     assert "refining beats resampling" in told
     assert "flatter" not in told
+
+
+def afresh(rows: list[Row], score: float, grader: str = "large") -> list[Row]:
+    """The same after a later `grade`."""
+    marks = [{"item": 0, "score": score, "passed": score >= 1}]
+    graded = {"status": "done", "grades": marks, "models": {"grader": grader}}
+    return [line | {"score": score, "grading": graded} for line in rows]
+
+
+def test_graded_afresh_all_drafts_count_and_their_cost_is_told(read: Read) -> None:
+    other = read(afresh(drafted(30, [0, 0, 0, 0]), 1.0), "bon.jsonl")
+    figures = build([read(afresh(gained(30), 0.5))], [other])
+    row = figures["baselines"][1]
+    assert (row["fresh"], row["drafts"], row["drafts_at_equal_cost"]) == (True, 4, 2)
+    assert (row["gain_over_it"]["mean"], row["tokens_ratio"]) == (-0.5, 2)
+    assert (row["run_score"]["mean"], row["score"]["mean"]) == (0.5, 1.0)
+    assert "graded afresh, resampling beats refining, at more cost" in said(figures)
+    assert "200% of the run's tokens: with `--drafts 2`" in alarms(figures)["unequal_cost"]
+
+
+@pytest.mark.parametrize("other", [30, 20])
+def test_ids_that_mean_another_conversation_are_no_pairs(read: Read, other: int) -> None:
+    strange = [
+        line | {"convo": [{"role": "user", "content": "?"}]} if i < other else line
+        for i, line in enumerate(drafted(30, [0, 0]))
+    ]
+    for build_it in (lambda one, two: build([one], [two]), lambda one, two: build([two, one])):
+        with pytest.raises(UsageError, match=f"{other} of 30 ids that it shares with .* have"):
+            build_it(read(gained(30)), read(strange, "bon.jsonl"))
+
+
+def test_a_few_other_conversations_are_left_out_and_told(read: Read) -> None:
+    strange = drafted(30, [0, 0])
+    strange[3]["convo"] = [{"role": "user", "content": "?"}]
+    figures = build([read(gained(30))], [read(strange, "bon.jsonl")])
+    assert (figures["baselines"][1]["n"], figures["baselines"][1]["left_out"]) == (29, 1)
+    assert "1 datapoint with the same id" in alarms(figures)["other_conversation"]
+    assert "over 29 of 30 datapoints" in said(figures)
+
+
+def test_another_rubric_for_the_same_conversation_is_an_alarm(read: Read) -> None:
+    edited = [row(i, [0.0], items=[{"rubric_str": "Is it better?"}]) for i in range(30)]
+    figures = build([read(edited, "old.jsonl"), read(gained(30))])
+    assert "other rubrics for 30 of the same" in alarms(figures)["other_rubric"]
+    assert figures["compared"]["n"] == 30
+
+
+@pytest.mark.parametrize(
+    ("other", "words"), [(0.1, "refining beats"), (0.5, "not shown to"), (0.9, "resampling beats")]
+)
+def test_a_baseline_that_was_regraded_is_compared_by_that(
+    read: Read, other: float, words: str
+) -> None:
+    run, drafts = read(gained(30)), read(drafted(30, [0, 1]), "bon.jsonl")
+    fresh = {(f"dp-{i}", 0): Regrade(0.25, 0.5, others=(Regrade(other, 0.5),)) for i in range(30)}
+    figures = build([run], [drafts], fresh)
+    first, bon = figures["baselines"]
+    assert bon["gain_over_it"]["mean"] == -0.5
+    assert bon["regraded_gain_over_it"]["mean"] == pytest.approx(0.5 - other)
+    assert first["regraded_gain_over_it"] == figures["regraded_gain"]
+    assert words in said(figures)
+    assert "Nothing is claimed" not in said(figures)
+
+
+def test_runs_graded_by_different_models_are_an_alarm_and_no_claim(read: Read) -> None:
+    other = read(afresh(drafted(30, [0, 0]), 0.25, "tiny"), "bon.jsonl")
+    figures = build([read(afresh(gained(30), 0.75))], [other])
+    told = "out.jsonl was graded by large, bon.jsonl by tiny"
+    assert told in alarms(figures)["other_grader"]
+    assert "by different graders, so nothing is claimed" in said(figures)
+    assert "beats" not in said(figures)
+    loops = build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")])
+    assert "other_grader" not in alarms(loops)
+    code = [{"check": {"kind": "words", "min": 1}}]
+    rows = [row(i, [0.0], items=code) for i in range(30)]
+    for line in rows:
+        line["refinement"]["models"] = {"grader": "tiny"}
+    old = read(rows, "old.jsonl")
+    assert "other_grader" not in alarms(build([old, read(gained(30, items=code))]))
 
 
 # ------------------------------------------------------------------ alarms
@@ -492,6 +564,20 @@ def test_many_ungraded_are_an_alarm(read: Read) -> None:
     rows = [*gained(30), *(row(30 + i, [None]) for i in range(3))]
     assert "3 of 33 datapoints have no score" in alarms(build([read(rows)]))["ungraded"]
     assert "ungraded" not in alarms(build([read(gained(30))]))
+
+
+def test_many_failures_are_an_alarm_whatever_their_scores(read: Read) -> None:
+    rows = [row(i, [1.0]) | {"error": {"type": "unreadable"}} for i in range(2)]
+    for line in rows:
+        line["refinement"]["status"] = "failed"
+    figures = build([read(rows)])
+    assert (figures["failed"], figures["ungraded"]) == (2, 0)
+    assert alarms(figures)["failed"] == (
+        "2 of 2 datapoints failed before they were done (unreadable 2); scores are those of what "
+        "they had by then."
+    )
+    assert "2 of 2 datapoints failed" in said(figures)
+    assert "nothing was refined" not in said(figures)
 
 
 def test_first_responses_that_nobody_could_grade_are_an_alarm(read: Read) -> None:
@@ -554,6 +640,19 @@ def test_several_runs_are_a_trend_by_model_strategy_and_item(read: Read) -> None
     change = trend[2]["score"]["mean"] - trend[0]["score"]["mean"]
     assert trend[2]["change"]["mean"] == pytest.approx(change)
     assert trend[3]["items"] == [{"name": "way-0", "n": 50, "score": trend[3]["score"]["mean"]}]
+
+
+def test_the_trend_is_of_the_scores_that_its_changes_are_of(read: Read) -> None:
+    old, new = read(afresh(gained(30), 0.25), "old.jsonl"), read(afresh(gained(30), 1.0))
+    figures = build([old, new])
+    trend = figures["trend"]
+    assert [point["score"]["mean"] for point in trend] == [0.25, 1.0]
+    assert [point["pass_rate"]["mean"] for point in trend] == [0, 1]
+    assert [point["items"][0]["score"] for point in trend] == [0.25, 1.0]
+    assert trend[1]["change"]["mean"] == figures["compared"]["gain"]["mean"] == 0.75
+    assert "graded afresh over 30 datapoints; 30 pass that failed before" in said(figures)
+    loop = build([old, read(gained(30), "b.jsonl")])["trend"]
+    assert [point["score"]["mean"] for point in loop] == [0.5, 0.5]
 
 
 def test_the_last_run_is_the_one_reported_on(read: Read) -> None:

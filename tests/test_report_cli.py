@@ -180,6 +180,32 @@ def test_what_cannot_be_reported_is_exit_2_and_says_why(
     assert out.read_bytes() == before
 
 
+@pytest.mark.parametrize("flag", ["--json", "--html"])
+def test_only_a_report_is_replaced_unless_forced(
+    cli: Cli, out: Path, tmp_path: Path, flag: str
+) -> None:
+    target = tmp_path / "report"
+    target.write_text('{"precious": 1}')
+    refused = cli("report", out, flag, target)
+    assert refused.returncode == 2
+    assert "exists and is no report" in refused.stderr
+    assert "--force replaces it" in refused.stderr
+    assert target.read_text() == '{"precious": 1}'
+    assert cli("report", out, flag, target, "--force").returncode == 0
+    assert cli("report", out, flag, target).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "needs"), [("regraded_gain", "--regrade"), ("compared.gain.low", "two RUNs")]
+)
+def test_a_figure_that_is_missing_says_what_it_takes(
+    cli: Cli, out: Path, metric: str, needs: str
+) -> None:
+    result = cli("report", out, "--gate", f"{metric}>=0")
+    assert result.returncode == 1
+    assert f"is null\n  hint: it takes {needs}\n" in result.stderr
+
+
 def test_without_scipy_the_way_to_it_is_named(cli: Cli, out: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()

@@ -134,6 +134,33 @@ def test_equal_responses_are_graded_once_and_differ_by_nothing(cli: Cli, tmp_pat
     assert figures["regraded_gain"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
 
 
+def test_baselines_are_graded_afresh_by_the_best_of_the_drafts_that_count(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "out.jsonl", rows(20))
+    texts = ["draft one", "draft two", "draft three"]
+    others = [row(n, [0.5, 0.25, 1.0], drafts=True, texts=texts) for n in reversed(range(20))]
+    write_jsonl(tmp_path / "bon.jsonl", others)
+
+    def script(request: Request) -> str:
+        score = {"d": 0.75, "a": 0.25}[response_in(request)[0]]
+        return f"Because.\n<score>{score}</score>"
+
+    with ChatServer(script) as server:
+        args = ("--baseline", "bon.jsonl", "--repeats", "2")
+        dry = cli("report", "out.jsonl", "--regrade", *at(server), *args, "--dry-run")
+        assert "at most 240 calls" in dry.stderr
+        figures = regraded(cli, server, *args)
+        asked = [response_in(request) for request in server.requests]
+    assert Counter(text for text in asked if text.startswith("draft")) == {"draft one": 40}
+    assert len(asked) == 120
+    baseline = figures["baselines"][1]
+    assert baseline["drafts"] == 2
+    assert baseline["gain_over_it"]["mean"] == 0.5
+    assert baseline["regraded_gain_over_it"]["mean"] == -0.5
+    assert "graded afresh, resampling beats refining" in "\n".join(figures["conclusions"])
+
+
 def test_checks_are_graded_by_code_and_no_model_is_needed(cli: Cli, tmp_path: Path) -> None:
     made = rows(20, items=[check_item("yes")], texts=("no", "yes"))
     write_jsonl(tmp_path / "out.jsonl", made)

@@ -15,8 +15,9 @@ import pytest
 
 from refinecli import prompts, records
 from refinecli.refine import refine as refine_datapoint
+from refinecli.report.cases import Case, Item, Mark, Spent, Step
 from refinecli.report.gains import Regrade, gains
-from refinecli.report.runs import Case, Item, Mark, Spent, Step, read_run
+from refinecli.report.runs import read_run
 from refinecli.strategies import RefineOptions
 from refinecli.types import JSONObject
 from tests import fakes

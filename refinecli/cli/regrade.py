@@ -21,6 +21,7 @@ from refinecli.errors import RefineError, UsageError
 from refinecli.local import find_weights
 from refinecli.progress import Reporter
 from refinecli.records import Outcome
+from refinecli.report.cases import Key
 from refinecli.report.gains import Regrade
 from refinecli.report.regrade import (
     Regraded,
@@ -32,7 +33,7 @@ from refinecli.report.regrade import (
     perturbed,
     regrade,
 )
-from refinecli.report.runs import Key, Run
+from refinecli.report.runs import Run
 from refinecli.request_log import RequestLog
 from refinecli.run import Input
 from refinecli.streams import Source
@@ -65,8 +66,11 @@ class FreshGrades:
         }
 
 
-def fresh_grades(run: Run, repeats: int, options: ModelOptions) -> FreshGrades | None:
-    """The last of the files named, graded afresh; None after a dry run.
+def fresh_grades(
+    run: Run, repeats: int, options: ModelOptions, others: Sequence[Mapping[Key, str]] = ()
+) -> FreshGrades | None:
+    """The last of the files named, graded afresh, and with it the responses of baselines; None
+    after a dry run.
 
     An early end has said what was kept and how to go on when it comes out as typer.Exit.
     """
@@ -93,7 +97,8 @@ def fresh_grades(run: Run, repeats: int, options: ModelOptions) -> FreshGrades |
     bad = next((row.error for row in rows.all_rows() if row.error), None)
     if bad:
         raise bad
-    job = _Regrading(run, rows, repeats, settings, roles if asks else [], cache, own, options)
+    asked = roles if asks else []
+    job = _Regrading(run, rows, others, repeats, settings, asked, cache, own, options)
     if options.dry_run:
         job.dry_run()
         return None
@@ -123,6 +128,7 @@ class _Regrading:
 
     run: Run
     rows: Input
+    others: Sequence[Mapping[Key, str]]  # of each baseline
     repeats: int
     settings: Settings
     roles: Sequence[str]  # none where code grades all
@@ -194,7 +200,7 @@ class _Regrading:
     async def _ask(self, completers: Mapping[str, Completer]) -> None:
 
         results = regrade(
-            pairs(self.rows, self.run),
+            pairs(self.rows, self.run, self.others),
             completers or {"grader": Unsent()},
             self.settings.prompts,
             self.repeats,

@@ -90,12 +90,17 @@ def report(
             "RUN reported on.",
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Let --json and --html replace files that are no reports."),
+    ] = False,
     regrade: Annotated[
         bool,
         typer.Option(
             "--regrade",
             help="Have the grader, and the judge where one is set, grade the first and the final "
-            "responses of the RUN reported on afresh: blind, and in other words.",
+            "responses of the RUN reported on afresh, and those of each --baseline: blind, and in "
+            "other words.",
         ),
     ] = False,
     repeats: Annotated[
@@ -121,7 +126,12 @@ def report(
     names = runs or ["-"]
     labels = label or []
     _needs_a_run(ctx, runs)
-    _check(names, baseline or [], labels, {"--json": json, "--html": html})
+    outputs = {"--json": json, "--html": html}
+    _check(names, baseline or [], labels, outputs)
+    if not force:
+        _check_replaced(outputs)
+    if regrade and "-" in (baseline or ()):
+        raise UsageError("--regrade reads each --baseline twice", "name its file")
     if not regrade:
         _check_no_models(models, repeats)
     read, others = _read(names, labels), _read(baseline or [], [])
@@ -129,8 +139,10 @@ def report(
     verdicts = [gates.check(one, figures) for one in wanted]  # a slip is told before any call
     if regrade:
         from refinecli.cli.regrade import fresh_grades
+        from refinecli.report.baselines import kept_responses
 
-        fresh = fresh_grades(read[-1], repeats or 3, models)
+        responses = [kept_responses(read[-1], other) for other in others]
+        fresh = fresh_grades(read[-1], repeats or 3, models, responses)
         if fresh is None:  # a dry run
             return 0
         figures = _figures(read, others, fresh)
@@ -213,6 +225,35 @@ def _check(
                 raise UsageError(f"{flag} {output}: is one of the files to be read")
 
 
+def _check_replaced(outputs: Mapping[str, str | None]) -> None:
+    """Reports are written again and again; any other file is not to be lost by a slip."""
+    for flag, output in outputs.items():
+        path = Path(output or "-")
+        if str(path) == "-" or not path.is_file():
+            continue
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{flag} {output}: {error.strerror}") from None
+        if data and not _is_report(data):
+            raise UsageError(f"{flag} {output}: exists and is no report", "--force replaces it")
+
+
+def _is_report(data: bytes) -> bool:
+    from refinecli.jsonl import loads
+    from refinecli.report import GENERATOR
+
+    if f'<meta name="generator" content="{GENERATOR}">'.encode() in data[:2000]:
+        return True
+    if not data.startswith(b"{"):
+        return False
+    try:
+        figures = loads(data)
+    except ValueError:
+        return False
+    return isinstance(figures, dict) and {"loop_gain", "iterations", "alarms"} <= figures.keys()
+
+
 def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
@@ -258,8 +299,25 @@ def _print(figures: JSONObject) -> None:
         console.print(line, soft_wrap=True)
 
 
+# What gives the figures that are null without it.
+_NEEDS = {
+    "regraded_gain": "--regrade",
+    "regraded_sign_test": "--regrade",
+    "regraded_gain_over_it": "--regrade",
+    "optimism": "--regrade",
+    "heldout_gain": "--regrade and a [judge]",
+    "judge_gap": "--regrade and a [judge]",
+    "compared": "two RUNs",
+    "trend": "several RUNs",
+    "fresh_score": "a RUN that `refinecli grade` has graded again",
+}
+
+
 def _missed(verdicts: Sequence[Verdict]) -> int:
     missed = [verdict for verdict in verdicts if not verdict.met]
     for verdict in missed:
         print(f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}", file=sys.stderr)
+        parts = verdict.gate.metric.split(".") if verdict.value is None else []
+        if needs := next((_NEEDS[part] for part in parts if part in _NEEDS), None):
+            print(f"  hint: it takes {needs}", file=sys.stderr)
     return 1 if missed else 0

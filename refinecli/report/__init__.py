@@ -12,6 +12,8 @@ KEYS = (
         "score",
         "fresh_score",
         "pass_rate",
+        "failed",
+        "ungraded",
         "runs",
         "loop_gain",
         "regraded_gain",
@@ -21,3 +23,5 @@ KEYS = (
     *("detectable", "too_few", "claim", "kept_by_score", "only_drafts", "iterations", "items"),
     *("baselines", "run_cost", "selections", "alarms", "compared", "trend", "conclusions", "gates"),
 )
+
+GENERATOR = "refinecli report"  # in a page's head: what may be replaced by a newer one

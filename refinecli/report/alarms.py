@@ -7,8 +7,9 @@ from statistics import median
 
 from refinecli.report import statistics
 from refinecli.report.baselines import EQUAL_COST
+from refinecli.report.cases import Case
 from refinecli.report.gains import Regrades, differences
-from refinecli.report.runs import Case, Run
+from refinecli.report.runs import Run
 from refinecli.report.wording import change, plural
 from refinecli.types import JSONObject
 
@@ -24,7 +25,9 @@ def alarms(run: Run, figures: JSONObject, regraded: Regrades | None = None) -> l
         *_copied(run.cases),
         *_noisy(run.cases, regraded),
         *_ungraded(run, figures),
+        *_failed(run),
         *_unequal(figures),
+        *_not_alike(figures),
         *_mixed(run),
     ]
     return [{"type": kind, "message": message} for kind, message in found]
@@ -117,6 +120,63 @@ def _unequal(figures: JSONObject) -> Iterator[tuple[str, str]]:
                 f"{row['name']} used {share:.0%} of the run's tokens: not an equal-cost control. "
                 f"Draw more drafts than {row['drafts_drawn']}.",
             )
+        elif row.get("drafts") and row["drafts"] > row["drafts_at_equal_cost"]:
+            told = "" if share is None else f" used {share:.0%} of the run's tokens"
+            yield (
+                "unequal_cost",
+                f"{row['name']}, graded afresh with all its drafts,{told}: with `--drafts "
+                f"{row['drafts_at_equal_cost']}` it would have cost as much.",
+            )
+
+
+def _failed(run: Run) -> Iterator[tuple[str, str]]:
+    if run.failed <= _UNGRADED * run.datapoints:
+        return
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in run.failures.items())
+    told = (
+        f"{run.failed:,} of {plural(run.datapoints, 'datapoint')} failed before they were done "
+        f"({kinds})"
+    )
+    kept = len(run.cases) > run.datapoints - run.failed
+    yield "failed", f"{told}; scores are those of what they had by then." if kept else f"{told}."
+
+
+def _not_alike(figures: JSONObject) -> Iterator[tuple[str, str]]:
+    """What may set two runs apart beside their responses."""
+    run = figures["runs"][-1]["label"]
+    pairs = [(run, row["label"], row) for row in figures["baselines"] if "label" in row]
+    if pair := figures["compared"]:
+        pairs.append((pair["new"], pair["old"], pair))
+    for one, other, found in pairs:
+        if count := found["other_conversation"]:
+            yield (
+                "other_conversation",
+                f"{one} and {other}: {plural(count, 'datapoint')} with the same id and another "
+                "conversation, left out.",
+            )
+        if count := found["other_rubric"]:
+            yield (
+                "other_rubric",
+                f"{one} and {other} have other rubrics for {count:,} of the same "
+                "conversations: their scores may differ by the rubrics alone.",
+            )
+        if graders_differ(found):
+            mine, theirs = (
+                "several graders" if name == "mixed" else name for name in found["graders"]
+            )
+            yield (
+                "other_grader",
+                f"{one} was graded by {mine}, {other} by {theirs}: their scores may differ by the "
+                "grader alone.",
+            )
+
+
+def graders_differ(found: JSONObject) -> bool:
+    """Whether it is known that two runs were graded by different models."""
+    if found.get("regraded_gain_over_it"):  # by one grader on both sides
+        return False
+    mine, theirs = found.get("graders") or (None, None)
+    return bool(mine and theirs and mine != theirs)
 
 
 def _mixed(run: Run) -> Iterator[tuple[str, str]]:

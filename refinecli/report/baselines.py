@@ -5,13 +5,15 @@ Plain resampling, keeping the best, gains too: refining helps where it beats tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refinecli.errors import UsageError
 from refinecli.report import statistics
-from refinecli.report.gains import record
-from refinecli.report.runs import Case, Run, Spent, both_fresh, paired
+from refinecli.report.cases import Case, Key, Spent
+from refinecli.report.gains import Regrade, differences, record
+from refinecli.report.pairing import same_input, scored
+from refinecli.report.runs import Run, responses
 from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.
@@ -23,23 +25,24 @@ _COSTS = ("calls", "tokens", "tokens_ratio", *_PER_POINT)
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A datapoint of the run, and what the baseline scored and spent on it."""
+    """A datapoint of the run with its final score, and what the baseline scored and spent on it."""
 
     case: Case
+    final: float
     score: float
     spent: Spent
 
 
-def first_answer(run: Run) -> JSONObject | None:
+def first_answer(run: Run, regraded: JSONObject | None = None) -> JSONObject | None:
     """The run's own first responses; None where there is nothing to compare them with."""
     if not any(len(case.steps) > 1 for case in run.cases):
         return None
     pairs = [
-        _Pair(case, case.first, case.steps[0].spent)
+        _Pair(case, case.final, case.first, case.steps[0].spent)
         for case in run.cases
         if case.first is not None and case.final is not None
     ]
-    row = _row("first answer", run.file, pairs, [_final(pair.case) for pair in pairs])
+    row = _row("first answer", run.file, pairs) | {"regraded_gain_over_it": regraded}
     return row if _first_cost_known(run) else row | dict.fromkeys(_COSTS)
 
 
@@ -48,58 +51,104 @@ def _first_cost_known(run: Run) -> bool:
     return run.strategy not in ("self-refine", "rm-gallery")
 
 
-def baseline(run: Run, other: Run) -> JSONObject:
-    """Another run, paired with this one by datapoint.
+def baseline(
+    run: Run,
+    other: Run,
+    regraded: Mapping[Key, Regrade | None] | None = None,
+    heldout: Mapping[Key, Regrade | None] | None = None,
+) -> JSONObject:
+    """Another run, paired with this one by datapoint; the fresh grades of a datapoint hold the
+    baseline's response as the first.
 
     Of a run that only drew drafts, the first n of each datapoint count, n being the least that
     costs as many tokens as the run: chosen by tokens alone, never by scores.
     """
-    common = [
-        (here, there)
-        for here, there in paired(run.cases, other.cases)
-        if here.final is not None and there.final is not None
-    ]
-    if not common:
+    found = same_input(run, other, "--baseline ")
+    fresh = found.fresh and not regraded  # a later `grade` knows the best of all drafts only
+    both = list(scored(found, fresh=fresh))
+    if not both:
         raise UsageError(
             f"--baseline {other.file}: no scored datapoint in common with {run.file}",
             "both must come from the same datapoints",
         )
-    there = [other for _, other in common]
-    tokens = sum(case.spent.tokens for case, _ in common)
-    drawn = max(len(case.steps) for case in there) if other.only_drafts else 0
-    drafts = _matching(there, drawn, tokens) if drawn else 0
-    # Scores of a later `grade` are compared with such scores, those of the loop with those.
-    fresh = drafts == drawn and any(map(both_fresh, common))
+    there = [case for _, case, _, _ in both]
+    drawn, enough = _drafts(other, [(here, case) for here, case, _, _ in both])
+    drafts = drawn if fresh else enough
     pairs = [
-        _Pair(here, score, _spent(case, drafts))
-        for here, case in common
-        if (both_fresh((here, case)) or not fresh)
-        and (score := _score(case, drafts, drawn, fresh)) is not None
+        _Pair(here, mine, score, _spent(case, drafts))
+        for here, case, mine, theirs in both
+        if (score := theirs if drafts == drawn else _best(case, drafts)) is not None
     ]
-    finals = [_final(pair.case, fresh) for pair in pairs]
     name = other.label if not drawn else f"{other.label}, best of {drafts}"
-    row = _row(name, other.file, pairs, finals)
-    row |= {"drafts": drafts or None, "drafts_drawn": drawn or None, "fresh": fresh}
+    row = _row(name, other.file, pairs) | found.record(run, other) | {"label": other.label}
+    row |= {"fresh": fresh, "drafts": drafts or None, "drafts_drawn": drawn or None}
+    row["drafts_at_equal_cost"] = enough or None
+    for name, grades in (("regraded", regraded), ("heldout", heldout)):
+        row |= _afresh(name, run, grades or {})
     if not all(case.refined for case in there):  # what the answers cost stands nowhere
         row |= dict.fromkeys(_COSTS)
     if not _first_cost_known(run):
+        row |= dict.fromkeys(_PER_POINT)
+    if fresh:  # the first answers have no such score
         row |= dict.fromkeys(_PER_POINT)
     row["left_out"] = len(run.cases) - len(pairs)
     return row
 
 
+def _afresh(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONObject:
+    def gain(case: Case) -> float | None:
+        return one.gain if (one := grades.get(case.key)) else None
+
+    over = differences(run.cases, gain)
+    return {f"{name}_n": len(over.values), f"{name}_gain_over_it": record(over.interval)}
+
+
+def kept_responses(run: Run, other: Run) -> dict[Key, str]:
+    """What a baseline's response to each of the run's datapoints is: of drafts the one with the
+    best score in its loop, of those that count."""
+    found = same_input(run, other, "--baseline ")
+    both = [(here, case) for here, case, _, _ in scored(found, fresh=False)]
+    drawn, drafts = _drafts(other, both)
+    wanted = {case.key for _, case in both}
+
+    def chosen(case: Case) -> int:
+        if drafts == drawn or drafts >= len(case.steps):
+            return case.best
+        scores = [step.score for step in case.steps[:drafts]]
+        return max(range(drafts), key=lambda at: (scores[at] is not None, scores[at] or 0, -at))
+
+    return {case.key: text for case, text in responses(other, chosen) if case.key in wanted}
+
+
 def run_cost(run: Run) -> JSONObject:
     """The run itself, to stand beside its baselines."""
-    scored = [case for case in run.cases if case.first is not None and case.final is not None]
-    finals = [_final(case) for case in scored]
-    pairs = [_Pair(case, final, case.spent) for case, final in zip(scored, finals, strict=True)]
-    row = _row(run.label, run.file, pairs, finals) if pairs else {}
+    pairs = [
+        _Pair(case, case.final, case.final, case.spent)
+        for case in run.cases
+        if case.first is not None and case.final is not None
+    ]
+    row = _row(run.label, run.file, pairs) if pairs else {}
     if not _first_cost_known(run):
         row |= dict.fromkeys(_PER_POINT)
     return {key: row.get(key) for key in ("n", "score", *_COSTS) if key != "tokens_ratio"}
 
 
+def ahead(row: JSONObject) -> JSONObject:
+    """What the run scores beyond a baseline, by fresh grades on both sides where there are any."""
+    gain: JSONObject = row.get("regraded_gain_over_it") or row.get("gain_over_it") or {}
+    return gain
+
+
 # ------------------------------------------------------------------ inside
+
+
+def _drafts(other: Run, both: Sequence[tuple[Case, Case]]) -> tuple[int, int]:
+    """How many a run that only draws drafts has drawn, and how many of them count; else none."""
+    if not other.only_drafts or not both:
+        return 0, 0
+    there = [case for _, case in both]
+    drawn = max(len(case.steps) for case in there)
+    return drawn, _matching(there, drawn, sum(case.spent.tokens for case, _ in both))
 
 
 def _matching(cases: Sequence[Case], drawn: int, tokens: int) -> int:
@@ -116,24 +165,14 @@ def _spent(case: Case, drafts: int) -> Spent:
     return sum((step.spent for step in case.steps[:drafts]), Spent())
 
 
-def _score(case: Case, drafts: int, drawn: int, fresh: bool) -> float | None:
-    if fresh:
-        return case.fresh
-    if drafts == drawn:
-        return case.final
+def _best(case: Case, drafts: int) -> float | None:
     scores = [step.score for step in case.steps[:drafts] if step.score is not None]
     return max(scores, default=None)
 
 
-def _final(case: Case, fresh: bool = False) -> float:
-    score = case.fresh if fresh else case.final
-    assert score is not None
-    return score
-
-
-def _row(name: str, file: str, pairs: Sequence[_Pair], finals: Sequence[float]) -> JSONObject:
+def _row(name: str, file: str, pairs: Sequence[_Pair]) -> JSONObject:
     clusters = [pair.case.cluster for pair in pairs]
-    over = [final - pair.score for pair, final in zip(pairs, finals, strict=True)]
+    over = [pair.final - pair.score for pair in pairs]
     spent = sum((pair.spent for pair in pairs), Spent())
     tokens = sum(pair.case.spent.tokens for pair in pairs)
     return {
@@ -141,6 +180,7 @@ def _row(name: str, file: str, pairs: Sequence[_Pair], finals: Sequence[float]) 
         "file": file,
         "n": len(pairs),
         "score": record(statistics.mean([pair.score for pair in pairs], clusters)),
+        "run_score": record(statistics.mean([pair.final for pair in pairs], clusters)),
         "gain_over_it": record(statistics.mean(over, clusters)),
         "calls": spent.calls,
         "tokens": spent.tokens,

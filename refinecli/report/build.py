@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from refinecli.report import KEYS
 from refinecli.report.alarms import alarms
 from refinecli.report.baselines import baseline, first_answer, run_cost
+from refinecli.report.cases import UNGRADED_LOOPS, Key
 from refinecli.report.compare import compared, pass_rate, trend
 from refinecli.report.conclusions import conclusions
 from refinecli.report.curve import iterations, selections
-from refinecli.report.gains import Regrades, differences, gains, record
+from refinecli.report.gains import Regrade, Regrades, differences, gains, record
 from refinecli.report.items import items
-from refinecli.report.runs import UNGRADED_LOOPS, Run
+from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 
@@ -26,19 +27,26 @@ def build(
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)
     scored = [case for case in run.cases if case.final is not None]
-    first = first_answer(run)
+    gained = gains(run.cases, regraded, heldout)
+    first = first_answer(run, gained["regraded_gain"])
+    others = [
+        baseline(run, other, _of(regraded, at), _of(heldout, at))
+        for at, other in enumerate(baselines)
+    ]
     figures = {
-        **gains(run.cases, regraded, heldout),
+        **gained,
         "scored": len(final.values),
         "score": record(final.interval),
         "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
         "pass_rate": pass_rate(scored),
+        "failed": run.failed,
+        "ungraded": run.ungraded,
         "runs": [one.record() for one in runs],
         "kept_by_score": run.strategy not in UNGRADED_LOOPS,
         "only_drafts": run.only_drafts,
         "iterations": iterations(run.cases),
         "items": items(run.cases, regraded),
-        "baselines": [*([first] if first else ()), *(baseline(run, other) for other in baselines)],
+        "baselines": [*([first] if first else ()), *others],
         "run_cost": run_cost(run),
         "selections": selections(run.cases),
         "compared": compared(runs[0], runs[1]) if len(runs) == 2 else None,
@@ -48,3 +56,11 @@ def build(
     figures["alarms"] = alarms(run, figures, regraded)
     figures["conclusions"] = conclusions(figures)
     return {key: figures[key] for key in KEYS}
+
+
+def _of(grades: Regrades | None, place: int) -> dict[Key, Regrade | None] | None:
+    """The fresh grades of one baseline."""
+    found = {
+        key: one.others[place] for key, one in (grades or {}).items() if len(one.others) > place
+    }
+    return found or None

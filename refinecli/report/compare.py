@@ -6,41 +6,34 @@ from collections.abc import Sequence
 
 from refinecli.errors import UsageError
 from refinecli.report import statistics
+from refinecli.report.cases import Case
 from refinecli.report.gains import differences, loop_gain, record
-from refinecli.report.runs import Case, Run, both_fresh, paired
+from refinecli.report.pairing import common, same_input, scored
+from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 
 def compared(old: Run, new: Run) -> JSONObject:
     """The datapoints that both runs scored: the difference new less old, and the flips between
     failed and passed with an exact (McNemar's) test."""
-    pairs = list(paired(new.cases, old.cases))
-    fresh = any(map(both_fresh, pairs))
-    scored = [
-        (here, after - before)
-        for here, there in pairs
-        if (after := _score(here, fresh)) is not None
-        and (before := _score(there, fresh)) is not None
-    ]
-    if not scored:
+    found = same_input(new, old)
+    pairs = list(scored(found, fresh=found.fresh))
+    if not pairs:
         raise UsageError(
             f"{old.file} and {new.file} have no scored datapoint in common",
             "both must come from the same datapoints",
         )
-    known = {here.key for here, _ in scored}
     flips = [
-        (here, _pass(here, fresh) - _pass(there, fresh))
-        for here, there in pairs
-        if here.key in known
+        (here, _pass(here, found.fresh) - _pass(there, found.fresh)) for here, there, _, _ in pairs
     ]
-    clusters = [here.cluster for here, _ in scored]
-    change = [difference for _, difference in scored]
+    clusters = [here.cluster for here, _, _, _ in pairs]
+    change = [after - before for _, _, after, before in pairs]
     return {
         "old": old.label,
         "new": new.label,
-        "n": len(scored),
-        "left_out": len(old.cases) + len(new.cases) - 2 * len(scored),
-        "fresh": fresh,
+        "n": len(pairs),
+        "left_out": len(old.cases) + len(new.cases) - 2 * len(pairs),
+        **found.record(new, old),
         "gain": record(statistics.mean(change, clusters)),
         "sign_test": statistics.sign_test(change, clusters).record(),
         "now_pass": [_name(here) for here, flip in flips if flip > 0],
@@ -52,54 +45,62 @@ def compared(old: Run, new: Run) -> JSONObject:
 
 def trend(runs: Sequence[Run]) -> list[JSONObject]:
     """A row for each run, in the order given; `change` is against the run before it with the same
-    strategy and models, over the datapoints that both scored."""
+    strategy and models, over the datapoints that both scored.
+
+    Where a later `grade` gave scores in all runs, it is these that are told, except for gains.
+    """
+    fresh = all(any(case.fresh is not None for case in run.cases) for run in runs)
     rows = []
     latest: dict[tuple[str, str], Run] = {}
     for run in runs:
         series = (run.strategy, str(sorted(run.models.items())))
-        rows.append(_trend_row(run, latest.get(series)))
+        before = latest.get(series)
+        row = _trend_row(run, fresh)
+        row["change"] = record(_change(run, before, fresh)) if before else None
+        rows.append(row)
         latest[series] = run
     return rows
 
 
-def pass_rate(cases: Sequence[Case]) -> JSONObject | None:
+def pass_rate(cases: Sequence[Case], *, fresh: bool = False) -> JSONObject | None:
     """The share of the datapoints that passed."""
-    passed = [case.passed for case in cases]
+    passed = [bool(_pass(case, fresh)) for case in cases]
     return record(statistics.proportion(passed, [case.cluster for case in cases]))
 
 
-def _trend_row(run: Run, before: Run | None) -> JSONObject:
-    final = differences(run.cases, lambda case: case.final)
+def _trend_row(run: Run, fresh: bool) -> JSONObject:
+    score = differences(run.cases, lambda case: _score(case, fresh))
     gain = differences(run.cases, loop_gain)
-    scored = [case for case in run.cases if case.final is not None]
+    graded = [case for case in run.cases if _score(case, fresh) is not None]
     return {
         "label": run.label,
         "date": run.date,
         "file": run.file,
         "strategy": run.strategy,
         "models": run.models,
-        "n": len(final.values),
-        "score": record(final.interval),
-        "pass_rate": pass_rate(scored),
+        "fresh": fresh,
+        "n": len(score.values),
+        "score": record(score.interval),
+        "pass_rate": pass_rate(graded, fresh=fresh),
         "loop_gain": record(gain.interval),
-        "change": record(_change(run, before)) if before else None,
-        "items": _item_means(run.cases),
+        "items": _item_means(run.cases, fresh),
     }
 
 
-def _change(run: Run, before: Run) -> statistics.Interval | None:
+def _change(run: Run, before: Run, fresh: bool) -> statistics.Interval | None:
     pairs = [
-        (here.final - there.final, here.cluster)
-        for here, there in paired(run.cases, before.cases)
-        if here.final is not None and there.final is not None
+        (after - old, here.cluster)
+        for here, there in common(run, before).pairs
+        if (after := _score(here, fresh)) is not None and (old := _score(there, fresh)) is not None
     ]
     return statistics.mean([d for d, _ in pairs], [c for _, c in pairs])
 
 
-def _item_means(cases: Sequence[Case]) -> list[JSONObject]:
+def _item_means(cases: Sequence[Case], fresh: bool) -> list[JSONObject]:
     sums: dict[str, tuple[float, int]] = {}
     for case in cases:
-        for item, mark in zip(case.items, case.steps[case.best].marks, strict=True):
+        marks = case.fresh_marks if fresh else case.steps[case.best].marks
+        for item, mark in zip(case.items, marks, strict=bool(marks)):
             if mark.score is not None:
                 total, n = sums.get(item.name, (0.0, 0))
                 sums[item.name] = (total + mark.score, n + 1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from refinecli.report.runs import UNGRADED_LOOPS
+from refinecli.report.alarms import graders_differ
+from refinecli.report.baselines import ahead
+from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.statistics import TOO_FEW
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
-_FLATTERED = (
-    "they flatter whichever chose among more of them. `refinecli grade` both files with another "
-    "grader to be sure"
-)
+_FLATTERED = "they flatter whichever chose among more of them. "
+_GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 
 
 def conclusions(figures: JSONObject) -> list[str]:
@@ -36,7 +36,11 @@ def _result(figures: JSONObject) -> Iterator[str]:
     if again := figures["fresh_score"]:
         yield f"Of the same responses a later `grade` makes {number(again['mean'])}."
     if not _refined(figures):
-        yield "One response each: nothing was refined, so there is no gain to speak of."
+        failed, datapoints = figures["failed"], figures["runs"][-1]["datapoints"]
+        why = "nothing was refined"
+        if failed:
+            why = f"{failed:,} of {plural(datapoints, 'datapoint')} failed before they were done"
+        yield f"One response each: {why}, so there is no gain to speak of."
 
 
 def _gain(figures: JSONObject) -> Iterator[str]:
@@ -114,8 +118,9 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
 def _could_find(figures: JSONObject) -> Iterator[str]:
     if figures["detectable"] is not None:
         yield (
-            f"So many datapoints would find a gain of {number(figures['detectable'])} four times "
-            "in five, as it is graded here: a grader that errs sees less than the true one."
+            f"With {plural(figures['n'], 'datapoint')}, a gain of "
+            f"{number(figures['detectable'])} as this grader sees it would be found four times in "
+            "five; the true gain behind it may be larger."
         )
 
 
@@ -124,14 +129,16 @@ def _control(figures: JSONObject) -> Iterator[str]:
     if not _refined(figures) or figures["loop_gain"] is None:
         return
     rows = [row for row in figures["baselines"] if "drafts" in row]  # not the run's own first
-    noisy = [] if _by_code_alone(figures) else [row for row in rows if not row["fresh"]]
+    noisy = [] if _by_code_alone(figures) else [row for row in rows if not _honest(row)]
     for row in rows:
         ratio = row["tokens_ratio"]
         at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
+        n, all_of_it = row["regraded_n"] or row["n"], row["n"] + row["left_out"]
+        at += f", over {n:,} of {all_of_it:,} datapoints" if n < all_of_it else ""
         told = " by the loops' own grades" if row in noisy else _shown(row)
-        yield f"Against {row['name']}{at}: {change(row['gain_over_it'])}{told}."
+        yield f"Against {row['name']}{at}: {change(ahead(row))}{told}."
     if noisy:
-        yield f"Nothing is claimed of that: {_FLATTERED}{_as_drawn(noisy)}."
+        yield f"Nothing is claimed of that: {_FLATTERED}To be sure, run --regrade."
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
             "Plain resampling gains too: compare with --baseline FILE, from "
@@ -139,21 +146,24 @@ def _control(figures: JSONObject) -> Iterator[str]:
         )
 
 
-def _as_drawn(rows: Sequence[JSONObject]) -> str:
-    """Fresh grades are of the best of all drafts: no more may have been drawn than count."""
-    spare = next((row for row in rows if row["drafts"] != row["drafts_drawn"]), None)
-    return f", with `--drafts {spare['drafts']}` for the second" if spare else ""
+def _honest(row: JSONObject) -> bool:
+    """Whether grades were compared that nothing was chosen by."""
+    return bool(row["fresh"] or row["regraded_gain_over_it"])
 
 
 def _shown(row: JSONObject) -> str:
-    over = row["gain_over_it"]
+    over, by = ahead(row), " graded afresh" if _honest(row) else ""
     if over["low"] is None:
-        return ""
+        return by
+    if graders_differ(row):
+        return f"{by} by different graders, so nothing is claimed of it"
     better, worse = over["low"] > 0, over["high"] < 0
     if row["drafts"]:
+        dear = row["drafts"] > row["drafts_at_equal_cost"]
         beats = "resampling beats refining" if worse else "refining is not shown to beat resampling"
-        return ", refining beats resampling" if better else f", {beats}"
-    return ", better" if better else ", worse" if worse else ", no difference is shown"
+        beats = "refining beats resampling" if better else f"{beats}{', at more cost' * dear}"
+        return f"{by}, {beats}"
+    return f"{by}, {'better' if better else 'worse' if worse else 'no difference is shown'}"
 
 
 def _by_code_alone(figures: JSONObject) -> bool:
@@ -166,10 +176,17 @@ def _compared(figures: JSONObject) -> Iterator[str]:
         return
     flips = pair["flip_test"]
     yield (
-        f"{pair['new']} against {pair['old']}: {change(pair['gain'])} over "
-        f"{plural(pair['n'], 'datapoint')}; {flips['wins']:,} pass now that failed, "
-        f"{flips['losses']:,} fail now that passed (p = {flips['p_value']:.3g})."
+        f"{pair['new']} against {pair['old']}: {change(pair['gain'])}"
+        f"{' graded afresh' if pair['fresh'] else ''} over {plural(pair['n'], 'datapoint')}; "
+        f"{_flips(flips['wins'], 'pass', 'failed')}, {_flips(flips['losses'], 'fail', 'passed')} "
+        f"(p = {flips['p_value']:.3g})."
     )
     chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
     if chosen and not pair["fresh"] and not _by_code_alone(figures):
-        yield f"That is by the loops' own grades: {_FLATTERED}."
+        yield f"That is by the loops' own grades: {_FLATTERED}{_GRADE_BOTH}."
+
+
+def _flips(count: int, now: str, before: str) -> str:
+    """Such as `1 passes that failed before`."""
+    ending = ("es" if now == "pass" else "s") if count == 1 else ""
+    return f"{count:,} {now}{ending} that {before} before"

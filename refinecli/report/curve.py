@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refinecli.report import statistics
+from refinecli.report.cases import Case, Mark, Spent, Step
 from refinecli.report.gains import record
-from refinecli.report.runs import Case, Mark, Spent, Step
 from refinecli.types import JSONObject
 
 

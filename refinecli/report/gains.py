@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from refinecli.report import statistics
-from refinecli.report.runs import Case, Key
+from refinecli.report.cases import Case, Key
 from refinecli.types import JSONObject
 
 
@@ -20,12 +20,18 @@ from refinecli.types import JSONObject
 class Regrade:
     """One datapoint's first and final response graded anew: means over the repeats that could be
     graded, the same by rubric item, and how far the repeats of one text lie apart (their standard
-    deviation)."""
+    deviation). Each of `others` is the same of a baseline's response, as the first, and the final
+    one."""
 
     first: float | None
     final: float | None
     items: tuple[tuple[float | None, float | None], ...] = ()
     spread: float | None = None
+    others: tuple[Regrade | None, ...] = ()
+
+    @property
+    def gain(self) -> float | None:
+        return None if self.first is None or self.final is None else self.final - self.first
 
 
 Regrades: TypeAlias = Mapping[Key, Regrade]
@@ -137,9 +143,7 @@ def part_gain(case: Case, reveal: str) -> float | None:
 
 def _fresh_gain(case: Case, regrades: Regrades | None) -> float | None:
     regrade = regrades.get(case.key) if regrades else None
-    if regrade is None or regrade.first is None or regrade.final is None:
-        return None
-    return regrade.final - regrade.first
+    return regrade.gain if regrade else None
 
 
 def _gap(

@@ -18,6 +18,7 @@ from typing import Any
 
 from refinecli import jsonl
 from refinecli.errors import UsageError
+from refinecli.report import GENERATOR
 from refinecli.report.html_run import RunPage, read_run
 from refinecli.report.html_summary import name_of, summary
 from refinecli.report.html_text import count, escape
@@ -48,6 +49,7 @@ def _page(report: JSONObject, run: RunPage) -> str:
     details = [_json(f"d{index}", detail) for index, detail in run.details.items()]
     return Template(parts["html"]).substitute(
         title=escape(name_of(report)),
+        generator=escape(GENERATOR),
         policy=_policy(parts["css"], parts["js"]),
         css=parts["css"],
         js=parts["js"],

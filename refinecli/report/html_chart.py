@@ -8,9 +8,9 @@ from math import ceil, floor, log10
 
 from refinecli.report.html_text import ends, escape, mean, number, signed
 
-_WIDTH, _HEIGHT = 600, 260
+_WIDTH, _HEIGHT = 640, 260
 _LEFT, _TOP, _BOTTOM = 48, 16, 44
-_NAMES, _NO_NAMES = 172, 16  # to the right of the plot: the baselines' names
+_NAMES, _NO_NAMES = 212, 16  # to the right of the plot: the baselines' names
 _LEAST_SPAN = 0.1  # of scores: a flat curve looks flat
 
 
@@ -102,7 +102,7 @@ def _across(frame: _Frame, lines: Sequence[tuple[str, float]]) -> str:
         text_y = lowest = min(y + 4, lowest - 15)
         parts.append(
             f'<line class="baseline" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
-            f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(_short(name, 18))} '
+            f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(_short(name, 22))} '
             f"{number(score)}<title>{escape(name)}</title></text>"
         )
     return "".join(parts)

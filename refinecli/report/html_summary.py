@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from refinecli.report.alarms import graders_differ
+from refinecli.report.baselines import ahead
 from refinecli.report.html_tables import tables
 from refinecli.report.html_text import data, ends, escape, fields, mean, number, rows, signed
 from refinecli.types import JSONObject
@@ -85,7 +87,11 @@ def _counts(run: JSONObject) -> str:
 def _cost(run: JSONObject) -> str:
     tokens = [run.get(key) for key in ("prompt_tokens", "completion_tokens")]
     spent = sum(n for n in tokens if isinstance(n, int))
-    return f"{number(run['calls'])} calls, {spent:,} tokens" if run.get("calls") else ""
+    return (
+        f"{number(run['calls'])} calls, {spent:,} tokens, as if none had been shared"
+        if run.get("calls")
+        else ""
+    )
 
 
 def _alarms(report: JSONObject) -> str:
@@ -139,13 +145,20 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     if report.get("too_few"):
         return "open", "Too few independent datapoints to tell"
     gain = report.get(_BASES.get(str(claim.get("basis")), ""))
+    by_code = claim.get("basis") == "code"
+    beaten = [
+        row for row in rows(report.get("baselines")) if row.get("drafts") and _beats(row, by_code)
+    ]
+    better = "; resampling beats refining" if beaten else ""
     if mean(gain) is None:
-        return "open", "Open: the gain was not graded afresh"
+        if (ends(report.get("loop_gain")) or (1, 1))[0] > 0:
+            return "open", f"Open: the gain was not graded afresh{better}"
+        return "no", f"No gain is shown{better or ', not even in the loop'}"
     if claim.get("gain") is not True:
         interval = ends(gain)
         if interval and interval[1] < 0:
-            return "no", f"The answers got worse: {signed(mean(gain))}"
-        return "open", "No gain is shown: it may be chance"
+            return "no", f"The answers got worse: {signed(mean(gain))}{better}"
+        return ("no" if better else "open"), f"No gain is shown{better or ': it may be chance'}"
     title = f"A gain over the first answer: {signed(mean(gain))}"
     doubts = []
     if claim.get("basis") == "regraded" and (ends(report.get("heldout_gain")) or (1, 1))[0] <= 0:
@@ -153,15 +166,28 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     unbeaten = [
         data(row.get("name"))
         for row in rows(report.get("baselines"))
-        if row.get("drafts") and not _is_beaten(row, by_code=claim.get("basis") == "code")
+        if row.get("drafts") and not _is_beaten(row, by_code) and row not in beaten
     ]
     if unbeaten:
         doubts.append(f"none is shown over {' or '.join(unbeaten)}")
+    if beaten:
+        return "no", f"{title}{better}"
     if doubts:
         return "open", f"{title}; {'; '.join(doubts)}"
     return "yes", title
 
 
-def _is_beaten(row: JSONObject, *, by_code: bool) -> bool:
+def _is_beaten(row: JSONObject, by_code: bool) -> bool:
     """Not by the loops' own grades, unless code gave them: they flatter whichever chose more."""
-    return (ends(row.get("gain_over_it")) or (0, 0))[0] > 0 and bool(by_code or row.get("fresh"))
+    return _is_honest(row, by_code) and (ends(ahead(row)) or (0, 0))[0] > 0
+
+
+def _beats(row: JSONObject, by_code: bool) -> bool:
+    """Whether the baseline is better, at no more cost."""
+    dear = (row.get("drafts") or 0) > (row.get("drafts_at_equal_cost") or row.get("drafts") or 0)
+    return _is_honest(row, by_code) and not dear and (ends(ahead(row)) or (0, 0))[1] < 0
+
+
+def _is_honest(row: JSONObject, by_code: bool) -> bool:
+    fresh = row.get("regraded_gain_over_it") or row.get("fresh")
+    return bool(by_code or (fresh and not graders_differ(row)))

@@ -97,7 +97,10 @@ def _below_gains(report: JSONObject) -> Iterator[str]:
     elif isinstance(least := report.get("detectable"), int | float):
         many = count(int(report.get("n") or 0), "datapoint")
         found = number(float(least))
-        yield f"With {many} a gain of {found}, as graded here, is found four times in five."
+        yield (
+            f"With {many}, a gain of {found} as this grader sees it would be found four times in "
+            "five; the true gain behind it may be larger."
+        )
 
 
 def _sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:
@@ -143,7 +146,7 @@ def _iterations(report: JSONObject) -> str:
         "The mean score is that of what would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
         "failed in the response before it and passes now; broken: the other way. Brackets are 95% "
-        "intervals."
+        f"intervals. {_UNSHARED}"
     )
     return _curve(report, found) + table("Iterations", head, body) + note
 
@@ -173,10 +176,12 @@ def _baselines(report: JSONObject) -> str:
     found = rows(report.get("baselines"))
     if not found:
         return ""
-    head = (
-        *("Run", "n", "Score", "This run less it", "Calls", "Tokens", "Tokens, of this run's"),
+    head = [
+        *("Run", "n", "Score", "Ahead", "Calls", "Tokens", "Tokens, of this run's"),
         "Tokens for 0.01 gained",
-    )
+    ]
+    afresh = any(row.get("regraded_gain_over_it") for row in found)
+    head += ["Ahead, graded afresh"] if afresh else []
     run = fields(report.get("run_cost"))
     both = [{"name": "this run", **run}, *found] if run.get("n") else found
     body = [
@@ -189,17 +194,28 @@ def _baselines(report: JSONObject) -> str:
             number(row.get("tokens")),
             _times(row.get("tokens_ratio")),
             _rounded(row.get("cost_per_point")),
+            *([with_interval(row.get("regraded_gain_over_it"))] if afresh else []),
         ]
         for row in both[:_MOST_ROWS]
     ]
     return table("Baselines", head, body) + "".join(map(_note, _below_baselines(found)))
 
 
+_UNSHARED = "Calls and tokens: as if none had been shared or taken from a cache."
+
+
 def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
+    yield "Ahead: what this run scores beyond it, paired by datapoint."
+    if any(row.get("regraded_gain_over_it") for row in found):
+        yield "Graded afresh: the responses of both, blind; the other scores are the loops' own."
+    yield _UNSHARED
     yield "Tokens for 0.01 gained: those beyond the first answers', for each 0.01 scored over them."
     for row in found:
         name = data(row.get("name"))
-        if row.get("drafts") and row.get("drafts_drawn"):
+        if row.get("fresh"):
+            score = number(mean(row.get("run_score")))
+            yield f"{name}: by a later grading, which gives this run {score}."
+        elif row.get("drafts") and row.get("drafts_drawn"):
             drafts, drawn = number(row["drafts"]), number(row["drafts_drawn"])
             yield f"{name}: the first {drafts} of {drawn} drafts, chosen by their tokens alone."
         if row.get("left_out"):
@@ -273,7 +289,8 @@ def _two_runs(pair: JSONObject) -> str:
         return ""
     title = f"{data(pair.get('new'))} less {data(pair.get('old'))}"
     many = f"{number(pair.get('n'))} datapoints in common"
-    told = [f"{title}, {many}: {with_interval(pair.get('gain'))}."]
+    again = " graded afresh" if pair.get("fresh") else ""
+    told = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
     words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
     for name, key, up, down in words:
         if test := fields(pair.get(key)):
@@ -318,6 +335,8 @@ def _trend(runs: Sequence[JSONObject]) -> str:
     series = {(str(run.get("strategy")), str(run.get("models"))) for run in runs}
     drawn = chart(points, [], "run", "Mean score by run", joined=len(series) == 1)
     note = _note("Change: against the run before it with the same strategy and models, paired.")
+    if runs[-1].get("fresh"):
+        note += _note("Scores are those of a later grading; the loop gain is the loop's own.")
     return drawn + table("Trend", head, body, words=4) + note + _item_trend(runs)
 
 

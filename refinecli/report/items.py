@@ -6,9 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from refinecli.report import statistics
+from refinecli.report.cases import Case
 from refinecli.report.curve import changed
 from refinecli.report.gains import Regrades, record
-from refinecli.report.runs import Case
 from refinecli.types import JSONObject
 
 

@@ -21,8 +21,9 @@ from refinecli.grade import gather, grade
 from refinecli.pool import ordered_map
 from refinecli.prompts import Prompts
 from refinecli.prompts.regrade import reworded
+from refinecli.report.cases import Key
 from refinecli.report.gains import Regrade
-from refinecli.report.runs import Key, Run
+from refinecli.report.runs import Run
 from refinecli.roles import RoleSettings
 from refinecli.run import Input
 from refinecli.types import (
@@ -47,12 +48,13 @@ Scores: TypeAlias = Sequence[float | None]  # of each item
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a datapoint began with and what came of it."""
+    """What a datapoint began with and what came of it; in `others`, what baselines made of it."""
 
     datapoint: Datapoint
     key: Key
     first: str
     final: str
+    others: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,10 @@ class Regraded:
     def whole(self) -> bool:
         """Whether each role gave both responses a score."""
         return all(
-            regrade.first is not None and regrade.final is not None
+            one.gain is not None
             for regrade in self.by_role.values()
+            for one in (regrade, *regrade.others)
+            if one
         )
 
 
@@ -93,7 +97,9 @@ def count_pairs(run: Run) -> int:
     return sum(case.first is not None and case.final is not None for case in run.cases)
 
 
-async def pairs(rows: Input, run: Run) -> AsyncGenerator[Pair, None]:
+async def pairs(
+    rows: Input, run: Run, others: Sequence[Mapping[Key, str]] = ()
+) -> AsyncGenerator[Pair, None]:
     """The responses to grade, from the file that the run was read from, in its order."""
     refined = (case for case in run.cases if case.refined)
     async with aclosing(rows.stream()) as stream:
@@ -106,7 +112,8 @@ async def pairs(rows: Input, run: Run) -> AsyncGenerator[Pair, None]:
             case, iterations = next(refined), refinement["iterations"]
             if case.first is not None and case.final is not None:
                 first, final = iterations[0]["response"], iterations[case.best]["response"]
-                yield Pair(row.datapoint, case.key, first, final)
+                texts = tuple(other.get(case.key) for other in others)
+                yield Pair(row.datapoint, case.key, first, final, texts)
 
 
 async def regrade(
@@ -136,8 +143,9 @@ async def regrade(
 async def _regraded(
     pair: Pair, completers: Mapping[str, Completer], worded: Sequence[Prompts]
 ) -> Regraded:
-    # Equal texts are graded once; the order of two tells nothing of which was first.
-    texts = sorted({pair.first, pair.final}, key=_scattered)
+    # Equal texts are graded once; their order tells nothing of which was first.
+    others = (text for text in pair.others if text is not None)
+    texts = sorted({pair.first, pair.final, *others}, key=_scattered)
     asked = [(role, text) for text in texts for role in completers]
     found = await gather(
         grade(
@@ -154,11 +162,18 @@ async def _regraded(
     grades = [of_repeat for of_repeat, _ in found]
     scores = [[grade.score for grade in of_repeat] for of_repeat in grades]
     by_text = {key: scores[at * len(worded) :][: len(worded)] for at, key in enumerate(asked)}
-    items = pair.datapoint.rubric_items
+
+    def against(role: str, text: str) -> Regrade:
+        items = pair.datapoint.rubric_items
+        return regrade_of(items, by_text[role, text], by_text[role, pair.final])
+
     return Regraded(
         pair,
         {
-            role: regrade_of(items, by_text[role, pair.first], by_text[role, pair.final])
+            role: replace(
+                against(role, pair.first),
+                others=tuple(None if text is None else against(role, text) for text in pair.others),
+            )
             for role in completers
         },
         grades=sum(map(len, grades)),

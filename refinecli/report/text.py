@@ -9,6 +9,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
 from refinecli.clean import one_line
+from refinecli.report.baselines import ahead
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
@@ -59,14 +60,18 @@ def _lines(text: str, first: str, others: str) -> Iterator[str]:
     yield line
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False
+) -> Iterator[str]:
     """Aligned columns, the first to the left; it gives way where the line would be too long, and
-    what does not fit there stands on a line of its own."""
+    what does not fit there is cut, or stands on a line of its own."""
     cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     rest = sum(widths[1:]) + 2 * len(widths)
     widths[0] = min(widths[0], max(8, _WIDTH - rest))
     for row in cells:
+        if cut:
+            row = [_shortened(row[0], widths[0]), *row[1:]]
         if cell_len(row[0]) > widths[0]:
             yield "  " + _left(row[0], _WIDTH - 2).rstrip()
             row = ["", *row[1:]]
@@ -81,6 +86,16 @@ def _left(cell: str, width: int) -> str:
     if cell_len(cell) > width:
         return set_cell_size(cell, width - 1) + "…"
     return cell + " " * (width - cell_len(cell))
+
+
+def _shortened(cell: str, width: int) -> str:
+    """Without its middle: names of a kind begin alike, and often end alike too."""
+    if cell_len(cell) <= width:
+        return cell
+    end = cell[len(cell) - (width - 1) // 2 :]
+    while cell_len(end) > (width - 1) // 2:
+        end = end[1:]
+    return set_cell_size(cell, width - 1 - cell_len(end)).rstrip() + "…" + end
 
 
 def _right(cell: str, width: int) -> str:
@@ -101,6 +116,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
     if run["skipped"]:
         spent.append(f"{plural(run['skipped'], 'line')} without a result")
     text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
+    text += " (as if none had been shared)" if run["calls"] else ""
     yield from (Text(line) for line in _lines(text, "", "  "))
 
 
@@ -137,7 +153,10 @@ def _gains(figures: JSONObject) -> Iterator[str]:
         yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
-        yield f"  so many datapoints find a gain of {found}, as graded here, 4 times in 5"
+        yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"
+
+
+_UNSHARED = "calls, tokens: as if none had been shared or taken from a cache"
 
 
 def _iterations(figures: JSONObject) -> Iterator[str]:
@@ -160,7 +179,13 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     ]
     header = ("", "ran", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
     yield from _table(header, rows)
-    notes = ["score: of what would be returned after that round; the finished count on"]
+    notes = [
+        "score: of what would be returned after that round; the finished count on",
+        "ran: datapoints; kept: share of them whose new response was accepted",
+        "fixed, broken: items that failed in the response before it and pass now, and the reverse",
+        "length: mean characters of what would be returned",
+        _UNSHARED,
+    ]
     if won := figures["selections"]:
         told = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
         notes.append(f"picked by the selector: {told}")
@@ -188,7 +213,10 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
     afresh = any(item["regraded_gain"] for item in items)
     header = ["", "n", "first", "final", "gain", "95%", "fixed", "broken"]
     header += ["afresh"] if afresh else ["ungraded"]
-    yield from _table(header, [_item(item, afresh=afresh) for item in items[:_MOST_ITEMS]])
+    rows = [header, *(_item(item, afresh=afresh) for item in items[:_MOST_ITEMS])]
+    if not afresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
+        rows = [row[:-1] for row in rows]
+    yield from _table(rows[0], rows[1:], cut=True)
     if len(items) > _MOST_ITEMS:
         yield f"  and {len(items) - _MOST_ITEMS:,} more; --json has all"
     marked = [name for name in ("hidden", "penalty") if any(_marks(i, name) for i in items)]
@@ -229,9 +257,11 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
     if not rows:
         return
     run = figures["run_cost"]
-    cells = [["this run", run, None], *([row["name"], row, row["gain_over_it"]] for row in rows)]
+    cells = [["this run", run, None]]
+    cells += [[row["name"], row, ahead(row)] for row in rows]
+    afresh = any(row["regraded_gain_over_it"] for row in rows)
     yield from _table(
-        ("", "n", "score", "ahead", "95%", "calls", "tokens", "a point"),
+        ("", "n", "score", "ahead*" if afresh else "ahead", "95%", "calls", "tokens", "a point"),
         [
             [
                 name,
@@ -251,9 +281,18 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
     yield "ahead: what the run scores beyond it, paired by datapoint"
+    again = [row for row in rows if row["regraded_gain_over_it"]]
+    if again:
+        loops = [
+            f"{row['name']} {number(_mean(row['gain_over_it']), signed=True)}" for row in again
+        ]
+        yield f"* responses of both graded afresh; by the loops' own grades: {', '.join(loops)}"
+    yield _UNSHARED
     yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
     for row in rows:
-        if row.get("drafts"):
+        if row.get("fresh"):
+            yield f"{row['name']}: by a later `grade`, which gives this run {_score(row)}"
+        elif row.get("drafts"):
             yield (
                 f"{row['name']}: the first {row['drafts']} of {row['drafts_drawn']} drafts of "
                 "each datapoint, a number chosen by tokens alone"
@@ -261,6 +300,10 @@ def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
         if row.get("left_out"):
             yield f"{row['name']}: {row['left_out']:,} not scored in both, left out"
     yield _graded_where(rows)
+
+
+def _score(row: JSONObject) -> str:
+    return number(_mean(row["run_score"]))
 
 
 def _graded_where(rows: Sequence[JSONObject]) -> str:
@@ -279,7 +322,7 @@ def _two_runs(pair: JSONObject | None) -> Iterator[str]:
     yield from _wrapped(
         [
             f"{pair['new']} less {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
-            f"{change(pair['gain'])}"
+            f"{change(pair['gain'])}{', graded afresh' if pair['fresh'] else ''}"
         ]
     )
     for name, key in (("score", "sign_test"), ("passed", "flip_test")):
@@ -315,6 +358,8 @@ def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
         ],
     )
     yield "  change: against the run before it with the same strategy and models, paired"
+    if runs[-1]["fresh"]:
+        yield "  scores: of a later `grade`; gain: as graded in the loop"
     yield ""
     yield from _item_trend(runs[-_MOST_RUNS:])
 

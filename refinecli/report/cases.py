@@ -1,0 +1,263 @@
+"""One datapoint of an output file as a Case: its way from the first response to the one returned.
+
+No text is kept: a hundred thousand datapoints with four iterations each take some hundred
+megabytes, not the gigabytes that their file has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from refinecli.checks import ANSWER_CHECKS
+from refinecli.jsonl import digest
+from refinecli.occurrences import Occurrences
+from refinecli.report.phrases import convo_of, copied_phrases
+from refinecli.strategies import STRATEGIES
+from refinecli.types import JSONObject
+
+Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What tables need of a rubric item."""
+
+    name: str
+    reveal: str
+    weight: float
+    required: bool
+    by_code: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An item's grade of one response; nothing where it is ungraded."""
+
+    score: float | None = None
+    passed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Calls and tokens, grader calls included."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One iteration without its texts; `decided` where its grades or a selector accepted it or did
+    not."""
+
+    parent: int | None
+    role: str
+    score: float | None
+    accepted: bool
+    decided: bool
+    marks: tuple[Mark, ...]
+    characters: int
+    spent: Spent
+    winner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One datapoint's way from its first response to the one returned.
+
+    One that was only graded has a single step and is not `refined`. `fresh` and `fresh_marks` are
+    what a later `grade` made of the returned response, and `copied` tells whether that one holds a
+    long phrase of the rubric which neither the first response nor the prompt has. `prompt` and
+    `rubric` are digests: an id alone does not make two datapoints the same.
+    """
+
+    key: Key
+    group: str | int | None
+    items: tuple[Item, ...]
+    steps: tuple[Step, ...]
+    best: int
+    refined: bool
+    passed: bool
+    spent: Spent
+    fresh: float | None = None
+    fresh_marks: tuple[Mark, ...] = ()
+    copied: bool = False
+    prompt: str = ""
+    rubric: str = ""
+
+    @property
+    def first(self) -> float | None:
+        return self.steps[0].score if self.refined else None
+
+    @property
+    def final(self) -> float | None:
+        return self.steps[self.best].score
+
+    @property
+    def fresh_passed(self) -> bool:
+        return _passed(self.items, self.fresh_marks)
+
+    @property
+    def cluster(self) -> str | int | tuple[str, str | int]:
+        """What varies by itself: its group, or all rows with its id."""
+        return self.key[0] if self.group is None else ("group", self.group)
+
+
+# Strategies without a grader in their loop: it is not by its score that a response is returned.
+UNGRADED_LOOPS = tuple(name for name, loop in STRATEGIES.items() if not loop.by_grade)
+
+
+# ------------------------------------------------------------------ from a row
+
+
+def strategy_of(result: JSONObject) -> str:
+    return str(result.get("strategy") or "refine")
+
+
+def models_of(result: JSONObject) -> dict[str, str]:
+    models = result.get("models")
+    return {k: str(v) for k, v in models.items()} if isinstance(models, dict) else {}
+
+
+def key_of(row: JSONObject, occurrences: Occurrences) -> Key:
+    name = row.get("id")
+    if not isinstance(name, str | int):
+        name = digest([convo_of(row), len(row.get("rubric_items") or ())])
+    return name, occurrences.next(name)
+
+
+def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
+    items = tuple(_item(item, index) for index, item in enumerate(row.get("rubric_items") or ()))
+    group = row.get("group")
+    refined = isinstance(row.get("refinement"), dict)
+    strategy = strategy_of(result)
+    grading = row.get("grading")
+    again = grading if refined and isinstance(grading, dict) else None
+    if refined:
+        by_score = strategy not in UNGRADED_LOOPS
+        steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
+        best = int(result["best_iteration"])
+        _check_order(steps, best)
+        final = result["iterations"][best]["response"]
+        copied = copied_phrases(row, result["iterations"][0]["response"], final)
+    else:
+        response = row.get("response")
+        single = {"score": row.get("score"), "response": response or "", "accepted": True}
+        steps = (_step({**single, **result, "role": "input"}, items, True),)
+        best, copied = 0, False
+    marks = steps[best].marks
+    return Case(
+        key=key,
+        group=group if isinstance(group, str | int) else None,
+        items=items,
+        steps=steps,
+        best=best,
+        refined=refined,
+        passed=_stopped_passed(result, strategy, _passed(items, marks)),
+        spent=_spent(result.get("usage")),
+        fresh=_number(row.get("score")) if again else None,
+        fresh_marks=_marks(again, items) if again else (),
+        copied=copied,
+        prompt=digest(convo_of(row)),
+        rubric=digest(row.get("rubric_items") or []),
+    )
+
+
+def _check_order(steps: Sequence[Step], best: int) -> None:
+    """A response comes of an earlier one, and one of them is returned."""
+    for number, step in enumerate(steps):
+        if step.parent is not None and not 0 <= step.parent < number:
+            raise ValueError(f"iteration {number} cannot come of {step.parent}")
+    if not 0 <= best < len(steps):
+        raise ValueError(f"there is no iteration {best}")
+
+
+def _item(item: JSONObject, index: int) -> Item:
+    check = item.get("check")
+    kind = check.get("kind") if isinstance(check, dict) else None
+    reveal = item.get("reveal") or ("verdict" if kind in ANSWER_CHECKS else "full")
+    weight = item.get("weight")
+    return _shared_item(
+        str(item.get("name") or f"item-{index}"),
+        str(reveal),
+        1.0 if weight is None else float(weight),
+        bool(item.get("required")),
+        check is not None,
+    )
+
+
+# Thousands of datapoints share a few items, marks and the like.
+_shared_item = lru_cache(maxsize=4096)(Item)
+_shared_mark = lru_cache(maxsize=4096)(Mark)
+
+
+def _step(iteration: JSONObject, items: Sequence[Item], by_score: bool) -> Step:
+    selection = iteration.get("selection")
+    parent = iteration.get("parent")
+    return Step(
+        parent=None if parent is None else int(parent),
+        role=str(iteration.get("role", "policy")),
+        score=_number(iteration.get("score")),
+        accepted=bool(iteration.get("accepted")),
+        decided=bool(selection or (by_score and iteration.get("grades"))),
+        marks=_marks(iteration, items),
+        characters=len(iteration["response"]),
+        spent=_spent(iteration.get("usage")),
+        winner=str(selection["winner"]) if selection else None,
+    )
+
+
+def _marks(graded: JSONObject, items: Sequence[Item]) -> tuple[Mark, ...]:
+    marks = [Mark()] * len(items)
+    for grade in graded.get("grades") or ():
+        marks[grade["item"]] = _shared_mark(_number(grade.get("score")), grade.get("passed"))
+    return _shared_marks(tuple(marks))
+
+
+@lru_cache(maxsize=65536)
+def _shared_marks(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
+    return marks
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _spent(usage: Any) -> Spent:
+    usage = usage or {}
+    return Spent(
+        int(usage.get("calls") or 0),
+        int(usage.get("prompt_tokens") or 0),
+        int(usage.get("completion_tokens") or 0),
+    )
+
+
+def _stopped_passed(result: JSONObject, strategy: str, by_items: bool) -> bool:
+    """A loop with grades stops as soon as it has passed, by a threshold too that stands nowhere."""
+    reason = result.get("stop_reason")
+    if reason == "passed":
+        return True
+    if reason in (None, "failed") or strategy in UNGRADED_LOOPS:
+        return by_items
+    return False
+
+
+def _passed(items: Sequence[Item], marks: Sequence[Mark]) -> bool:
+    """Every required item passed; with none, every item."""
+    wanted = [mark for item, mark in zip(items, marks, strict=True) if item.required]
+    return bool(marks) and all(mark.passed for mark in wanted or marks)

@@ -1,0 +1,72 @@
+"""The datapoints that two runs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from refinecli.errors import UsageError
+from refinecli.report.cases import Case
+from refinecli.report.runs import Run
+from refinecli.types import JSONObject
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Pairs with the same id and conversation; `other_prompt` have the id alone in common, and of
+    the pairs `other_rubric` were graded by another rubric."""
+
+    pairs: tuple[tuple[Case, Case], ...]
+    other_prompt: int
+    other_rubric: int
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a later `grade` gave any pair both of its scores: then all are compared by such
+        scores, and pairs that it left ungraded are left out."""
+        return any(map(both_fresh, self.pairs))
+
+    def record(self, one: Run, other: Run) -> JSONObject:
+        """What may make scores differ beside the responses; who graded, where a model did."""
+        asked = any(not item.by_code for pair in self.pairs for c in pair for item in c.items)
+        graders = [run.fresh_grader if self.fresh else run.grader for run in (one, other)]
+        return {
+            "fresh": self.fresh,
+            "other_conversation": self.other_prompt,
+            "other_rubric": self.other_rubric,
+            "graders": graders if asked else None,
+        }
+
+
+def common(one: Run, other: Run) -> Common:
+    """The datapoints that both have, in the order of the first."""
+    there = {case.key: case for case in other.cases}
+    shared = [(case, there[case.key]) for case in one.cases if case.key in there]
+    pairs = tuple((here, old) for here, old in shared if here.prompt == old.prompt)
+    rubrics = sum(here.rubric != old.rubric for here, old in pairs)
+    return Common(pairs, len(shared) - len(pairs), rubrics)
+
+
+def same_input(one: Run, other: Run, flag: str = "") -> Common:
+    """The same, where ids mean the same in both files; `flag` is what named the other."""
+    found = common(one, other)
+    shared = len(found.pairs) + found.other_prompt
+    if found.other_prompt > len(found.pairs):
+        raise UsageError(
+            f"{flag}{other.file}: {found.other_prompt:,} of {shared:,} ids that it shares with "
+            f"{one.file} have another conversation there",
+            "both must come from the same input",
+        )
+    return found
+
+
+def scored(found: Common, *, fresh: bool) -> Iterator[tuple[Case, Case, float, float]]:
+    """Pairs with what is compared of each: scores of a later `grade`, or the run's own."""
+    for here, there in found.pairs:
+        mine, other = (case.fresh if fresh else case.final for case in (here, there))
+        if mine is not None and other is not None:
+            yield here, there, mine, other
+
+
+def both_fresh(pair: tuple[Case, Case]) -> bool:
+    return all(case.fresh is not None for case in pair)
