@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from tests.chat_server import ChatServer, Request, by_role
-from tests.conftest import Result, at, check_item, datapoint, jsonl, write_jsonl
+from tests.conftest import REFINECLI, Result, at, check_item, datapoint, jsonl, write_jsonl
 from tests.report_files import Row, failed_row, graded_row, row
 
 Cli = Callable[..., Result]
@@ -257,3 +258,19 @@ def test_what_every_strategy_writes_can_be_reported(
     if strategy in ("refine", "best-of-n"):
         assert figures["n"] == 24
         assert figures["claim"]["basis"] == "code"
+
+
+def test_one_file_cannot_be_page_and_figures_both(cli: Cli, out: Path) -> None:
+    result = cli("report", str(out), "--html", "x", "--json", "./x")
+    assert result.returncode == 2
+    assert "--html and --json name the same file" in result.stderr
+
+
+def test_a_reader_that_goes_away_is_no_missed_gate(out: Path) -> None:
+    command = [*REFINECLI, "report", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")

@@ -219,6 +219,9 @@ def _check(
             "--html needs files to read and to write",
             "it reads the RUN a second time, which standard input cannot be",
         )
+    html, json = outputs["--html"], outputs["--json"]
+    if html and json and Path(html).resolve() == Path(json).resolve():
+        raise UsageError("--html and --json name the same file", "name another one")
     for flag, output in outputs.items():
         for name in (*runs, *baselines):
             if output and _same_file(output, name):
@@ -294,7 +297,11 @@ def _print(figures: JSONObject) -> None:
 
     from refinecli.report.text import renderables
 
-    console = Console(highlight=False)
+    class Report(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # the reader has what it wanted: no gate was missed by that
+
+    console = Report(highlight=False)
     for line in renderables(figures):
         console.print(line, soft_wrap=True)
 
