@@ -7,11 +7,12 @@ do not know, equal as JSON. orjson does the work; where it would not give back w
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args
 
@@ -238,16 +239,16 @@ def _check_convo(datapoint: Datapoint, name: str) -> None:
 
 _HINTS = {
     "rubric_str": "the criterion in words",
-    "check": "checks and their options: refinecli/checks.py, README 'The datapoint'",
+    "check": "checks and their options: README, 'The datapoint'",
     "role": "system, user, assistant or tool",
     "weight": "a number; negative for a penalty",
     "score_range": "two numbers, the lower one first",
 }
 
 
-_CHECK_KINDS = sorted(
-    kind.model_fields["kind"].annotation.__args__[0] for kind in get_args(get_args(Check)[0])
-)
+_CHECKS: dict[str, Any] = {
+    kind.model_fields["kind"].annotation.__args__[0]: kind for kind in get_args(get_args(Check)[0])
+}
 _PLAIN_WORDS = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
@@ -268,10 +269,14 @@ def _input_error(error: ValidationError, convo_name: str) -> InputError:
         for detail in error.errors(include_url=False, include_context=False)
         if not (detail["type"] == "too_short" and detail["input"])
     ]
+    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")  # a slip explains the rest
     path = _place(details[0]["loc"], convo_name)
-    message = _PLAIN_WORDS.get(details[0]["type"], details[0]["msg"])
-    if details[0]["type"] == "union_tag_invalid":
-        message = "unknown kind; one of " + ", ".join(_CHECK_KINDS)
+    message = _said(details[0])
+    if {detail["type"] for detail in details if detail["loc"][:-1] == details[0]["loc"][:-1]} == {
+        "int_type",
+        "float_type",
+    }:
+        message = _PLAIN_WORDS["float_type"]
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     more = len({_place(detail["loc"], convo_name) for detail in details}) - 1
@@ -279,6 +284,28 @@ def _input_error(error: ValidationError, convo_name: str) -> InputError:
     leaf = re.split(r"[.\[]", path)
     hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
     return InputError(f"{path}: {message}{suffix}", hint)
+
+
+def _said(detail: Any) -> str:
+    """What is wrong, with what was probably meant."""
+    kind, given = detail["type"], detail["input"]
+    known = ", ".join(sorted(_CHECKS))
+    if kind == "union_tag_not_found":
+        return f"kind is missing; one of {known}"
+    if kind == "union_tag_invalid":
+        return f"unknown kind {given['kind']!r}{_close(given['kind'], _CHECKS)}; one of {known}"
+    if kind == "extra_forbidden" and "check" in detail["loc"]:
+        fields = _CHECKS[detail["loc"][-2]].model_fields
+        options = {field.alias or name for name, field in fields.items()} - {"kind"}
+        name = detail["loc"][-1]
+        listed = ", ".join(sorted(options)) or "none"
+        return f"no such option{_close(name, options)}; {detail['loc'][-2]} takes {listed}"
+    return str(_PLAIN_WORDS.get(kind, detail["msg"]))
+
+
+def _close(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def _place(loc: tuple[int | str, ...], convo_name: str) -> str:

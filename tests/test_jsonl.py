@@ -711,3 +711,29 @@ def test_a_rubric_file_that_cannot_be_used_says_why(
 def test_a_rubric_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         read_rubric(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        (
+            {"kind": "contain_all", "words": ["a"]},
+            "check: unknown kind 'contain_all', did you mean",
+        ),
+        ({"kind": 5}, "check: unknown kind 5; one of characters, contains_all"),
+        ({"type": "words"}, "check: kind is missing; one of characters"),
+        (
+            {"kind": "contains_all", "word": ["a"]},
+            "check.word: no such option, did you mean words?",
+        ),
+        ({"kind": "json", "shema": {}}, "check.shema: no such option, did you mean schema?"),
+        ({"kind": "number", "value": "3.5"}, "check.value: must be a number"),
+        ({"kind": "words", "max": "x"}, "check.max: must be a whole number"),
+    ],
+)
+def test_a_slip_in_a_check_is_told_with_what_was_probably_meant(
+    check: dict[str, Any], told: str
+) -> None:
+    error = read_row(line(rubric_items=[{"check": check}]), 1, "in.jsonl").error
+    assert error is not None
+    assert error.message.startswith(f"rubric_items[0].{told}")
