@@ -6,18 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from refinecli.errors import InputError
-from refinecli.generators.items import rubric_item
 from refinecli.generators.reading import Columns
 from refinecli.jsonl import dumps, read_row
 from refinecli.types import JSONObject
 
 _LARGEST_WEIGHT = 1e9  # of a rubric item
-
-
-def criterion_item(text: str, **own: Any) -> JSONObject:
-    """An item for this criterion. A grader that quotes it must not seem to give a score that stands
-    in it."""
-    return rubric_item(text.replace("<score>", "(score)").replace("</score>", "(/score)"), **own)
 
 
 def weighted_items(

@@ -14,6 +14,12 @@ def rubric_item(rubric_str: str, **own: Any) -> JSONObject:
     return written_item({"rubric_str": rubric_str}) | own
 
 
+def criterion_item(text: str, **own: Any) -> JSONObject:
+    """An item for this criterion. A grader that quotes it must not seem to give a score that stands
+    in it."""
+    return rubric_item(text.replace("<score>", "(score)").replace("</score>", "(/score)"), **own)
+
+
 def five_point_item(columns: Columns, criterion: str, description: str) -> JSONObject:
     """The 1-5 item of Prometheus and BiGGen-Bench, from the columns with these names.
 
@@ -21,11 +27,8 @@ def five_point_item(columns: Columns, criterion: str, description: str) -> JSONO
     """
     lines = [columns.text(criterion).strip(), ""]
     lines += [f"Score {n}: {columns.text(description.format(n)).strip()}" for n in range(1, 6)]
-    text = "\n".join(lines)
-    # A grader that quotes the criterion must not seem to give a score that stands in it.
-    text = text.replace("<score>", "(score)").replace("</score>", "(/score)")
-    return rubric_item(
-        text,
+    return criterion_item(
+        "\n".join(lines),
         grader_output_format_instruction=(
             "Please output your score between 1 and 5 wrapped in <score> ... </score>"
         ),

@@ -24,7 +24,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from refinecli.generators.criteria import criterion_item, weight, weighted_items
+from refinecli.generators.criteria import weight, weighted_items
+from refinecli.generators.items import criterion_item
 from refinecli.generators.messages import checked_as, messages
 from refinecli.generators.reading import Columns, present
 from refinecli.types import JSONObject

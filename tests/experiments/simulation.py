@@ -34,6 +34,7 @@ from tests import fakes
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.experiments.simulation")
     parser.add_argument("--noise", type=float, default=0.1, help="share of wrong grades")
+    parser.add_argument("--copies", type=float, default=0, help="share that repeats the loop's")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("-n", type=int, default=40, help="datapoints in a run")
     options = parser.parse_args()
@@ -41,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.runs):
             rng = random.Random(f"{options.noise} {number}")
-            figures = asyncio.run(one(rng, options.noise, options.n, Path(folder) / "out.jsonl"))
+            figures = asyncio.run(one(rng, options, Path(folder) / "out.jsonl"))
             claimed += figures["claim"]["gain"]
             in_the_loop += figures["loop_gain"]["mean"] / options.runs
             afresh += figures["regraded_gain"]["mean"] / options.runs
@@ -52,8 +53,10 @@ def main() -> None:
     )
 
 
-async def one(rng: random.Random, noise: float, n: int, file: Path) -> dict[str, Any]:
+async def one(rng: random.Random, options: argparse.Namespace, file: Path) -> dict[str, Any]:
     """One run and its report."""
+    noise, n = options.noise, options.n
+    in_the_loop: dict[tuple[str, str], int] = {}
     truth = [[rng.random() < 0.6 for _ in range(3)] for _ in range(n)]
 
     def answer(call: fakes.Call) -> str:
@@ -61,7 +64,13 @@ async def one(rng: random.Random, noise: float, n: int, file: Path) -> dict[str,
 
     def verdict(call: fakes.Call) -> str:
         met = truth[int(call.draw.datapoint_id)][int(call.criterion.split()[-1])]
-        return fakes.score(int(met ^ (rng.random() < noise)))
+        verdict = int(met ^ (rng.random() < noise))
+        asked = (call.graded_response, call.criterion)
+        if call.draw.iteration >= 0:  # fresh grades have no round
+            in_the_loop[asked] = verdict
+        elif rng.random() < options.copies:
+            verdict = in_the_loop[asked]
+        return fakes.score(verdict)
 
     grader = fakes.Scripted(verdict)
     items = [{"rubric_str": f"Criterion {item}"} for item in range(3)]
