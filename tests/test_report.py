@@ -159,6 +159,18 @@ def test_a_gain_graded_by_code_is_claimed(read: Read) -> None:
     assert "--regrade" not in said(figures)
 
 
+def test_five_datapoints_that_differ_claim_nothing_and_it_says_so(read: Read) -> None:
+    items = [{"check": {"kind": "contains_all", "words": ["dog"]}}]
+    none_gained = [row(i, [0.0, 0.0], items=items) for i in range(30)]
+    figures = build(
+        [read(gained(30, every=6, items=items))], [read(none_gained, name="other.jsonl")]
+    )
+    assert figures["loop_gain"]["low"] > 0
+    assert figures["claim"]["gain"] is False
+    assert "It rests on 5 datapoints; a claim takes 6" in said(figures)
+    assert "5 datapoints that differ: too few to claim anything of it" in said(figures)
+
+
 def test_one_item_by_a_model_makes_the_whole_score_noisy(read: Read) -> None:
     items = [{"check": {"kind": "contains_all", "words": ["dog"]}}, {}]
     assert build([read(gained(60, items=items))])["claim"]["basis"] is None

@@ -182,6 +182,7 @@ def _row(name: str, file: str, pairs: Sequence[_Pair]) -> JSONObject:
         "score": record(statistics.mean([pair.score for pair in pairs], clusters)),
         "run_score": record(statistics.mean([pair.final for pair in pairs], clusters)),
         "gain_over_it": record(statistics.mean(over, clusters)),
+        "differing": sum(abs(gain) > _LEAST_POINTS for gain in over),
         "calls": spent.calls,
         "tokens": spent.tokens,
         "tokens_ratio": spent.tokens / tokens if tokens else None,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead
 from refinecli.report.cases import UNGRADED_LOOPS
+from refinecli.report.gains import LEAST_DIFFERING
 from refinecli.report.statistics import TOO_FEW
 from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
@@ -68,7 +69,11 @@ def _by_code(figures: JSONObject) -> Iterator[str]:
         f"{shown}: {change(figures['loop_gain'])}. All items are graded by code, so there is no "
         "grader noise: keeping the best response is honest, on these checks."
     )
-    if not figures["claim"]["gain"]:
+    gain, signs = figures["loop_gain"], figures["sign_test"]
+    if not figures["claim"]["gain"] and gain["low"] is not None and gain["low"] > 0:
+        few = plural(signs["wins"] + signs["losses"], "datapoint")
+        yield f"It rests on {few}; a claim takes {LEAST_DIFFERING} that differ."
+    elif not figures["claim"]["gain"]:
         yield from _could_find(figures)
 
 
@@ -158,6 +163,13 @@ def _shown(row: JSONObject) -> str:
     if graders_differ(row):
         return f"{by} by different graders, so nothing is claimed of it"
     better, worse = over["low"] > 0, over["high"] < 0
+    if (
+        (better or worse)
+        and not row["regraded_gain_over_it"]
+        and row["differing"] < LEAST_DIFFERING
+    ):
+        few = plural(row["differing"], "datapoint")
+        return f"{by}, by {few} that differ: too few to claim anything of it"
     if row["drafts"]:
         dear = row["drafts"] > row["drafts_at_equal_cost"]
         beats = "resampling beats refining" if worse else "refining is not shown to beat resampling"

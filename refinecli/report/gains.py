@@ -37,7 +37,7 @@ class Regrade:
 Regrades: TypeAlias = Mapping[Key, Regrade]
 # Five differing units that all went up have an exact two-sided p of 0.0625: a gain that rests on
 # fewer than six is not claimed, whatever the bootstrap says.
-_LEAST_DIFFERING = 6
+LEAST_DIFFERING = 6
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Differences:
             interval is not None
             and interval.low is not None
             and interval.low > 0
-            and self.signs.differing >= _LEAST_DIFFERING
+            and self.signs.differing >= LEAST_DIFFERING
         )
 
 
