@@ -8,15 +8,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from refinecli.patterns import SECONDS, compiled
+from refinecli.prompts.material import harmless, nonce, visible
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import flattened, harmless
+from refinecli.prompts.texts import flattened
 from refinecli.scoring import split_reasoning
 from refinecli.types import Datapoint, Message, RubricItem
 
 if TYPE_CHECKING:
     import regex
 
-_TAG = re.compile(r"</?\w+>")
+_TAG = re.compile(r"</?(\w+)>")
 
 
 def grader_messages(
@@ -26,19 +27,33 @@ def grader_messages(
 
     Images and other parts of the prefix go along, in order, before the text that names them.
     """
-    conversation, attachments = flattened(datapoint.convo)
-    text = fill(
-        prompts.grader,
-        conversation=conversation,
-        reference=harmless(datapoint.reference or ""),
-        response=harmless(defused(response, item.extraction_regex)),
-        criterion=item.rubric_str,
-        penalty=_PENALTY if item.penalty else "",
-        instruction=item.grader_output_format_instruction,
-    )
+    values, attachments = case(datapoint, response, item)
+    text = fill(prompts.grader, **values)
     parts: list[dict[str, Any]] = [*attachments, {"type": "text", "text": text}]
     user: Message = {"role": "user", "content": parts if attachments else text}
     return [{"role": "system", "content": prompts.grader_system}, user]
+
+
+def case(
+    datapoint: Datapoint, response: str, item: RubricItem
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """All that a template may show of one item of one response, by placeholder; and attachments.
+
+    The nonce is that of the response, not of the item: the prompts of a response's items share
+    all that stands before the criterion.
+    """
+    conversation, attachments = flattened(datapoint.convo)
+    reference = datapoint.reference or ""
+    values = {
+        "conversation": conversation,
+        "reference": harmless(reference),
+        "response": defused(visible(response), item.extraction_regex),
+        "nonce": nonce(conversation, reference, response),
+        "criterion": item.rubric_str,
+        "penalty": _PENALTY if item.penalty else "",
+        "instruction": item.grader_output_format_instruction,
+    }
+    return values, attachments
 
 
 _PENALTY = """\
@@ -63,15 +78,14 @@ def grader_retry_messages(
 
 
 def defused(response: str, pattern: str) -> str:
-    """The response, changed where the score's pattern matches it so that it no longer does.
+    """The response, without tags that mean something, and changed where the score's pattern matches
+    it so that it no longer does.
 
     A grader that quotes the response must not seem to give the score that stands in it. Tags are
     escaped, the pattern's own ones even where they stand alone; other text is broken up with dots.
     A match that is nothing but a number may be the answer itself and stays.
     """
-    if "<" in response:
-        for tag, escaped in _tags(pattern):
-            response = tag.sub(escaped, response)
+    response = harmless(response, *_tag_names(pattern))
     try:
         expression = compiled(pattern)
         if expression.search(response, timeout=SECONDS, concurrent=False) is None:
@@ -87,12 +101,9 @@ def defused(response: str, pattern: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _tags(pattern: str) -> list[tuple[re.Pattern[str], str]]:
-    """The tags in a score's pattern: an expression that finds each, and what to put instead."""
-    return [
-        (re.compile(re.escape(tag), re.IGNORECASE), _escape_brackets(tag))
-        for tag in sorted(set(_TAG.findall(pattern)))
-    ]
+def _tag_names(pattern: str) -> tuple[str, ...]:
+    """The tags in a score's pattern."""
+    return tuple(sorted(set(_TAG.findall(pattern))))
 
 
 def _changed_matches(
