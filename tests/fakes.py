@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,8 +129,14 @@ def text_of(message: Message) -> str:
 
 
 def between(text: str, tag: str) -> str:
-    """What stands in the last <tag> of a prompt of ours."""
-    return text.rpartition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
+    """What stands in the last <tag> of a prompt of ours, which may have a nonce in its name."""
+    found = re.findall(rf"<({tag}(?:-[0-9a-f]{{12}})?)>\n(.*?)\n</\1>", text, re.DOTALL)
+    return found[-1][1] if found else ""
+
+
+def without_nonce(text: str) -> str:
+    """The prompt with the same name for all responses' tags."""
+    return re.sub("(?<=response-)[0-9a-f]{12}(?=>)", "NONCE", text)
 
 
 # ------------------------------------------------------------------ data
