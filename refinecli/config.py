@@ -12,8 +12,9 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -23,19 +24,19 @@ from refinecli.asking import GradeOptions
 from refinecli.errors import UsageError
 from refinecli.prompts import Prompts
 from refinecli.roles import (
-    FALLBACKS,
     ROLES,
     Positive,
     RoleConfig,
     RoleSettings,
     Section,
     chain,
+    fallback,
     inherited,
     later_place_wins,
     resolved,
 )
 from refinecli.strategies import OPTIONS, STRATEGIES
-from refinecli.types import JSONObject
+from refinecli.types import JURY, Combine, JSONObject
 
 _PREFIX = "REFINECLI_"
 
@@ -55,12 +56,14 @@ class RefineConfig(Section):
 
 
 class GradeConfig(Section):
-    """`[grade]`: how a grader is asked for a verdict. A file that `grade --calibrate` writes."""
+    """`[grade]`: how a grader is asked for a verdict, and what several amount to. A file that
+    `grade --calibrate` writes."""
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
     format: Literal["text", "json"] = "text"
     examples: Path | None = None
     pass_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    combine: Combine = "median"
 
 
 class RunConfig(Section):
@@ -107,6 +110,10 @@ class PromptConfig(Section):
     rewrite_from_all: Path | None = None
 
 
+# A juror's name stands in TOML headers and in paths of figures.
+JurorName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=40)]
+
+
 class Config(Section):
     """Everything that can be set."""
 
@@ -117,6 +124,7 @@ class Config(Section):
     selector: RoleConfig = RoleConfig()
     judge: RoleConfig = RoleConfig()
     refine: RefineConfig = RefineConfig()
+    jury: Mapping[JurorName, RoleConfig] = Field(default_factory=dict)
     grade: GradeConfig = GradeConfig()
     run: RunConfig = RunConfig()
     prompts: PromptConfig = PromptConfig()
@@ -125,7 +133,7 @@ class Config(Section):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one run; `sources` says of each `section.key` where it came from. `grading`
-    is `grade` with its files read."""
+    is `grade` with its files read. A `jury`, where there is one, grades in the grader's place."""
 
     policy: RoleSettings
     reviser: RoleSettings
@@ -133,6 +141,7 @@ class Settings:
     critic: RoleSettings
     selector: RoleSettings
     judge: RoleSettings | None
+    jury: tuple[RoleSettings, ...]
     refine: RefineConfig
     grade: GradeConfig
     grading: GradeOptions
@@ -144,7 +153,22 @@ class Settings:
     def roles(self) -> tuple[RoleSettings, ...]:
         """All roles there are, the judge only where it was named."""
         judge = () if self.judge is None else (self.judge,)
-        return (self.policy, self.reviser, self.grader, self.critic, self.selector, *judge)
+        grading = (self.grader, *self.jury)
+        return (self.policy, self.reviser, *grading, self.critic, self.selector, *judge)
+
+    @property
+    def graders(self) -> tuple[RoleSettings, ...]:
+        """Who grades: the jury, or the grader alone."""
+        return self.jury or (self.grader,)
+
+    def asked(self, names: Collection[str]) -> list[RoleSettings]:
+        """The roles of a command that knows them by these names: "grader" means whoever grades."""
+        graders = self.graders if "grader" in names else ()
+        return [
+            role
+            for role in self.roles
+            if role in graders or (role.name in names and role.name != "grader")
+        ]
 
 
 def load(
@@ -165,9 +189,12 @@ def load(
         for source, dotted, value in layer:
             keys = dotted.split(".")
             _put(merged, keys, value, source)
-            sources[".".join(keys[:2])], ranks[".".join(keys[:2])] = source, rank
+            sources[_place(keys)], ranks[_place(keys)] = source, rank
     for name in ROLES:
         later_place_wins(name, merged.get(name), ranks)
+    if isinstance(jury := merged.get("jury"), dict):
+        for name, juror in jury.items():
+            later_place_wins(JURY + name, juror, ranks)
     if isinstance(given := merged.get("refine", {}), dict):
         merged["refine"] = _settled(given, sources)
     try:
@@ -175,10 +202,11 @@ def load(
     except ValidationError as error:
         raise _usage_error(error, sources) from None
 
+    written = {name: getattr(config, name) for name in ROLES}
+    written |= {JURY + name: juror for name, juror in config.jury.items()}
     merged_roles: dict[str, RoleConfig] = {}
-    for name in ROLES:
-        own: RoleConfig = getattr(config, name)
-        below = FALLBACKS.get(name)
+    for name, own in written.items():
+        below = fallback(name)
         merged_roles[name] = inherited(name, own, merged_roles[below]) if below else own
 
     def role(name: str) -> RoleSettings:
@@ -197,6 +225,7 @@ def load(
         critic=role("critic"),
         selector=role("selector"),
         judge=None if judge == RoleConfig() else role("judge"),
+        jury=_jury([role(JURY + name) for name in config.jury], config.grade, sources),
         refine=config.refine,
         grade=config.grade,
         grading=_grading(config.grade, paths, sources),
@@ -204,6 +233,28 @@ def load(
         prompts=_prompts(config.prompts, paths, sources),
         sources=sources,
     )
+
+
+def _jury(
+    jurors: Sequence[RoleSettings], grade: GradeConfig, sources: Mapping[str, str]
+) -> tuple[RoleSettings, ...]:
+    """Those who grade in the grader's place: at least two, and each with a vote of its own."""
+    if len(jurors) == 1:
+        (juror,) = jurors
+        source = next(s for place, s in sources.items() if place.startswith(juror.name))
+        raise UsageError(
+            f"{source}: {juror.name} is a jury of one",
+            "give it a second [jury.NAME], or set what it says in [grader]",
+        )
+    for juror, other in combinations(jurors, 2):
+        alike = juror.asks_the_same(other)
+        if alike and (juror.temperature == 0 or grade.mode == "logprobs"):
+            raise UsageError(
+                f"{juror.name} and {other.name} are the same model, asked in the same way: they "
+                "would always vote alike",
+                f"give one of them another model or system prompt, or leave {other.name} out",
+            )
+    return tuple(jurors)
 
 
 # ------------------------------------------------------------------ strategies
@@ -265,7 +316,10 @@ def _from_file(path: Path) -> Layer:
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
         for key, value in table.items():
-            yield str(path), f"{section}.{key}", value
+            if section == "jury" and isinstance(value, dict) and value:
+                yield from ((str(path), f"jury.{key}.{name}", one) for name, one in value.items())
+            else:
+                yield str(path), f"{section}.{key}", value
 
 
 def _from_environment(environ: Mapping[str, str]) -> Layer:
@@ -312,6 +366,11 @@ def _toml_value(text: str) -> object:
     return value if isinstance(value, bool | int | float | str | list | dict) else text
 
 
+def _place(keys: Sequence[str]) -> str:
+    """What a value is known by: its section, which a juror has within `jury`, and its key."""
+    return ".".join(keys[: 3 if keys[0] == "jury" else 2])
+
+
 def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
@@ -326,14 +385,19 @@ def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> 
 def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageError:
     detail = error.errors(include_url=False, include_context=False)[0]
     loc = [str(part) for part in detail["loc"]]
-    dotted = ".".join(loc[:2])
+    dotted = _place(loc)
     source = sources.get(dotted) or next(
-        (s for name, s in sources.items() if name.startswith(loc[0] + ".")), "config"
+        (s for name, s in sources.items() if name.startswith(".".join(loc[:-1] or loc) + ".")),
+        next((s for name, s in sources.items() if name.startswith(loc[0] + ".")), "config"),
     )
+    if loc[-1] == "[key]":
+        return UsageError(
+            f"{source}: jury.{loc[1]}: no name for a juror", "letters, digits, - and _"
+        )
     if detail["type"] == "extra_forbidden":
         known = list(Config.model_fields)
         if len(loc) > 1:
-            section = Config.model_fields[loc[0]].annotation
+            section = RoleConfig if loc[0] == "jury" else Config.model_fields[loc[0]].annotation
             assert isinstance(section, type)
             assert issubclass(section, BaseModel)
             known = list(section.model_fields)
@@ -356,7 +420,7 @@ def _meant(file: Path, source: str, paths: Sequence[Path]) -> Path:
 def _grading(
     config: GradeConfig, paths: Sequence[Path], sources: Mapping[str, str]
 ) -> GradeOptions:
-    given = config.model_dump()
+    given = config.model_dump(exclude={"combine"})
     if config.examples is not None:
         from refinecli.examples import read_examples
 

@@ -217,7 +217,10 @@ def grade_record(grade: Grade) -> JSONObject:
 
 def _vote(vote: Grade) -> JSONObject:
     names = {"score", "raw_score", "passed", "feedback", "reply", "error", "mass", "probabilities"}
-    return {key: value for key, value in grade_record(vote).items() if key in names}
+    by = {"juror": vote.juror, "repeat": vote.repeat}
+    return {key: value for key, value in by.items() if value is not None} | {
+        key: value for key, value in grade_record(vote).items() if key in names
+    }
 
 
 def usage_record(usage: Usage) -> JSONObject:

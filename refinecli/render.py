@@ -173,8 +173,8 @@ def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableTy
         yield _diff(rollout, iteration)
     if iteration.role == "critic":
         yield from _selected(rollout, iteration)
-    for index, chain in enumerate(chains):
-        yield _item(rollout, iteration, index, chain)
+    for index, asked in enumerate(chains):
+        yield _item(rollout, iteration, index, asked)
     if iteration.grades:
         yield _scores(rollout, iteration)
     if iteration.role != "critic":
@@ -231,15 +231,16 @@ def _diff(rollout: _Rollout, iteration: Iteration) -> Section:
 # ------------------------------------------------------------------ one item
 
 
-def _item(rollout: _Rollout, iteration: Iteration, index: int, chain: list[Call]) -> Section:
+def _item(rollout: _Rollout, iteration: Iteration, index: int, chains: list[list[Call]]) -> Section:
     item, grade = rollout.datapoint.rubric_items[index], iteration.grades[index]
     parts: list[RenderableType] = [label("criterion"), Body([("", item.rubric_str)], rollout.limit)]
     if grade.grader == "check":
         parts.append(label("graded by code, without a model"))
     elif grade.grader == "empty":
         parts.append(label("not sent to the grader: an empty response scores 0"))
-    elif chain:
-        parts += _exchange(item, chain, rollout.limit)
+    elif chains:
+        for chain in chains:
+            parts += _exchange(item, chain, rollout.limit)
     else:
         parts += _unrecorded(rollout, item, iteration, grade)
     parts += _verdict(item, grade, rollout.limit)
@@ -250,12 +251,12 @@ def _item(rollout: _Rollout, iteration: Iteration, index: int, chain: list[Call]
 def _exchange(item: RubricItem, chain: list[Call], limit: int) -> list[RenderableType]:
     """What the grader was sent and replied; of a second try, what it adds to the first."""
     parts: list[RenderableType] = []
-    sent = 0
+    sent, who = 0, chain[0].draw.role
     for place, call in enumerate(chain):
-        ours = "grader's input · " if place == 0 else "grader's input, second try, adds · "
+        ours = f"{who}'s input · " if place == 0 else f"{who}'s input, second try, adds · "
         parts += _turns(call.messages[sent:], limit, ours)
         sent = len(call.messages)
-        parts.append(label("grader's output"))
+        parts.append(label(f"{who}'s output"))
         if call.completion is None:
             parts += [label("✗ the call failed", "bold red"), Body([("", call.error)], limit)]
             continue

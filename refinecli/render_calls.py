@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from refinecli.prompts import Prompts, grader_messages
 from refinecli.scoring import split_reasoning
 from refinecli.strategies.steps import response_of
-from refinecli.types import Completion, Datapoint, Draw, Iteration, Message
+from refinecli.types import JURY, Completion, Datapoint, Draw, Iteration, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +63,26 @@ class Ledger:
 
     def graders(
         self, datapoint: Datapoint, iteration: Iteration, writer: Call | None, prompts: Prompts
-    ) -> list[list[Call]]:
-        """For each item its grader's call and, where there was one, the second try."""
+    ) -> list[list[list[Call]]]:
+        """For each item and each who graded it: the call and, where there was one, the second
+        try."""
         number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
-        chains = []
+        found = []
         for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
-            chain: list[Call] = []
-            if item.check is None:
+            chains: list[list[Call]] = []
+            for vote in (grade.votes or (grade,)) if item.check is None else ():
                 asked = grader_messages(prompts, datapoint, iteration.response, item)
+                drawn = f"{JURY}{vote.juror}" if vote.juror else "grader", number, sample
                 mine = [
                     call
                     for call in self._calls
-                    if (call.draw.role, call.draw.iteration, call.draw.sample)
-                    == ("grader", number, sample)
+                    if (call.draw.role, call.draw.iteration, call.draw.sample) == drawn
                 ]
-                chain = _chain(mine, _turns(asked), grade.reply)
-            self._take(chain)
-            chains.append(chain)
-        return chains
+                chains.append(_chain(mine, _turns(asked), vote.reply))
+                self._take(chains[-1])
+            found.append([chain for chain in chains if chain])
+        return found
 
     def _take(self, calls: Sequence[Call]) -> None:
         self._calls = [call for call in self._calls if not any(call is one for one in calls)]

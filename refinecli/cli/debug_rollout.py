@@ -210,6 +210,11 @@ def _rollout(
                 Recorder(roles.grader, settings.grader.system, calls),
                 Recorder(roles.critic, settings.critic.system, calls),
                 Recorder(roles.selector, settings.selector.system, calls),
+                jury={
+                    juror.name: Recorder(roles.jury[juror.name], juror.system, calls)
+                    for juror in settings.jury
+                },
+                combine=roles.combine,
             )
             refinement = None
             try:

@@ -73,7 +73,8 @@ def grade(
         typer.Option(
             metavar="R",
             min=1,
-            help="Grade each item so many times and take the median; each vote is kept.",
+            help="Grade each item so many times, each juror of a jury too, and take the median; "
+            "each vote is kept.",
         ),
     ] = 1,
     junit: Annotated[
@@ -136,10 +137,12 @@ def _labels(path: str | None) -> Labels | None:
 
 def _check_repeats(settings: Settings, repeats: int) -> None:
     """Several grades at temperature 0 would be one grade, paid for several times."""
-    if repeats > 1 and settings.grader.temperature == 0:
+    cold = next((role.name for role in settings.graders if role.temperature == 0), None)
+    if repeats > 1 and cold:
+        whose = f" of {cold}" if settings.jury else ""
         raise UsageError(
-            f"{repeats} repeats at temperature 0 would all be the same",
-            "--set grader.temperature=0.7, or --repeats 1",
+            f"{repeats} repeats{whose} at temperature 0 would all be the same",
+            f"--set {cold}.temperature=0.7, or --repeats 1",
         )
     if repeats > 1 and settings.grading.mode == "logprobs":
         raise UsageError(
@@ -159,6 +162,11 @@ def _check_calibration(
         raise UsageError(
             f"--calibrate means nothing in mode {settings.grading.mode}",
             "--set grade.mode=logprobs",
+        )
+    if settings.jury:
+        raise UsageError(
+            "--calibrate sets how likely one grader must find a pass, and a jury is several",
+            "leave the jury out, or --calibrate",
         )
     if path.exists() and not force:
         raise UsageError(f"--calibrate {path} exists", "--force overwrites it")
@@ -181,8 +189,8 @@ def _plan(settings: Settings, repeats: int) -> Plan:
     from refinecli.cli.refine import first_prompts
 
     return Plan(
-        lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"],
-        lambda dp: repeats * _calls(dp, settings.grading),
+        lambda dp: [p for p in first_prompts(settings, dp) if p[0] != "policy"],
+        lambda dp: repeats * len(settings.graders) * _calls(dp, settings.grading),
     )
 
 
@@ -197,7 +205,7 @@ def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
 def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
     from refinecli import records
     from refinecli.errors import CompletionError
-    from refinecli.repeats import grade_repeatedly
+    from refinecli.votes import grade_by_votes
 
     async def work(row: Row) -> Outcome:
         datapoint = row.datapoint
@@ -211,13 +219,13 @@ def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | Non
                 "there is no response to grade; `refinecli refine --max-iterations 0` makes one",
             )
             return records.failed(row.raw, error, "grade")
-        grades, usage = await grade_repeatedly(
+        grades, usage = await grade_by_votes(
             datapoint,
             datapoint.response,
-            engine.roles.grader,
+            engine.roles,
             settings.prompts,
             settings.grading,
-            repeats,
+            repeats=repeats,
         )
         if labels:
             labels.add(row, grades)

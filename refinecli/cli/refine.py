@@ -173,8 +173,8 @@ def refine_plan(settings: Settings) -> Plan:
     from refinecli.cli.dry_run import Plan
     from refinecli.strategies import most_calls
 
-    options = refine_options(settings)
-    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options))
+    options, graders = refine_options(settings), len(settings.graders)
+    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options, graders))
 
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
@@ -190,7 +190,7 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
             convo = tuple(with_rubric(settings.prompts, datapoint))
         prompts.append(("policy", with_system(settings.policy.system, convo)))
     if messages := first_prompt(datapoint, settings.prompts, settings.grading):
-        prompts.append(("grader", with_system(settings.grader.system, messages)))
+        prompts += [(role.name, with_system(role.system, messages)) for role in settings.graders]
     return prompts
 
 

@@ -88,6 +88,7 @@ def perturbed(settings: Settings) -> Settings:
     return replace(
         settings,
         grader=role(settings.grader),
+        jury=(),  # its grades are noisy together, not each by itself
         judge=settings.judge and role(settings.judge),
         run=settings.run.model_copy(update={"seed": seed}),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from refinecli.jsonl import dumps, read_row
-from refinecli.repeats import combine
 from refinecli.scoring import item_passed, ungraded
 from refinecli.types import Failure, Grade, RubricItem
+from refinecli.votes import combine
 from tests.conftest import check_item, datapoint, item
 
 
