@@ -390,9 +390,10 @@ def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageErr
         (s for name, s in sources.items() if name.startswith(".".join(loc[:-1] or loc) + ".")),
         next((s for name, s in sources.items() if name.startswith(loc[0] + ".")), "config"),
     )
-    if loc[-1] == "[key]":
+    if loc[0] == "jury" and (len(loc) < 3 or loc[-1] == "[key]"):
         return UsageError(
-            f"{source}: jury.{loc[1]}: no name for a juror", "letters, digits, - and _"
+            f"{source}: {'.'.join(loc[:2])} is no juror",
+            "write [jury.NAME], a section like [grader]; NAME is of letters, digits, - and _",
         )
     if detail["type"] == "extra_forbidden":
         known = list(Config.model_fields)

@@ -17,10 +17,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One grade of several: whether it finds the criterion met, and its raw score."""
+    """One grade of several: whether it finds the criterion met, and its raw score; and whose it is,
+    where several graded."""
 
     met: bool
     score: float
+    juror: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,8 +334,8 @@ def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | N
 
 
 def _only_known_later(gate: Gate) -> bool:
-    """Which tags there are, and how often repeats agree, the grades have to show."""
-    return gate.metric.removeprefix("agreement.").startswith(("tags.", "coverage."))
+    """Which tags and jurors there are, and how often votes agree, the grades have to show."""
+    return gate.metric.removeprefix("agreement.").startswith(("tags.", "coverage.", "jurors."))
 
 
 def _verdict(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
