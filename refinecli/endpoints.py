@@ -306,7 +306,7 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     if jurors:
         shaping["jury"] = jurors  # in their order, which a tie may turn on
     if jurors or "grader" in roles:
-        examples = [(name, one.model_dump()) for name, one in settings.grading.examples]
+        examples = [example.model_dump() for example in settings.grading.examples]
         shaping["grade"] = {**settings.grade.model_dump(), "examples": examples}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
