@@ -50,6 +50,7 @@ class Outcome:
     noisy: bool = False
     fell_back: int = 0
     line: int = 0
+    file: str = ""  # where the input is several
 
 
 def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> Outcome:
@@ -148,7 +149,8 @@ def _by_model(grades: Sequence[Grade]) -> bool:
 
 
 def _fell_back(grades: Sequence[Grade]) -> int:
-    return sum(grade.mass is not None and not grade.probabilities for grade in grades)
+    asked = [vote for grade in grades for vote in grade.votes or (grade,)]
+    return sum(vote.mass is not None and not vote.probabilities for vote in asked)
 
 
 def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObject:

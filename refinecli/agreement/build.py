@@ -74,7 +74,8 @@ def agreement(judged: Sequence[Judged]) -> JSONObject:
         "grader_and_rater": _one_against_one(judged, _grader_and_rater),
     }
     found["coverage"] = _coverage(judged)
-    found["tags"] = _tags(judged)
+    found["tags"] = _parts(judged, lambda one: one.tags)
+    found["files"] = _parts(judged, lambda one: [one.file] if one.file else [])
     found["jurors"] = _jurors(judged)
     found["conclusions"] = conclusions(found)
     return found
@@ -374,13 +375,14 @@ def _share_met(one: Judged) -> float:
     return sum(vote.met for vote in one.votes) / len(one.votes)
 
 
-def _tags(judged: Sequence[Judged]) -> list[JSONObject]:
-    by_tag: dict[str, list[Judged]] = {}
+def _parts(judged: Sequence[Judged], names: Callable[[Judged], Iterable[str]]) -> list[JSONObject]:
+    """By tag or by file: each part that something belongs to, by its name."""
+    by_name: dict[str, list[Judged]] = {}
     for one in judged:
         if one.labels and one.met is not None:
-            for tag in dict.fromkeys(one.tags):
-                by_tag.setdefault(tag, []).append(one)
-    return [{"name": tag, **_part(rows)} for tag, rows in by_tag.items()]
+            for name in dict.fromkeys(names(one)):
+                by_name.setdefault(name, []).append(one)
+    return [{"name": name, **_part(rows)} for name, rows in by_name.items()]
 
 
 def _jurors(judged: Sequence[Judged]) -> JSONObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -11,7 +11,7 @@ from refinecli.report.wording import ends, number, plural
 from refinecli.types import JSONObject
 
 _WIDTH = 80
-_MOST_TAGS = 12
+_MOST_PARTS = 12
 _JURY = ("jury_agreement", "jury_kappa", "jury_spread")
 _NAMES = (
     *("accuracy", "balanced_accuracy", "kappa", "precision", "recall", "f1", "precision_unmet"),
@@ -59,13 +59,18 @@ def _rows(figures: JSONObject) -> Iterator[str]:
         for name in ("kappa", "quadratic_kappa"):
             if part[name]["value"] is not None:
                 yield _figure(f"{name.replace('_', ' ')}, juror {one_line(juror)}", part[name])
-    for tag in figures["tags"][:_MOST_TAGS]:
+    for kind in ("files", "tags"):
+        yield from _parts(figures[kind], kind)
+
+
+def _parts(parts: Sequence[Mapping[str, Any]], kind: str) -> Iterator[str]:
+    for part in parts[:_MOST_PARTS]:
         for name in ("kappa", "quadratic_kappa"):
-            if tag[name]["value"] is not None:
-                named = f"{name.replace('_', ' ')}, {one_line(tag['name'])} (n {tag['n']:,})"
-                yield _figure(named, tag[name])
-    if len(figures["tags"]) > _MOST_TAGS:
-        yield f"  and {len(figures['tags']) - _MOST_TAGS:,} more tags; --summary has all"
+            if part[name]["value"] is not None:
+                named = f"{name.replace('_', ' ')}, {one_line(part['name'])} (n {part['n']:,})"
+                yield _figure(named, part[name])
+    if len(parts) > _MOST_PARTS:
+        yield f"  and {len(parts) - _MOST_PARTS:,} more {kind}; --summary has all"
 
 
 def _figure(name: str, figure: Mapping[str, Any]) -> str:

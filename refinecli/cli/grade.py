@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.cli.options import ModelOptions, OutputOptions, SeveralInputs, takes
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from refinecli.types import Datapoint
 
 
-@takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
+@takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions)
 def grade(
     ctx: typer.Context,
-    data: InputOptions,
+    data: SeveralInputs,
     out: OutputOptions,
     models: ModelOptions,
     fail_under: Annotated[
@@ -92,6 +92,7 @@ def grade(
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
     refinecli grade labelled.jsonl --gold-field gold --require 'kappa>=0.6'
+    refinecli grade doctors.jsonl lawyers.jsonl --gold-field gold --summary summary.json
     refinecli grade labelled.jsonl --gold-field gold --set grade.mode=logprobs --calibrate my.toml
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --require 'ungraded<=0' --junit junit.xml
     """
@@ -109,7 +110,7 @@ def grade(
     if labels:
         _check_labels(labels, data, models)
     _check_calibration(settings, labels, calibrate, force=out.force)
-    listeners = _listeners(data.input, junit, quiet=models.quiet)
+    listeners = _listeners(data.inputs, junit, quiet=models.quiet)
     target = (calibrate, settings.grading.pass_probability) if calibrate else None
     watch = _Watch(gates, listeners, labels, target)
     job = Job(
@@ -172,15 +173,13 @@ def _check_calibration(
         raise UsageError(f"--calibrate {path} exists", "--force overwrites it")
 
 
-def _check_labels(labels: Labels, data: InputOptions, models: ModelOptions) -> None:
-    from refinecli.jsonl import read_rubric
-    from refinecli.run import Input
-    from refinecli.streams import Source
+def _check_labels(labels: Labels, data: SeveralInputs, models: ModelOptions) -> None:
+    from refinecli.cli.job import input_of
 
-    source = Source(data.input)
-    if source.rereadable:
-        rubric = read_rubric(models.rubric) if models.rubric else ()
-        labels.check(Input(source, rubric, data.limit), models.keep_going)
+    rows = input_of(data, models.rubric)
+    labels.files = [source.name for source in rows.sources]
+    if rows.rereadable:
+        labels.check(rows, models.keep_going)
 
 
 def _plan(settings: Settings, repeats: int) -> Plan:
@@ -334,8 +333,9 @@ def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | N
 
 
 def _only_known_later(gate: Gate) -> bool:
-    """Which tags and jurors there are, and how often votes agree, the grades have to show."""
-    return gate.metric.removeprefix("agreement.").startswith(("tags.", "coverage.", "jurors."))
+    """Which parts there are, and how often votes agree, the grades have to show."""
+    parts = ("tags.", "files.", "jurors.", "coverage.")
+    return gate.metric.removeprefix("agreement.").startswith(parts)
 
 
 def _verdict(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
@@ -362,9 +362,9 @@ def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     return replace(verdict, reason=f"there is no {gate.metric}{f': {why}' if why else ''}")
 
 
-def _listeners(source: str | None, junit: Path | None, *, quiet: bool) -> list[_Listener]:
+def _listeners(inputs: Sequence[str], junit: Path | None, *, quiet: bool) -> list[_Listener]:
     listeners: list[_Listener] = []
-    name = None if source == "-" else source
+    name = ", ".join(name for name in inputs if name != "-") or None
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from refinecli.github import GitHub
 
