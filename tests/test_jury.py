@@ -339,3 +339,26 @@ def test_items_that_code_grades_need_no_jury(cli: Cli) -> None:
     )
     (grade,) = graded(result)
     assert "votes" not in grade
+
+
+# ------------------------------------------------------------------ reports
+
+
+def test_a_report_names_the_jury_and_grades_afresh_by_one_grader(cli: Cli, tmp_path: Path) -> None:
+    def script(request: Request) -> str:
+        if request.is_grading:
+            return f"<score>{int('draft 3' in request.last)}</score>"
+        return f"draft {len(request.body['messages'])}"
+
+    file = write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n) for n in range(3)])
+    with ChatServer(script) as server:
+        refined = cli("refine", file, *at(server), *THREE, "-o", "out.jsonl")
+        assert refined.returncode == 0, refined.stderr
+        before = len(server.requests)
+        unnamed = cli("report", "out.jsonl", "--regrade")
+        assert unnamed.returncode == 2
+        assert "was graded by a jury of yes and no and yes-too, and no grader" in unnamed.stderr
+        result = cli("report", "out.jsonl", "--regrade", *at(server), *THREE, "--json", "r.json")
+        assert result.returncode == 0, result.stderr
+        assert {r.body["model"] for r in server.requests[before:]} == {"scripted"}
+    assert "by a jury of yes and no and yes-too, and afresh by scripted" in result.stderr

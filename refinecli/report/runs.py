@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from pathlib import Path
 from refinecli.errors import InputError, UsageError
 from refinecli.jsonl import canonical, loads
 from refinecli.occurrences import Occurrences
-from refinecli.report.cases import Case, Spent, case_of, key_of, models_of, strategy_of
+from refinecli.report.cases import Case, Spent, case_of, grader_of, key_of, models_of, strategy_of
 from refinecli.streams import Source
-from refinecli.types import JURY, JSONObject
+from refinecli.types import JSONObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +155,10 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     gathered.strategies[strategy_of(result) if case.refined else "grade"] += 1
     models = models_of(result)
     gathered.models[canonical(models).decode()] += 1
-    gathered.graders[_grader_of(models)] += 1
+    gathered.graders[grader_of(models)] += 1
     if case.fresh is not None:
-        gathered.fresh_graders[_grader_of(models_of(row["grading"]))] += 1
+        gathered.fresh_graders[grader_of(models_of(row["grading"]))] += 1
     gathered.settings[str(result.get("settings") or "")] += 1
-
-
-def _grader_of(models: Mapping[str, str]) -> str:
-    """The grader's model, or the jurors'."""
-    jurors = [model for role, model in models.items() if role.startswith(JURY)]
-    return f"a jury of {' and '.join(jurors)}" if jurors else models.get("grader", "")
 
 
 def _result(row: JSONObject) -> tuple[JSONObject | None, str]:
