@@ -9,6 +9,7 @@ from refinecli.prompts.critique import (
 )
 from refinecli.prompts.grader import defused, grader_messages, grader_retry_messages
 from refinecli.prompts.rewrite import rewrite_messages, rewrite_request
+from refinecli.prompts.rubric import rubric_messages
 from refinecli.prompts.select import compare_messages, pick_messages, rewrite_from_all_request
 from refinecli.prompts.templates import (
     GRADER,
@@ -41,6 +42,7 @@ __all__ = [
     "rewrite_from_all_request",
     "rewrite_messages",
     "rewrite_request",
+    "rubric_messages",
     "self_rewrite_messages",
     "with_rubric",
 ]

@@ -13,7 +13,7 @@ from refinecli.types import Message
 # What stands for a response without a text: some endpoints refuse a turn that has none.
 NO_ANSWER = "(no answer)"
 _OUR_TAGS = re.compile(
-    r"<(?=\s*+/?\s*+(?:conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved)\b)",
+    r"<(?=\s*+/?\s*+(?:conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|rubric)\b)",
     re.IGNORECASE,
 )
 _LABELS = MappingProxyType({"developer": "system"})
