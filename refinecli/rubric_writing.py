@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from refinecli import prompts as p
 from refinecli.choose import read_reply
@@ -21,7 +21,7 @@ from refinecli.grade import draw_of, gather, grade
 from refinecli.items import item_fields
 from refinecli.jsonl import loads
 from refinecli.prompts.texts import harmless
-from refinecli.records import Outcome, Provenance, failed, usage_record
+from refinecli.records import Outcome, Provenance, Status, failed, usage_record
 from refinecli.rubric_writing_checks import fault
 from refinecli.scoring import split_reasoning
 from refinecli.types import Completer, Completion, Datapoint, Grade, JSONObject, RubricItem, Usage
@@ -29,6 +29,7 @@ from refinecli.types import Completer, Completion, Datapoint, Grade, JSONObject,
 MOST_ITEMS = 24  # in one reply; more are a model that has lost its thread
 _MOST_WEIGHT = 10
 _LONGEST_NAME = 40  # characters
+_SHOWN = 80  # characters of a criterion in an error
 
 # ------------------------------------------------------------------ records
 
@@ -58,7 +59,7 @@ class Writing:
     for which the grader gave no verdict on one of them."""
 
     criteria: tuple[Criterion, ...]
-    usage: Usage
+    usage: Usage = field(default=Usage())
     tried: bool = False
     failures: tuple[str, ...] = ()
 
@@ -70,6 +71,20 @@ class Writing:
     def dropped(self) -> Counter[str]:
         """How many were dropped, by the reason."""
         return Counter(criterion.reason for criterion in self.criteria if criterion.reason)
+
+    @property
+    def usable(self) -> bool:
+        """Whether anything is left that a response can win by."""
+        return any(criterion.weight > 0 for criterion in self.kept)
+
+    @property
+    def told(self) -> str:
+        """What became of a rubric that cannot be used."""
+        reasons = ", ".join(f"{number} {reason}" for reason, number in self.dropped.most_common())
+        left = "only faults are" if self.kept else "nothing is"
+        first = next(criterion for criterion in self.criteria if criterion.reason)
+        told = f"{first.text[:_SHOWN]!r}: {first.why}"
+        return f"{left} left of its criteria ({reasons}), the first {told}"
 
 
 # ------------------------------------------------------------------ the writer's reply
@@ -139,9 +154,17 @@ async def write_rubric(
     response, tried on both. Raises CompletionError where no rubric could be had."""
     messages = p.rubric_messages(prompts, datapoint)
     draw = draw_of(datapoint, "grader", 0)
-    criteria, usage = await read_reply(grader, messages, draw, read_criteria, prompts.rubric_retry)
-    writing = Writing(sifted(criteria, given, has_reference=bool(datapoint.reference)), usage)
-    if responses is None or not writing.kept:
+
+    def read(completion: Completion) -> Writing:
+        criteria = read_criteria(completion)
+        writing = Writing(sifted(criteria, given, has_reference=bool(datapoint.reference)))
+        if not writing.usable:  # there may be a better one
+            raise ValueError(writing.told)
+        return writing
+
+    writing, usage = await read_reply(grader, messages, draw, read, prompts.rubric_retry)
+    writing = replace(writing, usage=usage)
+    if responses is None:
         return writing
     return await _tried(writing, datapoint, responses, grader, prompts)
 
@@ -213,7 +236,7 @@ def outcome(
     ungraded where the grader left a criterion undecided, and failed where nothing is left."""
     kept = writing.kept
     record = {key: value for key, value in raw.items() if key not in ("error", "rubric_writing")}
-    status = "ungraded" if writing.failures else "done"
+    status: Status = "ungraded" if writing.failures else "done"
     about = {
         "status": status,
         "written": len(writing.criteria),
@@ -223,16 +246,15 @@ def outcome(
         "models": dict(made_with.models),
         "settings": made_with.settings,
     }
-    items = [*given, *_named(kept)]
-    if not kept or not any(item.get("weight", 1) > 0 for item in items):
+    if not writing.usable:
         about["status"] = "failed"
-        error = CompletionError("no_rubric", _nothing_left(writing))
+        error = CompletionError("no_rubric", f"the rubric: {writing.told}")
         return failed(record | {"rubric_writing": about}, error, "rubric")
-    record |= {"rubric_items": items, "rubric_writing": about}
+    record |= {"rubric_items": [*given, *_named(kept)], "rubric_writing": about}
     why = next((one.why for one in writing.criteria if one.reason == "undecided"), "")
     return Outcome(
         record,
-        "ungraded" if writing.failures else "done",
+        status,
         failures=writing.failures,
         why=why,
         noisy=writing.tried,
@@ -265,10 +287,3 @@ def _contrast(kept: Sequence[Criterion], first: int) -> list[JSONObject]:
         for index, criterion in enumerate(kept)
         if criterion.scores
     ]
-
-
-def _nothing_left(writing: Writing) -> str:
-    count = len(writing.criteria)
-    told = ", ".join(f"{number} {reason}" for reason, number in writing.dropped.most_common())
-    left = "only faults are" if writing.kept else "nothing is"
-    return f"{left} left of the {count} criteria that were written ({told})"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
-from functools import cache
+from functools import lru_cache
 
 from refinecli.text_units import characters, stems, straightened, words
 
@@ -30,9 +30,8 @@ a an the and or nor but if so as at by for from in into of off on onto out over 
 there these this those to too up upon very via was were what when where whether which while who
 whom whose why how will with within is are am be been being do does did done doing has have having
 had can could may might must shall should ought it its itself they them their he she his her him
-you your we our i me my both each every any some all such own only just also more most much many
-few less least other another same about through during before after here s t don doesn didn isn
-aren wasn won
+you your we our i me my both each every any some all such own only just also other another same
+really truly quite rather about through s t don doesn didn isn aren wasn won
 """
 # Most negations only turn a criterion round: "states X" and "fails to state X" are one.
 _NEGATIONS = """
@@ -56,14 +55,14 @@ organized organised organization structured structure formatted written write ea
 understand understandable follow overall general fully entirely information point issue aspect way
 manner style tone language sense level degree standard expectation expect perfect free error
 mistake direct stay topic intent intention goal purpose need address cover explain explanation
-describe discuss respond meet fulfil fulfill ensure demonstrate express use work
+describe discuss respond meet fulfil fulfill ensure demonstrate express use work more most much
+many few less least
 """
 
 _OTHER_RESPONSES = re.compile(
-    r"\b(?:other|competing|rival)\s+(?:\w+\s+)?(?:responses?|completions?)\b|"
-    r"\bboth\s+(?:responses|completions)\b|"
-    r"\b[Rr]esponse\s+(?:[AB]|[12])\b|"
-    r"\bwhich\s+(?:response|completion)\b"
+    r"(?i:\b(?:other|competing|rival)\s+(?:\w+\s+)?(?:responses?|completions?)\b)|"
+    r"(?i:\b(?:both|which)\s+(?:responses?|completions?)\b)|"
+    r"\b(?i:response)\s+[AB12]\b"
 )
 _OTHER_CRITERIA = re.compile(
     r"\b(?:other|above|previous|preceding|remaining)\s+(?:criteria|criterion)\b|"
@@ -114,16 +113,14 @@ def alike(one: str, other: str) -> bool:
 
 
 def _content(text: str) -> list[str]:
-    """The stems of the words that tell one criterion from another, sorted."""
+    """The stems of the words that tell one criterion from another, each once, sorted."""
     common = _stems(_FUNCTION_WORDS + _NEGATIONS + _ABOUT_RESPONSES + _SAYING)
-    return sorted(
-        stem for stem in stems(text, "english").split() if stem[0].isalnum() and stem not in common
-    )
+    return sorted(stem for stem in _stems(text) - common if stem[0].isalnum())
 
 
-@cache
-def _stems(listed: str) -> frozenset[str]:
-    return frozenset(stems(listed, "english").split())
+@lru_cache(maxsize=1024)  # our own lists, and criteria that are compared with many others
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(stems(text, "english").split())
 
 
 def _numbers(text: str) -> list[str]:

@@ -214,8 +214,8 @@ Reply with a JSON array between <rubric> and </rubric>, one object for each crit
 </rubric>"""
 
 RUBRIC_RETRY = """\
-No rubric could be read from your reply: {{problem}}. Write it again, whole: a JSON array between \
-<rubric> and </rubric>, of objects with "name", "criterion" and "weight"."""
+Your reply gives no rubric that can be used: {{problem}}. Write it again, whole: a JSON array \
+between <rubric> and </rubric>, of objects with "name", "criterion" and "weight"."""
 
 # What each template may use, and what it would be useless without.
 PLACEHOLDERS = MappingProxyType(
