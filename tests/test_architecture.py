@@ -23,6 +23,7 @@ CORE = (
     *("types", "scoring", "checks", "grade", "choose", "refine", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite", "prompts.regrade"),
+    *("prompts.rubric", "rubric_writing", "rubric_writing_checks"),
     *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
     *("text_units", "json_schema"),
     *("hints", "connection", "replies", "wire", "traffic", "pace"),
@@ -212,6 +213,8 @@ def make_inputs(folder: Path, example: str) -> None:
             row |= {f"orig_score{n}_description": f"level {n}" for n in range(1, 6)}
             row |= {"orig_response": "hi", "orig_score": "4", "orig_reference_answer": "hello"}
             path.write_text(json.dumps([row]))
+        elif "generate-data rubrics" in example:
+            write_jsonl(path, [{"prompt": "Hi!", "chosen": "Hello!", "rejected": "What?"}])
         elif example.startswith("refinecli report"):
             write_jsonl(path, [refined_row(n, [0.0, 1.0]) for n in range(20)])
         else:
@@ -228,7 +231,8 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
         for args in segments(example):
             if args[0] == "generate-data":
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
-                result = cli(*args)
+                asks = ["--dry-run"] if "rubrics" in args else []
+                result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})
             elif args[0] == "report":
                 asks = ["--dry-run"] if "--regrade" in args else []
                 result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})

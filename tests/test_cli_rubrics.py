@@ -395,6 +395,15 @@ def test_quiet_says_nothing(cli: Cli) -> None:
     assert len(read_jsonl(result.stdout)) == 1
 
 
+def test_the_example_data_are_prompts_with_two_responses_each(cli: Cli) -> None:
+    shipped = Path(__file__).parents[1] / "example_data" / "prompts.jsonl"
+    args = ["--from", shipped, "--contrast", "chosen,rejected", "--dry-run", *NOBODY]
+    result = cli(*TASK, *args)
+    assert result.returncode == 0, result.stderr
+    assert "4 datapoints; at most 392 calls" in result.stderr
+    assert all(row["chosen"] != row["rejected"] for row in read_jsonl(shipped))
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -35,8 +35,8 @@ refinecli generate-data addition --train 10000 --test 1000 --out-dir example_dat
 refinecli generate-data keywords -n 12 -o keywords.jsonl
 refinecli generate-data prometheus --from feedback_collection.json --with-response -o fc.jsonl
 refinecli generate-data chat --from chats.jsonl --rubric rubric.toml -o in.jsonl
-refinecli generate-data rubrics --from prompts.jsonl -o in.jsonl --model gpt-4.1
-refinecli generate-data rubrics --from pairs.jsonl --contrast chosen,rejected --model gpt-4.1
+refinecli generate-data rubrics --from prompts.jsonl -o rubrics.jsonl --model gpt-4.1
+refinecli generate-data rubrics --from example_data/prompts.jsonl --contrast chosen,rejected
 """
 
 
