@@ -55,8 +55,9 @@ organized organised organization structured structure formatted written write ea
 understand understandable follow overall general fully entirely information point issue aspect way
 manner style tone language sense level degree standard expectation expect perfect free error
 mistake direct stay topic intent intention goal purpose need address cover explain explanation
-describe discuss respond meet fulfil fulfill ensure demonstrate express use work more most much
-many few less least
+describe discuss respond meet fulfil fulfill ensure demonstrate express exhibit show use work ask
+given requested problem solve behind depth balanced objective unbiased plausible possible more most
+much many few less least
 """
 
 _OTHER_RESPONSES = re.compile(
