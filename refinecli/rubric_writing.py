@@ -130,7 +130,7 @@ def _criterion(entry: object, which: str) -> Criterion:
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise ValueError(f'{which} has no number as "weight"')
     if not 0 < abs(weight) <= _MOST_WEIGHT:
-        raise ValueError(f"the weight of {which} is {weight:g}, and should be 1 to 10 or -1 to -10")
+        raise ValueError(f"the weight of {which} is neither 1 to 10 nor -1 to -10")
     label = " ".join(name.split())[:_LONGEST_NAME].strip() if isinstance(name, str) else ""
     return Criterion(_unicode(text.strip()), weight, _unicode(label))
 

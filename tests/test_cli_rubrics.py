@@ -380,7 +380,7 @@ def test_a_dry_run_sends_nothing_and_shows_the_writers_prompt(cli: Cli, tmp_path
 
 
 def test_show_config_shows_the_one_role_that_is_asked(cli: Cli) -> None:
-    result = cli(*TASK, "--from", "x", "--show-config", *NOBODY)
+    result = cli(*TASK, "--show-config", *NOBODY)
     assert result.returncode == 0, result.stderr
     assert "[grader]" in result.stdout
     assert "[policy]" not in result.stdout

@@ -103,9 +103,9 @@ def generate_data(
     if chosen.asks:
         if split or out_dir:
             raise UsageError(f"{task} makes one file", "-o FILE, and -n N for a part of it")
-        data = InputOptions(from_file or chosen.missing_file(), number)
         from refinecli.cli.generate_rubrics import generate_rubrics
 
+        data = InputOptions(from_file, number)
         return generate_rubrics(data, out, models, contrast, with_response)
     _check_asks_nobody(task, models, contrast)
     if split and (number is not None or out.output is not None):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions
 from refinecli.errors import UsageError
+from refinecli.generators import TASKS
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -47,6 +48,8 @@ def generate_rubrics(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
+    if data.input is None:
+        TASKS["rubrics"].missing_file()
     if reader.contrast:
         _check_contrast(data, reader)
     counts = _Counts()
@@ -197,14 +200,16 @@ class _Counts:
         reporter.notice(f"generate-data rubrics: {told}")
         if self.written:
             mean = self.kept / self.prompts
-            line = f"criteria: {self.written:,} written, {self.kept:,} kept, {mean:.1f} a prompt"
+            line = (
+                f"rubric items: {self.written:,} written, {self.kept:,} kept, {mean:.1f} a prompt"
+            )
             reporter.notice(line)
         for name, why in _REASONS.items():
             if self.dropped[name]:
                 reporter.notice(f"  dropped: {self.dropped[name]:,} {name} ({why})")
         if self.already:
             have = "datapoint has" if self.already == 1 else "datapoints have"
-            reporter.notice(f"{self.already:,} {have} a rubric already, and came through unchanged")
+            reporter.notice(f"{self.already:,} {have} a rubric already, and none was written")
         if self.untried:
             reporter.notice(
                 f"--contrast: {self.untried:,} of {self.prompts:,} prompts have no two different "
