@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from refinecli import prompts as p
+from refinecli.asking import GradeOptions
 from refinecli.choose import read_reply
 from refinecli.errors import CompletionError
 from refinecli.generators.criteria import told_apart
@@ -20,7 +21,7 @@ from refinecli.generators.items import criterion_item
 from refinecli.grade import draw_of, gather, grade
 from refinecli.items import item_fields
 from refinecli.jsonl import loads
-from refinecli.prompts.texts import harmless
+from refinecli.prompts.material import harmless
 from refinecli.records import Outcome, Provenance, Status, failed, usage_record
 from refinecli.rubric_writing_checks import fault
 from refinecli.scoring import split_reasoning
@@ -146,12 +147,11 @@ def _unicode(text: str) -> str:
 async def write_rubric(
     datapoint: Datapoint,
     given: Sequence[str],
-    responses: tuple[str, str] | None,
     grader: Completer,
     prompts: p.Prompts,
 ) -> Writing:
-    """The criteria for a datapoint beside those that it is `given`, sifted; with a good and a bad
-    response, tried on both. Raises CompletionError where no rubric could be had."""
+    """The criteria for a datapoint beside those that it is `given`, sifted. Raises CompletionError
+    where no rubric could be had."""
     messages = p.rubric_messages(prompts, datapoint)
     draw = draw_of(datapoint, "grader", 0)
 
@@ -163,10 +163,7 @@ async def write_rubric(
         return writing
 
     writing, usage = await read_reply(grader, messages, draw, read, prompts.rubric_retry)
-    writing = replace(writing, usage=usage)
-    if responses is None:
-        return writing
-    return await _tried(writing, datapoint, responses, grader, prompts)
+    return replace(writing, usage=usage)
 
 
 def sifted(
@@ -184,21 +181,22 @@ def sifted(
     return tuple(result)
 
 
-async def _tried(
+async def tried(
     writing: Writing,
     datapoint: Datapoint,
     responses: tuple[str, str],
     grader: Completer,
     prompts: p.Prompts,
+    options: GradeOptions,
 ) -> Writing:
-    """The criteria that are still there, graded on both responses."""
+    """The same after the criteria that are left were tried on a good and a bad response."""
     items = [
         RubricItem.model_validate(item_fields(criterion.item, index))
         for index, criterion in enumerate(writing.kept)
     ]
     asked = datapoint.model_copy(update={"rubric_items": tuple(items)})
     (good, good_usage), (bad, bad_usage) = await gather(
-        grade(asked, response, grader, prompts) for response in responses
+        grade(asked, response, grader, prompts, options) for response in responses
     )
     verdicts = iter(zip(good, bad, strict=True))
     criteria = tuple(

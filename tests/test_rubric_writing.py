@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refinecli.asking import GradeOptions
 from refinecli.errors import CompletionError
 from refinecli.generators.rubrics import PromptReader, needs_rubric, responses
 from refinecli.prompts import Prompts, rubric_messages
@@ -22,6 +23,7 @@ from refinecli.rubric_writing import (
     outcome,
     read_criteria,
     sifted,
+    tried,
     write_rubric,
 )
 from refinecli.rubric_writing_checks import alike, fault, is_vague
@@ -341,8 +343,14 @@ def write(
 ) -> tuple[Writing, Scripted]:
     grader = script if isinstance(script, Scripted) else Scripted(script)
     point = datapoint(**fields)
-    writing = asyncio.run(write_rubric(point, given, pair, grader, Prompts()))
-    return writing, grader
+
+    async def both() -> Writing:
+        writing = await write_rubric(point, given, grader, Prompts())
+        if pair is None:
+            return writing
+        return await tried(writing, point, pair, grader, Prompts(), GradeOptions())
+
+    return asyncio.run(both()), grader
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_again_with_the_problem() -> None:

@@ -116,8 +116,9 @@ def _work(
     from refinecli.generators.rubrics import needs_rubric, responses
     from refinecli.items import written_item
     from refinecli.jsonl import read_rubric
-    from refinecli.rubric_writing import outcome, write_rubric
+    from refinecli.rubric_writing import outcome, tried, write_rubric
 
+    grader, prompts = engine.roles.grader, settings.prompts
     given = [written_item(item) for item in read_rubric(rubric)] if rubric else []
 
     async def work(row: Row) -> Outcome:
@@ -129,9 +130,9 @@ def _work(
         pair = responses(row.raw, reader.contrast) if reader.contrast else None
         known = [item.rubric_str for item in datapoint.rubric_items[:-1]]
         try:
-            writing = await write_rubric(
-                datapoint, known, pair, engine.roles.grader, settings.prompts
-            )
+            writing = await write_rubric(datapoint, known, grader, prompts)
+            if pair:
+                writing = await tried(writing, datapoint, pair, grader, prompts, settings.grading)
         except CompletionError as error:
             return records.failed(row.raw, error, "rubric")
         counts.add(writing, untried=reader.contrast is not None and pair is None)
@@ -142,13 +143,12 @@ def _work(
 
 def _plan(settings: Settings, reader: PromptReader) -> Plan:
     """What `--dry-run` says: how many items a model writes is not known, the most is."""
+    from refinecli.asking import most_calls
     from refinecli.cli.dry_run import Plan
     from refinecli.generators.rubrics import needs_rubric
     from refinecli.prompts import rubric_messages
     from refinecli.rubric_writing import MOST_ITEMS
     from refinecli.wire import with_system
-
-    most = 2 + (2 * 2 * MOST_ITEMS if reader.contrast else 0)
 
     def prompts(datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
         if not needs_rubric(datapoint):
@@ -156,7 +156,13 @@ def _plan(settings: Settings, reader: PromptReader) -> Plan:
         messages = rubric_messages(settings.prompts, datapoint)
         return [("grader", with_system(settings.grader.system, messages))]
 
-    return Plan(prompts, lambda datapoint: most if needs_rubric(datapoint) else 0)
+    def calls(datapoint: Datapoint) -> int:
+        if not needs_rubric(datapoint):
+            return 0
+        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grading)
+        return 2 + (2 * of_an_item * MOST_ITEMS if reader.contrast else 0)
+
+    return Plan(prompts, calls)
 
 
 # ------------------------------------------------------------------ the end

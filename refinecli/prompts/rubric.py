@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from refinecli.prompts.critique import asked
+from refinecli.prompts.material import harmless
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import flattened, harmless
+from refinecli.prompts.texts import flattened
 from refinecli.types import Datapoint, Message
 
 
