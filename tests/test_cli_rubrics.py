@@ -14,6 +14,7 @@ import pytest
 from refinecli.prompts.templates import RUBRIC_SYSTEM
 from tests.chat_server import ChatServer, Reply, Request
 from tests.conftest import Result, Start, at, jsonl, read_jsonl, write_jsonl
+from tests.fakes import between
 from tests.test_local import needs_model
 
 Cli = Callable[..., Result]
@@ -26,9 +27,7 @@ def prompt(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def writes(request: Request) -> bool:
-    return RUBRIC_SYSTEM in request.text.encode().decode("unicode_escape") or (
-        RUBRIC_SYSTEM[:60] in request.text
-    )
+    return bool(request.body["messages"][0]["content"] == RUBRIC_SYSTEM)
 
 
 def dish(request: Request) -> str:
@@ -52,8 +51,7 @@ def rubric(request: Request) -> str:
 def verdict(request: Request) -> str:
     """Of the heat, the pot and the danger: what GOOD and BAD say."""
     text = str(request.body["messages"][1]["content"])
-    response = text.rpartition("<response>")[2].partition("</response>")[0]
-    criterion = text.rpartition("<criterion>")[2].partition("</criterion>")[0]
+    response, criterion = between(text, "response"), between(text, "criterion")
     word = "pot" if "pot" in criterion else "hot" if "hot" in criterion else "raw"
     return f"<score>{int(word in response)}</score>"
 

@@ -57,7 +57,7 @@ def generate_rubrics(
         command="generate-data rubrics",
         roles=("grader",),
         settings=settings,
-        shapes={"contrast": contrast} if contrast else {},
+        shapes={"contrast": list(reader.contrast)} if reader.contrast else {},
         work=lambda engine, reporter: _work(engine, settings, reader, models.rubric, counts),
         plan=lambda: _plan(settings, reader),
         close=counts.close,

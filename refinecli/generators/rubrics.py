@@ -47,7 +47,7 @@ class PromptReader:
             )
         try:
             row = self._row(data, line, where, rubric)
-            if row.datapoint and self.contrast:
+            if row.datapoint and needs_rubric(row.datapoint) and self.contrast:
                 responses(row.raw, self.contrast)
         except InputError as error:
             error.where, error.line = f"{where}:{line}", line
