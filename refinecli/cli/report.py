@@ -156,7 +156,7 @@ def report(
         write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
         _print(figures)
-    missed = _missed(verdicts)
+    missed = _missed(verdicts, fresh)
     return 3 if fresh and fresh.too_many else missed
 
 
@@ -320,11 +320,13 @@ _NEEDS = {
 }
 
 
-def _missed(verdicts: Sequence[Verdict]) -> int:
+def _missed(verdicts: Sequence[Verdict], fresh: FreshGrades | None) -> int:
+    done = {"--regrade": fresh, "--regrade and a [judge]": fresh and "judge" in fresh.by_role}
     missed = [verdict for verdict in verdicts if not verdict.met]
     for verdict in missed:
         print(f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}", file=sys.stderr)
         parts = verdict.gate.metric.split(".") if verdict.value is None else []
-        if needs := next((_NEEDS[part] for part in parts if part in _NEEDS), None):
+        needs = next((_NEEDS[part] for part in parts if part in _NEEDS), None)
+        if needs and not done.get(needs):
             print(f"  hint: it takes {needs}", file=sys.stderr)
     return 1 if missed else 0

@@ -54,7 +54,7 @@ def build(
         "gates": [],
     }
     figures["alarms"] = alarms(run, figures, regraded)
-    figures["conclusions"] = conclusions(figures)
+    figures["conclusions"] = conclusions(figures, regraded=regraded is not None)
     return {key: figures[key] for key in KEYS}
 
 
