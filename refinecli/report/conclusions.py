@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from refinecli.report.alarms import graders_differ
-from refinecli.report.baselines import ahead
+from refinecli.report.baselines import ahead, differing, enough_differ
 from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.gains import LEAST_DIFFERING
 from refinecli.report.statistics import TOO_FEW
@@ -171,12 +171,8 @@ def _shown(row: JSONObject) -> str:
     if graders_differ(row):
         return f"{by} by different graders, so nothing is claimed of it"
     better, worse = over["low"] > 0, over["high"] < 0
-    if (
-        (better or worse)
-        and not row["regraded_gain_over_it"]
-        and row["differing"] < LEAST_DIFFERING
-    ):
-        few = plural(row["differing"], "datapoint")
+    if (better or worse) and not enough_differ(row):
+        few = plural(differing(row), "datapoint")
         return f"{by}, by {few} that differ: too few to claim anything of it"
     if row["drafts"]:
         dear = row["drafts"] > row["drafts_at_equal_cost"]
