@@ -314,7 +314,7 @@ _NEEDS = {
     "optimism": "--regrade",
     "heldout_gain": "--regrade and a [judge]",
     "judge_gap": "--regrade and a [judge]",
-    "compared": "two RUNs",
+    "compared": "two RUNs, both with scores",
     "trend": "several RUNs",
     "fresh_score": "a RUN that `refinecli grade` has graded again",
 }

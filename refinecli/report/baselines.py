@@ -12,7 +12,7 @@ from refinecli.errors import UsageError
 from refinecli.report import statistics
 from refinecli.report.cases import Case, Key, Spent
 from refinecli.report.gains import LEAST_DIFFERING, Regrade, differences, record
-from refinecli.report.pairing import same_input, scored
+from refinecli.report.pairing import nothing_in_common, same_input, scored
 from refinecli.report.runs import Run, responses
 from refinecli.types import JSONObject
 
@@ -69,7 +69,7 @@ def baseline(
     if not both:
         raise UsageError(
             f"--baseline {other.file}: no scored datapoint in common with {run.file}",
-            "both must come from the same datapoints",
+            nothing_in_common(run, other),
         )
     there = [case for _, case, _, _ in both]
     drawn, enough = _drafts(other, [(here, case) for here, case, _, _ in both])

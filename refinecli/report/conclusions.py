@@ -188,7 +188,8 @@ def _by_code_alone(figures: JSONObject) -> bool:
 
 def _compared(figures: JSONObject) -> Iterator[str]:
     pair = figures["compared"]
-    if pair is None or pair["gain"] is None:
+    if pair is None:
+        yield from _not_compared(figures)
         return
     flips = pair["flip_test"]
     yield (
@@ -200,6 +201,14 @@ def _compared(figures: JSONObject) -> Iterator[str]:
     chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
     if chosen and not pair["fresh"] and not _by_code_alone(figures):
         yield f"That is by the loops' own grades: {_FLATTERED}{_GRADE_BOTH}."
+
+
+def _not_compared(figures: JSONObject) -> Iterator[str]:
+    trend = figures["trend"] or ()
+    empty = [row["label"] for row in trend if not row["n"]]
+    if len(trend) == 2 and empty:
+        old, new = (row["label"] for row in trend)
+        yield f"{new} and {old} are not compared: no datapoint of {' or '.join(empty)} has a score."
 
 
 def _flips(count: int, now: str, before: str) -> str:
