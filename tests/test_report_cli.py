@@ -118,6 +118,9 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
         (["regraded_gain.low>=0"], 1),
         (["compared.gain>=0"], 1),
         (["iterations.-1.score>=0.7", "baselines.first answer.gain_over_it.low>0"], 0),
+        (["claim.gain<=0", "too_few<=0"], 0),
+        (["claim.gain>=1"], 1),
+        (["regrade.ungraded<=0"], 1),
     ],
     ids=str,
 )
@@ -198,7 +201,11 @@ def test_only_a_report_is_replaced_unless_forced(
 
 @pytest.mark.parametrize(
     ("metric", "needs"),
-    [("regraded_gain", "--regrade"), ("compared.gain.low", "two RUNs, both with scores")],
+    [
+        ("regraded_gain", "--regrade"),
+        ("regrade.ungraded", "--regrade"),
+        ("compared.gain.low", "two RUNs, both with scores"),
+    ],
 )
 def test_a_figure_that_is_missing_says_what_it_takes(
     cli: Cli, out: Path, metric: str, needs: str

@@ -589,9 +589,14 @@ def test_a_slip_in_a_gate_is_told_before_any_call(cli: Cli, tmp_path: Path) -> N
         args = ["report", "out.jsonl", "--regrade", *at(server)]
         assert cli(*args, "--gate", "regraded_gian.low>0").returncode == 2
         assert cli(*args, "--gate", "alarms>0").returncode == 2
+        assert "did you mean regrade.ungraded" in cli(*args, "--gate", "regrade.ungarded>0").stderr
         assert server.requests == []
         assert cli(*args, "--gate", "regraded_gain.low>0").returncode == 0
         assert cli(*args, "--gate", "regraded_gain.low>1").returncode == 1
+        assert (
+            cli(*args, "--gate", "regrade.ungraded<=0", "--gate", "claim.gain>=1").returncode == 0
+        )
+        assert cli(*args, "--gate", "regrade.grades<120", "--gate", "claim.gain>=1").returncode == 1
         assert len(server.requests) == 20 * 2 * 3
 
 
