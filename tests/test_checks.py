@@ -103,6 +103,14 @@ def test_a_word_is_found_at_word_boundaries_whatever_its_case(word: str, there: 
         ("ice\u00a0cream", "ice cream", {}, True),
         ("icecream", "ice cream", {}, False),
         ("🐕", "🐕", {}, True),
+        ("I don’t.", "don't", {}, True),
+        ("I don't.", "don’t", {}, True),
+        ("I DON’T.", "don't", {"case": True}, False),
+        ("I don’t know.", "don", {}, True),
+        ("“Yes,” she said", '"yes"', {}, False),
+        ("the “new world” of", '"new world"', {}, True),
+        ("I don’t.", "don't", {"match": "text"}, False),
+        ("I don’t.", "n’t", {"match": "text"}, True),
     ],
 )
 def test_match_and_case_are_options(

@@ -11,7 +11,7 @@ where IFEval guesses it with langdetect; "English and in capitals" is therefore 
 the weight, a check of the letters and the grader's word on the language. Sentences are counted by
 the check of that name and words in capitals by a pattern, where IFEval asks NLTK: headings and
 items of lists are sentences here, and where NLTK's tokenizer cuts a word up the numbers can be one
-or two apart.
+or two apart. A forbidden word with an apostrophe is forbidden with a typographic one too.
 
     {"id": 1393,
      "convo": [{"role": "user", "content": "List the pros and cons of …"}],
