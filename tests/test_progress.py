@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from refinecli import progress as progress_module
+from refinecli.course import Progress
 from refinecli.pace import Pace, duration_words, rate_words
-from refinecli.progress import Progress, Reporter, free_to_draw
+from refinecli.progress import Reporter, free_to_draw
 from refinecli.records import Outcome
 from refinecli.render_progress import ProgressView
 from refinecli.summary import Summary
