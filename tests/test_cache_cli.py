@@ -290,6 +290,24 @@ def test_a_log_of_requests_that_cannot_be_written_is_found_before_anything_is_se
     assert "nowhere/log.jsonl" in result.stderr
 
 
+def test_waiting_for_a_cache_that_another_process_holds_is_told(
+    cli: Cli, start: Start, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    with FaultServer() as server:
+        run = ["refine", "in.jsonl", "--cache", "c.db", *at(server), "--max-iterations", "0"]
+        assert cli(*run).returncode == 0
+        holder = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        process = start(*run, stdin=subprocess.DEVNULL)
+        told = iter(process.stderr.readline, b"")
+        assert any(b"c.db: waiting for another process" in line for line in told)
+        assert process.poll() is None
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert process.wait(30) == 0
+
+
 # ------------------------------------------------------------------ offline
 
 
