@@ -26,7 +26,7 @@ CORE = (
     *("prompts.rubric", "rubric_writing", "rubric_writing_checks"),
     *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
     *("text_units", "json_schema"),
-    *("hints", "connection", "replies", "wire", "traffic", "pace"),
+    *("hints", "connection", "replies", "wire", "traffic", "pace", "course"),
 )
 EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
@@ -127,6 +127,16 @@ def test_nothing_imports_the_command_line_but_itself() -> None:
     for name, path in modules().items():
         if not name.startswith("cli") and name != "__main__":
             assert not any(dotted.startswith("refinecli.cli") for dotted in imports(path)), name
+
+
+def test_no_two_modules_know_each_other() -> None:
+    known = modules()
+    reached = {
+        name: {dotted.removeprefix("refinecli.") for dotted in imports(path)} & known.keys()
+        for name, path in known.items()
+    }
+    pairs = {(one, other) for one in known for other in reached[one] if one in reached[other]}
+    assert not pairs
 
 
 def test_every_module_says_what_it_is() -> None:

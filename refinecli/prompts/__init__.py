@@ -25,7 +25,7 @@ from refinecli.prompts.templates import (
     Prompts,
     fill,
 )
-from refinecli.prompts.texts import message_text
+from refinecli.prompts.texts import ended, message_text
 
 __all__ = [
     "GRADER",
@@ -37,6 +37,7 @@ __all__ = [
     "compare_messages",
     "criteria",
     "defused",
+    "ended",
     "feedback_messages",
     "fill",
     "grader_messages",
