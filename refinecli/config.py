@@ -108,6 +108,9 @@ class PromptConfig(Section):
     pick: Path | None = None
     selector_retry: Path | None = None
     rewrite_from_all: Path | None = None
+    rubric_system: Path | None = None
+    rubric: Path | None = None
+    rubric_retry: Path | None = None
 
 
 # A juror's name stands in TOML headers and in paths of figures.

@@ -22,16 +22,18 @@ from refinecli.types import Datapoint, JSONObject
 
 Work = Callable[[Row], Awaitable[Outcome]]
 Seen = tuple[Occurrences, Occurrences]  # the ids and the conversations of earlier rows
+Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, or what is like it
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is read: where from, in this order, how much of it all, and the rubric added to every
-    row."""
+    """What is read: where from, in this order, how much of it all, the rubric added to every row,
+    and by whom."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()
     limit: int | None = None
+    reader: Reader = read_row
     more: Sequence[Source] = ()
 
     @property
@@ -51,7 +53,7 @@ class Input:
             yield self._row(source, number, line, seen)
 
     def _row(self, source: Source, number: int, line: bytes, seen: Seen) -> Row:
-        row = read_row(line, number, source.name, self.rubric)
+        row = self.reader(line, number, source.name, self.rubric)
         if self.more:
             row = row._replace(file=source.name)
         datapoint = row.datapoint

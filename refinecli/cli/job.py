@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from refinecli.endpoints import Engine
     from refinecli.progress import Reporter
     from refinecli.records import Outcome
-    from refinecli.run import Counted, Input, Work
+    from refinecli.run import Counted, Input, Reader, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
     from refinecli.types import JSONObject
@@ -40,7 +40,8 @@ class Job:
     """What one command does with each row. `shapes` are its options that shape results; `close` is
     given the figures and says its last words and whether a quality gate was missed. `written` is
     told of each line as it leaves; `end`, last of all, of the exit code and, where the run ended
-    early, why. `files` are written by the command itself, by the flags that name them."""
+    early, why. `files` are written by the command itself, by the flags that name them. `reader`
+    reads lines that are no datapoints yet."""
 
     command: str
     roles: Sequence[str]
@@ -52,6 +53,7 @@ class Job:
     written: Callable[[Outcome], None] | None = None
     end: Callable[[int, str, Summary, Traffic], None] | None = None
     files: Sequence[tuple[str, Path | None]] = ()
+    reader: Reader | None = None
 
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
@@ -63,9 +65,11 @@ def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> N
         raise typer.Exit(2)
 
 
-def input_of(data: InputOptions | SeveralInputs, rubric: Path | None) -> Input:
+def input_of(
+    data: InputOptions | SeveralInputs, rubric: Path | None, reader: Reader | None = None
+) -> Input:
     """What a command reads: standard input where no file is named, and no file twice."""
-    from refinecli.jsonl import read_rubric
+    from refinecli.jsonl import read_row, read_rubric
     from refinecli.run import Input
     from refinecli.streams import Source
 
@@ -78,7 +82,8 @@ def input_of(data: InputOptions | SeveralInputs, rubric: Path | None) -> Input:
         if source.path and any(source.path.samefile(path) for path in read):
             raise UsageError(f"{source.name}: is named twice", "name each file once")
         read += [source.path] if source.path else []
-    return Input(first, read_rubric(rubric) if rubric else (), data.limit, more)
+    items = read_rubric(rubric) if rubric else ()
+    return Input(first, items, data.limit, reader or read_row, more)
 
 
 def process(
@@ -89,7 +94,7 @@ def process(
     from refinecli.progress import Reporter
     from refinecli.streams import Sink
 
-    rows = input_of(data, options.rubric)
+    rows = input_of(data, options.rubric, job.reader)
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
     try:
