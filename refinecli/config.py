@@ -11,8 +11,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from refinecli.asking import GradeOptions
 from refinecli.errors import UsageError
+from refinecli.layers import flag, layers, place_of, put
 from refinecli.prompts import Prompts
 from refinecli.roles import (
     ROLES,
@@ -36,9 +36,7 @@ from refinecli.roles import (
     resolved,
 )
 from refinecli.strategies import OPTIONS, STRATEGIES
-from refinecli.types import JURY, Combine, JSONObject
-
-_PREFIX = "REFINECLI_"
+from refinecli.types import JURY, Combine
 
 
 class RefineConfig(Section):
@@ -188,11 +186,11 @@ def load(
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     ranks: dict[str, int] = {}
-    for rank, layer in enumerate(_layers(flags, sets, environ, paths)):
+    for rank, layer in enumerate(layers(flags, sets, environ, paths)):
         for source, dotted, value in layer:
             keys = dotted.split(".")
-            _put(merged, keys, value, source)
-            sources[_place(keys)], ranks[_place(keys)] = source, rank
+            put(merged, keys, value, source)
+            sources[place_of(keys)], ranks[place_of(keys)] = source, rank
     for name in ROLES:
         later_place_wins(name, merged.get(name), ranks)
     if isinstance(jury := merged.get("jury"), dict):
@@ -283,7 +281,7 @@ def _settled(given: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, 
 
 def _means_nothing(name: str, option: str, value: object, source: str) -> UsageError:
     named = source
-    if source == _flag(f"refine.{option}"):
+    if source == flag(f"refine.{option}"):
         named = f"{source} {value}"
     elif not source.startswith(("--set ", "environment ")):
         named = f"{source}: refine.{option}"
@@ -296,99 +294,13 @@ def _means_nothing(name: str, option: str, value: object, source: str) -> UsageE
     )
 
 
-# ------------------------------------------------------------------ the layers, lowest first
-
-
-Layer: TypeAlias = Iterator[tuple[str, str, Any]]  # where from, dotted name, value
-
-
-def _layers(
-    flags: Mapping[str, object],
-    sets: Sequence[str],
-    environ: Mapping[str, str],
-    paths: Sequence[Path],
-) -> Iterator[Layer]:
-    yield from map(_from_file, paths)
-    yield _from_environment(environ)
-    yield _from_sets(sets)
-    yield ((_flag(dotted), dotted, value) for dotted, value in flags.items() if value is not None)
-
-
-def _from_file(path: Path) -> Layer:
-    for section, table in _read(path).items():
-        if not isinstance(table, dict):
-            raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
-        for key, value in table.items():
-            if section == "jury" and isinstance(value, dict) and value:
-                yield from ((str(path), f"jury.{key}.{name}", one) for name, one in value.items())
-            else:
-                yield str(path), f"{section}.{key}", value
-
-
-def _from_environment(environ: Mapping[str, str]) -> Layer:
-    for name, text in sorted(environ.items()):
-        if name.startswith(_PREFIX) and "__" in name:
-            dotted = name.removeprefix(_PREFIX).lower().replace("__", ".")
-            yield f"environment {name}", dotted, _toml_value(text)
-
-
-def _from_sets(sets: Sequence[str]) -> Layer:
-    for assignment in sets:
-        dotted, equals, text = assignment.partition("=")
-        if not equals or "." not in dotted:
-            # Not the value: it may be a key that went astray.
-            raise UsageError(
-                f"--set {dotted}: expected section.key=value",
-                "for example --set policy.temperature=0.7; keys are named, not given: "
-                "--set policy.api_key_env=NAME",
-            )
-        yield f"--set {dotted}", dotted.strip(), _toml_value(text)
-
-
-def _flag(dotted: str) -> str:
-    section, key = dotted.split(".")
-    name = f"grader-{key}" if section == "grader" else key
-    return "--" + name.replace("_", "-")
-
-
-def _read(path: Path) -> JSONObject:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}", "the file is TOML; configs/ has examples") from None
-
-
-def _toml_value(text: str) -> object:
-    """`0.5`, `true`, `[1, 2]` or `{a = 1}` as TOML reads them; anything else is text."""
-    try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return text
-    return value if isinstance(value, bool | int | float | str | list | dict) else text
-
-
-def _place(keys: Sequence[str]) -> str:
-    """What a value is known by: its section, which a juror has within `jury`, and its key."""
-    return ".".join(keys[: 3 if keys[0] == "jury" else 2])
-
-
-def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise UsageError(f"{source}: {key} is a value, not a section")
-    if isinstance(value, dict) and isinstance(tree.get(keys[-1]), dict):
-        tree[keys[-1]] = {**tree[keys[-1]], **value}
-    else:
-        tree[keys[-1]] = value
+# ------------------------------------------------------------------ what is wrong
 
 
 def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageError:
     detail = error.errors(include_url=False, include_context=False)[0]
     loc = [str(part) for part in detail["loc"]]
-    dotted = _place(loc)
+    dotted = place_of(loc)
     source = sources.get(dotted) or next(
         (s for name, s in sources.items() if name.startswith(".".join(loc[:-1] or loc) + ".")),
         next((s for name, s in sources.items() if name.startswith(loc[0] + ".")), "config"),

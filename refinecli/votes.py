@@ -82,7 +82,9 @@ def combine(item: RubricItem, votes: Sequence[Grade], how: Combine = "median") -
     if votes[0].grader != "llm":
         return votes[0]
     cast = [vote for vote in votes if vote.score is not None]
-    if 2 * len(cast) <= len(votes):
+    # What the call cache lacks is there to be had: without it the grade might be another.
+    offline = any(vote.error and vote.error.type == "offline" for vote in votes)
+    if 2 * len(cast) <= len(votes) or offline:
         return _ungraded(votes, len(votes) - len(cast))
     passed = 2 * sum(bool(vote.passed) for vote in cast) > len(cast)
     side = [vote for vote in cast if vote.passed == passed] if how == "majority" else cast
@@ -105,7 +107,8 @@ def combine(item: RubricItem, votes: Sequence[Grade], how: Combine = "median") -
 
 
 def _ungraded(votes: Sequence[Grade], missing: int) -> Grade:
-    first = next(vote for vote in votes if vote.error)
+    failed = [vote for vote in votes if vote.error]
+    first = next((v for v in failed if v.error and v.error.type == "offline"), failed[0])
     assert first.error is not None
     who, what = (f"{first.juror}: ", "jurors") if first.juror else ("", "repeats")
     what = "votes" if first.juror and first.repeat is not None else what

@@ -169,6 +169,7 @@ def test_a_juror_whose_server_is_down_has_no_vote_and_the_rest_grade(cli: Cli) -
         assert b["error"]["type"] == "connection"
         assert grade["disagreement"] == 0
     assert result.stderr.count("jury.b is lost, the others grade without it") == 1
+    assert "5 votes are missing" in result.stderr
 
 
 def test_where_too_few_jurors_are_left_the_run_ends(cli: Cli) -> None:
@@ -270,6 +271,19 @@ def test_a_run_that_was_killed_replays_the_votes_it_has(
         assert len(server.requests) == 12 + 1  # only what was in flight is asked again
         whole = cli(*args[:-2])
     assert (tmp_path / "out.jsonl").read_text() == whole.stdout
+
+
+def test_offline_a_vote_that_the_cache_lacks_is_missing_and_not_lost(cli: Cli) -> None:
+    rows = jsonl([answered()])
+    with ChatServer(by_model) as server:
+        two = ("grade", *at(server), "--cache", "c")
+        assert cli(*two, *jury(a="yes", c="yes-too"), stdin=rows).returncode == 0
+        dry = cli(*two, *THREE, "--dry-run", stdin=rows)
+        assert "at most 4 calls, beside 2 that are in the call cache" in dry.stderr
+        result = cli(*two, *THREE, "--offline", stdin=rows)
+    assert result.returncode == 3
+    (grade,) = read_jsonl(result.stdout)[0]["grading"]["grades"]
+    assert (grade["status"], grade["error"]["type"]) == ("ungraded", "offline")
 
 
 def test_what_each_juror_costs_is_counted_by_its_own_price(cli: Cli, tmp_path: Path) -> None:
