@@ -189,6 +189,10 @@ def grade_record(grade: Grade) -> JSONObject:
     }
     if grade.error:
         record["error"] = _failure(grade.error)
+    if grade.mass is not None:
+        record["mass"] = grade.mass
+    if grade.probabilities:
+        record["probabilities"] = dict(grade.probabilities)
     if grade.votes:
         record["disagreement"] = grade.disagreement
         record["votes"] = [_vote(vote) for vote in grade.votes]
@@ -196,7 +200,7 @@ def grade_record(grade: Grade) -> JSONObject:
 
 
 def _vote(vote: Grade) -> JSONObject:
-    names = ("score", "raw_score", "passed", "feedback", "reply", "error")
+    names = {"score", "raw_score", "passed", "feedback", "reply", "error", "mass", "probabilities"}
     return {key: value for key, value in grade_record(vote).items() if key in names}
 
 

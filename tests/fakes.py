@@ -15,6 +15,7 @@ from refinecli.types import (
     Datapoint,
     Draw,
     Message,
+    Params,
     Refinement,
     Roles,
     RubricItem,
@@ -29,6 +30,7 @@ class Call:
 
     messages: list[Message]
     draw: Draw
+    params: Params | None = None
 
     @property
     def last(self) -> str:
@@ -62,9 +64,13 @@ class Scripted:
     calls: list[Call] = field(default_factory=list)
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
-        call = Call(list(messages), draw)
+        call = Call(list(messages), draw, params)
         self.calls.append(call)
         if callable(self.script):
             answer = self.script(call)

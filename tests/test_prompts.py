@@ -61,7 +61,7 @@ def test_the_graders_prompt_ends_with_the_instruction_word_for_word(instruction:
     assert text_of(messages[-1]).endswith(f"\n\n{instruction}")
     completion = Completion("no score")
     again = p.grader_retry_messages(
-        Prompts(), messages, completion.text, "the reply is empty", point.rubric_items[0]
+        Prompts(), messages, completion.text, "the reply is empty", instruction
     )
     assert text_of(again[-1]).endswith(f"\n\n{instruction}")
     assert again[: len(messages)] == messages
@@ -474,16 +474,13 @@ def test_no_turn_is_ever_empty() -> None:
     """Some endpoints refuse an assistant turn without text."""
     point = datapoint()
     turns: list[Message] = p.rewrite_messages(point, "", "Make it better.")
-    turns += p.grader_retry_messages(
-        Prompts(), [], "<think>x", "it is empty", point.rubric_items[0]
-    )
+    turns += p.grader_retry_messages(Prompts(), [], "<think>x", "it is empty", INSTRUCTION)
     assert all(text_of(turn).strip() for turn in turns)
 
 
 def test_a_second_try_shows_the_first_reply_without_its_reasoning_and_what_was_wrong() -> None:
-    item = datapoint().rubric_items[0]
     sent = p.grader_retry_messages(
-        Prompts(), [], "<think>SECRET</think>It is 80%.", "'80%' is not a plain number", item
+        Prompts(), [], "<think>SECRET</think>It is 80%.", "'80%' is not a plain number", INSTRUCTION
     )
     assert [message["role"] for message in sent] == ["assistant", "user"]
     assert text_of(sent[0]) == "It is 80%."

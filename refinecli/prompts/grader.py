@@ -12,7 +12,7 @@ from refinecli.prompts.material import harmless, nonce, visible
 from refinecli.prompts.templates import Prompts, fill
 from refinecli.prompts.texts import flattened
 from refinecli.scoring import split_reasoning
-from refinecli.types import Datapoint, Message, RubricItem
+from refinecli.types import Datapoint, Example, Message, RubricItem
 
 if TYPE_CHECKING:
     import regex
@@ -21,17 +21,54 @@ _TAG = re.compile(r"</?(\w+)>")
 
 
 def grader_messages(
-    prompts: Prompts, datapoint: Datapoint, response: str, item: RubricItem
+    prompts: Prompts,
+    datapoint: Datapoint,
+    response: str,
+    item: RubricItem,
+    *,
+    reasons: bool = True,
+    instruction: str | None = None,
+    examples: Sequence[tuple[Example, str]] = (),
 ) -> list[Message]:
     """What a grader of one item sees: prefix, reference, response and item, no history of any kind.
 
     Images and other parts of the prefix go along, in order, before the text that names them.
+    `reasons` says whether the grader is to give any before its verdict; `instruction` stands for
+    the item's own; each of the `examples`, with the reply to it, comes before as turns like these.
     """
+    template = prompts.grader if reasons else prompts.verdict
+    if instruction is None:
+        instruction = item.grader_output_format_instruction
+    messages: list[Message] = [{"role": "system", "content": prompts.grader_system}]
+    for example, reply in examples:
+        own = {"convo": example.convo, "reference": None} if example.convo else {}
+        shown = datapoint.model_copy(update=own)
+        messages.append(_asked(template, shown, example.response, item, instruction))
+        messages.append({"role": "assistant", "content": reply})
+    return [*messages, _asked(template, datapoint, response, item, instruction)]
+
+
+def _asked(
+    template: str, datapoint: Datapoint, response: str, item: RubricItem, instruction: str
+) -> Message:
     values, attachments = case(datapoint, response, item)
-    text = fill(prompts.grader, **values)
+    text = fill(template, **{**values, "instruction": instruction})
     parts: list[dict[str, Any]] = [*attachments, {"type": "text", "text": text}]
-    user: Message = {"role": "user", "content": parts if attachments else text}
-    return [{"role": "system", "content": prompts.grader_system}, user]
+    return {"role": "user", "content": parts if attachments else text}
+
+
+def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:
+    """How a verdict of a single token is asked for: `labels` are all there are, lowest first."""
+    if item.choices:
+        listed = "\n".join(f"{a}: {b}" for a, b in zip(labels, item.choices, strict=True))
+        return f"Which of these is it, from worst to best?\n{listed}\nAnswer with one letter alone."
+    if labels == ["no", "yes"]:
+        asked = "have that fault" if item.penalty else "meet the criterion"
+        return f"Does the response {asked}? Answer with one word alone: yes or no."
+    return (
+        f"How far does the response meet the criterion, from {labels[0]} (not at all) to "
+        f"{labels[-1]} (fully)? Answer with one number alone."
+    )
 
 
 def case(
@@ -62,12 +99,10 @@ it does not, the highest where it plainly does."""
 
 
 def grader_retry_messages(
-    prompts: Prompts, messages: Sequence[Message], reply: str, problem: str, item: RubricItem
+    prompts: Prompts, messages: Sequence[Message], reply: str, problem: str, instruction: str
 ) -> list[Message]:
     """The one more try: the same question, the unusable reply, and what was wrong with it."""
-    request = fill(
-        prompts.grader_retry, problem=problem, instruction=item.grader_output_format_instruction
-    )
+    request = fill(prompts.grader_retry, problem=problem, instruction=instruction)
     _, answer = split_reasoning(reply)
     said = answer or "(no answer)"  # some endpoints refuse an assistant turn without text
     return [
