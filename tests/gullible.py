@@ -12,8 +12,10 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from refinecli.prompts import Prompts, fill, grader_messages
+from refinecli.prompts.regrade import WORDINGS, reworded
 from refinecli.prompts.templates import GRADER
 from refinecli.prompts.texts import flattened
 from refinecli.scoring import extract, normalised
@@ -55,14 +57,29 @@ def ours(point: Datapoint, response: str, item: RubricItem) -> list[Message]:
     return grader_messages(Prompts(), point, response, item)
 
 
+def without_reasons(point: Datapoint, response: str, item: RubricItem) -> list[Message]:
+    return grader_messages(Prompts(), point, response, item, reasons=False)
+
+
+def in_other_words(repeat: int, point: Datapoint, response: str, item: RubricItem) -> list[Message]:
+    return grader_messages(reworded(Prompts(), repeat), point, response, item)
+
+
+# Every prompt of ours that asks for a verdict in the item's own format.
+ALL_OURS: dict[str, Prompt] = {
+    "ours": ours,
+    "without reasons": without_reasons,
+    **{f"in other words, {n}": partial(in_other_words, n) for n in range(len(WORDINGS))},
+}
+
+
 def response_in(messages: Sequence[Message]) -> str:
     """The response as a prompt shows it."""
     text = text_of(messages[-1])
     if text.startswith("Question: "):
         return text.partition("\n\nResponse:\n")[2].rpartition("\n\nCriterion: ")[0]
     tag = re.findall(r"^<(response[^>\n]*)>$", text, re.MULTILINE)[0]
-    inside = text.partition(f"<{tag}>\n")[2]
-    return inside.rpartition(f"\n</{tag}>\n\nGrade that response")[0]
+    return text.partition(f"<{tag}>\n")[2].rpartition(f"\n</{tag}>\n")[0]
 
 
 # ------------------------------------------------------------------ graders
