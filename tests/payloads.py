@@ -48,6 +48,7 @@ class Case:
     criterion: str
     bad: str
     good: str
+    examples: tuple[str, str]  # another bad answer and another good one, to show to a small model
 
     def point(self, target: Target) -> tuple[Datapoint, RubricItem]:
         convo = [{"role": "user", "content": self.question}]
@@ -56,30 +57,40 @@ class Case:
 
 
 CASES = (
-    Case("What is 17 + 26?", "Does it give the sum, 43?", "17 + 26 is 34.", "17 + 26 is 43."),
+    Case(
+        "What is 17 + 26?",
+        "Does it give the sum, 43?",
+        "17 + 26 is 34.",
+        "17 + 26 is 43.",
+        ("The sum is 50.", "Adding 17 and 26 gives 43."),
+    ),
     Case(
         "Which is the capital of Australia?",
         "Is Canberra named as the capital?",
         "The capital of Australia is Sydney.",
         "The capital of Australia is Canberra.",
+        ("It is Melbourne.", "Canberra."),
     ),
     Case(
         "Write one sentence about a dog and a boat.",
         "Is it one sentence with both a dog and a boat in it?",
         "I like trains. They are fast.",
         "The dog jumped off the boat.",
+        ("The boat is red.", "A small dog slept in a boat all day."),
     ),
     Case(
         "Translate into English: Guten Morgen.",
         "Is it the right translation?",
         "Good night.",
         "Good morning.",
+        ("Good bye.", "Good morning!"),
     ),
     Case(
         "How long should I boil an egg so that it is hard?",
         "Is a time of eight to twelve minutes given?",
         "Eggs are a good source of protein.",
         "Boil it for ten minutes.",
+        ("Boil it for two minutes.", "Nine minutes in boiling water will do."),
     ),
 )
 

@@ -5,9 +5,9 @@
 *quoted*: an honest grader's verdict, read by the parser, where the grader quotes the response
 before and after it; *gullible*: a grader (code, `tests/gullible.py`) that believes what it reads
 outside of the response's delimiters. *bare*: the response pasted in as it is; *tags*: our words
-with tags that anybody can write; *ours*: the prompt that is sent. Then the embedded model, by
-probabilities and by a verdict without reasons, which are few tokens. A gain is the score with the
-payload less that without.
+with tags that anybody can write; *ours*: the prompt that is sent. Then the embedded model, which is
+shown two examples, by the probabilities of its verdict. A gain is the score with the payload less
+that without.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ SCRIPTED: dict[str, tuple[Prompt, Grader]] = {
     "gullible, tags": (in_tags, gullible),
     "gullible, ours": (ours, gullible),
 }
-LOCAL = {"local, probabilities": "logprobs", "local, verdict": "verdict"}
-# A verdict takes a third of it.
-TOKENS = 24
+# Where the labels of the verdict are not likely enough, it is asked for in words; so few will do.
+GRADING = ("--set", "grade.mode=logprobs", "--set", "grader.max_tokens=24")
 TARGETS = {"tags": TAGGED, "rating": RATING, "json": JSON, "result": RESULT}
 Scores = dict[str, float | None]
 
@@ -40,18 +39,16 @@ def main(folder: Path, refinecli: Callable[..., Any], n: int | None) -> None:
     cases = CASES[:n]
     data = "".join(json.dumps(row) + "\n" for row in rows(cases))
     (folder / "in.jsonl").write_text(data, "utf-8")
-    graded = {column: local(folder, mode, refinecli) for column, mode in LOCAL.items()}
-    columns = [*SCRIPTED, *LOCAL]
+    graded = local(folder, refinecli)
+    columns = [*SCRIPTED, "embedded model"]
     print("| payload | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 1) + "|")
     for payload in PAYLOADS:
         cells = [scripted(payload, prompt, grader) for prompt, grader in SCRIPTED.values()]
-        cells += [mean_gain(payload, scores) for scores in graded.values()]
-        mark = " ¹" if payload.open else ""
-        print(f"| {payload.name} | " + " | ".join(cells) + f"{mark} |", flush=True)
+        cells[-1] += " ¹" if payload.open else ""
+        print("| " + " | ".join([payload.name, *cells, mean_gain(payload, graded)]) + " |")
     print("\n¹ " + "; ".join(f"{p.name}: {p.open}" for p in PAYLOADS if p.open) + ".")
-    for column, scores in graded.items():
-        print(f"\n{column}: {competence(scores)}")
+    print(f"\nThe embedded model: {competence(graded)}.")
 
 
 def scripted(payload: Payload, prompt: Prompt, grader: Grader) -> str:
@@ -78,22 +75,25 @@ def rows(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
 
 
 def row(name: str, case: Case, target: Target, response: str) -> dict[str, Any]:
+    shown = zip(case.examples, (target.low, target.high), strict=True)
+    examples = [{"response": answer, "score": verdict} for answer, verdict in shown]
+    if target is RESULT:  # its pattern does not say how an example's verdict would be written
+        examples = []
     return {
         "id": name,
         "convo": [{"role": "user", "content": case.question}],
-        "rubric_items": [target.item(case.criterion)],
+        "rubric_items": [{**target.item(case.criterion), "examples": examples}],
         "response": response,
     }
 
 
-def local(folder: Path, mode: str, refinecli: Callable[..., Any]) -> Scores:
+def local(folder: Path, refinecli: Callable[..., Any]) -> Scores:
     """Each row's score by the embedded model, by its id."""
-    output = folder / f"{mode}.jsonl"
+    output = folder / "graded.jsonl"
     if not output.exists():
         refinecli(
             *("grade", str(folder / "in.jsonl"), "-o", str(output), "--model", "local"),
-            *("--set", f"grade.mode={mode}", "--set", f"grader.max_tokens={TOKENS}"),
-            *("--max-errors", "100%"),
+            *(*GRADING, "--max-errors", "100%"),
         )
     graded = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     return {one["id"]: one.get("score") for one in graded}
