@@ -53,6 +53,9 @@ _NAMES = (
 )
 _CHAT_MARKS = r"<(?=\|[^|<>\s]{1,40}+\|>|/?s>|/?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT)\])"
 _ESCAPES = MappingProxyType({"<": "&lt;", "[": "&#91;"})
+# What begins a tag, or looks like it.
+_OPENING = "\u2039\u2329\u3008\u27e8\u276e\u2770\u276c\u02c2\u1438"
+_BRACKET = re.compile(rf"[<\[{_OPENING}\ufe64\uff1c\ufe47\uff3b]")
 
 
 def visible(text: str) -> str:
@@ -66,6 +69,8 @@ def visible(text: str) -> str:
 def harmless(text: str, *names: str) -> str:
     """Text that cannot open or close a tag of our prompts, of a chat template or of these names,
     not even one that only looks like it (`＜/response＞`)."""
+    if _BRACKET.search(text) is None:  # nearly all text, and many times as fast
+        return text
     look = text if text.isascii() else text.translate(_lookalikes())
     pieces: list[str] = []
     place = 0
@@ -98,7 +103,7 @@ def _tags(names: tuple[str, ...]) -> re.Pattern[str]:
 # compatibility forms of it. Not the double quotation marks of French and Chinese, which stand
 # before words in plain text.
 _TWINS = (
-    "<\u2039\u2329\u3008\u27e8\u276e\u2770\u276c\u02c2\u1438 "
+    f"<{_OPENING} "
     ">\u203a\u232a\u3009\u27e9\u276f\u2771\u276d\u02c3\u1433 "
     "/\u2044\u2215\u29f8\u2571 |\u2223\u2502\u01c0 _\u2581 "
     "aаα cсϲ dԁ eе iіι nո oоοօ pрρ sѕ tт uυս vνѵ AАΑ BВΒ CСϹ EЕΕ IІΙ MМΜ NΝ OОΟ PРΡ SЅ TТΤ VѴ"
