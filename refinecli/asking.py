@@ -45,12 +45,11 @@ _JSON_OBJECT: Params = {"type": "json_object"}
 @dataclass(frozen=True, slots=True)
 class GradeOptions:
     """How a verdict is asked for: with reasons before it, alone, or by probabilities; as text or as
-    JSON; after which examples, each for one criterion or for all; and how likely a pass must be
-    where probabilities decide."""
+    JSON; after which examples; and how likely a pass must be where probabilities decide."""
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
     format: Literal["text", "json"] = "text"
-    examples: tuple[tuple[str | None, Example], ...] = ()
+    examples: tuple[Example, ...] = ()
     pass_probability: float = 0.5
 
 
@@ -285,14 +284,12 @@ def _read_json(question: Question, completion: Completion) -> Grade:
 
 
 def _examples(question: Question) -> list[Example]:
-    """The examples for this item: the file's, then its own; not those that do not fit its scale."""
+    """The examples for this item: the file's that fit its scale, only those of its own criterion
+    where there are any; then those that stand in it."""
     item = question.item
-    from_file = [
-        example
-        for criterion, example in question.options.examples
-        if criterion in (None, item.rubric_str) and item.raw_score(example.score) is not None
-    ]
-    return [*from_file, *item.examples]
+    fit = [one for one in question.options.examples if item.raw_score(one.score) is not None]
+    own = [example for example in fit if example.rubric_str == item.rubric_str]
+    return [*(own or fit), *item.examples]
 
 
 def _label(item: RubricItem, example: Example) -> str:

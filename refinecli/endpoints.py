@@ -291,7 +291,7 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
     if "grader" in roles:
-        examples = [(name, one.model_dump()) for name, one in settings.grading.examples]
+        examples = [example.model_dump() for example in settings.grading.examples]
         shaping["grade"] = {**settings.grade.model_dump(), "examples": examples}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in _FETCHING}

@@ -3,7 +3,7 @@
     {"prompt": "What is 2 + 2?", "response": "5", "score": 0, "reasons": "It is 4."}
 
 One JSON object a line. `score` is on the scale of the items it is for, or one of their choices;
-`rubric_str` limits it to items with this criterion; without one it is for all.
+`rubric_str` is the criterion that it was graded by, where that is not any item's own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from refinecli.items import without_nulls
 from refinecli.types import Example
 
 
-def read_examples(path: Path) -> tuple[tuple[str | None, Example], ...]:
-    """Each example with the criterion that it is for, None where it is for all; raises UsageError
-    naming the line that is none."""
+def read_examples(path: Path) -> tuple[Example, ...]:
+    """The examples of a file; raises UsageError naming the line that is none."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -35,7 +34,7 @@ def read_examples(path: Path) -> tuple[tuple[str | None, Example], ...]:
 _HINT = 'a line is {"prompt": "…", "response": "…", "score": 1}'
 
 
-def _read(path: Path, lines: list[bytes]) -> Iterator[tuple[str | None, Example]]:
+def _read(path: Path, lines: list[bytes]) -> Iterator[Example]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -48,9 +47,8 @@ def _read(path: Path, lines: list[bytes]) -> Iterator[tuple[str | None, Example]
             if prompt is None:
                 raise ValueError("an example in a file needs its prompt")
             convo = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            names = ("response", "score", "reasons")
-            kept = {name: fields[name] for name in names if name in fields}
-            yield fields.get("rubric_str"), Example.model_validate({**kept, "convo": convo})
+            kept = {name: fields[name] for name in Example.model_fields if name in fields}
+            yield Example.model_validate({**kept, "convo": convo})
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             place = ".".join(map(str, detail["loc"])) or "example"

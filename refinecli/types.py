@@ -51,8 +51,8 @@ class Message(TypedDict):
 class Example(BaseModel):
     """A response with the verdict that it deserves, shown to the grader before it is asked.
 
-    `score` is on the item's own scale, or one of its choices; `convo` is the datapoint's own where
-    it is left out.
+    `score` is on the item's own scale, or one of its choices; `convo` and `rubric_str` are those of
+    the datapoint and the item where they are left out.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -61,6 +61,7 @@ class Example(BaseModel):
     score: float | str
     reasons: str = ""
     convo: Annotated[tuple[Message, ...], Field(strict=False, min_length=1)] | None = None
+    rubric_str: Annotated[str, Field(min_length=1)] | None = None
 
     @property
     def verdict(self) -> str:

@@ -270,6 +270,8 @@ class _Watch:
         reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
         if score is not None and passed is not None:
             reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
+        if summary.fallback_words:
+            reporter.notice(summary.fallback_words)
         if self.labels:
             summary.agreement = self.labels.figures()
             self.labels.tell(summary.agreement, reporter)

@@ -206,6 +206,8 @@ def _close(
     if score is not None and initial is not None:
         now = "at best" if by_grade else "as kept"
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
+    if summary.fallback_words:
+        reporter.notice(summary.fallback_words)
     if summary.winners:
         told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {told}")

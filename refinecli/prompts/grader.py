@@ -43,7 +43,8 @@ def grader_messages(
     for example, reply in examples:
         own = {"convo": example.convo, "reference": None} if example.convo else {}
         shown = datapoint.model_copy(update=own)
-        messages.append(_asked(template, shown, example.response, item, instruction))
+        by = item.model_copy(update={"rubric_str": example.rubric_str or item.rubric_str})
+        messages.append(_asked(template, shown, example.response, by, instruction))
         messages.append({"role": "assistant", "content": reply})
     return [*messages, _asked(template, datapoint, response, item, instruction)]
 
