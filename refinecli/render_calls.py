@@ -68,16 +68,17 @@ class Ledger:
         try."""
         number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
-        found = []
+        found, items = [], len(datapoint.rubric_items)
         for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
             chains: list[list[Call]] = []
             for vote in (grade.votes or (grade,)) if item.check is None else ():
                 asked = grader_messages(prompts, datapoint, iteration.response, item)
-                drawn = f"{JURY}{vote.juror}" if vote.juror else "grader", number, sample
+                role = f"{JURY}{vote.juror}" if vote.juror else "grader"
                 mine = [
                     call
                     for call in self._calls
-                    if (call.draw.role, call.draw.iteration, call.draw.sample) == drawn
+                    if (call.draw.role, call.draw.iteration) == (role, number)
+                    and call.draw.sample // items == sample  # as `grade` numbers them
                 ]
                 chains.append(_chain(mine, _turns(asked), vote.reply))
                 self._take(chains[-1])

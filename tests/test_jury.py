@@ -233,6 +233,17 @@ def test_a_rollout_shows_what_each_juror_was_asked_and_said(cli: Cli) -> None:
     assert "call (iteration" not in result.stdout  # every call has its place
 
 
+def test_each_of_several_drafts_is_shown_with_the_calls_that_graded_it(cli: Cli) -> None:
+    warm = ("--set", "policy.temperature=1", "--strategy", "best-of-n", "--set", "refine.drafts=2")
+    script = by_role(
+        lambda r: f"draft number {r.number}", lambda r: f"{r.number}\n<score>0</score>"
+    )
+    with ChatServer(script) as server:
+        result = cli("debug-rollout", *at(server), *warm)  # the built-in datapoint has two items
+    assert result.stdout.count("grader's input · user") == 4
+    assert "grader call (iteration" not in result.stdout
+
+
 def test_the_settings_and_the_plan_of_a_run_count_every_juror(cli: Cli, tmp_path: Path) -> None:
     args = ("grade", "--base-url", NOWHERE, "--model", "m", *THREE, "--set", "jury.b.system=Doubt.")
     shown = cli(*args, "--show-config").stdout
