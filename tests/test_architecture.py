@@ -20,7 +20,7 @@ from tests.report_files import row as refined_row
 Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
 CORE = (
-    *("types", "scoring", "checks", "grade", "choose", "refine", "patterns", "records"),
+    *("types", "scoring", "checks", "grade", "votes", "choose", "refine", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite", "prompts.regrade"),
     *("prompts.rubric", "prompts.material", "rubric_writing", "rubric_writing_checks"),
