@@ -16,7 +16,7 @@ from typing import Protocol
 
 from refinecli.calls import CallCache, request_key, row_name
 from refinecli.connection import Connection, Log
-from refinecli.errors import CompletionError, OutputError, RunError
+from refinecli.errors import CompletionError, OutputError, RunError, UnsupportedError
 from refinecli.hints import hints
 from refinecli.jsonl import digest
 from refinecli.limits import Amount, Limits, Reservation
@@ -31,8 +31,8 @@ from refinecli.replies import (
 from refinecli.roles import RoleSettings
 from refinecli.spending import Spending
 from refinecli.transport import HttpClient, Reply, TransportError, joined
-from refinecli.types import Completion, Draw, JSONObject, Message, Usable
-from refinecli.wire import api_key, body_of, changed, encoded, headers, sample_index
+from refinecli.types import Completion, Draw, JSONObject, Message, Params, Usable
+from refinecli.wire import api_key, body_of, changed, encoded, headers, sample_index, way
 
 _SURELY_A_KEY = 16  # characters
 _SHOWN = 120  # characters of an error in a line for `-v`
@@ -56,6 +56,7 @@ class _Request:
     key: bytes
     draw: Draw
     usable: Usable | None
+    way: str
 
 
 class Chat:
@@ -135,21 +136,31 @@ class RoleChat:
         self._spending = Spending(role)
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
         """One reply; raises CompletionError, RunError, BudgetError or OutputError."""
-        meant = body_of(self._role, messages, draw, self._seed)
+        meant = body_of(self._role, messages, draw, self._seed, params)
         connection = self._connection
+        asked = way(params)
         while True:
             changes = dict(connection.changes)
+            if asked in changes:
+                raise UnsupportedError(f"{connection.model} does not take {asked}")
             body = changed(meant, changes)
             data = encoded(body)
-            request = _Request(body, data, self._key(body, data, draw), draw, usable)
+            request = _Request(body, data, self._key(body, data, draw), draw, usable, asked)
             try:
                 # A reply from before a parameter was refused answers what was meant.
                 if changes and (found := self._replayed(self._key(meant, encoded(meant), draw))):
                     return found
-                return await self._once(request)
+                completion = await self._once(request)
+                if asked.startswith("top_logprobs") and completion.first_tokens is None:
+                    raise RefusedParameterError(asked, "its replies come without")
+                return completion
             except RefusedParameterError as refused:
                 if told := connection.settle(refused, changes):
                     self._chat.log.notice(told)
@@ -316,7 +327,13 @@ class RoleChat:
             self._log(request, reply.status, content)
             worked = connection.successes > 0
             raise failure(
-                reply.status, headers, content, request.body, connection.url, worked=worked
+                reply.status,
+                headers,
+                content,
+                request.body,
+                connection.url,
+                way=request.way,
+                worked=worked,
             )
         told = hints(reply.headers, time())
         # A short key, such as the word that a local server wants, may stand in an honest answer.
@@ -336,7 +353,7 @@ class RoleChat:
         connection.succeeded()
         reservation.took = self._spending.took(request.data, completion)
         self._chat.limits.count(usage, reservation.took.cost if self._role.has_prices else None)
-        usable = not completion.cut_off and (request.usable is None or request.usable(completion))
+        usable = request.usable(completion) if request.usable else not completion.cut_off
         await self._store(request, honest, usable=usable)
         self._log(request, reply.status, content)
         if not usable:

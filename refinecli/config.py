@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from refinecli.asking import GradeOptions
 from refinecli.errors import UsageError
 from refinecli.prompts import Prompts
 from refinecli.roles import (
@@ -53,6 +54,15 @@ class RefineConfig(Section):
     principles: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
 
 
+class GradeConfig(Section):
+    """`[grade]`: how a grader is asked for a verdict. A file that `grade --calibrate` writes."""
+
+    mode: Literal["explain", "verdict", "logprobs"] = "explain"
+    format: Literal["text", "json"] = "text"
+    examples: Path | None = None
+    pass_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
 class RunConfig(Section):
     """`[run]`: what does not shape results, and the seed."""
 
@@ -81,6 +91,7 @@ class PromptConfig(Section):
 
     grader_system: Path | None = None
     grader: Path | None = None
+    verdict: Path | None = None
     grader_retry: Path | None = None
     rewrite: Path | None = None
     show_rubric: Path | None = None
@@ -106,13 +117,15 @@ class Config(Section):
     selector: RoleConfig = RoleConfig()
     judge: RoleConfig = RoleConfig()
     refine: RefineConfig = RefineConfig()
+    grade: GradeConfig = GradeConfig()
     run: RunConfig = RunConfig()
     prompts: PromptConfig = PromptConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of one run; `sources` says of each `section.key` where it came from."""
+    """All settings of one run; `sources` says of each `section.key` where it came from. `grading`
+    is `grade` with its files read."""
 
     policy: RoleSettings
     reviser: RoleSettings
@@ -121,6 +134,8 @@ class Settings:
     selector: RoleSettings
     judge: RoleSettings | None
     refine: RefineConfig
+    grade: GradeConfig
+    grading: GradeOptions
     run: RunConfig
     prompts: Prompts
     sources: Mapping[str, str]
@@ -136,16 +151,17 @@ def load(
     flags: Mapping[str, object],
     sets: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
-    path: Path | None = None,
+    paths: Sequence[Path] = (),
 ) -> Settings:
     """Settle every value. `flags` maps `section.key` to a value, None where the flag was not given.
+    Of several files the later one wins.
 
     Raises UsageError naming the flag, variable or file that is wrong.
     """
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     ranks: dict[str, int] = {}
-    for rank, layer in enumerate(_layers(flags, sets, environ, path)):
+    for rank, layer in enumerate(_layers(flags, sets, environ, paths)):
         for source, dotted, value in layer:
             keys = dotted.split(".")
             _put(merged, keys, value, source)
@@ -182,8 +198,10 @@ def load(
         selector=role("selector"),
         judge=None if judge == RoleConfig() else role("judge"),
         refine=config.refine,
+        grade=config.grade,
+        grading=_grading(config.grade, paths, sources),
         run=config.run,
-        prompts=_prompts(config.prompts, path, sources),
+        prompts=_prompts(config.prompts, paths, sources),
         sources=sources,
     )
 
@@ -234,16 +252,16 @@ def _layers(
     flags: Mapping[str, object],
     sets: Sequence[str],
     environ: Mapping[str, str],
-    path: Path | None,
+    paths: Sequence[Path],
 ) -> Iterator[Layer]:
-    yield _from_file(path)
+    yield from map(_from_file, paths)
     yield _from_environment(environ)
     yield _from_sets(sets)
     yield ((_flag(dotted), dotted, value) for dotted, value in flags.items() if value is not None)
 
 
-def _from_file(path: Path | None) -> Layer:
-    for section, table in (_read(path) if path else {}).items():
+def _from_file(path: Path) -> Layer:
+    for section, table in _read(path).items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
         for key, value in table.items():
@@ -327,17 +345,34 @@ def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageErr
     return UsageError(f"{place}: {message[:1].lower()}{message[1:]}")
 
 
-# ------------------------------------------------------------------ prompts
+# ------------------------------------------------------------------ files that settings name
 
 
-def _prompts(config: PromptConfig, path: Path | None, sources: Mapping[str, str]) -> Prompts:
+def _meant(file: Path, source: str, paths: Sequence[Path]) -> Path:
+    """A path in a config file is meant from there; one given otherwise, from where we are."""
+    return next((path.parent / file for path in paths if source == str(path)), file)
+
+
+def _grading(
+    config: GradeConfig, paths: Sequence[Path], sources: Mapping[str, str]
+) -> GradeOptions:
+    given = config.model_dump()
+    if config.examples is not None:
+        from refinecli.examples import read_examples
+
+        given["examples"] = read_examples(_meant(config.examples, sources["grade.examples"], paths))
+    else:
+        del given["examples"]
+    return GradeOptions(**given)
+
+
+def _prompts(config: PromptConfig, paths: Sequence[Path], sources: Mapping[str, str]) -> Prompts:
     texts = {}
     for key, file in config:
         if file is None:
             continue
         source = sources[f"prompts.{key}"]
-        # A path in a config file is meant from there; one given otherwise, from where we are.
-        full = path.parent / file if path and source == str(path) else file
+        full = _meant(file, source, paths)
         try:
             texts[key] = full.read_text("utf-8").rstrip("\n")
         except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from refinecli.limits import Amount, Limits
 from refinecli.local import Endpoint, find_weights, fingerprint, serve
 from refinecli.records import Provenance
 from refinecli.roles import FALLBACKS, RoleSettings, how_to_name
-from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Roles, Usable
+from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Params, Roles, Usable
 
 if TYPE_CHECKING:
     from refinecli.calls import CallCache
@@ -130,7 +130,10 @@ def _roles(completers: dict[str, Completer]) -> Roles:
 
 
 async def _nobody(
-    messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+    messages: Sequence[Message],
+    draw: Draw,
+    usable: Usable | None = None,
+    params: Params | None = None,
 ) -> Completion:
     raise AssertionError(f"the {draw.role} of this run was to be asked nothing")
 
@@ -220,7 +223,11 @@ class _TryOnly:
         self._log: Log | None = log
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
         if self._log:
             self._log.notice(
@@ -229,7 +236,7 @@ class _TryOnly:
                 "--grader-model"
             )
             self._log = None
-        return await self._grader(messages, draw, usable)
+        return await self._grader(messages, draw, usable, params)
 
 
 # ------------------------------------------------------------------ models and words
@@ -283,6 +290,9 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     """What shapes replies, not how they are fetched or paid for. The embedded server's port is new
     every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
+    if "grader" in roles:
+        examples = [example.model_dump() for example in settings.grading.examples]
+        shaping["grade"] = {**settings.grade.model_dump(), "examples": examples}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in _FETCHING}
         # Both may hold a secret, and what is told of settings is told to everyone.

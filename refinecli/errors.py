@@ -4,6 +4,7 @@
     ├── UsageError          2   a flag, a config value, a file: nothing was sent
     ├── InputError          2   one line of the input (an `error` record where the run goes on)
     ├── CompletionError     -   one call failed for good: an ungraded item, a failed datapoint
+    │   └── UnsupportedError -  the endpoint does not take a request of this kind: ask otherwise
     ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
     ├── OutputError         3   a result could not be written
     └── BudgetError         4   what the user allowed to be spent is used up
@@ -50,6 +51,14 @@ class CompletionError(RefineError):
     def __init__(self, type: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.type = type
+
+
+class UnsupportedError(CompletionError):
+    """The endpoint does not take what this request asks for beyond a reply, such as a JSON reply or
+    the probabilities of its tokens; there is another way to ask."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unsupported", message)
 
 
 class RunError(RefineError):

@@ -6,28 +6,22 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from refinecli import prompts as p
-from refinecli.errors import BudgetError, CompletionError
-from refinecli.scoring import extract, graded, item_passed, ungraded
-from refinecli.types import (
-    Completer,
-    Completion,
-    Datapoint,
-    Draw,
-    Failure,
-    Grade,
-    RubricItem,
-    Usage,
-)
+from refinecli.asking import GradeOptions, Question, first_messages, verdict
+from refinecli.errors import BudgetError
+from refinecli.prompts import Prompts
+from refinecli.scoring import item_passed, ungraded
+from refinecli.types import Completer, Datapoint, Draw, Failure, Grade, Message, RubricItem, Usage
 
 T = TypeVar("T")
+_AS_USUAL = GradeOptions()
 
 
 async def grade(
     datapoint: Datapoint,
     response: str,
     grader: Completer,
-    prompts: p.Prompts,
+    prompts: Prompts,
+    options: GradeOptions = _AS_USUAL,
     *,
     iteration: int = 0,
     sample: int = 0,
@@ -45,17 +39,25 @@ async def grade(
     samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
     verdicts = await gather(
         _grade_item(
-            datapoint,
-            response,
-            index,
+            Question(datapoint, response, index, prompts, options),
             grader,
-            prompts,
             draw_of(datapoint, "grader", iteration, samples[index]),
         )
         for index in range(len(items))
     )
     grades, usages = zip(*verdicts, strict=True)
     return grades, sum(usages, Usage())
+
+
+def first_prompt(
+    datapoint: Datapoint, prompts: Prompts, options: GradeOptions
+) -> list[Message] | None:
+    """What the grader is asked first of a datapoint; None where code grades all of it."""
+    response = datapoint.response or "(the response)"
+    for index, item in enumerate(datapoint.rubric_items):
+        if item.check is None:
+            return first_messages(Question(datapoint, response, index, prompts, options))
+    return None
 
 
 def draw_of(datapoint: Datapoint, role: str, iteration: int, sample: int = 0) -> Draw:
@@ -83,52 +85,10 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         raise
 
 
-async def _grade_item(
-    datapoint: Datapoint,
-    response: str,
-    index: int,
-    grader: Completer,
-    prompts: p.Prompts,
-    draw: Draw,
-) -> tuple[Grade, Usage]:
-    item = datapoint.rubric_items[index]
-    if item.check is not None:
-        return _check(index, item, response), Usage()
-    messages = p.grader_messages(prompts, datapoint, response, item)
-    usage = Usage()
-    judged: list[tuple[Completion, Grade]] = []  # each reply is read once, though asked about twice
-
-    def verdict_on(completion: Completion) -> Grade:
-        for known, verdict in judged:
-            if known is completion:
-                return verdict
-        judged.append((completion, _verdict(index, item, completion)))
-        return judged[-1][1]
-
-    def has_score(completion: Completion) -> bool:
-        return verdict_on(completion).graded
-
-    try:
-        completion = await grader(messages, draw, has_score)
-        usage += completion.usage
-        verdict = verdict_on(completion)
-        if verdict.error is not None:
-            messages = p.grader_retry_messages(
-                prompts, messages, completion.text, verdict.error.message, item
-            )
-            completion = await grader(messages, draw, has_score)
-            usage += completion.usage
-            verdict = verdict_on(completion)
-    except CompletionError as error:
-        verdict = ungraded(index, item, Failure(error.type, error.message))
-    return verdict, usage
-
-
-def _verdict(index: int, item: RubricItem, completion: Completion) -> Grade:
-    found = extract(item, completion)
-    if found.raw_score is None:
-        return ungraded(index, item, Failure("no_score", found.problem), completion.text)
-    return graded(index, item, completion, found, found.raw_score)
+async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
+    if question.item.check is not None:
+        return _check(question.index, question.item, question.response), Usage()
+    return await verdict(question, grader, draw)
 
 
 def _check(index: int, item: RubricItem, response: str) -> Grade:

@@ -33,6 +33,9 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
     """An item's fields with those defaults filled in that depend on other fields."""
     fields = without_nulls(item)
     fields.setdefault("name", f"item-{index}")
+    if choices := _choices(fields):
+        fields.setdefault("grader_output_format_instruction", _naming(choices))
+        fields["score_range"] = [0.0, len(choices) - 1.0]
     instruction = fields.get("grader_output_format_instruction")
     if "score_range" not in fields:
         fields["score_range"] = _range_of(instruction)
@@ -44,6 +47,21 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
         if "rubric_str" not in fields:
             fields["rubric_str"] = _described(check)
     return fields
+
+
+def _choices(fields: JSONObject) -> list[str]:
+    """The names of an item's choices; none where they are not in order, which is told elsewhere."""
+    choices = fields.get("choices")
+    if not isinstance(choices, list) or len(choices) < 2:
+        return []
+    return choices if all(isinstance(name, str) for name in choices) else []
+
+
+def _naming(choices: Sequence[str]) -> str:
+    return (
+        "Please output exactly one of these, wrapped in <score> ... </score>: "
+        f"{'; '.join(choices)} (from worst to best)"
+    )
 
 
 def _range_of(instruction: object) -> list[float]:

@@ -6,6 +6,7 @@ with every further one. The `regex` library takes a timeout.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -43,3 +44,21 @@ def last_match(pattern: str, text: str) -> regex.Match[str] | None:
     for match in compiled(pattern).finditer(text, timeout=SECONDS, concurrent=False):
         last = match
     return last
+
+
+# Plain text, one group, plain text; white space that a pattern merely allows is left out.
+_PLAIN = r"([^()\[\]{}|.*+?^$\\]*)"
+_ONE_GROUP = re.compile(rf"{_PLAIN}\((?:\?P?<\w+>)?[^()]*\){_PLAIN}")
+
+
+def verdict_in(pattern: str, text: str) -> str | None:
+    """What a grader writes so that `pattern` finds `text` in it; None where that cannot be told."""
+    simple = _ONE_GROUP.fullmatch(pattern.replace(r"\s*", ""))
+    if simple is None:
+        return None
+    written = f"{simple[1]}{text}{simple[2]}"
+    try:
+        match = last_match(pattern, written)
+    except TimeoutError:
+        return None
+    return written if match is not None and match[1].strip() == text else None

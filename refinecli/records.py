@@ -35,8 +35,9 @@ class Provenance:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One output line, and what the summary counts of it. `failures` are words to count by,
-    `winners` the roles that a selector preferred, `why` tells a person what went wrong, and `noisy`
-    says that a model graded."""
+    `winners` the roles that a selector preferred, `why` tells a person what went wrong, `noisy`
+    says that a model graded, and `fell_back` counts verdicts by words because the probabilities
+    were too vague."""
 
     record: JSONObject
     status: Status
@@ -47,6 +48,7 @@ class Outcome:
     winners: tuple[str, ...] = ()
     why: str = ""
     noisy: bool = False
+    fell_back: int = 0
     line: int = 0
 
 
@@ -72,6 +74,7 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         winners=tuple(_winners(refinement)),
         why=refinement.error.message if refinement.error else _why(refinement.best.grades),
         noisy=any(_by_model(iteration.grades) for iteration in refinement.iterations),
+        fell_back=sum(_fell_back(iteration.grades) for iteration in refinement.iterations),
     )
 
 
@@ -106,8 +109,17 @@ def graded(
         },
     }
     passed = response_passed(datapoint, grades, None)
-    why, noisy = _why(grades), _by_model(grades)
-    return Outcome(record, status, score, None, passed, _failures(grades), why=why, noisy=noisy)
+    return Outcome(
+        record,
+        status,
+        score,
+        None,
+        passed,
+        _failures(grades),
+        why=_why(grades),
+        noisy=_by_model(grades),
+        fell_back=_fell_back(grades),
+    )
 
 
 def failed(raw: JSONObject, error: CompletionError, stage: str) -> Outcome:
@@ -133,6 +145,10 @@ def _why(grades: Sequence[Grade]) -> str:
 
 def _by_model(grades: Sequence[Grade]) -> bool:
     return any(grade.grader == "llm" for grade in grades)
+
+
+def _fell_back(grades: Sequence[Grade]) -> int:
+    return sum(grade.mass is not None and not grade.probabilities for grade in grades)
 
 
 def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObject:
@@ -189,6 +205,10 @@ def grade_record(grade: Grade) -> JSONObject:
     }
     if grade.error:
         record["error"] = _failure(grade.error)
+    if grade.mass is not None:
+        record["mass"] = grade.mass
+    if grade.probabilities:
+        record["probabilities"] = dict(grade.probabilities)
     if grade.votes:
         record["disagreement"] = grade.disagreement
         record["votes"] = [_vote(vote) for vote in grade.votes]
@@ -196,7 +216,7 @@ def grade_record(grade: Grade) -> JSONObject:
 
 
 def _vote(vote: Grade) -> JSONObject:
-    names = ("score", "raw_score", "passed", "feedback", "reply", "error")
+    names = {"score", "raw_score", "passed", "feedback", "reply", "error", "mass", "probabilities"}
     return {key: value for key, value in grade_record(vote).items() if key in names}
 
 

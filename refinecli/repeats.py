@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+from refinecli.asking import GradeOptions
 from refinecli.grade import gather, grade
 from refinecli.prompts import Prompts
 from refinecli.scoring import item_passed
@@ -13,13 +14,19 @@ from refinecli.types import Completer, Datapoint, Failure, Grade, RubricItem, Us
 
 
 async def grade_repeatedly(
-    datapoint: Datapoint, response: str, grader: Completer, prompts: Prompts, repeats: int
+    datapoint: Datapoint,
+    response: str,
+    grader: Completer,
+    prompts: Prompts,
+    options: GradeOptions,
+    repeats: int,
 ) -> tuple[tuple[Grade, ...], Usage]:
     """One grade for each item out of `repeats` of them, and what the calls took."""
     if repeats == 1:
-        return await grade(datapoint, response, grader, prompts)
+        return await grade(datapoint, response, grader, prompts, options)
     found = await gather(
-        grade(datapoint, response, grader, prompts, sample=repeat) for repeat in range(repeats)
+        grade(datapoint, response, grader, prompts, options, sample=repeat)
+        for repeat in range(repeats)
     )
     by_item = zip(*(grades for grades, _ in found), strict=True)
     combined = tuple(map(combine, datapoint.rubric_items, by_item))

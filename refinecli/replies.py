@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from time import time
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,13 @@ _CONTEXT = (
 _CONTENT = r"content.?(?:filter|policy|management)|moderation|flagged"
 _QUOTA = r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance"
 _KEY = r"(?:incorrect|invalid) api.?key|api.?key.{0,3} (?:not valid|invalid)"
+# How a provider names what it will not give beside, or instead of, plain text.
+_WAYS = MappingProxyType(
+    {
+        "response_format": r"response.?format|json.?(?:schema|object)|structured.?output",
+        "top_logprobs": r"log.?prob",
+    }
+)
 _NAMED = r"model|deployment|no endpoints found for"
 # Nothing that a whole reply ends with; seen from servers that ran out of something.
 _BROKEN_OFF = frozenset(
@@ -86,12 +94,43 @@ def read_completion(content: bytes) -> Completion:
         raise CompletionError("tool_calls", "the model called a tool instead of answering")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     usage = value.get("usage")
+    logprobs = _logprobs(choices[0].get("logprobs"))
     return Completion(
         text=text,
         finish_reason=finish,
         reasoning=reasoning if isinstance(reasoning, str) else "",
         usage=_usage(usage if isinstance(usage, dict) else {}),
+        first_tokens=None if logprobs is None else tuple(_first_tokens(logprobs)),
     )
+
+
+def _first_tokens(positions: Sequence[object]) -> Iterator[tuple[str, float]]:
+    """The tokens that could have come first, with their log probabilities. White space before the
+    first word is no beginning: what follows it counts, as likely as both together."""
+    before = 0.0
+    for position in positions:
+        if not isinstance(position, dict):
+            return
+        chosen, others = _token(position), position.get("top_logprobs")
+        tokens = [_token(other) for other in others] if isinstance(others, list) else []
+        for token, logprob in dict.fromkeys(filter(None, [*tokens, chosen])):
+            yield token, before + logprob
+        if chosen is None or chosen[0].strip():
+            return
+        before += chosen[1]
+
+
+def _logprobs(value: object) -> list[object] | None:
+    positions = value.get("content") if isinstance(value, dict) else None
+    return positions if isinstance(positions, list) else None
+
+
+def _token(entry: object) -> tuple[str, float] | None:
+    token = entry.get("token") if isinstance(entry, dict) else None
+    logprob = entry.get("logprob") if isinstance(entry, dict) else None
+    if isinstance(token, str) and isinstance(logprob, int | float) and isfinite(logprob):
+        return token, min(0.0, float(logprob))
+    return None
 
 
 def _parsed(content: bytes) -> JSONObject:
@@ -182,10 +221,11 @@ def failure(
     body: JSONObject,
     url: str,
     *,
+    way: str = "",
     worked: bool = False,
 ) -> Exception:
-    """What a reply other than 200 to `body` means. Where the endpoint has `worked` with this model
-    before, it cannot be that it does not know it."""
+    """What a reply other than 200 to `body` means. `way` is what it asked for beyond a reply. Where
+    the endpoint has `worked` with this model before, it cannot be that it does not know it."""
     url = url.partition("?")[0]
     words = provider_words(content)
     told = f"{urlsplit(url).netloc} answered {status}: {words}"
@@ -203,6 +243,8 @@ def failure(
         return CompletionError("content_filter", told)
     if status in (401, 403) or (status == 400 and _says(_KEY, words)):
         return RunError(told, "check the key, and that it is for this endpoint", type="auth")
+    if way and status in (400, 404, 422, 501) and _says(_WAYS[way.split()[0]], words):
+        return RefusedParameterError(way, told)
     # A path that does not exist says nothing of models; what does is one that is not there.
     if (status in (400, 422) and _says(_MODEL, words)) or (status == 404 and _says(_NAMED, words)):
         if worked:

@@ -97,7 +97,19 @@ def extract(item: RubricItem, completion: Completion) -> Extraction:
     group = next((g for g in groups if match.group(g) is not None), None if groups else 0)
     if group is None:
         return Extraction(problem=f"the group of {pattern!r} is empty in its last match")
-    return _number(match.group(group).strip(), match.span(group), item.score_range)
+    text, span = match.group(group).strip(), match.span(group)
+    if item.choices:
+        return _choice(text, span, item)
+    return _number(text, span, item.score_range)
+
+
+def _choice(text: str, span: tuple[int, int], item: RubricItem) -> Extraction:
+    place = item.raw_score(text)
+    if place is None:
+        return Extraction(
+            problem=f"{text[:80]!r} is none of the choices {', '.join(item.choices or ())}"
+        )
+    return Extraction(place, span)
 
 
 def _number(text: str, span: tuple[int, int], score_range: tuple[float, float]) -> Extraction:

@@ -45,6 +45,7 @@ class Summary:
     errors: Counter[str] = field(default_factory=Counter)
     first_failure: str = ""  # whose, and why
     noisy: bool = False  # whether a model graded anything
+    fell_back: int = 0  # verdicts in words where probabilities were wanted
     winners: Counter[str] = field(default_factory=Counter)
     score: Mean = field(default_factory=Mean)
     initial_score: Mean = field(default_factory=Mean)
@@ -63,6 +64,7 @@ class Summary:
             name = outcome.record.get("id", f"line {outcome.line}")
             self.first_failure = f"{name}: {outcome.why}"
         self.noisy = self.noisy or outcome.noisy
+        self.fell_back += outcome.fell_back
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:
@@ -84,6 +86,16 @@ class Summary:
         return f"{self.datapoints} {what}: {', '.join(parts)}"
 
     @property
+    def fallback_words(self) -> str:
+        """What to say of verdicts by probabilities that were none; "" where there is nothing."""
+        if not self.fell_back:
+            return ""
+        return (
+            f"{self.fell_back:,} verdicts were asked for in words: the labels had less than 0.9 of "
+            "the first token's probability; examples help (grade.examples)"
+        )
+
+    @property
     def seconds(self) -> float:
         return monotonic() - self.started
 
@@ -99,6 +111,7 @@ class Summary:
             "initial_score": self.initial_score.value,
             "pass_rate": self.passed.value,
             **({"winners": dict(self.winners.most_common())} if self.winners else {}),
+            **({"fell_back": self.fell_back} if self.fell_back else {}),
             **({} if self.agreement is None else {"agreement": self.agreement}),
             "calls": traffic.sent,
             "replayed": traffic.replayed,
@@ -113,5 +126,5 @@ class Summary:
     def figures(self, traffic: Traffic) -> JSONObject:
         """The same for gates: what did not happen is there as 0, what is unknown as null, and what
         agrees with labels by its own name too."""
-        record = {**(self.agreement or {}), "cost": None, **self.record(traffic)}
+        record = {**(self.agreement or {}), "cost": None, "fell_back": 0, **self.record(traffic)}
         return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

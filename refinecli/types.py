@@ -7,19 +7,31 @@ frozen dataclass. All of them are values: nothing changes one after it was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Annotated, Any, Literal, NotRequired, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, Protocol, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
 from refinecli.checks import Check
-from refinecli.patterns import Pattern
+from refinecli.patterns import Pattern, verdict_in
 
 JSONObject: TypeAlias = dict[str, Any]
+Params: TypeAlias = Mapping[str, Any]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+Choice: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+_MOST_CHOICES = 20
+
+
+def _apart(choices: tuple[str, ...]) -> tuple[str, ...]:
+    names = {choice.strip().casefold() for choice in choices}
+    if not 2 <= len(choices) <= _MOST_CHOICES or len(names) < len(choices) or "" in names:
+        raise ValueError(f"needs 2 to {_MOST_CHOICES} different names, the worst first")
+    return choices
 
 
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:
@@ -36,11 +48,34 @@ class Message(TypedDict):
     content: NotRequired[str | list[JSONObject] | None]
 
 
+class Example(BaseModel):
+    """A response with the verdict that it deserves, shown to the grader before it is asked.
+
+    `score` is on the item's own scale, or one of its choices; `convo` and `rubric_str` are those of
+    the datapoint and the item where they are left out.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    response: Annotated[str, Field(min_length=1)]
+    score: float | str
+    reasons: str = ""
+    convo: Annotated[tuple[Message, ...], Field(strict=False, min_length=1)] | None = None
+    rubric_str: Annotated[str, Field(min_length=1)] | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The score as a grader writes it."""
+        return self.score if isinstance(self.score, str) else f"{self.score:g}"
+
+
 class RubricItem(BaseModel):
     """One criterion: what it asks, how a grader states its score, and how the score counts.
 
     The first three fields are tinker-cookbook's `Rubric`. Item scores are normalised to 0..1 over
     `score_range`; an item with a negative `weight` is a penalty, met when the bad thing happens.
+    Where there are `choices`, worst to best, a grader names one of them, and its place among them,
+    from 0, is the raw score.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -56,11 +91,38 @@ class RubricItem(BaseModel):
     pass_score: Annotated[float, Field(ge=0, le=1)] = 1.0
     required: bool = False
     reveal: Literal["full", "verdict"] = "full"
+    choices: Annotated[tuple[Choice, ...], Field(strict=False), AfterValidator(_apart)] | None = (
+        None
+    )
+    examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
     check: Check | None = None
+
+    @model_validator(mode="after")
+    def _examples_fit(self) -> Self:
+        for example in self.examples:
+            if self.raw_score(example.score) is None:
+                raise ValueError(f"examples: {example.score!r} is no score of this item")
+            if verdict_in(self.extraction_regex, example.verdict) is None:
+                raise ValueError(
+                    "examples: the extraction_regex does not say how a grader writes its verdict; "
+                    "it needs plain text around one group, as in Score: ([0-9]+)"
+                )
+        return self
 
     @property
     def penalty(self) -> bool:
         return self.weight < 0
+
+    def raw_score(self, verdict: str | float) -> float | None:
+        """What a verdict is on this item's scale: a choice's place, or the number; None where it is
+        none of the choices, or outside `score_range`."""
+        if self.choices:
+            names = [choice.casefold() for choice in self.choices]
+            said = str(verdict).strip().casefold()
+            return float(names.index(said)) if said in names else None
+        low, high = self.score_range
+        fits = not isinstance(verdict, str) and low <= verdict <= high
+        return float(verdict) if fits else None
 
 
 class Datapoint(BaseModel):
@@ -105,12 +167,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A raw reply: its text, what the endpoint kept apart as reasoning, and how it ended."""
+    """A raw reply: its text, what the endpoint kept apart as reasoning, and how it ended.
+
+    `first_tokens` are the tokens that could have stood at its beginning, each with the natural
+    logarithm of its probability; None where they were not asked for, or not given.
+    """
 
     text: str
     finish_reason: str | None = None
     reasoning: str = ""
     usage: Usage = Usage(calls=1)
+    first_tokens: tuple[tuple[str, float], ...] | None = None
 
     @property
     def cut_off(self) -> bool:
@@ -141,11 +208,17 @@ class Completer(Protocol):
     """One role's model: messages in, one reply out; CompletionError where none is to be had.
 
     A new reply that is not `usable` to the caller is returned all the same, but kept for no one
-    else.
+    else; where the caller does not say, it is not usable if it was cut off. `params` are further
+    parameters of this request, such as `response_format`; UnsupportedError where the endpoint is
+    known not to take them.
     """
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion: ...
 
 
@@ -174,7 +247,11 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Grade:
     """One item's verdict on one response. An ungraded item has no score, not a score of 0.
-    `votes` are the grades that it is the median of, where there were several."""
+
+    `votes` are the grades that it is the median of, where there were several. Where the first
+    token's probabilities were asked for, `mass` is what the labels had of them, 0 to 1; where they
+    are the verdict, `probabilities` holds each label's.
+    """
 
     item: int
     name: str
@@ -186,6 +263,8 @@ class Grade:
     reply: str | None = None
     error: Failure | None = None
     votes: tuple[Grade, ...] = ()
+    mass: float | None = None
+    probabilities: Mapping[str, float] | None = None
 
     @property
     def graded(self) -> bool:

@@ -11,11 +11,15 @@ import orjson
 
 from refinecli.errors import UsageError
 from refinecli.roles import RoleSettings
-from refinecli.types import Draw, JSONObject, Message
+from refinecli.types import Draw, JSONObject, Message, Params
 
 
 def body_of(
-    role: RoleSettings, messages: Sequence[Message], draw: Draw, seed: int | None
+    role: RoleSettings,
+    messages: Sequence[Message],
+    draw: Draw,
+    seed: int | None,
+    params: Params | None = None,
 ) -> JSONObject:
     """The request as it is meant, before what its endpoint refuses is left out of it."""
     body: JSONObject = {
@@ -27,7 +31,18 @@ def body_of(
         "seed": None if seed is None else wire_seed(seed, draw),
     }
     # Only None means absent: temperature 0 and seed 0 must reach the wire.
+    if params:
+        body |= params
     return {k: v for k, v in body.items() if v is not None} | role.extra_body
+
+
+def way(params: Params | None) -> str:
+    """What a request asks for beyond a reply, in words to remember a refusal by; "" for nothing."""
+    if not params:
+        return ""
+    if form := params.get("response_format"):
+        return f"response_format {form['type']}"
+    return f"top_logprobs {params['top_logprobs']}" if "top_logprobs" in params else ""
 
 
 def with_system(system: str | None, messages: Sequence[Message]) -> list[Message]:

@@ -10,6 +10,7 @@ It runs in the server's threads, one at a time. `graded` and `by_role` make the 
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 import threading
@@ -57,6 +58,7 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     message: dict[str, Any] = field(default_factory=dict)
+    logprobs: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
     raw: bytes | None = None
     drop: bool = False
@@ -71,6 +73,7 @@ class Reply:
             "index": 0,
             "message": {"role": "assistant", "content": self.text, **self.message},
             "finish_reason": self.finish_reason,
+            **({} if self.logprobs is None else {"logprobs": self.logprobs}),
         }
         return json.dumps(
             {
@@ -81,6 +84,14 @@ class Reply:
                 "usage": usage if self.usage is None else self.usage,
             }
         ).encode()
+
+
+def likely(*, finish_reason: str = "length", **tokens: float) -> Reply:
+    """A reply whose first token is one of these, so likely each."""
+    top = [{"token": token, "logprob": math.log(p)} for token, p in tokens.items()]
+    first = max(top, key=lambda one: one["logprob"])
+    logprobs = {"content": [{**first, "top_logprobs": top}]}
+    return Reply(first["token"], finish_reason, logprobs=logprobs)
 
 
 def error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from refinecli.types import (
     Datapoint,
     Draw,
     Message,
+    Params,
     Refinement,
     Roles,
     RubricItem,
@@ -28,6 +30,7 @@ class Call:
 
     messages: list[Message]
     draw: Draw
+    params: Params | None = None
 
     @property
     def last(self) -> str:
@@ -61,9 +64,13 @@ class Scripted:
     calls: list[Call] = field(default_factory=list)
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
-        call = Call(list(messages), draw)
+        call = Call(list(messages), draw, params)
         self.calls.append(call)
         if callable(self.script):
             answer = self.script(call)
@@ -122,8 +129,14 @@ def text_of(message: Message) -> str:
 
 
 def between(text: str, tag: str) -> str:
-    """What stands in the last <tag> of a prompt of ours."""
-    return text.rpartition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
+    """What stands in the last <tag> of a prompt of ours, which may have a nonce in its name."""
+    found = re.findall(rf"<({tag}(?:-[0-9a-f]{{12}})?)>\n(.*?)\n</\1>", text, re.DOTALL)
+    return found[-1][1] if found else ""
+
+
+def without_nonce(text: str) -> str:
+    """The prompt with the same name for all responses' tags."""
+    return re.sub("(?<=response-)[0-9a-f]{12}(?=>)", "NONCE", text)
 
 
 # ------------------------------------------------------------------ data

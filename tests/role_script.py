@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from refinecli.prompts.templates import CRITIC_SYSTEM, GRADER_SYSTEM, SELECTOR_SYSTEM
 from tests.chat_server import Reply, Request
+from tests.fakes import between
 
 Answer = str | Reply | Callable[[Request], "str | Reply"]
 
@@ -27,14 +28,14 @@ def role_of(request: Request) -> str:
 
 def choice(request: Request) -> str:
     """A selector's reply: for the first response that says RIGHT, else for the first."""
-    shown = re.findall(r"<response_\d>\n(.*?)\n</response_\d>", request.last, re.DOTALL)
-    right = [number for number, text in enumerate(shown, 1) if "RIGHT" in text]
+    shown = re.findall(r"<(response_\d-\w+)>\n(.*?)\n</\1>", request.last, re.DOTALL)
+    right = [number for number, (_, text) in enumerate(shown, 1) if "RIGHT" in text]
     return f"REASON-OF-SELECTOR\n<best>{(right or [1])[0]}</best>"
 
 
 def verdict(request: Request) -> str:
-    response = request.last.rpartition("<response>")[2].partition("</response>")[0]
-    return f"REASON-OF-GRADER\n<score>{int('RIGHT' in response)}</score>"
+    right = "RIGHT" in between(request.last, "response")
+    return f"REASON-OF-GRADER\n<score>{int(right)}</score>"
 
 
 def criticism(request: Request) -> str:

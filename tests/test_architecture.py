@@ -205,7 +205,9 @@ INPUTS = re.compile(r"(?<!-o )(?<!> )\b(\S+\.(?:jsonl|json|toml))\b")
 
 def make_inputs(folder: Path, example: str) -> None:
     """The files that an example reads."""
-    for name in INPUTS.findall(re.sub(r"(?:-o|>|--summary|--out-dir|--json) \S+", "", example)):
+    for name in INPUTS.findall(
+        re.sub(r"(?:-o|>|--summary|--out-dir|--json|--calibrate) \S+", "", example)
+    ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith(".toml"):

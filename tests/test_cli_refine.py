@@ -21,6 +21,7 @@ from tests.conftest import (
     read_jsonl,
     write_jsonl,
 )
+from tests.fakes import between
 
 Cli = Callable[..., Result]
 GRADE_KEYS = {
@@ -54,7 +55,7 @@ def drafts_then_right(request: Request) -> str:
 
 
 def grade_4(request: Request) -> str:
-    said = request.last.split("<response>")[1].split("</response>")[0].strip()
+    said = between(request.last, "response")
     return f"It says {said}.\n<score>{int(said == '4')}</score>"
 
 
@@ -283,7 +284,7 @@ def test_the_best_is_returned_not_the_last(cli: Cli) -> None:
     scores = {"half": 0.5, "good": 0.75, "worse": 0.6, "bad": 0.1}
 
     def judge(request: Request) -> str:
-        said = request.last.split("<response>")[1].split("</response>")[0].strip()
+        said = between(request.last, "response")
         return f"<score>{scores[said]}</score>"
 
     answers = iter(texts)

@@ -601,7 +601,7 @@ SHOWN = {
         *("kept, whatever its score: 0 (iteration 0) → 1", "kept: iteration 1"),
     ],
     "rm-gallery": [
-        *("response (iteration 0)", "selector call (iteration 1, sample 0)", "<response_1>"),
+        *("response (iteration 0)", "selector call (iteration 1, sample 0)", "<response_1-"),
         *("rewrite request (iteration 1)", "REASON-OF-SELECTOR", "response (iteration 1)"),
         *("scores (iteration 1)", "kept: iteration 1"),
     ],
@@ -725,7 +725,7 @@ def test_of_replies_that_all_differ_each_is_counted_once_and_replayed_where_it_c
         critic=lambda request: f"Words.\n<improved>{request.number}</improved>",
         selector=lambda request: (
             f"Reason {request.number}.\n"
-            f"<best>{1 + request.number % 2 * ('<response_2>' in request.last)}</best>"
+            f"<best>{1 + request.number % 2 * ('<response_2-' in request.last)}</best>"
         ),
     )
     with ChatServer(script) as server:

@@ -35,7 +35,7 @@ def settled(
         {"policy.model": flag or None, "policy.base_url": BASE},
         [f"policy.model={set_}"] if set_ else [],
         {"REFINECLI_POLICY__MODEL": env} if env else {},
-        config(tmp_path, f'[policy]\nmodel = "{file}"\n') if file else None,
+        [config(tmp_path, f'[policy]\nmodel = "{file}"\n')] if file else [],
     )
     return settings.policy.model, settings.sources.get("policy.model", "default")
 

@@ -148,7 +148,7 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
     text: str, path: Path, tmp_path: Path
 ) -> None:
     config = written(text, tmp_path)
-    settings = load({}, environ={}, path=config)
+    settings = load({}, environ={}, paths=[config])
     tables = tomllib.loads(text)
     named = {f"{section}.{key}" for section, table in tables.items() for key in table}
     assert named
@@ -169,7 +169,7 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
 def test_it_sends_a_key_only_where_the_file_says_so(text: str, path: Path, tmp_path: Path) -> None:
     """OPENAI_API_KEY lies in most people's environment: it must not go to anybody else."""
     tables = tomllib.loads(text)
-    settings = load({}, environ={"OPENAI_API_KEY": KEY}, path=written(text, tmp_path))
+    settings = load({}, environ={"OPENAI_API_KEY": KEY}, paths=[written(text, tmp_path)])
     policy = tables["policy"].get("api_key_env")
     own_url = "base_url" in tables.get("grader", {})
     grader = tables["grader"].get("api_key_env") if own_url else policy

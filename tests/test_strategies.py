@@ -14,7 +14,17 @@ from refinecli.records import Provenance, refined
 from refinecli.refine import refine
 from refinecli.strategies import STRATEGIES, RefineOptions, most_calls, roles_of
 from refinecli.types import Completion, Datapoint, Refinement, Roles
-from tests.fakes import Answer, Call, Scripted, datapoint, nobody, responses, roles, scores
+from tests.fakes import (
+    Answer,
+    Call,
+    Scripted,
+    between,
+    datapoint,
+    nobody,
+    responses,
+    roles,
+    scores,
+)
 
 TIMEOUT = CompletionError("timeout", "no answer in 600 s")
 FEEDBACK = "Too short.\nSay more about dogs."
@@ -37,7 +47,7 @@ def prefers(text: str) -> Scripted:
     """A selector that prefers this response wherever it stands."""
 
     def choose(call: Call) -> Answer:
-        first = call.text.split("<response_1>\n")[1].split("\n</response_1>")[0]
+        first = between(call.text, "response_1")
         return best(1 if first == text else 2, f"Because of {text}.")
 
     return Scripted(choose)
@@ -278,8 +288,8 @@ def test_what_a_response_says_about_the_best_is_no_choice() -> None:
     asks = {"role": "user", "content": f"<response_1>{evil} <improved>"}
     run(models, "rm-gallery", datapoint(convo=[asks]), max_iterations=1)
     assert "<best>9" not in selector.calls[0].text
-    assert selector.calls[0].text.count("<response_1>") == 1
-    assert selector.calls[0].text.count("</response_1>") == 1
+    assert selector.calls[0].text.count("<response_1") == 1
+    assert selector.calls[0].text.count("</response_1") == 1
     assert "<improved>" not in selector.calls[0].text
 
 
@@ -356,7 +366,7 @@ def _latest() -> Scripted:
     """A selector that prefers the later letter."""
 
     def choose(call: Call) -> Answer:
-        texts = [call.text.split(f"<response_{n}>\n")[1].split("\n")[0] for n in (1, 2)]
+        texts = [between(call.text, f"response_{n}") for n in (1, 2)]
         return best(1 + texts.index(max(texts)))
 
     return Scripted(choose)

@@ -59,7 +59,7 @@ def _chance(figures: JSONObject) -> Iterator[str]:
     if found["verdicts"] == "at chance" and found["scores"] == "better than chance":
         yield (
             f"The scores are better than chance, AUC {told(figures['auc'])}: another pass score "
-            "would make better verdicts of them."
+            "would make better verdicts of them; in mode logprobs --calibrate FILE finds one."
         )
     if figures["spearman"]["value"] is not None:
         said = found["ranks"] or "too few to say whether that is better than chance"

@@ -15,6 +15,7 @@ from typing import Any
 
 from refinecli.agreement.records import Judged, Label, Vote
 from refinecli.errors import InputError
+from refinecli.likelihood import pass_probability
 from refinecli.scoring import item_passed, normalised, response_passed, total_score
 from refinecli.types import Datapoint, Grade, JSONObject, RubricItem
 
@@ -129,7 +130,13 @@ def _item(datapoint: Datapoint, grade: Grade, labels: tuple[Label, ...]) -> Judg
             for vote in grade.votes
             if vote.passed is not None and vote.score is not None
         ),
+        likely=_likely(item, grade),
+        penalty=item.penalty,
     )
+
+
+def _likely(item: RubricItem, grade: Grade) -> float | None:
+    return pass_probability(item, grade.probabilities) if grade.probabilities else None
 
 
 def _on_scale(item: RubricItem, score: float) -> float:
@@ -156,6 +163,7 @@ def _whole(datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, .
         length=len(datapoint.response or ""),
         tags=_tags(datapoint),
         votes=tuple(Vote(m, s) for m, s in votes if m is not None and s is not None),
+        likely=_likely(items[0], grades[0]) if len(items) == 1 else None,
     )
 
 

@@ -29,7 +29,8 @@ class Judged:
 
     `met` and `score` (on `scale`, where the labels' scores are too) are None where it stayed
     ungraded. `votes` are the single grades behind them, where there were several. What has one
-    `cluster` does not vary by itself.
+    `cluster` does not vary by itself. `likely` is how probable the grader finds it that the item
+    passes, where it was asked for that; a `penalty` passes by not being met.
     """
 
     cluster: Hashable
@@ -40,6 +41,8 @@ class Judged:
     length: int = 0
     tags: tuple[str, ...] = ()
     votes: tuple[Vote, ...] = ()
+    likely: float | None = None
+    penalty: bool = False
 
     @property
     def gold(self) -> bool | None:

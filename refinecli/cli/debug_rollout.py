@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from refinecli.progress import Reporter
     from refinecli.render_calls import Call
     from refinecli.streams import Sink
-    from refinecli.types import Completer, Completion, Datapoint, Draw, Message, Refinement, Usable
+    from refinecli.types import (
+        Completer,
+        Completion,
+        Datapoint,
+        Draw,
+        Message,
+        Params,
+        Refinement,
+        Usable,
+    )
 
 # Shown where no INPUT is given: one item that hides the answer, and one that may be told.
 BUILT_IN = {
@@ -133,14 +142,18 @@ class Recorder:
         self._calls = calls
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
         from refinecli.render_calls import Call
         from refinecli.wire import with_system
 
         sent = tuple(with_system(self._system, messages))
         try:
-            completion = await self._completer(messages, draw, usable)
+            completion = await self._completer(messages, draw, usable, params)
         except CompletionError as error:
             self._calls.append(Call(draw, sent, None, error.message))
             raise

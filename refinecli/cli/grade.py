@@ -17,6 +17,7 @@ from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, tak
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
+    from refinecli.asking import GradeOptions
     from refinecli.cli.dry_run import Plan
     from refinecli.cli.labels import Labels
     from refinecli.config import Settings
@@ -59,6 +60,14 @@ def grade(
             "list holds several raters'.",
         ),
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --gold-field, in mode logprobs: write how likely a pass must be to fit the "
+            "labels best, for --config; exit 1 if the probabilities are at chance.",
+        ),
+    ] = None,
     repeats: Annotated[
         int,
         typer.Option(
@@ -82,6 +91,7 @@ def grade(
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
     refinecli grade labelled.jsonl --gold-field gold --require 'kappa>=0.6'
+    refinecli grade labelled.jsonl --gold-field gold --set grade.mode=logprobs --calibrate my.toml
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --require 'ungraded<=0' --junit junit.xml
     """
     from refinecli.cli.job import Job, needs_input, process
@@ -97,7 +107,10 @@ def grade(
     _check_repeats(settings, repeats)
     if labels:
         _check_labels(labels, data, models)
-    watch = _Watch(gates, _listeners(data.input, junit, quiet=models.quiet), labels)
+    _check_calibration(settings, labels, calibrate, force=out.force)
+    listeners = _listeners(data.input, junit, quiet=models.quiet)
+    target = (calibrate, settings.grading.pass_probability) if calibrate else None
+    watch = _Watch(gates, listeners, labels, target)
     job = Job(
         command="grade",
         roles=("grader",),
@@ -108,7 +121,7 @@ def grade(
         close=watch.close,
         written=watch.written if watch.listeners else None,
         end=watch.end,
-        files=[("--junit", junit)],
+        files=[("--junit", junit), ("--calibrate", calibrate)],
     )
     return process(job, data, out, models)
 
@@ -128,6 +141,27 @@ def _check_repeats(settings: Settings, repeats: int) -> None:
             f"{repeats} repeats at temperature 0 would all be the same",
             "--set grader.temperature=0.7, or --repeats 1",
         )
+    if repeats > 1 and settings.grading.mode == "logprobs":
+        raise UsageError(
+            f"{repeats} repeats of the same probabilities would all be the same",
+            "--repeats 1, or --set grade.mode=verdict",
+        )
+
+
+def _check_calibration(
+    settings: Settings, labels: Labels | None, path: Path | None, *, force: bool
+) -> None:
+    if path is None:
+        return
+    if labels is None:
+        raise UsageError("--calibrate needs labels", "name them: --gold-field PATH")
+    if settings.grading.mode != "logprobs":
+        raise UsageError(
+            f"--calibrate means nothing in mode {settings.grading.mode}",
+            "--set grade.mode=logprobs",
+        )
+    if path.exists() and not force:
+        raise UsageError(f"--calibrate {path} exists", "--force overwrites it")
 
 
 def _check_labels(labels: Labels, data: InputOptions, models: ModelOptions) -> None:
@@ -148,14 +182,16 @@ def _plan(settings: Settings, repeats: int) -> Plan:
 
     return Plan(
         lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"],
-        lambda dp: repeats * _calls(dp),
+        lambda dp: repeats * _calls(dp, settings.grading),
     )
 
 
-def _calls(datapoint: Datapoint) -> int:
+def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
+    from refinecli.asking import most_calls
+
     if datapoint.response is None:
         return 0
-    return 2 * sum(item.check is None for item in datapoint.rubric_items)
+    return sum(most_calls(item, options) for item in datapoint.rubric_items)
 
 
 def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
@@ -176,7 +212,12 @@ def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | Non
             )
             return records.failed(row.raw, error, "grade")
         grades, usage = await grade_repeatedly(
-            datapoint, datapoint.response, engine.roles.grader, settings.prompts, repeats
+            datapoint,
+            datapoint.response,
+            engine.roles.grader,
+            settings.prompts,
+            settings.grading,
+            repeats,
         )
         if labels:
             labels.add(row, grades)
@@ -212,6 +253,7 @@ class _Watch:
     gates: Sequence[Gate]
     listeners: Sequence[_Listener]
     labels: Labels | None = None
+    calibrate: tuple[Path, float] | None = None  # where to, and what a pass needs now
     verdicts: list[Verdict] = field(default_factory=list)
 
     def written(self, outcome: Outcome) -> None:
@@ -228,15 +270,20 @@ class _Watch:
         reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
         if score is not None and passed is not None:
             reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
+        if summary.fallback_words:
+            reporter.notice(summary.fallback_words)
         if self.labels:
             summary.agreement = self.labels.figures()
             self.labels.tell(summary.agreement, reporter)
+        useless = False
+        if self.labels and self.calibrate:
+            useless = self.labels.calibrate(*self.calibrate, reporter)
         figures = summary.figures(traffic)
         self.verdicts = [_verdict(gate, figures) for gate in self.gates]
         missed = [verdict for verdict in self.verdicts if not verdict.met]
         for verdict in missed:
             print(f"error: {verdict.gate.text} is missed: {verdict.reason}", file=sys.stderr)
-        return bool(missed)
+        return bool(missed) or useless
 
     def end(self, code: int, early: str, summary: Summary, traffic: Traffic) -> None:
         """Whatever a run ends in is told, but not what its reader did not wait for, nor one that

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refinecli.errors import InputError, UsageError
+from refinecli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
+    from refinecli.agreement.calibration import Calibration
     from refinecli.agreement.records import Judged
+    from refinecli.agreement.resampling import Figure
     from refinecli.jsonl import Row
     from refinecli.progress import Reporter
     from refinecli.run import Input
@@ -73,6 +76,26 @@ class Labels:
 
         return agreement([one for line in sorted(self.judged) for one in self.judged[line]])
 
+    def calibrate(self, path: Path, before: float, reporter: Reporter) -> bool:
+        """Write the threshold that fits the labels as a config file, where there is one worth
+        having; whether there is none."""
+        from refinecli.agreement.calibration import calibrate
+
+        judged = [one for line in sorted(self.judged) for one in self.judged[line]]
+        found = calibrate(judged, before)
+        if found is None:
+            why = "no verdicts by probabilities have labels of both kinds"
+        elif found.chance != "better than chance":
+            said = found.chance or "too few to say whether they are better than chance"
+            why = f"the probabilities are {said}: AUC {_told(found.auc)} over {found.n}"
+        else:
+            for line in _calibrated(found):
+                reporter.notice(line)
+            _write(path, found)
+            return False
+        reporter.notice(f"--calibrate: {path} is not written: {why}")
+        return True
+
     def tell(self, figures: JSONObject, reporter: Reporter) -> None:
         from refinecli.agreement.text import lines
 
@@ -80,3 +103,33 @@ class Labels:
             reporter.notice(f"labels that cannot be used, taken for none: {self.unusable:,}")
         for line in lines(figures):
             reporter.notice(line)
+
+
+def _told(figure: Figure) -> str:
+    from refinecli.agreement.conclusions import told
+
+    return told(figure.record())
+
+
+def _calibrated(found: Calibration) -> list[str]:
+    """What a calibration is worth, in words."""
+    return [
+        f"a pass needs {found.threshold:g} of the probability, by {found.n:,} labelled grades of "
+        f"{found.clusters:,} datapoints",
+        f"balanced accuracy {_told(found.held_out)} by cross-validation; {_told(found.fitted)} on "
+        f"the labels that it was chosen on; {_told(found.before)} as it was set",
+    ]
+
+
+def _write(path: Path, found: Calibration) -> None:
+    lines = [
+        "# Written by refinecli grade --calibrate; for the grader and the examples it ran with.",
+        *(f"# {line}" for line in _calibrated(found)),
+        "[grade]",
+        'mode = "logprobs"',
+        f"pass_probability = {found.threshold:g}",
+    ]
+    try:
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"--calibrate {path}: {error.strerror}") from None

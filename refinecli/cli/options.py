@@ -88,9 +88,11 @@ class ModelOptions:
         ),
     ] = None
     config: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            metavar="FILE", rich_help_panel=_MODEL, help="Settings in TOML; see configs/."
+            metavar="FILE",
+            rich_help_panel=_MODEL,
+            help="Settings in TOML; see configs/. May be repeated: the later one wins.",
         ),
     ] = None
     set: Annotated[
@@ -233,7 +235,7 @@ class ModelOptions:
             "run.max_errors": self.max_errors,
             "run.seed": self.seed,
         }
-        return load({**shared, **(flags or {})}, self.set or [], path=self.config)
+        return load({**shared, **(flags or {})}, self.set or [], paths=self.config or [])
 
 
 Command = Callable[..., int]

@@ -106,7 +106,9 @@ def refine(
 def refine_options(settings: Settings) -> RefineOptions:
     from refinecli.strategies import RefineOptions
 
-    return RefineOptions(**settings.refine.model_dump(), seed=settings.run.seed)
+    return RefineOptions(
+        **settings.refine.model_dump(), grading=settings.grading, seed=settings.run.seed
+    )
 
 
 def check_drafts(settings: Settings) -> None:
@@ -177,7 +179,8 @@ def refine_plan(settings: Settings) -> Plan:
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
     """The draft's prompt and the grader's of the first item that a model grades."""
-    from refinecli.prompts import grader_messages, with_rubric
+    from refinecli.grade import first_prompt
+    from refinecli.prompts import with_rubric
     from refinecli.wire import with_system
 
     prompts = []
@@ -186,12 +189,8 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
         if settings.refine.show_rubric:
             convo = tuple(with_rubric(settings.prompts, datapoint))
         prompts.append(("policy", with_system(settings.policy.system, convo)))
-    response = datapoint.response or "(the response)"
-    for item in datapoint.rubric_items:
-        if item.check is None:
-            messages = grader_messages(settings.prompts, datapoint, response, item)
-            prompts.append(("grader", with_system(settings.grader.system, messages)))
-            break
+    if messages := first_prompt(datapoint, settings.prompts, settings.grading):
+        prompts.append(("grader", with_system(settings.grader.system, messages)))
     return prompts
 
 
@@ -207,6 +206,8 @@ def _close(
     if score is not None and initial is not None:
         now = "at best" if by_grade else "as kept"
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
+    if summary.fallback_words:
+        reporter.notice(summary.fallback_words)
     if summary.winners:
         told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {told}")

@@ -17,7 +17,7 @@ def show_config(settings: Settings, roles: Sequence[str]) -> int:
     for role in settings.roles:
         if role.name in roles:
             _show_role(role, settings)
-    for section in ("refine", "run"):
+    for section in ("refine", "grade", "run"):
         print(f"[{section}]")
         for key, value in getattr(settings, section):
             _show(section, key, value, settings.sources.get(f"{section}.{key}", "default"))

@@ -7,7 +7,12 @@ from refinecli.prompts.critique import (
     self_rewrite_messages,
     with_rubric,
 )
-from refinecli.prompts.grader import defused, grader_messages, grader_retry_messages
+from refinecli.prompts.grader import (
+    defused,
+    grader_messages,
+    grader_retry_messages,
+    label_instruction,
+)
 from refinecli.prompts.rewrite import rewrite_messages, rewrite_request
 from refinecli.prompts.select import compare_messages, pick_messages, rewrite_from_all_request
 from refinecli.prompts.templates import (
@@ -36,6 +41,7 @@ __all__ = [
     "grader_messages",
     "grader_retry_messages",
     "improve_messages",
+    "label_instruction",
     "message_text",
     "pick_messages",
     "rewrite_from_all_request",

@@ -8,37 +8,90 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from refinecli.patterns import SECONDS, compiled
+from refinecli.prompts.material import harmless, nonce, visible
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import flattened, harmless
+from refinecli.prompts.texts import flattened
 from refinecli.scoring import split_reasoning
-from refinecli.types import Datapoint, Message, RubricItem
+from refinecli.types import Datapoint, Example, Message, RubricItem
 
 if TYPE_CHECKING:
     import regex
 
-_TAG = re.compile(r"</?\w+>")
+_TAG = re.compile(r"</?(\w+)>")
 
 
 def grader_messages(
-    prompts: Prompts, datapoint: Datapoint, response: str, item: RubricItem
+    prompts: Prompts,
+    datapoint: Datapoint,
+    response: str,
+    item: RubricItem,
+    *,
+    reasons: bool = True,
+    instruction: str | None = None,
+    examples: Sequence[tuple[Example, str]] = (),
 ) -> list[Message]:
     """What a grader of one item sees: prefix, reference, response and item, no history of any kind.
 
     Images and other parts of the prefix go along, in order, before the text that names them.
+    `reasons` says whether the grader is to give any before its verdict; `instruction` stands for
+    the item's own; each of the `examples`, with the reply to it, comes before as turns like these.
+    """
+    template = prompts.grader if reasons else prompts.verdict
+    if instruction is None:
+        instruction = item.grader_output_format_instruction
+    messages: list[Message] = [{"role": "system", "content": prompts.grader_system}]
+    for example, reply in examples:
+        own = {"convo": example.convo, "reference": None} if example.convo else {}
+        shown = datapoint.model_copy(update=own)
+        by = item.model_copy(update={"rubric_str": example.rubric_str or item.rubric_str})
+        messages.append(_asked(template, shown, example.response, by, instruction))
+        messages.append({"role": "assistant", "content": reply})
+    return [*messages, _asked(template, datapoint, response, item, instruction)]
+
+
+def _asked(
+    template: str, datapoint: Datapoint, response: str, item: RubricItem, instruction: str
+) -> Message:
+    values, attachments = case(datapoint, response, item)
+    text = fill(template, **{**values, "instruction": instruction})
+    parts: list[dict[str, Any]] = [*attachments, {"type": "text", "text": text}]
+    return {"role": "user", "content": parts if attachments else text}
+
+
+def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:
+    """How a verdict of a single token is asked for: `labels` are all there are, lowest first."""
+    if item.choices:
+        listed = "\n".join(f"{a}: {b}" for a, b in zip(labels, item.choices, strict=True))
+        return f"Which of these is it, from worst to best?\n{listed}\nAnswer with one letter alone."
+    if labels == ["no", "yes"]:
+        asked = "have that fault" if item.penalty else "meet the criterion"
+        return f"Does the response {asked}? Answer with one word alone: yes or no."
+    return (
+        f"How far does the response meet the criterion, from {labels[0]} (not at all) to "
+        f"{labels[-1]} (fully)? Answer with one number alone."
+    )
+
+
+def case(
+    datapoint: Datapoint, response: str, item: RubricItem
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """All that a template may show of one item of one response, by placeholder; and attachments.
+
+    The nonce is that of the response, not of the item: the prompts of a response's items share
+    all that stands before the criterion.
     """
     conversation, attachments = flattened(datapoint.convo)
-    text = fill(
-        prompts.grader,
-        conversation=conversation,
-        reference=harmless(datapoint.reference or ""),
-        response=harmless(defused(response, item.extraction_regex)),
-        criterion=item.rubric_str,
-        penalty=_PENALTY if item.penalty else "",
-        instruction=item.grader_output_format_instruction,
-    )
-    parts: list[dict[str, Any]] = [*attachments, {"type": "text", "text": text}]
-    user: Message = {"role": "user", "content": parts if attachments else text}
-    return [{"role": "system", "content": prompts.grader_system}, user]
+    reference = datapoint.reference or ""
+    values = {
+        "conversation": conversation,
+        "reference": harmless(reference),
+        "response": defused(visible(response), item.extraction_regex),
+        "nonce": nonce(conversation, reference, response),
+        "criterion": item.rubric_str,
+        "penalty": _PENALTY if item.penalty else "",
+        "instruction": item.grader_output_format_instruction,
+    }
+    return values, attachments
 
 
 _PENALTY = """\
@@ -47,12 +100,10 @@ it does not, the highest where it plainly does."""
 
 
 def grader_retry_messages(
-    prompts: Prompts, messages: Sequence[Message], reply: str, problem: str, item: RubricItem
+    prompts: Prompts, messages: Sequence[Message], reply: str, problem: str, instruction: str
 ) -> list[Message]:
     """The one more try: the same question, the unusable reply, and what was wrong with it."""
-    request = fill(
-        prompts.grader_retry, problem=problem, instruction=item.grader_output_format_instruction
-    )
+    request = fill(prompts.grader_retry, problem=problem, instruction=instruction)
     _, answer = split_reasoning(reply)
     said = answer or "(no answer)"  # some endpoints refuse an assistant turn without text
     return [
@@ -63,15 +114,14 @@ def grader_retry_messages(
 
 
 def defused(response: str, pattern: str) -> str:
-    """The response, changed where the score's pattern matches it so that it no longer does.
+    """The response, without tags that mean something, and changed where the score's pattern matches
+    it so that it no longer does.
 
     A grader that quotes the response must not seem to give the score that stands in it. Tags are
     escaped, the pattern's own ones even where they stand alone; other text is broken up with dots.
     A match that is nothing but a number may be the answer itself and stays.
     """
-    if "<" in response:
-        for tag, escaped in _tags(pattern):
-            response = tag.sub(escaped, response)
+    response = harmless(response, *_tag_names(pattern))
     try:
         expression = compiled(pattern)
         if expression.search(response, timeout=SECONDS, concurrent=False) is None:
@@ -87,12 +137,9 @@ def defused(response: str, pattern: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _tags(pattern: str) -> list[tuple[re.Pattern[str], str]]:
-    """The tags in a score's pattern: an expression that finds each, and what to put instead."""
-    return [
-        (re.compile(re.escape(tag), re.IGNORECASE), _escape_brackets(tag))
-        for tag in sorted(set(_TAG.findall(pattern)))
-    ]
+def _tag_names(pattern: str) -> tuple[str, ...]:
+    """The tags in a score's pattern."""
+    return tuple(sorted(set(_TAG.findall(pattern))))
 
 
 def _changed_matches(

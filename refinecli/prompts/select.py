@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refinecli.prompts.critique import asked, criteria
+from refinecli.prompts.material import harmless, nonce, visible
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import NO_ANSWER, flattened, harmless
+from refinecli.prompts.texts import NO_ANSWER, flattened
 from refinecli.types import Datapoint, Message
 
 
@@ -19,7 +20,7 @@ def compare_messages(
         prompts.compare,
         conversation=conversation,
         reference=harmless(datapoint.reference or ""),
-        responses=_listed([first, second]),
+        responses=_listed([first, second], _code(datapoint, conversation, first, second)),
         criteria=criteria(datapoint, hidden=True),
     )
     return asked(prompts.selector_system, text, attachments)
@@ -33,7 +34,7 @@ def pick_messages(
     text = fill(
         prompts.pick,
         conversation=conversation,
-        responses=_listed(responses),
+        responses=_listed(responses, _code(datapoint, conversation, *responses)),
         criteria=criteria(datapoint),
     )
     return asked(prompts.selector_system, text, attachments)
@@ -43,9 +44,13 @@ def rewrite_from_all_request(prompts: Prompts, responses: Sequence[str], feedbac
     return fill(prompts.rewrite_from_all, responses=_listed(responses), feedback=feedback)
 
 
-def _listed(responses: Sequence[str]) -> str:
+def _code(datapoint: Datapoint, conversation: str, *responses: str) -> str:
+    return "-" + nonce(conversation, datapoint.reference or "", *responses)
+
+
+def _listed(responses: Sequence[str], code: str = "") -> str:
     blocks = (
-        f"<response_{n}>\n{harmless(text) or NO_ANSWER}\n</response_{n}>"
+        f"<response_{n}{code}>\n{harmless(visible(text)) or NO_ANSWER}\n</response_{n}{code}>"
         for n, text in enumerate(responses, 1)
     )
     return "\n\n".join(blocks)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
+from refinecli.prompts.material import harmless
 from refinecli.types import Message
 
 # What stands for a response without a text: some endpoints refuse a turn that has none.
 NO_ANSWER = "(no answer)"
-_OUR_TAGS = re.compile(
-    r"<(?=\s*+/?\s*+(?:conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved)\b)",
-    re.IGNORECASE,
-)
 _LABELS = MappingProxyType({"developer": "system"})
 
 
@@ -46,8 +42,3 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
             "[tool calls] " + json.dumps(calls, ensure_ascii=False, separators=(",", ":"))
         )
     return "\n".join(pieces)
-
-
-def harmless(text: str) -> str:
-    """Text that cannot open or close one of our prompts' own tags."""
-    return _OUR_TAGS.sub("&lt;", text)

@@ -33,6 +33,7 @@ from refinecli.types import (
     Draw,
     JSONObject,
     Message,
+    Params,
     RubricItem,
     Usable,
 )
@@ -187,9 +188,12 @@ def _scattered(text: str) -> bytes:
 
 def _drawn_as(role: str, completer: Completer) -> Completer:
     async def ask(
-        messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
-        return await completer(messages, replace(draw, role=role), usable)
+        return await completer(messages, replace(draw, role=role), usable, params)
 
     return ask
 
@@ -291,13 +295,17 @@ class Unsent:
     first: Sequence[Message] = ()
 
     async def __call__(
-        self, messages: Sequence[Message], draw: Draw, usable: Usable | None = None
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
     ) -> Completion:
         from refinecli.prompts import message_text
 
         try:
             if self.inner is not None:
-                return await self.inner(messages, draw, usable)
+                return await self.inner(messages, draw, usable, params)
         except CompletionError as error:
             if error.type != "offline":
                 raise

@@ -15,6 +15,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from refinecli.asking import GradeOptions
+from refinecli.asking import most_calls as most_calls_of
+
 if TYPE_CHECKING:
     from refinecli.prompts import Prompts
     from refinecli.types import Datapoint, Observer, Refinement, Roles
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 class RefineOptions:
     """How far to go: rewrites at most, drafts to start from, the score that is good enough; when a
     rewrite is accepted; after how many that are not to give up; whether a text that came before
-    ends the loop; whether the first answer is shown the rubric; principles to criticise by."""
+    ends the loop; whether the first answer is shown the rubric; principles to criticise by; how
+    graders are asked."""
 
     strategy: str = "refine"
     max_iterations: int = 3
@@ -35,6 +39,7 @@ class RefineOptions:
     stop_on_repeat: bool = True
     show_rubric: bool = False
     principles: tuple[str, ...] = ()
+    grading: GradeOptions = field(default_factory=GradeOptions)
     seed: int | None = None
 
 
@@ -149,6 +154,6 @@ def roles_of(options: RefineOptions) -> tuple[str, ...]:
 def most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
     """Every response written and graded, item by item, each item with its one more try."""
     written, graded, other = STRATEGIES[options.strategy].calls(options)
-    items = sum(item.check is None for item in datapoint.rubric_items)
+    grading = sum(most_calls_of(item, options.grading) for item in datapoint.rubric_items)
     given = datapoint.response is not None
-    return options.drafts - int(given) + written + other + 2 * items * graded
+    return options.drafts - int(given) + written + other + grading * graded

@@ -61,6 +61,7 @@ async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Ite
         iteration.response,
         rollout.roles.grader,
         rollout.prompts,
+        rollout.options.grading,
         iteration=iteration.iteration,
         sample=sample,
     )

@@ -1,0 +1,105 @@
+"""How likely a pass must be for a verdict of it: the threshold that fits the labels best.
+
+It is chosen on the labels that it is then praised by, so what it is worth is told by
+cross-validation: folds of whole clusters, each judged by the threshold that the others give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refinecli.agreement import measures
+from refinecli.agreement.conclusions import chance
+from refinecli.agreement.records import Judged
+from refinecli.agreement.resampling import Clusters, Figure
+from refinecli.report.statistics import Floats
+
+_FOLDS = 5
+_DIGITS = 6
+
+
+class Row(NamedTuple):
+    """One verdict by probabilities beside its label."""
+
+    cluster: Hashable
+    likely: float  # that it passes
+    gold: float  # 1.0 where the label says that it does
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A threshold, and the balanced accuracy of what it says: with the one in use until now, with
+    itself, and with itself as cross-validation tells it. `auc` is that of the probabilities."""
+
+    threshold: float
+    n: int
+    clusters: int
+    auc: Figure
+    before: Figure
+    fitted: Figure
+    held_out: Figure
+
+    @property
+    def chance(self) -> str | None:
+        """Whether the probabilities are better than guessing; None where that cannot be told."""
+        return chance(self.auc.record(), 0.5)
+
+
+def calibrate(judged: Sequence[Judged], before: float) -> Calibration | None:
+    """None where the labels are not of both kinds: there is nothing to tell apart."""
+    rows = [
+        Row(one.cluster, one.likely, float(one.gold != one.penalty))
+        for one in judged
+        if one.likely is not None and one.gold is not None
+    ]
+    if len({row.gold for row in rows}) < 2:
+        return None
+    clusters = Clusters([row.cluster for row in rows])
+    likely, gold = (np.asarray([row[i] for row in rows], dtype=np.float64) for i in (1, 2))
+    threshold = _best(likely, gold)
+
+    def accuracy(passed: NDArray[np.bool_]) -> Figure:
+        columns = measures.cells(passed.astype(np.float64), gold, np.ones_like(gold))
+        wanted = {"it": measures.VERDICTS["balanced_accuracy"]}
+        return clusters.of_sums(columns, wanted)["it"]
+
+    return Calibration(
+        threshold=threshold,
+        n=len(rows),
+        clusters=clusters.units,
+        auc=clusters.of_ranks(likely, gold, measures.auc, "all labels are the same"),
+        before=accuracy(likely >= before),
+        fitted=accuracy(likely >= threshold),
+        held_out=accuracy(_cross_validated(rows, likely, gold)),
+    )
+
+
+def _best(likely: Floats, gold: Floats) -> float:
+    """The threshold with the highest balanced accuracy (Youden's index); of equal ones that
+    nearest to a half."""
+    values = np.unique(likely)
+    candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
+    order = np.argsort(likely)
+    first = np.searchsorted(likely[order], candidates)  # what passes begins there
+    good = np.append(np.cumsum(gold[order][::-1])[::-1], 0.0)[first]
+    bad = len(gold) - first - good
+    right = good / gold.sum() - bad / (1 - gold).sum()
+    best = candidates[right >= right.max() - 1e-9]
+    return round(float(best[np.argmin(np.abs(best - 0.5))]), _DIGITS)
+
+
+def _cross_validated(rows: Sequence[Row], likely: Floats, gold: Floats) -> NDArray[np.bool_]:
+    places: dict[Hashable, int] = {}
+    folds = np.asarray([places.setdefault(row.cluster, len(places)) % _FOLDS for row in rows])
+    passed = np.zeros(len(rows), dtype=np.bool_)
+    for fold in range(_FOLDS):
+        here, there = folds == fold, folds != fold
+        both = len(np.unique(gold[there])) == 2
+        threshold = _best(likely[there], gold[there]) if both else 0.5
+        passed[here] = likely[here] >= threshold
+    return passed

@@ -1,0 +1,125 @@
+"""How far a grader agrees with labels in each way of asking, and what that costs.
+
+    python -m tests.experiments.grading sums             # labels that are certain; minutes
+    python -m tests.experiments.grading judge --data DIR # GPT-4's; DIR has vicuna_eval.jsonl
+
+Prints a Markdown table. `sums` are answers to additions, half of them wrong by a little, with a
+criterion that holds the right one; `judge` are responses with scores of 1 to 5, of which the median
+of three is the label. What is made stands in build/experiments/grading: run again, it is only read.
+Any grader takes part: --grader-model NAME --grader-base-url URL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.experiments.__main__ import BUILD, generated, imported, refinecli, second_half
+
+WAYS = {
+    "explain": [],
+    "verdict": ["--set", "grade.mode=verdict"],
+    "verdict as JSON": ["--set", "grade.mode=verdict", "--set", "grade.format=json"],
+    "logprobs": ["--set", "grade.mode=logprobs"],
+    "logprobs, 4 examples": ["--set", "grade.mode=logprobs"],
+}
+_WRONG_BY = (1, 10, -1, -10, 2, 20)
+_LONGEST = 1500  # characters of a response to judge: a small model's context is small
+
+
+def sums(options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = []
+    for index, row in enumerate(generated("addition", options.n + 4)):
+        first, _, second = row["convo"][-1]["content"].removeprefix("What is ").partition(" + ")
+        right = int(first) + int(second.rstrip("?"))
+        gold = index % 2 == 0
+        said = right if gold else right + _WRONG_BY[index // 2 % len(_WRONG_BY)]
+        rows.append({**row, "response": str(said), "gold": gold})
+    return rows
+
+
+def judge(options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows = [
+        row
+        for row in imported("prometheus", list(second_half(options, "vicuna_eval.jsonl")))
+        if len(row["response"]) < _LONGEST
+    ]
+    return rows[: options.n + 4]
+
+
+TASKS = {"sums": sums, "judge": judge}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.experiments.grading")
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("-n", type=int, default=40, help="datapoints")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="where the public data sets are")
+    parser.add_argument("--ways", nargs="*", default=list(WAYS))
+    options, grader = parser.parse_known_args()
+    folder = BUILD / "grading" / options.task
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = TASKS[options.task](options)
+    examples, rows = rows[:4], rows[4:]  # shown examples are not measured
+    write(folder / "in.jsonl", [{**row, "id": f"row-{i}"} for i, row in enumerate(rows)])
+    write(folder / "examples.jsonl", [example_of(row) for row in examples])
+    print("| way | n | ungraded | balanced accuracy | AUC | Spearman | verdicts | calls | tokens |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for way in options.ways:
+        print(line(way, measured(folder, way, grader)), flush=True)
+
+
+def example_of(row: dict[str, Any]) -> dict[str, Any]:
+    gold, item = row["gold"], row["rubric_items"][0]
+    low, high = item.get("score_range", (0, 1))
+    score = median(gold) if isinstance(gold, list) else [low, high][gold]
+    kept = {"prompt": row["convo"], "response": row["response"], "score": score}
+    return {**kept, "rubric_str": item["rubric_str"]}
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def measured(folder: Path, way: str, grader: list[str]) -> dict[str, Any]:
+    """The summary of one way, unless it is there already."""
+    name = way.replace(" ", "-").replace(",", "")
+    summary = folder / f"{name}.summary.json"
+    if not summary.exists():
+        shots = ["--set", f"grade.examples={folder / 'examples.jsonl'}"] if "4" in way else []
+        refinecli(
+            *("grade", str(folder / "in.jsonl"), "-o", str(folder / f"{name}.jsonl")),
+            *("--gold-field", "gold", "--summary", str(summary), "--max-errors", "100%"),
+            *(grader or ["--model", "local", "--set", "grader.max_tokens=160"]),
+            *(*WAYS[way], *shots),
+        )
+    found: dict[str, Any] = json.loads(summary.read_text("utf-8"))
+    return found
+
+
+def line(way: str, summary: dict[str, Any]) -> str:
+    found, n = summary["agreement"], summary["datapoints"]
+    cells = [told(found[name]) for name in ("balanced_accuracy", "auc", "spearman")]
+    chance = found["chance"]["verdicts"] or "too few to say"
+    if summary.get("fell_back"):
+        way += f" ({summary['fell_back']} of {n} fell back to words)"
+    tokens = summary["prompt_tokens"] + summary["completion_tokens"]
+    return (
+        f"| {way} | {n} | {summary['ungraded']} | {' | '.join(cells)} | {chance} "
+        f"| {summary['calls'] / n:.1f} a grade | {tokens / n:,.0f} a grade |"
+    )
+
+
+def told(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "–"
+    if figure["low"] is None:
+        return f"{figure['value']:.2f}"
+    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+if __name__ == "__main__":
+    main()
