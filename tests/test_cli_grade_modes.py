@@ -348,9 +348,9 @@ def test_examples_of_a_file_go_to_all_items_but_those_of_the_own_criterion_go_fi
     cli: Cli, tmp_path: Path
 ) -> None:
     lines = [
-        {"prompt": "2 + 2?", "response": "5", "score": 0},
-        {"prompt": "3 + 3?", "response": "6", "score": 1, "rubric_str": "Kind?"},
-        {"prompt": "4 + 4?", "response": "8", "score": 4},  # on no scale of these
+        {"prompt": "70 + 7?", "response": "78", "score": 0},
+        {"prompt": "80 + 8?", "response": "6", "score": 1, "rubric_str": "Kind?"},
+        {"prompt": "90 + 9?", "response": "8", "score": 4},  # on no scale of these
     ]
     write_jsonl(tmp_path / "shots.jsonl", lines)
     (tmp_path / "conf.toml").write_text('[grade]\nexamples = "shots.jsonl"\n')
@@ -358,10 +358,10 @@ def test_examples_of_a_file_go_to_all_items_but_those_of_the_own_criterion_go_fi
     with ChatServer(lambda r: WORDS) as server:
         cli("grade", *at(server), "--config", "conf.toml", stdin=jsonl([row]))
         sent = {r.last.split("<criterion>\n")[1][:5]: r.text for r in server.requests}
-    assert ("2 + 2?" in sent["Right"], "3 + 3?" in sent["Right"]) == (True, True)
+    assert ("70 + 7?" in sent["Right"], "80 + 8?" in sent["Right"]) == (True, True)
     assert sent["Right"].count("Kind?") == 1  # the criterion of the second example
-    assert ("2 + 2?" in sent["Kind?"], "3 + 3?" in sent["Kind?"]) == (False, True)
-    assert "4 + 4?" not in sent["Right"] + sent["Kind?"]
+    assert ("70 + 7?" in sent["Kind?"], "80 + 8?" in sent["Kind?"]) == (False, True)
+    assert "90 + 9?" not in sent["Right"] + sent["Kind?"]
 
 
 @pytest.mark.parametrize(
