@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from refinecli import __version__
+from refinecli.errors import UsageError
 
 
 @contextmanager
@@ -207,8 +208,13 @@ def _words(error: Exception) -> str:
 
 
 def joined(base_url: str, path: str) -> str:
-    """A base URL with a path added; a query (Azure's `api-version`) stays at the end."""
-    url = URL(base_url)
+    """A base URL with a path added; a query (Azure's `api-version`) stays at the end. UsageError
+    where it is none."""
+    try:
+        url = URL(base_url)
+    except ValueError as error:
+        shown = base_url.partition("?")[0]  # some have their key there
+        raise UsageError(f"{shown} is no URL: {error}", "check the role's base_url") from None
     before = url.path.rstrip("/")
     if before.endswith(path):
         return str(url)
