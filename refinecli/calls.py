@@ -254,7 +254,8 @@ class CallCache:
     def remove(self) -> None:
         """Close the cache and delete it: its run is over."""
         # As it is closed SQLite tidies the file up, and need not wait for the disk to do that.
-        self._reader.execute("PRAGMA synchronous = OFF")
+        with contextlib.suppress(sqlite3.Error):
+            self._reader.execute("PRAGMA synchronous = OFF")
         self.close()
         for suffix in ("", "-wal", "-shm", "-journal"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
