@@ -44,7 +44,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with
 class RequestLog(Protocol):
     """Where every request and reply is written, if the user asked for it."""
 
-    def __call__(self, draw: Draw, url: str, body: bytes, status: int, reply: bytes) -> None: ...
+    def __call__(self, draw: Draw, url: str, body: bytes, reply: Reply, content: bytes) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +324,7 @@ class RoleChat:
         connection = self._connection
         content, headers = without_secret(reply.content, reply.headers, self._secret)
         if reply.status != 200:
-            self._log(request, reply.status, content)
+            self._log(request, reply, content)
             worked = connection.successes > 0
             raise failure(
                 reply.status,
@@ -345,7 +345,7 @@ class RoleChat:
             if isinstance(error, CompletionError):
                 connection.succeeded()
                 await self._store(request, content, usable=False)
-            self._log(request, reply.status, content)
+            self._log(request, reply, content)
             read_completion(content)  # the same error, without the key in its words
             raise
         usage = completion.usage
@@ -355,7 +355,7 @@ class RoleChat:
         self._chat.limits.count(usage, reservation.took.cost if self._role.has_prices else None)
         usable = request.usable(completion) if request.usable else not completion.cut_off
         await self._store(request, honest, usable=usable)
-        self._log(request, reply.status, content)
+        self._log(request, reply, content)
         if not usable:
             why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
             self._detail(request, f"the reply cannot be used: {why}")
@@ -366,10 +366,10 @@ class RoleChat:
         clipped = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         self._chat.log.detail(f"{draw.datapoint_id}: {draw.role}: {clipped}")
 
-    def _log(self, request: _Request, status: int, content: bytes) -> None:
+    def _log(self, request: _Request, reply: Reply, content: bytes) -> None:
         if self._chat.log_request:
             url = self._connection.url.partition("?")[0]  # some take their key there
-            self._chat.log_request(request.draw, url, request.data, status, content)
+            self._chat.log_request(request.draw, url, request.data, reply, content)
 
     async def _store(self, request: _Request, content: bytes, *, usable: bool) -> None:
         if self._chat.calls:

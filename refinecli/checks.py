@@ -42,7 +42,9 @@ def _known_language(language: str) -> str:
 
 
 class _Words(_Check):
-    """`stem` finds a word in its other forms too: "runs" and "running" where "run" is asked for."""
+    """`stem` finds a word in its other forms too: "runs" and "running" where "run" is asked for.
+    Typographic apostrophes and quotation marks are as straight ones, but for `text`, which is to
+    the letter."""
 
     words: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False, min_length=1)
@@ -64,6 +66,8 @@ class _Words(_Check):
             language = self.language or "english"
             there = text_units.stems(response, language)
             return [word for word in self.words if text_units.stems(word, language) in there]
+        if self.match == "word":
+            response = text_units.straightened(response)
         patterns = ((word, _word_pattern(word, self.match, self.case)) for word in self.words)
         return [word for word, pattern in patterns if pattern.search(response)]
 
@@ -79,6 +83,7 @@ class _Words(_Check):
 @lru_cache(maxsize=8192)
 def _word_pattern(word: str, match: str, case: bool) -> re.Pattern[str]:
     # Lookarounds rather than \b, so that words like "C++" have their boundaries too.
+    word = text_units.straightened(word) if match == "word" else word
     text = r"\s+".join(re.escape(part) for part in word.split()) or re.escape(word)
     if match == "word":
         text = rf"(?<!\w){text}(?!\w)"

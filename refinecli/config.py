@@ -105,6 +105,9 @@ class PromptConfig(Section):
     pick: Path | None = None
     selector_retry: Path | None = None
     rewrite_from_all: Path | None = None
+    rubric_system: Path | None = None
+    rubric: Path | None = None
+    rubric_retry: Path | None = None
 
 
 class Config(Section):

@@ -85,7 +85,8 @@ class Connection:
             raise RunError(
                 f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
                 f"a row; the last one: {error}",
-                "once it is back, the same command continues",
+                "once it is back, the same command continues; where it is there and fails these "
+                "calls alone, --set policy.retries=0 lets them fail and the run end",
                 type=error.kind,
             )
 

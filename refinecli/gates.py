@@ -68,7 +68,8 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     """Whether `figures` meet the gate. A figure that is null misses it: nothing is known of it.
 
     A part of the path is a key, a place in a list (-1 is the last) or the `name` or `label` of an
-    entry; an interval stands for its mean. Raises UsageError where there is no such figure.
+    entry; an interval stands for its mean, and of a yes or no the one is 1 and the other 0. Raises
+    UsageError where there is no such figure.
     """
     found = list(_found(figures, gate.metric.split("."), ()))
     if not found:
@@ -79,10 +80,10 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
         why, value = f": {value['reason']}" if value.get("reason") else "", value[key]
     if value is None:
         return Verdict(gate, None, False, f"{place} is null{why}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         raise UsageError(f"--gate {gate.text}: not a number", _close(gate.metric + ".", figures))
     met = _COMPARE[gate.operator](value, gate.bound)
-    return Verdict(gate, value, met, "" if met else f"{gate.metric} is {value:.4g}")
+    return Verdict(gate, +value, met, "" if met else f"{gate.metric} is {value:.4g}")
 
 
 def _middle(interval: Mapping[str, Any]) -> str | None:
@@ -131,5 +132,5 @@ def _paths(value: Any, above: str) -> Iterator[str]:
         for number, entry in enumerate(value):
             if isinstance(entry, Mapping):
                 yield from _paths(entry, f"{above}{entry.get('name', number)}.")
-    elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    elif value is None or isinstance(value, int | float):
         yield above.rstrip(".")

@@ -96,7 +96,7 @@ def _check(index: int, item: RubricItem, response: str) -> Grade:
     try:
         score, feedback = item.check.grade(response)
     except TimeoutError:
-        failure = Failure("no_score", "the check's pattern took too long on this response")
+        failure = Failure("no_score", "the check took too long on this response")
         return ungraded(index, item, failure)
     passed = item_passed(item, score)
     return Grade(index, item.name, score, score, passed, "check", feedback or None)

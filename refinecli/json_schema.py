@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from urllib.parse import unquote
 
 from pydantic import AfterValidator
 
@@ -52,11 +53,97 @@ def _validator(schema: str) -> jsonschema_rs.Validator:
 
 
 def misfits(schema: str, value: object) -> Iterator[str]:
-    """What of the value does not fit the schema, each with its place.
+    """What of the value does not fit the schema, each with its place; or only that it does not,
+    where alternatives inside alternatives would make that endless to say.
 
-    Raises TimeoutError where a pattern takes too many steps.
+    Raises TimeoutError where it, or a pattern, takes too many steps.
     """
-    return map(_worded, _validator(schema).iter_errors(value))
+    validator, steps = _validator(schema), _steps(schema, _depth(value))
+    if steps <= _MOST_LISTED:
+        return map(_worded, validator.iter_errors(value))
+    # What does not fit may also be a pattern that was given up: only a list of misfits tells.
+    if steps > _MOST_TRIED or (not (fits := validator.is_valid(value)) and '"pattern' in schema):
+        raise TimeoutError("the schema's alternatives take too many steps")
+    return iter(() if fits else ("in none of its many alternatives",))
+
+
+# ------------------------------------------------------------------ how long it may take
+
+
+# A step takes some 10 microseconds where misfits are listed, and some 10 nanoseconds where they are
+# not.
+_MOST_LISTED, _MOST_TRIED = 10_000, 50_000_000
+_SAME_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_BELOW = (
+    *("additionalProperties", "unevaluatedProperties", "propertyNames"),
+    *("items", "additionalItems", "unevaluatedItems", "contains"),
+)
+_BY_NAME = ("dependentSchemas", "dependencies", "patternProperties")
+_ONE_OF_BELOW = ("properties", "prefixItems")  # a place has one name, or one number
+
+
+def _depth(value: object) -> int:
+    """How many lists and objects lie in each other."""
+    depth, level = 0, [value]
+    while level := [
+        entry
+        for outer in level
+        if isinstance(outer, dict | list)
+        for entry in (outer.values() if isinstance(outer, dict) else outer)
+    ]:
+        depth += 1
+    return depth
+
+
+@lru_cache(maxsize=1024)
+def _steps(schema: str, depth: int) -> int:
+    """How many parts of the schema are held, at the most, against one place of a value so deep and
+    all that it lies in: where alternatives lie in alternatives, these multiply."""
+    root, known = json.loads(schema), dict[tuple[int, int], int]()
+
+    def count(part: Any, below: int) -> int:
+        if isinstance(part, list):
+            return sum(count(entry, below) for entry in part)
+        if not isinstance(part, dict) or below < 0:
+            return 0
+        if (key := (id(part), below)) not in known:
+            known[key] = 1  # where it refers to itself at the same place
+            known[key] = min(1 + sum(inside(part, below)), _MOST_TRIED + 1)
+        return known[key]
+
+    def inside(part: dict[str, Any], below: int) -> Iterator[int]:
+        for name, entry in part.items():
+            if name in _REFERENCES:
+                yield count(_referred(root, entry), below)
+            elif name in _ONE_OF_BELOW:
+                entries = entry.values() if isinstance(entry, dict) else entry
+                yield max((count(one, below - 1) for one in entries), default=0)
+            elif name in _BY_NAME:
+                yield count(list(entry.values()), below - (name == "patternProperties"))
+            elif name in _SAME_PLACE or name in _BELOW:
+                yield count(entry, below - (name in _BELOW))
+
+    # From the bottom up: counting goes no deeper than the schema does.
+    try:
+        return max(count(root, below) for below in range(depth + 1))
+    except RecursionError:  # hundreds of references that lead to each other
+        return _MOST_TRIED + 1
+
+
+def _referred(root: Any, reference: str) -> Any:
+    """What a reference within the schema is to; of other kinds, the whole schema."""
+    part = root
+    for name in reference.removeprefix("#").split("/")[1:]:
+        name = unquote(name).replace("~1", "/").replace("~0", "~")
+        try:
+            part = part[int(name) if isinstance(part, list) else name]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return root
+    return part
+
+
+# ------------------------------------------------------------------ in words
 
 
 def _worded(error: jsonschema_rs.ValidationError) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from refinecli.progress import Part, Progress
+from refinecli.course import Part, Progress
 
 _BETWEEN = " · "
 # A shorter bar says less than the words that it would take the place of.

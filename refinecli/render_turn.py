@@ -16,6 +16,10 @@ _LINES = 12  # of a text
 def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType:
     """One turn for `refine --show`: the response, each item's mark, the score, accepted or not."""
     kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
+    if iteration.iteration == 0:
+        kept = "given" if iteration.role == "input" else "first draft"
+    elif iteration.parent is None:  # drafts are compared with each other
+        kept = "✓ best draft so far" if iteration.accepted else "✗ not the best draft"
     if iteration.accepted and iteration.grades and iteration.score is None:
         kept = "? kept, could not be graded"
     parts: list[RenderableType] = [Body([("", iteration.response)], _LINES, hint="")]
@@ -24,7 +28,8 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     if iteration.selection:
         parts.append(label(f"preferred by the selector: {preferred(iteration.selection)}"))
     score = f"score {number(iteration.score)}" if iteration.grades else "not graded"
-    parts.append(label(f"{kept} · {score}", colour(iteration.accepted)))
+    style = colour(iteration.accepted) if iteration.iteration else "bold"
+    parts.append(label(f"{kept} · {score}", style))
     if iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
     if iteration.feedback:

@@ -23,8 +23,12 @@ ROLES = ("policy", "reviser", "grader", "critic", "selector", "judge")
 VERDICTS = ("grader", "selector", "judge")
 
 OPENAI = "https://api.openai.com/v1"
-# Where these stand in a header's name, its value is a secret, and secrets are not written in files.
-_SECRET_WORDS = ("authorization", "-auth", "key", "token", "secret", "cookie", "password")
+# Where a word of a header's name ends so (api-key, apikey), its value is a secret, and secrets are
+# not written in files.
+_SECRET_WORDS = (
+    *("auth", "authorization", "authentication", "key", "keys", "token"),
+    *("secret", "secrets", "cookie", "cookies", "password", "passwords"),
+)
 
 
 class Section(BaseModel):
@@ -58,7 +62,8 @@ class RoleConfig(Section):
     @classmethod
     def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
         for name in headers:
-            if any(word in name.lower() for word in _SECRET_WORDS):
+            words = re.findall("[a-z]+", name.lower())
+            if any(word.endswith(_SECRET_WORDS) for word in words):
                 raise ValueError(
                     f"{name} holds a secret: name its variable in api_key_env, "
                     f'and set api_key_header = "{name}"'

@@ -22,15 +22,17 @@ from refinecli.types import Datapoint, JSONObject
 
 Work = Callable[[Row], Awaitable[Outcome]]
 Seen = tuple[Occurrences, Occurrences]  # the ids and the conversations of earlier rows
+Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, or what is like it
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is read: where from, how much of it, and the rubric added to every row."""
+    """What is read: where from, how much of it, the rubric added to every row, and by whom."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()
     limit: int | None = None
+    reader: Reader = read_row
 
     def all_rows(self) -> Iterator[Row]:
         """All rows, waiting for each; a source that cannot be read again is used up."""
@@ -39,7 +41,7 @@ class Input:
             yield self._row(number, line, seen)
 
     def _row(self, number: int, line: bytes, seen: Seen) -> Row:
-        row = read_row(line, number, self.source.name, self.rubric)
+        row = self.reader(line, number, self.source.name, self.rubric)
         datapoint = row.datapoint
         if datapoint is None:
             return row

@@ -13,8 +13,8 @@ from refinecli.types import JSONObject
 # What `errors` counts by. A gate on any other would always be met: it is a slip.
 ERROR_TYPES = (
     *("bad_reply", "bad_request", "connection", "content_filter", "context_length", "failed"),
-    *("input", "no_response", "no_score", "offline", "rate_limit", "refusal", "server", "timeout"),
-    *("tool_calls", "unreadable"),
+    *("input", "no_response", "no_rubric", "no_score", "offline", "rate_limit", "refusal"),
+    *("server", "timeout", "tool_calls", "unreadable"),
 )
 
 
@@ -53,6 +53,7 @@ class Summary:
     gain: Mean = field(default_factory=Mean)
     passed: Mean = field(default_factory=Mean)
     agreement: JSONObject | None = None
+    rubrics: JSONObject | None = None  # of `generate-data rubrics`
     started: float = field(default_factory=monotonic)
 
     def add(self, outcome: Outcome) -> None:
@@ -113,6 +114,7 @@ class Summary:
             **({"winners": dict(self.winners.most_common())} if self.winners else {}),
             **({"fell_back": self.fell_back} if self.fell_back else {}),
             **({} if self.agreement is None else {"agreement": self.agreement}),
+            **({} if self.rubrics is None else {"rubrics": self.rubrics}),
             "calls": traffic.sent,
             "replayed": traffic.replayed,
             "retried": traffic.retried,

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter, time
 from urllib.request import getproxies, proxy_bypass
 
 from multidict import CIMultiDict
@@ -60,11 +61,14 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP reply; the names of its headers are compared without regard to case."""
+    """A whole HTTP reply; the names of its headers are compared without regard to case. `began` is
+    when the request was sent, in seconds since 1970, and `seconds` what it took."""
 
     status: int
     headers: Mapping[str, str]
     content: bytes
+    began: float = 0.0
+    seconds: float = 0.0
 
 
 class HttpClient:
@@ -107,6 +111,7 @@ class HttpClient:
         read_timeout: float,
         body: bytes | None,
     ) -> Reply:
+        began, start = time(), perf_counter()
         try:
             async with self._session.request(
                 method,
@@ -120,7 +125,8 @@ class HttpClient:
                 proxy=self._proxy(url),
             ) as response:
                 content = await _body(response, read_timeout)
-                return Reply(response.status, _headers(response), content)
+                seconds = perf_counter() - start
+                return Reply(response.status, _headers(response), content, began, seconds)
         except aiohttp.ConnectionTimeoutError as error:
             words = f"no connection within {_CONNECT_TIMEOUT:g} s"
             raise TransportError("connect", words) from error

@@ -23,9 +23,10 @@ CORE = (
     *("types", "scoring", "checks", "grade", "choose", "refine", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite", "prompts.regrade"),
+    *("prompts.rubric", "rubric_writing", "rubric_writing_checks"),
     *("strategies.refine", "strategies.self_refine", "strategies.writer_critic"),
     *("text_units", "json_schema"),
-    *("hints", "connection", "replies", "wire", "traffic", "pace"),
+    *("hints", "connection", "replies", "wire", "traffic", "pace", "course"),
 )
 EDGE_LIBRARIES = {"aiohttp", "yarl", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
@@ -131,6 +132,16 @@ def test_nothing_imports_the_command_line_but_itself() -> None:
             assert not any(dotted.startswith("refinecli.cli") for dotted in imports(path)), name
 
 
+def test_no_two_modules_know_each_other() -> None:
+    known = modules()
+    reached = {
+        name: {dotted.removeprefix("refinecli.") for dotted in imports(path)} & known.keys()
+        for name, path in known.items()
+    }
+    pairs = {(one, other) for one in known for other in reached[one] if one in reached[other]}
+    assert not pairs
+
+
 def test_every_module_says_what_it_is() -> None:
     for name, path in modules().items():
         assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name
@@ -217,6 +228,8 @@ def make_inputs(folder: Path, example: str) -> None:
             row |= {f"orig_score{n}_description": f"level {n}" for n in range(1, 6)}
             row |= {"orig_response": "hi", "orig_score": "4", "orig_reference_answer": "hello"}
             path.write_text(json.dumps([row]))
+        elif "generate-data rubrics" in example:
+            write_jsonl(path, [{"prompt": "Hi!", "chosen": "Hello!", "rejected": "What?"}])
         elif example.startswith("refinecli report"):
             write_jsonl(path, [refined_row(n, [0.0, 1.0]) for n in range(20)])
         else:
@@ -233,7 +246,8 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
         for args in segments(example):
             if args[0] == "generate-data":
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
-                result = cli(*args)
+                asks = ["--dry-run"] if "rubrics" in args else []
+                result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})
             elif args[0] == "report":
                 asks = ["--dry-run"] if "--regrade" in args else []
                 result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})

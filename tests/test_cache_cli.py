@@ -11,6 +11,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,13 +260,18 @@ def test_logged_requests_show_every_call_and_no_key(cli: Cli, tmp_path: Path) ->
     write_jsonl(tmp_path / "in.jsonl", questions(4))
     env = {"OPENAI_API_KEY": KEY}
     run = ["refine", "in.jsonl", "--max-iterations", "0"]
+    began = datetime.now(UTC)
     with FaultServer() as server:
         quiet = cli(*run, *at(server), "-v", env=env)
         logged = cli(*run, *at(server), "--log-requests", "log.jsonl", env=env)
     assert logged.returncode == 0, logged.stderr
     text = (tmp_path / "log.jsonl").read_text()
     assert KEY not in text
-    assert len([json.loads(line) for line in text.splitlines()]) >= 8
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert len(lines) >= 8
+    for line in lines:
+        assert began - timedelta(milliseconds=1) <= datetime.fromisoformat(line["time"])
+        assert line["seconds"] >= 0
     for number in range(4):
         assert f"What is the name of number {number}?" in text
     assert "What is the name" not in quiet.stderr
@@ -282,6 +288,24 @@ def test_a_log_of_requests_that_cannot_be_written_is_found_before_anything_is_se
         assert server.arrivals == []
     assert result.returncode == 2, result.stderr
     assert "nowhere/log.jsonl" in result.stderr
+
+
+def test_waiting_for_a_cache_that_another_process_holds_is_told(
+    cli: Cli, start: Start, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    with FaultServer() as server:
+        run = ["refine", "in.jsonl", "--cache", "c.db", *at(server), "--max-iterations", "0"]
+        assert cli(*run).returncode == 0
+        holder = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        process = start(*run, stdin=subprocess.DEVNULL)
+        told = iter(process.stderr.readline, b"")
+        assert any(b"c.db: waiting for another process" in line for line in told)
+        assert process.poll() is None
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert process.wait(30) == 0
 
 
 # ------------------------------------------------------------------ offline

@@ -103,6 +103,14 @@ def test_a_word_is_found_at_word_boundaries_whatever_its_case(word: str, there: 
         ("ice\u00a0cream", "ice cream", {}, True),
         ("icecream", "ice cream", {}, False),
         ("🐕", "🐕", {}, True),
+        ("I don’t.", "don't", {}, True),
+        ("I don't.", "don’t", {}, True),
+        ("I DON’T.", "don't", {"case": True}, False),
+        ("I don’t know.", "don", {}, True),
+        ("“Yes,” she said", '"yes"', {}, False),
+        ("the “new world” of", '"new world"', {}, True),
+        ("I don’t.", "don't", {"match": "text"}, False),
+        ("I don’t.", "n’t", {"match": "text"}, True),
     ],
 )
 def test_match_and_case_are_options(
@@ -770,6 +778,46 @@ def test_a_catastrophic_pattern_in_a_schema_leaves_its_item_ungraded(pattern: st
     for schema in ({"pattern": pattern}, {"anyOf": [{"pattern": pattern}, {"type": "null"}]}):
         check = {"kind": "json", "schema": {"properties": {"a": schema}}}
         assert verdict(text, check).score is None
+
+
+def doubled(times: int, innermost: dict[str, Any]) -> dict[str, Any]:
+    """A schema with so many alternatives in each other, each twice, that is small all the same."""
+    parts = {"part0": innermost}
+    for n in range(times):
+        reference = {"$ref": f"#/$defs/part{n}"}
+        parts[f"part{n + 1}"] = {"anyOf": [reference, reference]}
+    return {"$defs": parts, "$ref": f"#/$defs/part{times}"}
+
+
+def test_alternatives_in_alternatives_are_told_up_to_a_bound_and_never_for_ever() -> None:
+    def graded(response: str, schema: dict[str, Any]) -> tuple[float | None, str]:
+        grade = verdict(response, {"kind": "json", "schema": schema})
+        return grade.score, grade.feedback or ""
+
+    integer = {"type": "integer"}
+    assert "not of type" in graded('"a"', doubled(6, integer))[1]
+    assert graded('"a"', doubled(16, integer)) == (
+        0.0,
+        "does not fit the schema: in none of its many alternatives",
+    )
+    assert graded("1", doubled(16, integer))[0] == 1
+    assert graded("1", doubled(60, integer))[0] is None
+    # Whether it is the pattern that was given up, only the list would tell.
+    assert graded('"a"', doubled(16, {"pattern": "b"}))[0] is None
+
+
+def test_a_schema_that_refers_to_itself_multiplies_with_the_responses_depth() -> None:
+    """Each level tries two alternatives that both look at the next one."""
+    both = [{"properties": {"next": {"$ref": "#"}, "kind": {"const": kind}}} for kind in "ab"]
+    schema = {"anyOf": [*both, {"type": "integer"}]}
+    for depth, score in ((3, 0), (12, 0), (100, None)):
+        response: Any = "x"
+        for _ in range(depth):
+            response = {"kind": "a", "next": response}
+        point = {"kind": "json", "schema": schema | {"type": ["object", "integer"]}}
+        assert verdict(json.dumps(response), point).score == score
+    flat = json.dumps([{"kind": "a", "next": n} for n in range(1000)])
+    assert result(flat, "json", schema={"items": schema}).score == 1
 
 
 def test_a_line_with_a_bad_schema_says_where_it_is() -> None:

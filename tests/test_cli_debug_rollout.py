@@ -62,6 +62,37 @@ def test_everything_is_shown_in_the_order_in_which_it_happened(cli: Cli) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("args", "roles"),
+    [
+        (["--strategy", "best-of-n"], ["policy"] * 4),
+        (["--strategy", "writer-critic"], ["policy", "critic"]),
+        (["--strategy", "self-refine", "--max-iterations", "1"], ["policy", "reviser"]),
+        (["--strategy", "self-refine", "--max-iterations", "0"], ["policy"]),
+        (["--set", "refine.strategy=self-refine"], ["policy"]),
+        ([], ["policy"]),
+    ],
+    ids=str,
+)
+def test_a_loop_that_is_asked_for_is_shown_with_its_own_rounds(
+    cli: Cli, args: list[str], roles: list[str]
+) -> None:
+    def anyone(request: Request) -> str:
+        return f"Better: <improved>text {request.number}</improved> <best>1</best>"
+
+    with ChatServer(by_role(anyone, "<score>1</score>")) as server:
+        result = cli("debug-rollout", *at(server), "--json", *args)
+    assert result.returncode == 0, result.stderr
+    (record,) = read_jsonl(result.stdout)
+    assert [it["role"] for it in record["refinement"]["iterations"]] == roles
+
+
+def test_a_loop_that_there_is_not_is_told_with_those_that_there_are(cli: Cli) -> None:
+    result = cli("debug-rollout", "--strategy", "self-refin", "--model", "m")
+    assert result.returncode == 2
+    assert "did you mean self-refine?" in result.stderr
+
+
 def test_json_is_the_record_that_refine_writes(cli: Cli) -> None:
     row = datapoint(id="x", note=1)
     with ChatServer(by_role(drafts_then_right, judge)) as server:

@@ -106,6 +106,24 @@ def test_no_config_is_picked_up_from_the_working_directory(cli: Cli, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        *((name, False) for name in ("X-Author", "X-Max-Tokens", "X-Tokenizer", "X-Keyboard")),
+        *((name, True) for name in ("Authorization", "Proxy-Authorization", "X-Auth", "X_AUTH1")),
+        *((name, True) for name in ("api-key", "x-goog-api-key", "X-ApiKey", "X-Key-Id", "X-Keys")),
+        *((name, True) for name in ("X-Auth-User", "AccessToken", "Set-Cookie", "X-DB-PASSWORD")),
+    ],
+)
+def test_a_header_whose_name_says_secret_is_refused_word_for_word(
+    cli: Cli, tmp_path: Path, header: str, secret: bool
+) -> None:
+    (tmp_path / "c.toml").write_text(f'[policy]\nmodel = "m"\nheaders = {{"{header}" = "it"}}\n')
+    args = ("--config", "c.toml", "--base-url", BASE, "--show-config")
+    result = cli("refine", *args)
+    assert (result.returncode, "holds a secret" in result.stderr) == (2 if secret else 0, secret)
+
+
+@pytest.mark.parametrize(
     ("text", "words", "hint"),
     [
         ("[policy]\ntemprature = 1\n", "there is no setting policy.temprature", "temperature"),

@@ -14,6 +14,7 @@ FIGURES: dict[str, Any] = {
     "score": {"mean": 0.9, "low": 0.8, "high": None},
     "regraded_gain": None,
     "too_few": False,
+    "text": "1",
     "iterations": [{"iteration": 0, "score": {"mean": 0.5}}, {"iteration": 1, "score": None}],
     "items": [{"name": "tone", "fixed": 3}, {"name": "v1.2 facts", "fixed": 5}, {"name": "1"}],
     "baselines": [{"name": "b.jsonl, best of 2", "label": "b.jsonl", "gain_over_it": 0.5}],
@@ -36,6 +37,8 @@ FIGURES: dict[str, Any] = {
         ("items.1.fixed>=5", True),
         ("baselines.b.jsonl.gain_over_it>=0.5", True),
         ("baselines.b.jsonl, best of 2.gain_over_it>=0.5", True),
+        ("too_few<=0", True),
+        ("too_few>=1", False),
     ],
 )
 def test_a_gate_compares_the_figure_at_its_path(gate: str, met: bool) -> None:
@@ -81,7 +84,7 @@ def test_what_is_no_gate_is_told_how_one_looks(gate: str) -> None:
         ("score.lwo>=0", "score.low"),
         ("items.tome.fixed>=0", "items.tone.fixed"),
         ("items>=0", "items.tone.fixed"),
-        ("too_few>=0", "one of"),
+        ("text>=0", "one of"),
         ("nope>=0", "one of"),
         ("iterations.7.score>=0", "iterations.0.score"),
     ],

@@ -459,6 +459,29 @@ def test_the_compact_view_names_items_marks_score_and_acceptance() -> None:
     assert len(text.split("\n")) < 25
 
 
+@pytest.mark.parametrize(
+    ("number", "role", "accepted", "words"),
+    [
+        (0, "policy", True, "first draft · score 0.5"),
+        (0, "input", True, "given · score 0.5"),
+        (1, "policy", True, "✓ best draft so far · score 0.5"),
+        (1, "policy", False, "✗ not the best draft · score 0.5"),
+        (1, "reviser", True, "✓ accepted · score 0.5"),
+    ],
+)
+def test_the_compact_view_speaks_of_acceptance_only_where_there_was_something_to_beat(
+    number: int, role: Any, accepted: bool, words: str
+) -> None:
+    parent = 0 if role == "reviser" else None
+    grades = (Grade(0, "first", 0.5, 0.5, False, "llm"),)
+    iteration = Iteration(
+        number, parent, role, "text", 0.5, accepted, "stop", grades, None, Usage(), ""
+    )
+    text = printed([iteration_view(a_datapoint({"rubric_str": "a"}), iteration)], console())
+    assert f"{words}\n" in text
+    assert ("accepted" in text) == (role == "reviser")
+
+
 # ------------------------------------------------------------------ the word diff
 
 

@@ -508,6 +508,32 @@ def test_a_baseline_that_was_regraded_is_compared_by_that(
     assert "Nothing is claimed" not in said(figures)
 
 
+@pytest.mark.parametrize(
+    ("differ", "groups", "words"),
+    [
+        (6, 30, "refining beats resampling"),
+        (5, 30, "by 5 datapoints that differ: too few to claim anything of it"),
+        (12, 24, "by 4 datapoints that differ: too few to claim anything of it"),
+    ],
+)
+def test_fresh_grades_of_a_handful_claim_nothing_over_a_baseline(
+    read: Read, differ: int, groups: int, words: str
+) -> None:
+    """As of a gain: variants of one prompt count once, whatever the bootstrap says."""
+    n, of_one = (30, 1) if groups == 30 else (72, 3)
+    fields = [{"group": str(i // of_one)} for i in range(n)]
+    run = read([one | more for one, more in zip(gained(n), fields, strict=True)])
+    drafts = read([d | m for d, m in zip(drafted(n, [0, 0]), fields, strict=True)], "bon.jsonl")
+    fresh = {
+        (f"dp-{i}", 0): Regrade(0.5, 0.9, others=(Regrade(0.5 - (i < differ) * 0.3, 0.5),))
+        for i in range(n)
+    }
+    figures = build([run], [drafts], fresh)
+    assert figures["baselines"][1]["regraded_gain_over_it"]["low"] > 0
+    assert words in said(figures)
+    assert figures["baselines"][1]["regraded_differing"] == min(differ, differ // of_one)
+
+
 def test_runs_graded_by_different_models_are_an_alarm_and_no_claim(read: Read) -> None:
     other = read(afresh(drafted(30, [0, 0]), 0.25, "tiny"), "bon.jsonl")
     figures = build([read(afresh(gained(30), 0.75))], [other])

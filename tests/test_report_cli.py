@@ -118,6 +118,9 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
         (["regraded_gain.low>=0"], 1),
         (["compared.gain>=0"], 1),
         (["iterations.-1.score>=0.7", "baselines.first answer.gain_over_it.low>0"], 0),
+        (["claim.gain<=0", "too_few<=0"], 0),
+        (["claim.gain>=1"], 1),
+        (["regrade.ungraded<=0"], 1),
     ],
     ids=str,
 )
@@ -197,7 +200,12 @@ def test_only_a_report_is_replaced_unless_forced(
 
 
 @pytest.mark.parametrize(
-    ("metric", "needs"), [("regraded_gain", "--regrade"), ("compared.gain.low", "two RUNs")]
+    ("metric", "needs"),
+    [
+        ("regraded_gain", "--regrade"),
+        ("regrade.ungraded", "--regrade"),
+        ("compared.gain.low", "two RUNs, both with scores"),
+    ],
 )
 def test_a_figure_that_is_missing_says_what_it_takes(
     cli: Cli, out: Path, metric: str, needs: str
@@ -223,6 +231,32 @@ def test_a_file_of_failures_only_is_told_as_that(cli: Cli, tmp_path: Path) -> No
     assert result.returncode == 0, result.stderr
     assert "No datapoint has a score." in result.stdout
     assert "3 failed" in result.stdout
+
+
+@pytest.mark.parametrize("failed", ["old.jsonl", "new.jsonl"])
+def test_beside_a_run_that_failed_altogether_the_other_is_reported(
+    cli: Cli, tmp_path: Path, failed: str
+) -> None:
+    for name in ("old.jsonl", "new.jsonl"):
+        write_jsonl(tmp_path / name, gained(30))
+    write_jsonl(tmp_path / failed, [failed_row(i) for i in range(30)])
+    result = cli("report", "old.jsonl", "new.jsonl", "--html", "page.html")
+    assert result.returncode == 0, result.stderr
+    told = f"new.jsonl and old.jsonl are not compared: no datapoint of {failed} has a score."
+    assert told in " ".join(result.stdout.split())
+    missed = cli("report", "old.jsonl", "new.jsonl", "--gate", "compared.gain.low>=-0.05")
+    assert missed.returncode == 1
+    assert "compared is null\n  hint: it takes two RUNs, both with scores\n" in missed.stderr
+
+
+@pytest.mark.parametrize(("run", "other"), [("out.jsonl", "no.jsonl"), ("no.jsonl", "out.jsonl")])
+def test_a_baseline_without_scores_is_not_taken_for_one_of_other_datapoints(
+    cli: Cli, out: Path, tmp_path: Path, run: str, other: str
+) -> None:
+    write_jsonl(tmp_path / "no.jsonl", [failed_row(i) for i in range(30)])
+    result = cli("report", run, "--baseline", other)
+    assert result.returncode == 2
+    assert "hint: no datapoint of no.jsonl has a score" in result.stderr
 
 
 # ------------------------------------------------------------------ with the real loops

@@ -218,9 +218,10 @@ def test_the_page_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what it says
 
 NO_CLAIM = {"claim": {"basis": "regraded", "gain": False}}
-BEATEN = {"name": "resampled", "drafts": 4, "gain_over_it": gain(0.03, 0.01), "fresh": False}
+MANY = {"differing": 30, "regraded_differing": 30}
+BEATEN = {"name": "resampled", "drafts": 4, "gain_over_it": gain(0.03, 0.01), "fresh": False} | MANY
 UNGRADED: Object = {"claim": {"basis": None, "gain": False}}
-BETTER = [{"name": "bon", "drafts": 4, "gain_over_it": gain(-0.2, 0.03), "fresh": True}]
+BETTER = [{"name": "bon", "drafts": 4, "gain_over_it": gain(-0.2, 0.03), "fresh": True} | MANY]
 HEADLINES: list[tuple[Object, str]] = [
     ({"baselines": []}, "✓ A gain over the first answer: +0.060"),
     ({}, "? A gain over the first answer: +0.060; none is shown over best-of-n, best of 4"),
@@ -233,6 +234,11 @@ HEADLINES: list[tuple[Object, str]] = [
     ({"baselines": [BEATEN]}, "+0.060; none is shown over resampled"),
     ({"baselines": [BEATEN | {"fresh": True}]}, "✓ A gain over the first answer: +0.060"),
     ({"baselines": [BEATEN], "claim": {"basis": "code", "gain": True}}, "✓ A gain over the"),
+    (
+        {"baselines": [BEATEN | {"fresh": True, "differing": 5}]},
+        "? A gain over the first answer: +0.060; none is shown over resampled",
+    ),
+    ({"baselines": [BETTER[0] | {"differing": 5}]}, "? A gain over the first answer: +0.060; none"),
     (NO_CLAIM, "? No gain is shown: it may be chance"),
     (NO_CLAIM | {"regraded_gain": gain(-0.06, 0.03)}, "✗ The answers got worse: −0.060"),
     ({"baselines": [BEATEN | {"regraded_gain_over_it": gain(-0.2, 0.03)}]}, "✗ A gain over"),

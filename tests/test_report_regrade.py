@@ -170,6 +170,7 @@ def test_checks_are_graded_by_code_and_no_model_is_needed(cli: Cli, tmp_path: Pa
     assert not (tmp_path / "out.jsonl.regrade.cache").exists()
     figures = json.loads(result.stdout)
     assert figures["regraded_gain"] == figures["loop_gain"]
+    assert "afresh: 3 times each by code" in cli("report", "out.jsonl", "--regrade").stdout
 
 
 def test_an_empty_response_scores_0_without_a_call(cli: Cli, tmp_path: Path) -> None:
@@ -298,6 +299,43 @@ def test_a_datapoint_that_no_repeat_could_grade_has_no_score(cli: Cli, tmp_path:
         sent = len(server.requests)
         assert cli(*args, "--max-errors", "1").returncode == 0
         assert len(server.requests) == sent
+
+
+def test_where_no_fresh_grade_could_be_read_it_does_not_ask_for_fresh_grades(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "out.jsonl", rows(21))
+    write_jsonl(tmp_path / "bon.jsonl", [row(n, [0.0, 0.0], drafts=True) for n in range(21)])
+    with ChatServer(lambda request: "I cannot say.") as server:
+        args = ("--max-errors", "21", "--baseline", "bon.jsonl", "--gate", "regraded_gain>0")
+        result = cli("report", "out.jsonl", "--regrade", *at(server), *args)
+    assert result.returncode == 1, result.stderr
+    told = " ".join(result.stdout.split())
+    assert "more than grader noise: no fresh grades could be had." in told
+    assert "There are no fresh grades of it." in told
+    assert "run --regrade" not in told
+    assert "regraded_gain is null\n" in result.stderr
+    assert "it takes --regrade" not in result.stderr
+
+
+def test_grades_by_code_are_no_share_of_those_that_can_be_unreadable(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """One reply in sixteen was no score: that is too many, however much code graded beside it."""
+    made = rows(8, items=({}, *[check_item("question")] * 9), texts=("no question", "a question"))
+    for n, one in enumerate(made):
+        for iteration in one["refinement"]["iterations"]:
+            iteration["response"] += f" {n}"
+    write_jsonl(tmp_path / "out.jsonl", made)
+
+    def script(request: Request) -> str:
+        silent = response_in(request) == "a question 7"
+        return "I cannot say." if silent else by_arm(0, 1)(request)
+
+    with ChatServer(script) as server:
+        figures = regraded(cli, server, "--repeats", "1", "--max-errors", "1")
+    assert (figures["regrade"]["grades"], figures["regrade"]["ungraded"]) == (16, 1)
+    assert "ungraded_afresh" in types(figures)
 
 
 def test_an_item_is_compared_over_the_repeats_that_graded_both() -> None:
@@ -552,9 +590,14 @@ def test_a_slip_in_a_gate_is_told_before_any_call(cli: Cli, tmp_path: Path) -> N
         args = ["report", "out.jsonl", "--regrade", *at(server)]
         assert cli(*args, "--gate", "regraded_gian.low>0").returncode == 2
         assert cli(*args, "--gate", "alarms>0").returncode == 2
+        assert "did you mean regrade.ungraded" in cli(*args, "--gate", "regrade.ungarded>0").stderr
         assert server.requests == []
         assert cli(*args, "--gate", "regraded_gain.low>0").returncode == 0
         assert cli(*args, "--gate", "regraded_gain.low>1").returncode == 1
+        assert (
+            cli(*args, "--gate", "regrade.ungraded<=0", "--gate", "claim.gain>=1").returncode == 0
+        )
+        assert cli(*args, "--gate", "regrade.grades<120", "--gate", "claim.gain>=1").returncode == 1
         assert len(server.requests) == 20 * 2 * 3
 
 

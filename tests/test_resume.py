@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -462,6 +463,23 @@ def test_a_provider_that_is_gone_ends_the_run_and_once_it_is_back_the_run_contin
     assert again <= IN_FLIGHT
     assert (tmp_path / "out.jsonl").read_bytes() == whole
     assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
+
+
+def test_where_all_that_is_left_are_rows_that_fail_for_ever_there_is_a_way_out(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """From inside, they are a provider that is gone; whoever looks at it can tell."""
+    write_jsonl(tmp_path / "in.jsonl", questions(12))
+    with FaultServer(lambda request: error(500, "out of order")) as server:
+        process = impatient(tmp_path, *RUN, *at(server))
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 3, err.decode()
+        assert not (tmp_path / "out.jsonl").exists()
+        (way_out,) = re.findall(r"--set policy\.retries=0", err.decode())
+        again = cli(*RUN, *at(server), *way_out.split(), "--max-errors", "12")
+    assert again.returncode == 0, again.stderr
+    failed = [row["id"] for row in read_jsonl(tmp_path / "out.jsonl") if "error" in row]
+    assert len(failed) == 12
 
 
 def test_a_provider_that_is_soon_back_costs_nothing_but_time(

@@ -224,6 +224,25 @@ def test_a_critic_is_told_of_an_answer_that_is_empty(strategy: str) -> None:
     assert "<response>\n(no answer)\n</response>" in critic.calls[0].text
 
 
+@pytest.mark.parametrize("strategy", ["self-refine", "rm-gallery", "writer-critic", "refine"])
+def test_who_criticises_or_chooses_is_told_of_an_answer_that_was_cut_off(strategy: str) -> None:
+    """Only what it is: the words of the response and the turns of the conversation stay."""
+    cut = Completion("a good beg", "length")
+    asked = Scripted(lambda call: f"{improved('b')}{best(1)}")
+    grader = scores({"a good beg": 0.2, "b": 0.4})
+    options = {"accept": "pairwise"} if strategy == "refine" else {}
+    reviser = Scripted(["b"])
+    models = roles([cut], reviser, grader, asked, asked)
+    found = run(models, strategy, max_iterations=1, **options)
+    note = "a good beg\n[the response broke off here, at the length limit]\n</response"
+    assert all(note in call.text and call.text.count("broke off") == 1 for call in asked.calls)
+    assert asked.calls
+    assert responses(found) == ["a good beg", "b"]
+    for call in reviser.calls:
+        assert call.messages[1]["content"] == "a good beg"
+    assert grader.calls[0].graded_response == "a good beg"
+
+
 def test_thoughts_are_kept_apart_and_shown_to_no_other_role() -> None:
     secret = "<think>SECRET</think>"
     policy = [Completion(secret + "a", "stop", reasoning="SECRET too")]

@@ -64,7 +64,22 @@ def debug_rollout(
         int | None, typer.Option(metavar="N", min=0, help="Which row, from 0. (default: 0)")
     ] = None,
     id: Annotated[str | None, typer.Option(help="Which row, by its id.")] = None,
-    max_iterations: Annotated[int, typer.Option(metavar="K", min=0, help="Rewrites at most.")] = 0,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
+            "(default: refine)",
+        ),
+    ] = None,
+    max_iterations: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            min=0,
+            help="Rewrites at most. (default: 0; with --strategy as many as that loop has)",
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Cut no text short.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the record that `refine` would write.")
@@ -76,6 +91,7 @@ def debug_rollout(
     refinecli debug-rollout
     refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
+    refinecli debug-rollout --strategy self-refine --max-iterations 1
     """
     from refinecli.cli.job import check_files
     from refinecli.cli.refine import check_drafts, refine_options
@@ -84,7 +100,11 @@ def debug_rollout(
     from refinecli.strategies import roles_of
     from refinecli.streams import Sink
 
-    settings = models.settings({"refine.max_iterations": max_iterations})
+    if strategy is None and max_iterations is None:
+        max_iterations = 0  # one rollout; a loop that was asked for is shown as one
+    settings = models.settings(
+        {"refine.strategy": strategy, "refine.max_iterations": max_iterations}
+    )
     roles = roles_of(refine_options(settings))
     if models.show_config:
         from refinecli.cli.show_config import show_config

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.options import OutputOptions, takes
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS, Task
 
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject
 
 DEFAULT_ROWS = 100
+DEFAULT_SEED = 42
 _TASK_LIST = "\n\n".join(f"[bold]{task.name}[/bold]: {task.summary}" for task in TASKS.values())
 _HELP = f"""Make a JSONL file of datapoints, from a seed or from another project's file.
 
 {_TASK_LIST}
+
+rubrics runs as refine and grade do: the options under Models and Run, and --keep-going, are for it
+alone. Its writer is the grader: --grader-model, or --model where that is not given.
 
 \b
 refinecli generate-data addition -n 3
@@ -30,12 +35,29 @@ refinecli generate-data addition --train 10000 --test 1000 --out-dir example_dat
 refinecli generate-data keywords -n 12 -o keywords.jsonl
 refinecli generate-data prometheus --from feedback_collection.json --with-response -o fc.jsonl
 refinecli generate-data chat --from chats.jsonl --rubric rubric.toml -o in.jsonl
+refinecli generate-data rubrics --from prompts.jsonl -o rubrics.jsonl --model gpt-4.1
+refinecli generate-data rubrics --from example_data/prompts.jsonl --contrast chosen,rejected
 """
 
 
-@takes(out=OutputOptions)
+@dataclass(frozen=True)
+class TaskOptions(ModelOptions):
+    """Which models the task `rubrics` asks, and how; of these the others know `--rubric` and
+    `--seed` alone."""
+
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Equal seeds make equal rows; rubrics: send seeds derived from this one. "
+            f"(default: {DEFAULT_SEED}; rubrics: send none)"
+        ),
+    ] = None
+
+
+@takes(out=OutputOptions, models=TaskOptions)
 def generate_data(
     out: OutputOptions,
+    models: TaskOptions,
     task: Annotated[str, typer.Argument(metavar="TASK", help=f"One of: {', '.join(TASKS)}.")],
     number: Annotated[
         int | None,
@@ -47,7 +69,6 @@ def generate_data(
             help=f"Rows at most. (default: {DEFAULT_ROWS}, or all of FILE)",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Equal seeds make equal rows.")] = 42,
     train: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Rows in example_rubric_train.jsonl.")
     ] = None,
@@ -64,11 +85,12 @@ def generate_data(
     with_response: Annotated[
         bool, typer.Option("--with-response", help="Keep the answers that FILE holds.")
     ] = False,
-    rubric: Annotated[
-        Path | None,
+    contrast: Annotated[
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="TOML or JSON with rubric items that are added to every datapoint.",
+            metavar="GOOD,BAD",
+            help="rubrics: the fields of a good and of a bad response, such as chosen,rejected. "
+            "Both are graded; an item stays only if it scores the good one higher.",
         ),
     ] = None,
 ) -> int:
@@ -78,17 +100,26 @@ def generate_data(
     if with_response and not from_file:
         raise UsageError("--with-response goes with --from FILE")
     split = train is not None or test is not None
+    if chosen.asks:
+        if split or out_dir:
+            raise UsageError(f"{task} makes one file", "-o FILE, and -n N for a part of it")
+        from refinecli.cli.generate_rubrics import generate_rubrics
+
+        data = InputOptions(from_file, number)
+        return generate_rubrics(data, out, models, contrast, with_response)
+    _check_asks_nobody(task, models, contrast)
     if split and (number is not None or out.output is not None):
         raise UsageError("--train and --test make two files: -n and -o do not go with them")
     if out_dir and not split:
         raise UsageError("--out-dir goes with --train and --test", "use -o FILE for one file")
     total = (train or 0) + (test or 0) if split else number
+    seed = DEFAULT_SEED if models.seed is None else models.seed
     rows = _rows(chosen, from_file, total, seed, with_response)
-    if rubric is not None:
+    if models.rubric is not None:
         from refinecli.generators.criteria import with_rubric
         from refinecli.jsonl import read_rubric
 
-        rows = with_rubric(rows, read_rubric(rubric))
+        rows = with_rubric(rows, read_rubric(models.rubric))
     if split:
         folder = out_dir or Path()
         return _write_split(rows, folder, train or 0, test or 0, out.force)
@@ -96,6 +127,19 @@ def generate_data(
 
 
 generate_data.__doc__ = _HELP
+
+
+def _check_asks_nobody(task: str, models: TaskOptions, contrast: str | None) -> None:
+    """An option that says whom to ask, or how, is a slip where nobody is asked."""
+    given = [
+        option.name.replace("_", "-")
+        for option in fields(models)
+        if option.name not in ("rubric", "seed") and getattr(models, option.name) != option.default
+    ]
+    given += [] if contrast is None else ["contrast"]
+    if given:
+        asking = " and ".join(name for name, other in TASKS.items() if other.asks)
+        raise UsageError(f"--{given[0]}: the task {task} asks no model", f"only {asking} does")
 
 
 def _rows(

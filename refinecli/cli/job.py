@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from refinecli.endpoints import Engine
     from refinecli.progress import Reporter
     from refinecli.records import Outcome
-    from refinecli.run import Counted, Input, Work
+    from refinecli.run import Counted, Input, Reader, Work
     from refinecli.streams import Sink
     from refinecli.summary import Summary
     from refinecli.types import JSONObject
@@ -35,7 +35,8 @@ class Job:
     """What one command does with each row. `shapes` are its options that shape results; `close` is
     given the figures and says its last words and whether a quality gate was missed. `written` is
     told of each line as it leaves; `end`, last of all, of the exit code and, where the run ended
-    early, why. `files` are written by the command itself, by the flags that name them."""
+    early, why. `files` are written by the command itself, by the flags that name them. `reader`
+    reads lines that are no datapoints yet."""
 
     command: str
     roles: Sequence[str]
@@ -47,6 +48,7 @@ class Job:
     written: Callable[[Outcome], None] | None = None
     end: Callable[[int, str, Summary, Traffic], None] | None = None
     files: Sequence[tuple[str, Path | None]] = ()
+    reader: Reader | None = None
 
 
 def needs_input(context: typer.Context, data: InputOptions) -> None:
@@ -61,13 +63,14 @@ def needs_input(context: typer.Context, data: InputOptions) -> None:
 def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOptions) -> int:
     """Run the job; returns the exit code."""
     from refinecli.endpoints import check_endpoints
-    from refinecli.jsonl import read_rubric
+    from refinecli.jsonl import read_row, read_rubric
     from refinecli.progress import Reporter
     from refinecli.run import Input
     from refinecli.streams import Sink, Source
 
     source = Source(data.input)
-    rows = Input(source, read_rubric(options.rubric) if options.rubric else (), data.limit)
+    rubric = read_rubric(options.rubric) if options.rubric else ()
+    rows = Input(source, rubric, data.limit, job.reader or read_row)
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
     try:

@@ -136,17 +136,19 @@ def report(
         _check_no_models(models, repeats)
     read, others = _read(names, labels), _read(baseline or [], [])
     fresh, figures = None, _figures(read, others)
-    verdicts = [gates.check(one, figures) for one in wanted]  # a slip is told before any call
     if regrade:
-        from refinecli.cli.regrade import fresh_grades
+        from refinecli.cli.regrade import FreshGrades, fresh_grades
         from refinecli.report.baselines import kept_responses
 
+        figures["regrade"] = FreshGrades(repeats or 3).record()
+        for one in wanted:  # a slip is told before any call
+            gates.check(one, figures)
         responses = [kept_responses(read[-1], other) for other in others]
         fresh = fresh_grades(read[-1], repeats or 3, models, responses)
         if fresh is None:  # a dry run
             return 0
         figures = _figures(read, others, fresh)
-        verdicts = [gates.check(one, figures) for one in wanted]
+    verdicts = [gates.check(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
     if json:
         _write_json(figures, json)
@@ -156,7 +158,7 @@ def report(
         write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
         _print(figures)
-    missed = _missed(verdicts)
+    missed = _missed(verdicts, fresh)
     return 3 if fresh and fresh.too_many else missed
 
 
@@ -273,7 +275,7 @@ def _figures(
     from refinecli.report.build import build
 
     if fresh is None:
-        return build(runs, others) | {"regrade": None}
+        return build(runs, others)
     figures = build(runs, others, fresh.by_role.get("grader"), fresh.by_role.get("judge"))
     figures["alarms"] += fresh.alarms
     return figures | {"regrade": fresh.record()}
@@ -308,23 +310,26 @@ def _print(figures: JSONObject) -> None:
 
 # What gives the figures that are null without it.
 _NEEDS = {
+    "regrade": "--regrade",
     "regraded_gain": "--regrade",
     "regraded_sign_test": "--regrade",
     "regraded_gain_over_it": "--regrade",
     "optimism": "--regrade",
     "heldout_gain": "--regrade and a [judge]",
     "judge_gap": "--regrade and a [judge]",
-    "compared": "two RUNs",
+    "compared": "two RUNs, both with scores",
     "trend": "several RUNs",
     "fresh_score": "a RUN that `refinecli grade` has graded again",
 }
 
 
-def _missed(verdicts: Sequence[Verdict]) -> int:
+def _missed(verdicts: Sequence[Verdict], fresh: FreshGrades | None) -> int:
+    done = {"--regrade": fresh, "--regrade and a [judge]": fresh and "judge" in fresh.by_role}
     missed = [verdict for verdict in verdicts if not verdict.met]
     for verdict in missed:
         print(f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}", file=sys.stderr)
         parts = verdict.gate.metric.split(".") if verdict.value is None else []
-        if needs := next((_NEEDS[part] for part in parts if part in _NEEDS), None):
+        needs = next((_NEEDS[part] for part in parts if part in _NEEDS), None)
+        if needs and not done.get(needs):
             print(f"  hint: it takes {needs}", file=sys.stderr)
     return 1 if missed else 0

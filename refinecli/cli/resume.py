@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refinecli.clean import clean
 from refinecli.errors import RefineError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from refinecli.streams import Source
     from refinecli.types import JSONObject
 
+# Another process's transaction takes milliseconds. Where one takes this long, what looks like a
+# hang is told; after a minute it is an error.
+_SILENT_SECONDS = 3.0
 # Long values, such as prompts, would hide what differs.
 _SHOWN = 200  # characters
 
@@ -32,6 +37,7 @@ class RunCache:
     offline: bool = False
     any_run: bool = False
     restart: bool = False
+    quiet: bool = False
     calls: CallCache | None = None
     settings: JSONObject | None = None
 
@@ -40,10 +46,24 @@ class RunCache:
         from refinecli.calls import CallCache
 
         if self.calls is None:
-            self.calls = CallCache(
-                self.path, self.offline, self.any_run, shared=not self.is_default
-            )
+            with self._patience():
+                self.calls = CallCache(
+                    self.path, self.offline, self.any_run, shared=not self.is_default
+                )
         return self.calls
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Say what is waited for, where another process keeps the file to itself."""
+        told = f"{self.path}: waiting for another process to let go of the call cache\n"
+        timer = threading.Timer(_SILENT_SECONDS, sys.stderr.write, [clean(told)])
+        timer.daemon = True
+        if not self.quiet:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @property
     def exists(self) -> bool:
@@ -73,7 +93,8 @@ class RunCache:
         if self.is_default:
             del settings["output"]
         self.settings = settings
-        there = self.calls.begin(name, settings)
+        with self._patience():
+            there = self.calls.begin(name, settings)
         if there is not None and not self.restart:
             raise UsageError(
                 f"{self.path} belongs to another run: {_differences(there, settings)}",
@@ -113,7 +134,8 @@ class RunCache:
             if self.is_default and locked and not self.offline and (over or unused):
                 calls.remove()
             elif whole:
-                calls.end(complete=over)
+                with self._patience():
+                    calls.end(complete=over)
         finally:
             calls.close()
 
@@ -140,6 +162,7 @@ def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
         offline=options.offline or options.dry_run,
         any_run=options.offline,
         restart=options.restart,
+        quiet=options.quiet,
     )
 
 

@@ -2,7 +2,8 @@
 
 A task is one module of this package, named like the task (`_` for `-`). A seeded task makes its
 datapoints up and has `generate(n, seed)`; an importing one turns the rows of another project's file
-into datapoints and has `read(rows, with_response)`; a task may be both. The table below says all
+into datapoints and has `read(rows, with_response)`; a task may be both. One that asks a model is a
+run of its own (`cli/generate_rubrics.py`), and its module reads the rows. The table below says all
 that `--help` needs, so a task's module is imported only when the task is used.
 
 To add a task: write the module, add a line to the table.
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from refinecli.errors import UsageError
 
@@ -30,12 +31,13 @@ class Task:
     summary: str
     seeded: bool = False  # works without a file
     imports: bool = False  # works with --from FILE
+    asks: bool = False  # asks a model about each row of FILE
     file: str = ""  # what FILE is, for hints
 
     def generate(self, n: int, seed: int) -> Iterator[JSONObject]:
         """Datapoints number 0 to n - 1 of this seed; each is the same whatever n is."""
         if not self.seeded:
-            raise UsageError(f"{self.name}: needs --from FILE", f"FILE is {self.file}")
+            self.missing_file()
         rows: Iterator[JSONObject] = self._module().generate(n, seed)
         return rows
 
@@ -51,6 +53,9 @@ class Task:
             raise UsageError(f"{self.name}: takes no --from", "its datapoints are made from --seed")
         datapoints: Iterator[JSONObject] = self._module().read(rows, with_response)
         return datapoints
+
+    def missing_file(self) -> NoReturn:
+        raise UsageError(f"{self.name}: needs --from FILE", f"FILE is {self.file}")
 
     def _module(self) -> ModuleType:
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
@@ -108,6 +113,12 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "plain conversations, to be given criteria with --rubric",
                 imports=True,
                 file="chats in JSON or JSONL: OpenAI's (messages) or ShareGPT's (conversations)",
+            ),
+            Task(
+                "rubrics",
+                "prompts that have no rubric: a model writes one for each",
+                asks=True,
+                file="prompts in JSONL: datapoints without rubric_items, or chats",
             ),
         )
     }

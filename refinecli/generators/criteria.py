@@ -28,12 +28,12 @@ def weighted_items(
         items.append(item(Columns(columns.where, entry, f"{columns.prefix}{name}[{index}].")))
     if not any(made["weight"] > 0 for made in items):
         raise columns.fault(name, "no criterion counts in favour", "one needs a weight above 0")
-    for made, unique in zip(items, _told_apart(made["name"] for made in items), strict=True):
+    for made, unique in zip(items, told_apart(made["name"] for made in items), strict=True):
         made["name"] = unique
     return items
 
 
-def _told_apart(names: Iterable[str]) -> Iterator[str]:
+def told_apart(names: Iterable[str]) -> Iterator[str]:
     """`accuracy`, `accuracy#2`, `accuracy#3` where names repeat."""
     taken = set[str]()
     for name in names:

@@ -11,7 +11,7 @@ where IFEval guesses it with langdetect; "English and in capitals" is therefore 
 the weight, a check of the letters and the grader's word on the language. Sentences are counted by
 the check of that name and words in capitals by a pattern, where IFEval asks NLTK: headings and
 items of lists are sentences here, and where NLTK's tokenizer cuts a word up the numbers can be one
-or two apart.
+or two apart. A forbidden word with an apostrophe is forbidden with a typographic one too.
 
     {"id": 1393,
      "convo": [{"role": "user", "content": "List the pros and cons of …"}],
@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from refinecli.generators.ifeval_instructions import parts_of, texts
-from refinecli.generators.items import rubric_item
+from refinecli.generators.items import criterion_item
 from refinecli.generators.reading import Columns, checked, present
 from refinecli.types import JSONObject
 
@@ -82,11 +82,9 @@ def _items(ids: list[str], kwargs: list[Columns]) -> Iterator[JSONObject]:
         name = instruction if seen[instruction] == 1 else f"{instruction}#{seen[instruction]}"
         parts = parts_of(instruction, arguments)
         for part in parts:
-            # A grader that quotes the criterion must not seem to give a score that stands in it.
-            words = part.words.replace("<score>", "(score)").replace("</score>", "(/score)")
             own: dict[str, Any] = {"name": name + part.name}
             if len(parts) > 1:
                 own["weight"] = 1 / len(parts)
             if part.check:
                 own["check"] = part.check
-            yield rubric_item(words, **own)
+            yield criterion_item(part.words, **own)

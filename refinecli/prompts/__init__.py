@@ -14,6 +14,7 @@ from refinecli.prompts.grader import (
     label_instruction,
 )
 from refinecli.prompts.rewrite import rewrite_messages, rewrite_request
+from refinecli.prompts.rubric import rubric_messages
 from refinecli.prompts.select import compare_messages, pick_messages, rewrite_from_all_request
 from refinecli.prompts.templates import (
     GRADER,
@@ -24,7 +25,7 @@ from refinecli.prompts.templates import (
     Prompts,
     fill,
 )
-from refinecli.prompts.texts import message_text
+from refinecli.prompts.texts import ended, message_text
 
 __all__ = [
     "GRADER",
@@ -36,6 +37,7 @@ __all__ = [
     "compare_messages",
     "criteria",
     "defused",
+    "ended",
     "feedback_messages",
     "fill",
     "grader_messages",
@@ -47,6 +49,7 @@ __all__ = [
     "rewrite_from_all_request",
     "rewrite_messages",
     "rewrite_request",
+    "rubric_messages",
     "self_rewrite_messages",
     "with_rubric",
 ]

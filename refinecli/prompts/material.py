@@ -47,7 +47,7 @@ _HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 # What a tag is called that a prompt of ours or a reply to it is made of; `think` ends the part of
 # a grader's reply that is no verdict, also where the grader only quotes it.
 _NAMES = (
-    "conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|think"
+    "conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|rubric|think"
     # Of chat templates: servers that look for such marks in all they are sent take these as theirs.
     "|start_of_turn|end_of_turn|bos|eos"
 )

@@ -25,6 +25,14 @@ def flattened(convo: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
     return "\n".join(turns), attachments
 
 
+def ended(response: str, finish_reason: str | None) -> str:
+    """A response as critics and selectors see it: one that was cut off would else pass for one
+    that was meant to end there."""
+    if finish_reason != "length":
+        return response
+    return f"{response}\n[the response broke off here, at the length limit]"
+
+
 def message_text(message: Message, attachments: list[dict[str, Any]] | None = None) -> str:
     """A message as text; parts that are not text are named in it and added to `attachments`."""
     attachments = [] if attachments is None else attachments

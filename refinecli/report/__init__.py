@@ -22,6 +22,7 @@ KEYS = (
     *("optimism", "judge_gap", "verdict_gain", "revealed_gain", "sign_test", "regraded_sign_test"),
     *("detectable", "too_few", "claim", "kept_by_score", "only_drafts", "iterations", "items"),
     *("baselines", "run_cost", "selections", "alarms", "compared", "trend", "conclusions", "gates"),
+    "regrade",
 )
 
 GENERATOR = "refinecli report"  # in a page's head: what may be replaced by a newer one

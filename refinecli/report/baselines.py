@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from refinecli.errors import UsageError
 from refinecli.report import statistics
 from refinecli.report.cases import Case, Key, Spent
-from refinecli.report.gains import Regrade, differences, record
-from refinecli.report.pairing import same_input, scored
+from refinecli.report.gains import LEAST_DIFFERING, Regrade, differences, record
+from refinecli.report.pairing import nothing_in_common, same_input, scored
 from refinecli.report.runs import Run, responses
 from refinecli.types import JSONObject
 
@@ -69,7 +69,7 @@ def baseline(
     if not both:
         raise UsageError(
             f"--baseline {other.file}: no scored datapoint in common with {run.file}",
-            "both must come from the same datapoints",
+            nothing_in_common(run, other),
         )
     there = [case for _, case, _, _ in both]
     drawn, enough = _drafts(other, [(here, case) for here, case, _, _ in both])
@@ -100,7 +100,11 @@ def _afresh(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONOb
         return one.gain if (one := grades.get(case.key)) else None
 
     over = differences(run.cases, gain)
-    return {f"{name}_n": len(over.values), f"{name}_gain_over_it": record(over.interval)}
+    return {
+        f"{name}_n": len(over.values),
+        f"{name}_gain_over_it": record(over.interval),
+        f"{name}_differing": over.signs.differing,
+    }
 
 
 def kept_responses(run: Run, other: Run) -> dict[Key, str]:
@@ -137,6 +141,17 @@ def ahead(row: JSONObject) -> JSONObject:
     """What the run scores beyond a baseline, by fresh grades on both sides where there are any."""
     gain: JSONObject = row.get("regraded_gain_over_it") or row.get("gain_over_it") or {}
     return gain
+
+
+def differing(row: JSONObject) -> int:
+    """How many of those that vary by themselves are not equal in what `ahead` says."""
+    key = "regraded_differing" if row.get("regraded_gain_over_it") else "differing"
+    return int(row.get(key) or 0)
+
+
+def enough_differ(row: JSONObject) -> bool:
+    """Whether anything may be claimed of what `ahead` says."""
+    return differing(row) >= LEAST_DIFFERING
 
 
 # ------------------------------------------------------------------ inside
@@ -182,7 +197,7 @@ def _row(name: str, file: str, pairs: Sequence[_Pair]) -> JSONObject:
         "score": record(statistics.mean([pair.score for pair in pairs], clusters)),
         "run_score": record(statistics.mean([pair.final for pair in pairs], clusters)),
         "gain_over_it": record(statistics.mean(over, clusters)),
-        "differing": sum(abs(gain) > _LEAST_POINTS for gain in over),
+        "differing": statistics.sign_test(over, clusters).differing,
         "calls": spent.calls,
         "tokens": spent.tokens,
         "tokens_ratio": spent.tokens / tokens if tokens else None,

@@ -52,9 +52,10 @@ def build(
         "compared": compared(runs[0], runs[1]) if len(runs) == 2 else None,
         "trend": trend(runs) if len(runs) > 1 else None,
         "gates": [],
+        "regrade": None,
     }
     figures["alarms"] = alarms(run, figures, regraded)
-    figures["conclusions"] = conclusions(figures)
+    figures["conclusions"] = conclusions(figures, regraded=regraded is not None)
     return {key: figures[key] for key in KEYS}
 
 

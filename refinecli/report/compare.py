@@ -8,15 +8,17 @@ from refinecli.errors import UsageError
 from refinecli.report import statistics
 from refinecli.report.cases import Case
 from refinecli.report.gains import differences, loop_gain, record
-from refinecli.report.pairing import common, same_input, scored
+from refinecli.report.pairing import common, has_scores, same_input, scored
 from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 
-def compared(old: Run, new: Run) -> JSONObject:
+def compared(old: Run, new: Run) -> JSONObject | None:
     """The datapoints that both runs scored: the difference new less old, and the flips between
-    failed and passed with an exact (McNemar's) test."""
+    failed and passed with an exact (McNemar's) test; None where one run failed altogether."""
     found = same_input(new, old)
+    if not has_scores(old) or not has_scores(new):
+        return None
     pairs = list(scored(found, fresh=found.fresh))
     if not pairs:
         raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from refinecli.report.alarms import graders_differ
-from refinecli.report.baselines import ahead
+from refinecli.report.baselines import ahead, differing, enough_differ
 from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.gains import LEAST_DIFFERING
 from refinecli.report.statistics import TOO_FEW
@@ -16,9 +16,15 @@ _FLATTERED = "they flatter whichever chose among more of them. "
 _GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 
 
-def conclusions(figures: JSONObject) -> list[str]:
-    """The sentences that stand first."""
-    return [*_result(figures), *_gain(figures), *_control(figures), *_compared(figures)]
+def conclusions(figures: JSONObject, *, regraded: bool = False) -> list[str]:
+    """The sentences that stand first; `regraded` is whether fresh grades were asked for, be they
+    readable or not."""
+    return [
+        *_result(figures),
+        *_gain(figures, regraded),
+        *_control(figures, regraded),
+        *_compared(figures),
+    ]
 
 
 def _refined(figures: JSONObject) -> bool:
@@ -44,7 +50,7 @@ def _result(figures: JSONObject) -> Iterator[str]:
         yield f"One response each: {why}, so there is no gain to speak of."
 
 
-def _gain(figures: JSONObject) -> Iterator[str]:
+def _gain(figures: JSONObject, regraded: bool) -> Iterator[str]:
     gain = figures["loop_gain"]
     if gain is None or not _refined(figures):
         return
@@ -58,7 +64,7 @@ def _gain(figures: JSONObject) -> Iterator[str]:
     if _by_code_alone(figures):
         yield from _by_code(figures)
     elif basis is None:
-        yield from _in_the_loop_only(figures)
+        yield from _in_the_loop_only(figures, regraded)
     else:
         yield from _graded_afresh(figures, basis)
 
@@ -77,7 +83,7 @@ def _by_code(figures: JSONObject) -> Iterator[str]:
         yield from _could_find(figures)
 
 
-def _in_the_loop_only(figures: JSONObject) -> Iterator[str]:
+def _in_the_loop_only(figures: JSONObject, regraded: bool) -> Iterator[str]:
     kept, gain = figures["kept_by_score"], figures["loop_gain"]
     why = (
         "the best of several noisy grades is kept, so this is optimistic"
@@ -89,7 +95,8 @@ def _in_the_loop_only(figures: JSONObject) -> Iterator[str]:
         yield from _could_find(figures)
         return
     yield f"Loop gain {change(gain)}: {why}."
-    yield "It is not shown to be more than grader noise: run --regrade."
+    told = "no fresh grades could be had" if regraded else "run --regrade"
+    yield f"It is not shown to be more than grader noise: {told}."
 
 
 def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
@@ -129,7 +136,7 @@ def _could_find(figures: JSONObject) -> Iterator[str]:
         )
 
 
-def _control(figures: JSONObject) -> Iterator[str]:
+def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
     """A gain is refining's own only where plain resampling at equal cost gains less."""
     if not _refined(figures) or figures["loop_gain"] is None:
         return
@@ -143,7 +150,8 @@ def _control(figures: JSONObject) -> Iterator[str]:
         told = " by the loops' own grades" if row in noisy else _shown(row)
         yield f"Against {row['name']}{at}: {change(ahead(row))}{told}."
     if noisy:
-        yield f"Nothing is claimed of that: {_FLATTERED}To be sure, run --regrade."
+        told = "There are no fresh grades of it." if regraded else "To be sure, run --regrade."
+        yield f"Nothing is claimed of that: {_FLATTERED}{told}"
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
             "Plain resampling gains too: compare with --baseline FILE, from "
@@ -163,12 +171,8 @@ def _shown(row: JSONObject) -> str:
     if graders_differ(row):
         return f"{by} by different graders, so nothing is claimed of it"
     better, worse = over["low"] > 0, over["high"] < 0
-    if (
-        (better or worse)
-        and not row["regraded_gain_over_it"]
-        and row["differing"] < LEAST_DIFFERING
-    ):
-        few = plural(row["differing"], "datapoint")
+    if (better or worse) and not enough_differ(row):
+        few = plural(differing(row), "datapoint")
         return f"{by}, by {few} that differ: too few to claim anything of it"
     if row["drafts"]:
         dear = row["drafts"] > row["drafts_at_equal_cost"]
@@ -184,7 +188,8 @@ def _by_code_alone(figures: JSONObject) -> bool:
 
 def _compared(figures: JSONObject) -> Iterator[str]:
     pair = figures["compared"]
-    if pair is None or pair["gain"] is None:
+    if pair is None:
+        yield from _not_compared(figures)
         return
     flips = pair["flip_test"]
     yield (
@@ -196,6 +201,14 @@ def _compared(figures: JSONObject) -> Iterator[str]:
     chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
     if chosen and not pair["fresh"] and not _by_code_alone(figures):
         yield f"That is by the loops' own grades: {_FLATTERED}{_GRADE_BOTH}."
+
+
+def _not_compared(figures: JSONObject) -> Iterator[str]:
+    trend = figures["trend"] or ()
+    empty = [row["label"] for row in trend if not row["n"]]
+    if len(trend) == 2 and empty:
+        old, new = (row["label"] for row in trend)
+        yield f"{new} and {old} are not compared: no datapoint of {' or '.join(empty)} has a score."
 
 
 def _flips(count: int, now: str, before: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from refinecli.report.alarms import graders_differ
-from refinecli.report.baselines import ahead
+from refinecli.report.baselines import ahead, enough_differ
 from refinecli.report.html_tables import tables
 from refinecli.report.html_text import data, ends, escape, fields, mean, number, rows, signed
 from refinecli.types import JSONObject
@@ -179,15 +179,15 @@ def _headline(report: JSONObject) -> tuple[str, str]:
 
 def _is_beaten(row: JSONObject, by_code: bool) -> bool:
     """Not by the loops' own grades, unless code gave them: they flatter whichever chose more."""
-    return _is_honest(row, by_code) and (ends(ahead(row)) or (0, 0))[0] > 0
+    return _is_claimed(row, by_code) and (ends(ahead(row)) or (0, 0))[0] > 0
 
 
 def _beats(row: JSONObject, by_code: bool) -> bool:
     """Whether the baseline is better, at no more cost."""
     dear = (row.get("drafts") or 0) > (row.get("drafts_at_equal_cost") or row.get("drafts") or 0)
-    return _is_honest(row, by_code) and not dear and (ends(ahead(row)) or (0, 0))[1] < 0
+    return _is_claimed(row, by_code) and not dear and (ends(ahead(row)) or (0, 0))[1] < 0
 
 
-def _is_honest(row: JSONObject, by_code: bool) -> bool:
+def _is_claimed(row: JSONObject, by_code: bool) -> bool:
     fresh = row.get("regraded_gain_over_it") or row.get("fresh")
-    return bool(by_code or (fresh and not graders_differ(row)))
+    return enough_differ(row) and bool(by_code or (fresh and not graders_differ(row)))

@@ -60,6 +60,18 @@ def same_input(one: Run, other: Run, flag: str = "") -> Common:
     return found
 
 
+def has_scores(run: Run) -> bool:
+    return any(score is not None for case in run.cases for score in (case.final, case.fresh))
+
+
+def nothing_in_common(one: Run, other: Run) -> str:
+    """Why no datapoint has a score in both."""
+    for run in (other, one):
+        if not has_scores(run):
+            return f"no datapoint of {run.file} has a score"
+    return "both must come from the same datapoints"
+
+
 def scored(found: Common, *, fresh: bool) -> Iterator[tuple[Case, Case, float, float]]:
     """Pairs with what is compared of each: scores of a later `grade`, or the run's own."""
     for here, there in found.pairs:

@@ -60,7 +60,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Regraded:
-    """One datapoint graded afresh, by role; how many grades that took, and why some are missing."""
+    """One datapoint graded afresh, by role; how many grades were a model's to give, or are
+    missing, and why those are."""
 
     pair: Pair
     by_role: Mapping[str, Regrade]
@@ -177,7 +178,9 @@ async def _regraded(
             )
             for role in completers
         },
-        grades=sum(map(len, grades)),
+        grades=sum(
+            one.grader == "llm" or not one.graded for of_repeat in grades for one in of_repeat
+        ),
         failures=tuple(one.error.type for of_repeat in grades for one in of_repeat if one.error),
     )
 

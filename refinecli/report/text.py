@@ -150,7 +150,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
             )
     if fresh := figures.get("regrade"):
         who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
-        yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who}"])
+        yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who or 'code'}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
         yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"

@@ -17,6 +17,7 @@ from refinecli.strategies.steps import (
     graded_drafts,
     rewritten,
     same_before,
+    seen,
 )
 from refinecli.types import Failure, Iteration, Refinement, StopReason
 
@@ -102,8 +103,8 @@ async def _accepted(rollout: Rollout, new: Iteration, best: Iteration) -> Iterat
         return replace(new, accepted=no_worse)
     selection, usage = await compare(
         rollout.datapoint,
-        best.response,
-        new.response,
+        seen(best),
+        seen(new),
         rollout.roles.selector,
         rollout.prompts,
         new.iteration,

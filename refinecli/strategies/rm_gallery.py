@@ -8,7 +8,7 @@ from refinecli import prompts as p
 from refinecli.choose import pick
 from refinecli.errors import CompletionError
 from refinecli.strategies import Rollout
-from refinecli.strategies.steps import finished, first_draft, graded_ends, rewritten
+from refinecli.strategies.steps import finished, first_draft, graded_ends, rewritten, seen
 from refinecli.types import Failure, Refinement, StopReason
 
 
@@ -27,14 +27,14 @@ async def rm_gallery(rollout: Rollout) -> Refinement:
     try:
         while len(iterations) <= rollout.options.max_iterations:
             stage, number = "selector", len(iterations)
-            responses = [iteration.response for iteration in iterations]
+            responses = [seen(iteration) for iteration in iterations]
             _, reason, usage = await pick(
                 rollout.datapoint, responses, rollout.roles.selector, rollout.prompts, number
             )
             iterations[-1] = replace(iterations[-1], usage=iterations[-1].usage + usage)
             stage = "reviser"
             request = p.rewrite_from_all_request(rollout.prompts, responses, reason)
-            messages = p.rewrite_messages(rollout.datapoint, responses[-1], request)
+            messages = p.rewrite_messages(rollout.datapoint, iterations[-1].response, request)
             new = await rewritten(rollout, iterations[-1], number, messages)
             iterations[-1] = replace(iterations[-1], feedback=request)
             iterations.append(new)

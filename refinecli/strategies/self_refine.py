@@ -15,6 +15,7 @@ from refinecli.strategies.steps import (
     graded_ends,
     rewritten,
     same_before,
+    seen,
 )
 from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason, Usage
 from refinecli.wire import wire_seed
@@ -67,9 +68,7 @@ async def self_refine(rollout: Rollout) -> Refinement:
 async def _feedback(
     rollout: Rollout, iteration: Iteration, principle: str, sample: int
 ) -> tuple[str, Usage]:
-    messages = p.feedback_messages(
-        rollout.prompts, rollout.datapoint, iteration.response, principle
-    )
+    messages = p.feedback_messages(rollout.prompts, rollout.datapoint, seen(iteration), principle)
     draw = draw_of(rollout.datapoint, "critic", iteration.iteration + 1, sample)
     completion = await rollout.roles.critic(messages, draw, lambda reply: bool(_said(reply)))
     if not _said(completion):

@@ -142,6 +142,11 @@ def same_before(response: str, iterations: Sequence[Iteration]) -> Iteration | N
     return next((it for it in iterations if it.response == response), None)
 
 
+def seen(iteration: Iteration) -> str:
+    """A response as critics and selectors see it."""
+    return p.ended(iteration.response, iteration.finish_reason)
+
+
 def better(new: Iteration, best: Iteration) -> bool:
     """Strictly better; a graded response beats an ungraded one, never the other way round."""
     return new.score is not None and (best.score is None or new.score > best.score)

@@ -11,7 +11,7 @@ from refinecli.errors import CompletionError
 from refinecli.grade import draw_of
 from refinecli.scoring import split_reasoning
 from refinecli.strategies import Rollout
-from refinecli.strategies.steps import finished, first_draft, graded_ends, same_before
+from refinecli.strategies.steps import finished, first_draft, graded_ends, same_before, seen
 from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason
 
 _OPEN = re.compile(r"<improved>", re.IGNORECASE)
@@ -51,7 +51,7 @@ async def writer_critic(rollout: Rollout) -> Refinement:
 
 async def _improved(rollout: Rollout, best: Iteration, number: int) -> tuple[Iteration, str]:
     """The critic's version of the best response, and what it found wrong with it."""
-    messages = p.improve_messages(rollout.prompts, rollout.datapoint, best.response)
+    messages = p.improve_messages(rollout.prompts, rollout.datapoint, seen(best))
     draw = draw_of(rollout.datapoint, "critic", number)
     (criticism, response, reasoning), usage = await read_reply(
         rollout.roles.critic, messages, draw, _read, rollout.prompts.improve_retry
@@ -89,8 +89,8 @@ def _read(completion: Completion) -> tuple[str, str, str]:
 async def _chosen(rollout: Rollout, new: Iteration, best: Iteration) -> Iteration:
     selection, usage = await compare(
         rollout.datapoint,
-        best.response,
-        new.response,
+        seen(best),
+        seen(new),
         rollout.roles.selector,
         rollout.prompts,
         new.iteration,

@@ -60,7 +60,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="where the public data sets are")
     parser.add_argument("--ways", nargs="*", default=list(WAYS))
     options, grader = parser.parse_known_args()
-    folder = BUILD / "grading" / options.task
+    who = Path(grader[grader.index("--grader-model") + 1]).stem if grader else "local"
+    folder = BUILD / "grading" / options.task / who
     folder.mkdir(parents=True, exist_ok=True)
     rows = TASKS[options.task](options)
     examples, rows = rows[:4], rows[4:]  # shown examples are not measured

@@ -1,0 +1,234 @@
+"""`refinecli generate-data rubrics`: the one task that asks a model; it runs as `grade` does.
+
+The grader writes the rubrics, at its temperature of 0, and tries them on the responses of
+`--contrast`. What a good answer is belongs to the role that is trusted with verdicts: in a config
+for refining the policy is the model that is to get better, often a small one, and must not set its
+own exam. Where only `--model` is given the grader is that model.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions
+from refinecli.errors import UsageError
+from refinecli.generators import TASKS
+
+if TYPE_CHECKING:
+    from refinecli.cli.dry_run import Plan
+    from refinecli.config import Settings
+    from refinecli.endpoints import Engine
+    from refinecli.generators.rubrics import PromptReader
+    from refinecli.jsonl import Row
+    from refinecli.progress import Reporter
+    from refinecli.records import Outcome
+    from refinecli.rubric_writing import Writing
+    from refinecli.run import Work
+    from refinecli.summary import Summary
+    from refinecli.traffic import Traffic
+    from refinecli.types import Datapoint, JSONObject, Message
+
+
+def generate_rubrics(
+    data: InputOptions,
+    out: OutputOptions,
+    models: ModelOptions,
+    contrast: str | None,
+    with_response: bool,
+) -> int:
+    from refinecli.cli.job import Job, process
+    from refinecli.generators.rubrics import PromptReader
+
+    reader = PromptReader(with_response, _two_fields(contrast))
+    settings = models.settings()
+    if models.show_config:
+        from refinecli.cli.show_config import show_config
+
+        return show_config(settings, ("grader",))
+    if data.input is None:
+        TASKS["rubrics"].missing_file()
+    if reader.contrast:
+        _check_contrast(data, reader)
+    counts = _Counts()
+    job = Job(
+        command="generate-data rubrics",
+        roles=("grader",),
+        settings=settings,
+        shapes={"contrast": list(reader.contrast)} if reader.contrast else {},
+        work=lambda engine, reporter: _work(engine, settings, reader, models.rubric, counts),
+        plan=lambda: _plan(settings, reader),
+        close=counts.close,
+        reader=reader,
+    )
+    return process(job, data, out, models)
+
+
+def _two_fields(contrast: str | None) -> tuple[str, str] | None:
+    if contrast is None:
+        return None
+    fields = [name.strip() for name in contrast.split(",")]
+    if len(fields) != 2 or not all(fields) or fields[0] == fields[1]:
+        raise UsageError(
+            f"--contrast {contrast}: expected two fields, of a good and of a bad response",
+            "such as --contrast chosen,rejected",
+        )
+    return fields[0], fields[1]
+
+
+def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
+    """Fields that no row has are a slip, told before anything is sent."""
+    from refinecli.generators.rubrics import responses
+    from refinecli.run import Input
+    from refinecli.streams import Source
+
+    assert reader.contrast is not None
+    source = Source(data.input)
+    if not source.rereadable:
+        return
+    datapoints = 0
+    for row in Input(source, (), data.limit, reader).all_rows():
+        if row.datapoint and responses(row.raw, reader.contrast):
+            return
+        datapoints += row.datapoint is not None
+    if datapoints:
+        raise UsageError(
+            f"--contrast {','.join(reader.contrast)}: no row has two different responses there",
+            "name the field of the good response, a comma, and that of the bad one; "
+            "dots lead into objects",
+        )
+
+
+# ------------------------------------------------------------------ one row
+
+
+def _work(
+    engine: Engine,
+    settings: Settings,
+    reader: PromptReader,
+    rubric: Path | None,
+    counts: _Counts,
+) -> Work:
+    from refinecli import records
+    from refinecli.errors import CompletionError
+    from refinecli.generators.rubrics import needs_rubric, responses
+    from refinecli.items import written_item
+    from refinecli.jsonl import read_rubric
+    from refinecli.rubric_writing import outcome, tried, write_rubric
+
+    grader, prompts = engine.roles.grader, settings.prompts
+    given = [written_item(item) for item in read_rubric(rubric)] if rubric else []
+
+    async def work(row: Row) -> Outcome:
+        datapoint = row.datapoint
+        assert datapoint is not None
+        if not needs_rubric(datapoint):
+            counts.already += 1
+            return records.Outcome(row.raw, "done")
+        pair = responses(row.raw, reader.contrast) if reader.contrast else None
+        known = [item.rubric_str for item in datapoint.rubric_items[:-1]]
+        try:
+            writing = await write_rubric(datapoint, known, grader, prompts)
+            if pair:
+                writing = await tried(writing, datapoint, pair, grader, prompts, settings.grading)
+        except CompletionError as error:
+            return records.failed(row.raw, error, "rubric")
+        counts.add(writing, untried=reader.contrast is not None and pair is None)
+        return outcome(row.raw, given, writing, engine.made_with)
+
+    return work
+
+
+def _plan(settings: Settings, reader: PromptReader) -> Plan:
+    """What `--dry-run` says: how many items a model writes is not known, the most is."""
+    from refinecli.asking import most_calls
+    from refinecli.cli.dry_run import Plan
+    from refinecli.generators.rubrics import needs_rubric
+    from refinecli.prompts import rubric_messages
+    from refinecli.rubric_writing import MOST_ITEMS
+    from refinecli.wire import with_system
+
+    def prompts(datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
+        if not needs_rubric(datapoint):
+            return []
+        messages = rubric_messages(settings.prompts, datapoint)
+        return [("grader", with_system(settings.grader.system, messages))]
+
+    def calls(datapoint: Datapoint) -> int:
+        if not needs_rubric(datapoint):
+            return 0
+        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grading)
+        return 2 + (2 * of_an_item * MOST_ITEMS if reader.contrast else 0)
+
+    return Plan(prompts, calls)
+
+
+# ------------------------------------------------------------------ the end
+
+
+@dataclass
+class _Counts:
+    """What became of all criteria of a run."""
+
+    already: int = 0  # rows that had a rubric
+    prompts: int = 0
+    tried: int = 0  # prompts whose criteria were held against two responses
+    untried: int = 0  # those that should have been, and have no two responses
+    written: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, writing: Writing, *, untried: bool) -> None:
+        self.prompts += 1
+        self.tried += writing.tried
+        self.untried += untried
+        self.written += len(writing.criteria)
+        self.kept += len(writing.kept)
+        self.dropped += writing.dropped
+
+    def record(self) -> JSONObject:
+        return {
+            "prompts": self.prompts,
+            "already": self.already,
+            "written": self.written,
+            "kept": self.kept,
+            "dropped": {name: self.dropped[name] for name in _REASONS},
+            "contrast": {"tried": self.tried, "missing": self.untried},
+        }
+
+    def close(self, summary: Summary, traffic: Traffic, reporter: Reporter) -> bool:
+        from refinecli.traffic import traffic_words
+
+        summary.rubrics = self.record()
+        told = f"{summary.counts}; {traffic_words(traffic, summary.seconds)}"
+        reporter.notice(f"generate-data rubrics: {told}")
+        if self.written:
+            mean = self.kept / self.prompts
+            line = (
+                f"rubric items: {self.written:,} written, {self.kept:,} kept, {mean:.1f} a prompt"
+            )
+            reporter.notice(line)
+        for name, why in _REASONS.items():
+            if self.dropped[name]:
+                reporter.notice(f"  dropped: {self.dropped[name]:,} {name} ({why})")
+        if self.already:
+            have = "datapoint has" if self.already == 1 else "datapoints have"
+            reporter.notice(f"{self.already:,} {have} a rubric already, and none was written")
+        if self.untried:
+            reporter.notice(
+                f"--contrast: {self.untried:,} of {self.prompts:,} prompts have no two different "
+                "responses there, and their criteria were not tried"
+            )
+        return False
+
+
+_REASONS = {
+    "vague": "name nothing that the conversation asks for",
+    "duplicate": "ask what an earlier one asks",
+    "unanswerable": "need another response, or a reference that there is not",
+    "long": "have more words than one criterion needs",
+    "no_contrast": "do not score the good response above the bad one",
+    "undecided": "the grader gave no verdict on one of the two responses",
+}

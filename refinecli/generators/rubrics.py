@@ -1,0 +1,111 @@
+"""Prompts that are to be given a rubric: rows that are datapoints but for their `rubric_items`.
+
+Such a row stays as it is, unknown keys and `response` included. A conversation that ends with its
+answer, and ShareGPT's `conversations`, are read as the task `chat` reads them. For a row that has
+rubric items already nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from shlex import quote
+from typing import Any
+
+from refinecli.errors import InputError, UsageError
+from refinecli.generators import chat
+from refinecli.jsonl import CONVO_NAMES, Row, dumps, loads, read_row
+from refinecli.types import Datapoint, JSONObject
+
+# What a row without items is read with: a datapoint has at least one.
+_TO_BE_WRITTEN = "(to be written)"
+_STAND_IN: JSONObject = {"rubric_str": _TO_BE_WRITTEN}
+
+
+def needs_rubric(datapoint: Datapoint) -> bool:
+    """Whether the rubric is still to be written; the last of its items only stands for it then."""
+    return datapoint.rubric_items[-1].rubric_str == _TO_BE_WRITTEN
+
+
+@dataclass(frozen=True, slots=True)
+class PromptReader:
+    """Reads one line of prompts. `contrast` names the fields of a good and of a bad response."""
+
+    with_response: bool = False
+    contrast: tuple[str, str] | None = None
+
+    def __call__(
+        self, data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()
+    ) -> Row:
+        """The row; where it needs a rubric its object has no `rubric_items`."""
+        if line == 1 and data.startswith(b"["):
+            name = "-" if where == "<stdin>" else quote(where)
+            raise UsageError(
+                f"{where} begins with a JSON array, and prompts are read as JSONL",
+                f"refinecli generate-data chat --from {name} | "
+                "refinecli generate-data rubrics --from -",
+            )
+        try:
+            row = self._row(data, line, where, rubric)
+            if row.datapoint and needs_rubric(row.datapoint) and self.contrast:
+                responses(row.raw, self.contrast)
+        except InputError as error:
+            error.where, error.line = f"{where}:{line}", line
+            return Row(line, {}, error=error, text=data.decode("utf-8", "backslashreplace"))
+        return row
+
+    def _row(self, data: bytes, line: int, where: str, rubric: Sequence[JSONObject]) -> Row:
+        try:
+            value = loads(data)
+        except ValueError:
+            value = None  # `read_row` says what is wrong
+        if not isinstance(value, dict):
+            return read_row(data, line, where, rubric)
+        if _is_chat(value):
+            (made,) = chat.read([(where, value)], self.with_response)
+            data = dumps(made)
+        if value.get("rubric_items"):
+            return read_row(data, line, where, rubric)
+        row = read_row(data, line, where, [*rubric, _STAND_IN])
+        return row._replace(raw={k: v for k, v in row.raw.items() if k != "rubric_items"})
+
+
+def _is_chat(row: JSONObject) -> bool:
+    """Whether its conversation is none that a datapoint could have."""
+    name = next((name for name in CONVO_NAMES if row.get(name) is not None), None)
+    if row.get("conversations") is not None and name in (None, "prompt"):
+        return True
+    return _ends_with_answer(row.get(name or ""))
+
+
+def _ends_with_answer(convo: Any) -> bool:
+    last = convo[-1] if isinstance(convo, list) and convo else None
+    return isinstance(last, dict) and last.get("role") == "assistant"
+
+
+# ------------------------------------------------------------------ a good and a bad response
+
+
+def responses(raw: JSONObject, fields: tuple[str, str]) -> tuple[str, str] | None:
+    """The good and the bad response of a row, by dotted paths; None where one is missing or blank,
+    or where both are the same and tell nothing. Raises InputError where one is no response."""
+    good, bad = (_response(_at(raw, field), field) for field in fields)
+    return (good, bad) if good.strip() and bad.strip() and good != bad else None
+
+
+def _at(raw: JSONObject, path: str) -> Any:
+    value: Any = raw
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _response(value: Any, field: str) -> str:
+    """A text, or what the assistant says at the end of messages, as preference data has it."""
+    if _ends_with_answer(value):
+        value = value[-1].get("content")
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise InputError(
+        f"{field}: expected a response", "a text, or messages that end with the assistant's"
+    )

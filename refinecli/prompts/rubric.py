@@ -1,0 +1,21 @@
+"""What the writer of a rubric is sent: the conversation and the reference, but no response."""
+
+from __future__ import annotations
+
+from refinecli.prompts.critique import asked
+from refinecli.prompts.material import harmless
+from refinecli.prompts.templates import Prompts, fill
+from refinecli.prompts.texts import flattened
+from refinecli.types import Datapoint, Message
+
+
+def rubric_messages(prompts: Prompts, datapoint: Datapoint) -> list[Message]:
+    """The request for a rubric. Responses that exist already are not shown: criteria made to fit
+    them would say little of others, and those of a contrast are there to test the criteria."""
+    conversation, attachments = flattened(datapoint.convo)
+    text = fill(
+        prompts.rubric,
+        conversation=conversation,
+        reference=harmless(datapoint.reference or ""),
+    )
+    return asked(prompts.rubric_system, text, attachments)
