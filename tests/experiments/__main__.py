@@ -2,6 +2,7 @@
 
     python -m tests.experiments keywords            # some minutes; prints a Markdown table
     python -m tests.experiments ifeval --data DIR   # DIR has ifeval.jsonl
+    python -m tests.experiments payloads            # another question: see payloads.py
 
 Everything is the real command, and all items are graded by code. What is made stands in
 build/experiments/NAME: run again, finished calls are replayed and only what is missing is asked.
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.experiments import payloads
 
 BUILD = Path(__file__).parents[2] / "build" / "experiments"
 POOL = "best-of-n"  # drafts enough for any arm; the report takes as many as cost the same
@@ -113,14 +116,17 @@ EXPERIMENTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.experiments")
-    parser.add_argument("name", choices=EXPERIMENTS)
+    parser.add_argument("name", choices=[*EXPERIMENTS, "payloads"])
     parser.add_argument("-n", type=int, help="datapoints")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where the public data sets are")
     options = parser.parse_args()
-    experiment = EXPERIMENTS[options.name]
-    options.n = options.n or experiment.n
     folder = BUILD / options.name
     folder.mkdir(parents=True, exist_ok=True)
+    if options.name == "payloads":
+        payloads.main(folder, refinecli, options.n)
+        return
+    experiment = EXPERIMENTS[options.name]
+    options.n = options.n or experiment.n
     rows = list(experiment.rows(options))[: options.n]
     data = "".join(json.dumps({**row, "id": f"row-{i}"}) + "\n" for i, row in enumerate(rows))
     (folder / "in.jsonl").write_text(data, "utf-8")

@@ -24,10 +24,10 @@ WAYS = {
     "verdict": ["--set", "grade.mode=verdict"],
     "verdict as JSON": ["--set", "grade.mode=verdict", "--set", "grade.format=json"],
     "logprobs": ["--set", "grade.mode=logprobs"],
-    "logprobs, 4 examples": ["--set", "grade.mode=logprobs"],
+    "logprobs, examples": ["--set", "grade.mode=logprobs"],
 }
 _WRONG_BY = (1, 10, -1, -10, 2, 20)
-_LONGEST = 1500  # characters of a response to judge: a small model's context is small
+_LONGEST = 1200  # characters of a response to judge: a small model's context is small
 
 
 def sums(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -51,6 +51,8 @@ def judge(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 TASKS = {"sums": sums, "judge": judge}
+# Long responses leave room for two in a small model's context.
+EXAMPLES = {"sums": 4, "judge": 2}
 
 
 def main() -> None:
@@ -64,7 +66,8 @@ def main() -> None:
     folder = BUILD / "grading" / options.task / who
     folder.mkdir(parents=True, exist_ok=True)
     rows = TASKS[options.task](options)
-    examples, rows = rows[:4], rows[4:]  # shown examples are not measured
+    shown = EXAMPLES[options.task]
+    examples, rows = rows[:shown], rows[shown:][: options.n]  # what is shown is not measured
     write(folder / "in.jsonl", [{**row, "id": f"row-{i}"} for i, row in enumerate(rows)])
     write(folder / "examples.jsonl", [example_of(row) for row in examples])
     print("| way | n | ungraded | balanced accuracy | AUC | Spearman | verdicts | calls | tokens |")
@@ -90,7 +93,9 @@ def measured(folder: Path, way: str, grader: list[str]) -> dict[str, Any]:
     name = way.replace(" ", "-").replace(",", "")
     summary = folder / f"{name}.summary.json"
     if not summary.exists():
-        shots = ["--set", f"grade.examples={folder / 'examples.jsonl'}"] if "4" in way else []
+        shots = (
+            ["--set", f"grade.examples={folder / 'examples.jsonl'}"] if "examples" in way else []
+        )
         refinecli(
             *("grade", str(folder / "in.jsonl"), "-o", str(folder / f"{name}.jsonl")),
             *("--gold-field", "gold", "--summary", str(summary), "--max-errors", "100%"),
