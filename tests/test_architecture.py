@@ -32,7 +32,7 @@ CORE = (
 EDGE_LIBRARIES = {"aiohttp", "yarl", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
 HOMES = {
-    "httpx": (),
+    "httpx": ("transport.py",),
     "aiohttp": ("transport.py",),
     "yarl": ("transport.py",),
     "multidict": ("transport.py",),
