@@ -136,7 +136,8 @@ class Datapoint(BaseModel):
     same conversation: equal rows draw their own samples.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    # Most rows are past validation (`plain.py`).
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     id: str | int
     convo: Annotated[tuple[Message, ...], Field(strict=False, min_length=1)]

@@ -29,11 +29,14 @@ CORE = (
     *("text_units", "json_schema"),
     *("hints", "connection", "replies", "wire", "traffic", "pace", "course"),
 )
-EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
+EDGE_LIBRARIES = {"aiohttp", "yarl", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
 HOMES = {
     "httpx": ("transport.py",),
     "aiohttp": ("transport.py",),
+    "yarl": ("transport.py",),
+    "multidict": ("transport.py",),
+    "certifi": ("transport.py",),
     "typer": ("cli/",),
     "click": (),
     "xllamacpp": ("local_server.py",),

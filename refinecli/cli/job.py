@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -255,6 +256,8 @@ class _Run:
                 self.cache.begin(_place(job, self.rows, self.sink), engine.shaping)
                 self._check_own()
             self.traffic = engine.limits.traffic
+            gc.freeze()  # what is there by now stays: only what calls leave is looked through
+            gc.set_threshold(50_000)
             below = self.sink.path is None and sys.stdout.isatty()
             reporter.start(total, self.summary, self.traffic, data_below=below)
             await run(
