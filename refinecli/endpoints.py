@@ -244,8 +244,8 @@ class _TryOnly:
         if self._log:
             self._log.notice(
                 "the local model grades: a model this small often gives no verdict that can be "
-                "read, and those it gives are for trying things out; name a real grader with "
-                "--grader-model"
+                "read, and can write no rubric; it is for trying things out: name a real grader "
+                "with --grader-model"
             )
             self._log = None
         return await self._grader(messages, draw, usable, params)

@@ -49,6 +49,8 @@ def _read(path: Path, lines: list[bytes]) -> Iterator[Example]:
             convo = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
             kept = {name: fields[name] for name in Example.model_fields if name in fields}
             yield Example.model_validate({**kept, "convo": convo})
+        except orjson.JSONDecodeError as error:
+            raise UsageError(f"{path}:{number}: not JSON: {error}", _HINT) from None
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             place = ".".join(map(str, detail["loc"])) or "example"

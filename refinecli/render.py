@@ -21,7 +21,16 @@ from refinecli.clean import clean, one_line
 from refinecli.prompts import Prompts, message_text
 from refinecli.render_calls import Call, Ledger
 from refinecli.render_diff import word_diff
-from refinecli.render_marks import colour, mark, notes_of, number, preferred, tokens
+from refinecli.render_marks import (
+    colour,
+    mark,
+    notes_of,
+    number,
+    preferred,
+    tokens,
+    votes_of,
+    what_passes,
+)
 from refinecli.render_text import (
     Body,
     Columns,
@@ -34,6 +43,7 @@ from refinecli.render_text import (
 from refinecli.scoring import extract, response_passed, split_reasoning
 from refinecli.strategies import STRATEGIES
 from refinecli.types import (
+    Combine,
     Completion,
     Datapoint,
     Grade,
@@ -75,6 +85,7 @@ class _Rollout:
     grading: GradeOptions
     limit: int
     threshold: float | None
+    combine: Combine
 
     def passed(self, iteration: Iteration) -> bool:
         if iteration.iteration == self.refinement.best_iteration:
@@ -91,6 +102,7 @@ def transcript(
     *,
     full: bool,
     threshold: float | None = None,
+    combine: Combine = "median",
 ) -> Iterator[RenderableType]:
     """All that happened to one datapoint, in order; without `full`, long texts are cut.
 
@@ -99,7 +111,9 @@ def transcript(
     ledger, limit = Ledger(calls), 0 if full else _LINES
     yield _prefix(datapoint, refinement, ledger, limit)
     if refinement is not None:
-        rollout = _Rollout(datapoint, refinement, ledger, prompts, grading, limit, threshold)
+        rollout = _Rollout(
+            datapoint, refinement, ledger, prompts, grading, limit, threshold, combine
+        )
         for iteration in refinement.iterations:
             yield from _iteration(rollout, iteration)
     for call in ledger.rest():
@@ -251,7 +265,7 @@ def _item(rollout: _Rollout, iteration: Iteration, index: int, chains: list[list
             parts += _exchange(item, chain, rollout.limit)
     else:
         parts += _unrecorded(rollout, item, iteration, grade)
-    parts += _verdict(item, grade, rollout.limit)
+    parts += _verdict(rollout, item, grade)
     title = f"grade of {one_line(grade.name, 30)} ({index + 1} of {len(iteration.grades)}"
     return Section(f"{title}, iteration {iteration.iteration})", parts, _GRADER)
 
@@ -317,17 +331,18 @@ def _unrecorded(
     return parts
 
 
-def _verdict(item: RubricItem, grade: Grade, limit: int) -> list[RenderableType]:
-    """The score, raw and normalised, and what it amounts to."""
+def _verdict(rollout: _Rollout, item: RubricItem, grade: Grade) -> list[RenderableType]:
+    """The votes, the score, raw and normalised, and what it amounts to."""
+    limit = rollout.limit
     if grade.error is not None:
         error = one_line(f"ungraded ({grade.error.type})")
         return [label(f"? {error}", "bold red"), Body([("", grade.error.message)], limit)]
     low, high = item.score_range
     raw, score = number(grade.raw_score), number(grade.score)
-    bound = 1 - item.pass_score if item.penalty else item.pass_score
-    needed = f"{'at most' if item.penalty else 'at least'} {bound:g} passes"
-    text = f"{mark(grade.passed)} · score: {raw} (of {low:g} to {high:g}) → {score}, {needed}"
-    parts: list[RenderableType] = [label(text, colour(grade.passed))]
+    text = f"{mark(grade.passed)} · score: {raw} (of {low:g} to {high:g}) → {score}, "
+    text += what_passes(item, grade, rollout.grading.pass_probability, rollout.combine)
+    parts: list[RenderableType] = [label(votes_of(grade))] if grade.votes else []
+    parts.append(label(text, colour(grade.passed)))
     if notes := notes_of(item):
         parts.append(label(notes))
     if grade.grader != "llm" and grade.feedback:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from refinecli.types import RubricItem, Selection, Usage
+from refinecli import likelihood
+from refinecli.clean import one_line
+from refinecli.types import Combine, Grade, RubricItem, Selection, Usage
 
 
 def notes_of(item: RubricItem) -> str:
@@ -24,6 +26,24 @@ def colour(passed: bool | None) -> str:
 
 def number(value: float | None) -> str:
     return "–" if value is None else f"{value + 0.0:.4g}"
+
+
+def votes_of(grade: Grade) -> str:
+    """Each vote of a grade: whose, its score and its verdict."""
+    votes = [f"{vote.juror} {number(vote.score)} {mark(vote.passed)}" for vote in grade.votes]
+    return one_line("votes: " + " · ".join(votes), 1000)
+
+
+def what_passes(item: RubricItem, grade: Grade, pass_probability: float, combine: Combine) -> str:
+    """What decided whether an item passed: how likely a pass is, most votes, or its score."""
+    if grade.probabilities:
+        likely = likelihood.pass_probability(item, grade.probabilities)
+        return f"a pass is {likely:.3f} likely, at least {pass_probability:g} passes"
+    votes = [vote for vote in grade.votes if vote.graded]
+    if votes and (combine == "majority" or any(vote.probabilities for vote in votes)):
+        return "most votes decide"
+    bound = 1 - item.pass_score if item.penalty else item.pass_score
+    return f"{'at most' if item.penalty else 'at least'} {bound:g} passes"
 
 
 def preferred(selection: Selection) -> str:

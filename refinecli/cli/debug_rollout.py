@@ -11,7 +11,7 @@ import typer
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain, takes
 from refinecli.cli.resume import cache_for
-from refinecli.errors import CompletionError, UsageError
+from refinecli.errors import CompletionError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.config import Settings
@@ -92,6 +92,7 @@ def debug_rollout(
     refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
     refinecli debug-rollout --strategy self-refine --max-iterations 1
+    refinecli debug-rollout out.jsonl --set grade.mode=logprobs --config jury.toml
     """
     from refinecli.cli.job import check_files
     from refinecli.cli.refine import check_drafts, refine_options
@@ -174,6 +175,8 @@ class Recorder:
         sent = tuple(with_system(self._system, messages))
         try:
             completion = await self._completer(messages, draw, usable, params)
+        except UnsupportedError:
+            raise  # the next way to ask follows, and stderr says what is not sent
         except CompletionError as error:
             self._calls.append(Call(draw, sent, None, error.message, way(params)))
             raise
@@ -309,6 +312,7 @@ def _transcript(
         settings.grading,
         full=full,
         threshold=threshold,
+        combine=settings.grade.combine,
     )
     for part in parts:
         console.print(part, soft_wrap=plain(console))

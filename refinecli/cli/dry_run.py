@@ -58,8 +58,9 @@ def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
     known = f", beside {replayed:,} that are in the call cache" if replayed else ""
+    what = "datapoint" if datapoints == 1 else "datapoints"
     print(
-        f"dry run: {datapoints:,} datapoints{unreadable}; at most {calls:,} calls{known}, unless "
+        f"dry run: {datapoints:,} {what}{unreadable}; at most {calls:,} calls{known}, unless "
         f"some are retried; about {tokens:,} prompt tokens for the first round (characters ÷ "
         f"{CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
         file=sys.stderr,

@@ -328,7 +328,13 @@ def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | N
         figures |= {name: 0 for name, value in figures.items() if value is None}
         for gate in gates:
             if not _only_known_later(gate):
-                _check(gate, figures)
+                try:
+                    _check(gate, figures)
+                except UsageError as error:
+                    if labels:
+                        raise
+                    hint = f"{error.hint}; figures of agreement need --gold-field"
+                    raise UsageError(error.message, hint) from None
     return gates
 
 

@@ -125,7 +125,8 @@ class ModelOptions:
         typer.Option(
             metavar="SECTION.KEY=VALUE",
             rich_help_panel=_MODEL,
-            help="One setting, such as policy.temperature=0.7; may be repeated.",
+            help="One setting, such as policy.temperature=0.7 or grade.mode=logprobs; may be "
+            "repeated.",
         ),
     ] = None
     show_config: Annotated[
