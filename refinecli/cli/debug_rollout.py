@@ -92,7 +92,7 @@ def debug_rollout(
     refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
     refinecli debug-rollout --strategy self-refine --max-iterations 1
-    refinecli debug-rollout out.jsonl --set grade.mode=logprobs --config jury.toml
+    refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """
     from refinecli.cli.job import check_files
     from refinecli.cli.refine import check_drafts, refine_options

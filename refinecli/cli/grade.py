@@ -331,9 +331,9 @@ def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | N
                 try:
                     _check(gate, figures)
                 except UsageError as error:
-                    if labels:
+                    if labels or error.hint.endswith("?"):
                         raise
-                    hint = f"{error.hint}; figures of agreement need --gold-field"
+                    hint = f"{error.hint}; those of agreement with labels need --gold-field"
                     raise UsageError(error.message, hint) from None
     return gates
 
