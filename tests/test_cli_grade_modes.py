@@ -190,6 +190,48 @@ def test_debug_rollout_shows_what_could_have_been_the_first_token(cli: Cli) -> N
     assert "grader call" not in told  # each has its place
 
 
+def test_debug_rollout_says_what_passes_by_probabilities(cli: Cli) -> None:
+    row = jsonl([datapoint(response="4")])
+    with ChatServer(lambda r: likely(yes=0.7, no=0.3)) as server:
+        result = cli("debug-rollout", "-", *at(server), *LOGPROBS, stdin=row)
+    assert result.returncode == 0, result.stderr
+    assert "a pass is 0.700 likely, at least 0.5 passes" in result.stdout
+
+
+def test_debug_rollout_shows_each_jurors_vote_and_that_most_decide(cli: Cli) -> None:
+    def script(request: Request) -> str:
+        return f"<score>{0 if request.body['model'] == 'c' else 1}</score>"
+
+    jury = [flag for name in "abc" for flag in ("--set", f"jury.{name}.model={name}")]
+    row = jsonl([datapoint(response="4")])
+    with ChatServer(script) as server:
+        told = cli("debug-rollout", "-", *at(server), *jury, stdin=row).stdout
+        by_most = cli(
+            "debug-rollout", "-", *at(server), *jury, "--set", "grade.combine=majority", stdin=row
+        ).stdout
+    assert "votes: a 1 ✓ passed · b 1 ✓ passed · c 0 ✗ failed" in told
+    assert "→ 1, at least 1 passes" in told
+    assert "→ 1, most votes decide" in by_most
+
+
+def test_debug_rollout_shows_no_call_that_the_endpoint_did_not_take(cli: Cli) -> None:
+    refused = error(400, "Unsupported parameter: 'logprobs' is not supported with this model.")
+    row = jsonl([datapoint(response="4")])
+    with ChatServer(lambda r: refused if "logprobs" in r.body else WORDS) as server:
+        result = cli("debug-rollout", "-", *at(server), *LOGPROBS, stdin=row)
+    assert "failed" not in result.stdout.split("== scores")[0].split("== grade of")[1].lower()
+    assert "call (" not in result.stdout
+    assert "top_logprobs 20 is not sent" in result.stderr
+
+
+def test_show_config_shows_the_file_of_examples(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "seen.jsonl", [{"prompt": "2 + 2?", "response": "4", "score": 1}])
+    (tmp_path / "c.toml").write_text('[grade]\nexamples = "seen.jsonl"\n')
+    result = cli("grade", "--config", "c.toml", "--model", "m", "--show-config")
+    assert result.returncode == 0, result.stderr
+    assert tomllib.loads(result.stdout)["grade"]["examples"].endswith("seen.jsonl")
+
+
 # ------------------------------------------------------------------ JSON
 
 

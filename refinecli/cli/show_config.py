@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from refinecli.config import Settings
@@ -81,4 +82,4 @@ def _toml(value: object) -> str:
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return dumps(value).decode()
+    return dumps(str(value) if isinstance(value, Path) else value).decode()
