@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,37 @@ def test_white_space_before_the_label_is_passed_over(cli: Cli) -> None:
     said.logprobs["content"].insert(0, space)
     with ChatServer(lambda r: said) as server:
         assert graded(cli, server, datapoint(response="4"), *LOGPROBS)["score"] == 0.9
+
+
+def first_token(token: str, logprob: float, top: Any) -> Reply:
+    """A reply as some servers give it: its first token's alternatives in a shape of their own."""
+    entry = {"token": token, "logprob": logprob, "top_logprobs": top}
+    return Reply(token, "length", logprobs={"content": [entry]})
+
+
+def test_the_token_that_was_drawn_counts_once_however_its_logarithm_is_rounded(cli: Cli) -> None:
+    top = [{"token": t, "logprob": math.log(p)} for t, p in (("yes", 0.55), ("no", 0.45))]
+    with ChatServer(lambda r: first_token("yes", -0.6, top)) as server:
+        assert graded(cli, server, datapoint(response="4"), *LOGPROBS)["score"] == 0.55
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        first_token("yes", -0.05, None),
+        first_token("yes", -0.05, []),
+        first_token("yes", 9.0, [{"token": "yes", "logprob": 9.0}, {"token": "no", "logprob": 8}]),
+        Reply("yes", "length", logprobs={"content": []}),
+        Reply("yes", "length", logprobs={"content": [{"token": "yes", "logprob": -0.05}]}),
+    ],
+    ids=["null", "empty", "no logarithms", "no tokens", "missing"],
+)
+def test_without_alternatives_there_are_no_probabilities(cli: Cli, without: Reply) -> None:
+    with ChatServer(lambda r: without if "logprobs" in r.body else WORDS) as server:
+        found = graded(cli, server, datapoint(response="4"), *LOGPROBS)
+        assert [r.body.get("top_logprobs") for r in server.requests] == [20, 5, None]
+    assert found["reply"] == WORDS
+    assert "probabilities" not in found
 
 
 def test_repeats_of_probabilities_are_refused(cli: Cli) -> None:
