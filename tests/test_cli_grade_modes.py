@@ -150,6 +150,59 @@ def test_white_space_before_the_label_is_passed_over(cli: Cli) -> None:
         assert graded(cli, server, datapoint(response="4"), *LOGPROBS)["score"] == 0.9
 
 
+def test_that_a_way_is_refused_is_found_out_by_one_call_of_all(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n, response=str(n)) for n in range(30)])
+    refused = error(400, "logprobs and response_format are not supported")
+    ways = ("logprobs", "response_format")
+    with ChatServer(lambda r: refused if r.body.keys() & set(ways) else WORDS) as server:
+        result = cli("grade", "in.jsonl", *at(server), *LOGPROBS, *JSON)
+        asked = [sum(way in r.body for r in server.requests) for way in ways]
+    assert (result.returncode, asked) == (0, [2, 2]), result.stderr
+
+
+def test_one_reply_without_probabilities_is_that_reply_alone_also_when_run_again(
+    cli: Cli, tmp_path: Path
+) -> None:
+    def script(request: Request) -> str | Reply:
+        if "logprobs" not in request.body:
+            return WORDS
+        return "yes" if "odd one" in request.last else likely(yes=0.7, no=0.3)
+
+    responses = ["a", "b", "an odd one", "c", "d"]
+    rows = [datapoint(id=n, response=text) for n, text in enumerate(responses)]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with ChatServer(script) as server:
+        flags = ("--concurrency", "1", "--cache", "kept", *at(server), *LOGPROBS)
+        first = cli("grade", "in.jsonl", *flags)
+        again = cli("grade", "in.jsonl", *flags)
+    assert first.returncode == 0, first.stderr
+    assert [out["score"] for out in read_jsonl(first.stdout)] == [0.7, 0.7, 1.0, 0.7, 0.7]
+    assert again.stdout == first.stdout
+
+
+def test_replies_from_before_a_way_was_refused_are_replayed(cli: Cli, tmp_path: Path) -> None:
+    """What is learned of an endpoint does not make a run that goes on another one."""
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n, response=f"{n}!") for n in range(3)])
+    takes = True
+
+    def script(request: Request) -> str | Reply:
+        if "logprobs" not in request.body:
+            return WORDS
+        return likely(yes=0.7, no=0.3) if takes else error(400, "logprobs: not supported")
+
+    with ChatServer(script) as server:
+        flags = ("--cache", "kept", *at(server), *LOGPROBS)
+        first = cli("grade", "in.jsonl", *flags, "--limit", "2")
+        takes = False
+        cli("grade", "in.jsonl", *flags, "--set", "grader.system=Other.")
+        sent = len(server.requests)
+        again = cli("grade", "in.jsonl", *flags, "--limit", "2")
+        assert len(server.requests) == sent
+    assert "as the call cache knows" in again.stderr
+    assert [out["score"] for out in read_jsonl(again.stdout)] == [0.7, 0.7]
+    assert again.stdout == first.stdout
+
+
 def first_token(token: str, logprob: float, top: Any) -> Reply:
     """A reply as some servers give it: its first token's alternatives in a shape of their own."""
     entry = {"token": token, "logprob": logprob, "top_logprobs": top}
