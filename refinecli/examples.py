@@ -15,7 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from refinecli.errors import UsageError
-from refinecli.items import without_nulls
+from refinecli.items import example_fields
 from refinecli.types import Example
 
 
@@ -42,13 +42,10 @@ def _read(path: Path, lines: list[bytes]) -> Iterator[Example]:
             value = orjson.loads(line)
             if not isinstance(value, dict):
                 raise ValueError("not a JSON object")
-            fields = without_nulls(value)
-            prompt = fields.get("convo", fields.get("messages", fields.get("prompt")))
-            if prompt is None:
+            fields = example_fields(value)
+            if "convo" not in fields:
                 raise ValueError("an example in a file needs its prompt")
-            convo = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            kept = {name: fields[name] for name in Example.model_fields if name in fields}
-            yield Example.model_validate({**kept, "convo": convo})
+            yield Example.model_validate(fields)
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             place = ".".join(map(str, detail["loc"])) or "example"

@@ -551,3 +551,95 @@ def test_a_calibration_of_nothing_is_refused(cli: Cli, flags: list[str], why: st
     result = cli("grade", "--model", "m", "--calibrate", "my.toml", *flags, stdin="{}")
     assert result.returncode == 2
     assert why in result.stderr
+
+
+def test_a_threshold_of_millionths_is_written_as_it_is(cli: Cli, tmp_path: Path) -> None:
+    """Small models hardly ever say yes, and tell good from bad all the same."""
+
+    def hardly_ever(request: Request) -> Reply:
+        yes = int(request.last.split("p=")[1][:2]) * 1e-9
+        return likely(yes=yes, no=1 - yes)
+
+    write_jsonl(tmp_path / "in.jsonl", labelled([*range(30, 45)], [*range(12, 27)]))
+    with ChatServer(hardly_ever) as server:
+        asked = ("grade", "in.jsonl", *at(server), "--gold-field", "gold")
+        assert cli(*asked, *LOGPROBS, "--calibrate", "my.toml").returncode == 0
+        again = cli(*asked, "--config", "my.toml", "--require", "balanced_accuracy>=1")
+    assert again.returncode == 0, again.stderr
+    assert "pass_probability = 2.8e-08" in (tmp_path / "my.toml").read_text()
+
+
+def test_a_run_that_failed_writes_no_threshold_and_can_be_run_again(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows = labelled([*range(30, 45)], [*range(12, 27)])
+    write_jsonl(tmp_path / "in.jsonl", [*rows, datapoint(response="vague", gold=True)])
+    there = False
+
+    def script(request: Request) -> str | Reply:
+        if "vague" not in request.last:
+            return by_response(request)
+        return likely(yes=0.9, no=0.1) if there else "no idea"
+
+    with ChatServer(script) as server:
+        flags = ("--gold-field", "gold", *LOGPROBS, "--calibrate", "my.toml")
+        command = ("grade", "in.jsonl", "-o", "out.jsonl", *at(server), *flags)
+        first = cli(*command)
+        assert (first.returncode, (tmp_path / "my.toml").exists()) == (3, False)
+        assert "my.toml is not written: too much failed" in first.stderr
+        there = True
+        again = cli(*command)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "my.toml").exists()
+
+
+# ------------------------------------------------------------------ as given by tables, and by hand
+
+
+def test_an_example_of_an_item_may_have_a_prompt_and_nulls(cli: Cli) -> None:
+    shot = {"prompt": "70 + 7?", "response": "78", "score": 0, "reasons": None, "rubric_str": None}
+    with ChatServer(lambda r: WORDS) as server:
+        graded(cli, server, datapoint(response="4", rubric_items=[item(examples=[shot])]))
+        messages = server.requests[0].body["messages"]
+    assert "70 + 7?" in messages[1]["content"]
+    assert "70 + 7?" not in messages[3]["content"]
+
+
+def test_a_choice_is_named_without_the_spaces_around_it(cli: Cli) -> None:
+    row = datapoint(response="4", rubric_items=[item(choices=["bad ", " good"])])
+    with ChatServer(lambda r: "<score>good</score>") as server:
+        assert graded(cli, server, row)["score"] == 1.0
+
+
+def test_the_choices_of_a_fault_go_from_the_least_of_it_to_the_most(cli: Cli) -> None:
+    fault = item("It rambles", weight=-1, choices=["not at all", "much"])
+    row = datapoint(response="4", rubric_items=[item(), fault])
+    with ChatServer(lambda r: likely(A=0.9, B=0.1)) as server:
+        result = cli("grade", *at(server), *LOGPROBS, stdin=jsonl([row]))
+        (asked,) = (r.last for r in server.requests if "It rambles" in r.last and "A: " in r.last)
+    assert "from the least of that fault to the most" in asked
+    assert "worst" not in asked
+    written = read_jsonl(result.stdout)[0]["rubric_items"][1]
+    assert "least of the fault" in written["grader_output_format_instruction"]
+
+
+@pytest.mark.parametrize("score", [1234567, 0.0000001, 2.5, 3])
+def test_a_score_of_an_example_is_written_as_a_grader_may_write_it(cli: Cli, score: float) -> None:
+    shots = [{"response": "x", "score": score}]
+    row = datapoint(response="4", rubric_items=[item(score_range=[0, 1e7], examples=shots)])
+    with ChatServer(lambda r: r.body["messages"][2]["content"]) as server:
+        assert graded(cli, server, row)["raw_score"] == score
+
+
+def test_the_examples_that_show_config_names_are_found_from_anywhere(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    write_jsonl(tmp_path / "sub" / "shots.jsonl", [{"prompt": "x", "response": "y", "score": 1}])
+    (tmp_path / "sub" / "conf.toml").write_text('[grade]\nexamples = "shots.jsonl"\n')
+    model = ("--model", "m", "--base-url", "http://127.0.0.1:9/v1")
+    shown = cli("grade", *model, "--config", "sub/conf.toml", "--show-config")
+    assert shown.returncode == 0, shown.stderr
+    (tmp_path / "all.toml").write_text(shown.stdout)
+    assert cli("grade", "--config", "all.toml", "--show-config").returncode == 0
+    assert tomllib.loads(shown.stdout)["grade"]["examples"] == str(tmp_path / "sub" / "shots.jsonl")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from refinecli.config import Settings
@@ -69,6 +70,8 @@ def _inherited(name: str, key: str, settings: Settings) -> str:
 
 
 def _show(section: str, key: str, value: object, source: str) -> None:
+    if isinstance(value, Path):
+        value = str(value)
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:
