@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Protocol
@@ -166,16 +166,10 @@ class RoleChat:
             data = encoded(body)
             request = _Request(body, data, self._key(body, data, draw), draw, usable, asked)
             try:
-                # A reply from before a parameter was refused answers what was meant.
-                if changes and (
-                    found := self._replayed(self._key(meant, encoded(meant), draw), asked)
-                ):
-                    return found
-                if asked in changes:
-                    if found := self._replayed(request.key, asked):
-                        return found
+                completion = self._from_before(meant, request, changes)
+                if completion is None and asked in changes:
                     raise UnsupportedError(f"{connection.model} does not take {asked}")
-                completion = await self._once(request)
+                completion = completion or await self._once(request)
                 if not _answers(completion, asked):
                     raise RefusedParameterError(asked, "its replies come without")
                 if asked:
@@ -188,6 +182,17 @@ class RoleChat:
                     self._chat.log.notice(told)
                     if self._chat.calls:
                         self._chat.calls.learn(_fact(connection), connection.changes)
+
+    def _from_before(
+        self, meant: JSONObject, request: _Request, changes: Mapping[str, str | None]
+    ) -> Completion | None:
+        """A reply from before something was refused, which answers what was meant."""
+        if not changes:
+            return None
+        found = self._replayed(self._key(meant, encoded(meant), request.draw), request.way)
+        if found is None and request.way in changes:
+            found = self._replayed(request.key, request.way)
+        return found
 
     # -------------------------------------------------------------- sent once
 

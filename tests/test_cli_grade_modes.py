@@ -203,6 +203,40 @@ def test_replies_from_before_a_way_was_refused_are_replayed(cli: Cli, tmp_path: 
     assert again.stdout == first.stdout
 
 
+def test_a_run_in_pieces_is_the_same_as_a_whole_one_whatever_is_refused(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """With probabilities that are refused, too vague or missing, and one JSON form of two."""
+
+    def script(request: Request) -> str | Reply:
+        body, number = request.body, int(request.last.split("number ")[1].split(";")[0])
+        if "logprobs" in body:
+            if body["top_logprobs"] > 5:
+                return error(400, "top_logprobs: at most 5")
+            if number == 4:
+                return "yes"
+            return likely(The=0.5, yes=0.5) if number % 3 == 0 else likely(yes=0.6, no=0.4)
+        if body["response_format"]["type"] == "json_schema":
+            return error(400, "response_format json_schema is not supported")
+        return '{"reasons": "So.", "score": 0.5}'
+
+    rows = [datapoint(id=n, response=f"number {n};") for n in range(12)]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with ChatServer(script) as server:
+        command = ("grade", "in.jsonl", *at(server), *LOGPROBS, *JSON, "--concurrency", "4")
+        assert cli(*command, "-o", "whole.jsonl", "--cache", "kept").returncode == 0
+        sent = len(server.requests)
+        codes = [cli(*command, "-o", "pieces.jsonl", "--max-calls", "6").returncode for _ in "abcd"]
+        assert (codes[0], codes[-1]) == (4, 0)
+        assert len(server.requests) == 2 * sent
+        offline = cli(*command, "-o", "offline.jsonl", "--cache", "kept", "--offline")
+        assert len(server.requests) == 2 * sent
+    assert offline.returncode == 0, offline.stderr
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    assert (tmp_path / "pieces.jsonl").read_bytes() == whole
+    assert (tmp_path / "offline.jsonl").read_bytes() == whole
+
+
 def first_token(token: str, logprob: float, top: Any) -> Reply:
     """A reply as some servers give it: its first token's alternatives in a shape of their own."""
     entry = {"token": token, "logprob": logprob, "top_logprobs": top}
@@ -348,6 +382,13 @@ def test_a_json_reply_that_is_no_verdict_stays_ungraded(cli: Cli, reply: str, wh
 def test_a_fenced_json_reply_is_read(cli: Cli) -> None:
     with ChatServer(lambda r: '<think>Hm.</think>```json\n{"score": 1}\n```') as server:
         assert graded(cli, server, datapoint(response="4"), *JSON)["score"] == 1.0
+
+
+def test_reasons_in_json_may_speak_of_the_end_of_thoughts(cli: Cli) -> None:
+    said = '{"reasons": "It says </think> and <think>.", "score": 0.5}'
+    for reply in (said, f"```json\n{said}\n```"):
+        with ChatServer(lambda r, reply=reply: reply) as server:  # type: ignore[misc]
+            assert graded(cli, server, datapoint(response="4"), *JSON)["score"] == 0.5
 
 
 # ------------------------------------------------------------------ choices
