@@ -88,11 +88,16 @@ def most_calls(item: RubricItem, options: GradeOptions) -> int:
     return 3 if options.mode == "logprobs" and likelihood.labels_of(item) else 2
 
 
+def ways(question: Question) -> list[list[Message]]:
+    """All that the grader may be sent, each way's first messages, in the order they are tried."""
+    found = [label_messages(question)] if question.by_probabilities else []
+    found += [json_messages(question)] if question.by_json else []
+    return [*found, text_messages(question)]
+
+
 def first_messages(question: Question) -> list[Message]:
     """What the grader is sent at first."""
-    if question.by_probabilities:
-        return label_messages(question)
-    return json_messages(question) if question.by_json else text_messages(question)
+    return ways(question)[0]
 
 
 async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:

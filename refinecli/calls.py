@@ -30,6 +30,7 @@ from refinecli.cache_file import check_ours, connect, create, open_unchanged, to
 from refinecli.errors import OutputError
 from refinecli.types import Datapoint, JSONObject
 
+_SKETCH = 1 << 21  # bytes; of 200,000 replies, one in ten is then looked for in vain
 _ANYONE = 0  # in place of a run's number: whoever asks may have the reply
 _MOST_AT_ONCE = 200  # times four parameters stays below SQLite's oldest limit of 999
 
@@ -47,6 +48,11 @@ def request_key(place: str, body: bytes, index: str) -> bytes:
 def row_name(id: str | int, occurrence: int) -> str:
     """Which row of a run a call belongs to, however often it is run."""
     return f"{id!r} {occurrence}"
+
+
+def _place(key: bytes) -> int:
+    """Where a key stands in the sketch; keys are digests, as good as random."""
+    return int.from_bytes(key[:4], "big") % _SKETCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,9 @@ class CallCache:
     _run: int = field(init=False, default=-1)
     _reader: sqlite3.Connection = field(init=False)
     _writer: _Writer | None = field(init=False, default=None)
+    # A 1 at the place of each key that was stored. Of a file that was empty, and that nobody else
+    # writes, it tells what is surely not there: to ask SQLite is to wait for the writing thread.
+    _sketch: bytearray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         with told(self.path):
@@ -82,6 +91,8 @@ class CallCache:
                 self._reader = connect(self.path)
             if not self.offline:
                 self._writer = _Writer(self.path, connect(self.path))
+            if not self.offline and not self.shared and self.is_empty:
+                self._sketch = bytearray(_SKETCH)
 
     @property
     def notice(self) -> str:
@@ -99,6 +110,8 @@ class CallCache:
 
     def find(self, key: bytes) -> bytes | None:
         """The reply that this run may have, its own before anyone's."""
+        if self._sketch is not None and not self._sketch[_place(key)]:
+            return None
         with told(self.path, OutputError):
             if self.any_run:
                 sql = "SELECT reply FROM replies WHERE key = ? ORDER BY run = ? DESC, run LIMIT 1"
@@ -117,6 +130,8 @@ class CallCache:
     async def store(self, key: bytes, reply: bytes, row: str, *, usable: bool) -> None:
         """Return once the reply is on disk; raises OutputError where that cannot be."""
         assert self._writer is not None
+        if self._sketch is not None:
+            self._sketch[_place(key)] = 1
         stored = asyncio.get_running_loop().create_future()
         run = _ANYONE if usable else self._run
         try:
@@ -238,6 +253,9 @@ class CallCache:
 
     def remove(self) -> None:
         """Close the cache and delete it: its run is over."""
+        # As it is closed SQLite tidies the file up, and need not wait for the disk to do that.
+        with contextlib.suppress(sqlite3.Error):
+            self._reader.execute("PRAGMA synchronous = OFF")
         self.close()
         for suffix in ("", "-wal", "-shm", "-journal"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)

@@ -266,7 +266,11 @@ class RoleChat:
         try:
             return await self._tried(request)
         except (RunError, OutputError) as error:
-            self._chat.over = error  # whoever is still in line sends nothing
+            # Whoever is still in line sends nothing; without a juror the others may go on.
+            if isinstance(error, RunError) and self._role.is_juror:
+                self._connection.over = error
+            else:
+                self._chat.over = error
             raise
 
     async def _tried(self, request: _Request) -> Completion:
@@ -316,8 +320,8 @@ class RoleChat:
         """What came back; or what another process was told meanwhile. The turn goes on only where
         there is a reply to read."""
         try:
-            if self._chat.over:
-                raise self._chat.over
+            if over := self._chat.over or self._connection.over:
+                raise over
             calls = self._chat.calls
             if calls and calls.shared and (found := self._replayed(request.key)):
                 turn.failed()

@@ -11,9 +11,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -21,23 +21,22 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from refinecli.asking import GradeOptions
 from refinecli.errors import UsageError
+from refinecli.layers import flag, layers, place_of, put
 from refinecli.prompts import Prompts
 from refinecli.roles import (
-    FALLBACKS,
     ROLES,
     Positive,
     RoleConfig,
     RoleSettings,
     Section,
     chain,
+    fallback,
     inherited,
     later_place_wins,
     resolved,
 )
 from refinecli.strategies import OPTIONS, STRATEGIES
-from refinecli.types import JSONObject
-
-_PREFIX = "REFINECLI_"
+from refinecli.types import JURY, Combine
 
 
 class RefineConfig(Section):
@@ -55,12 +54,14 @@ class RefineConfig(Section):
 
 
 class GradeConfig(Section):
-    """`[grade]`: how a grader is asked for a verdict. A file that `grade --calibrate` writes."""
+    """`[grade]`: how a grader is asked for a verdict, and what several amount to. A file that
+    `grade --calibrate` writes."""
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
     format: Literal["text", "json"] = "text"
     examples: Path | None = None
     pass_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    combine: Combine = "median"
 
 
 class RunConfig(Section):
@@ -110,6 +111,10 @@ class PromptConfig(Section):
     rubric_retry: Path | None = None
 
 
+# A juror's name stands in TOML headers and in paths of figures.
+JurorName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=40)]
+
+
 class Config(Section):
     """Everything that can be set."""
 
@@ -120,6 +125,7 @@ class Config(Section):
     selector: RoleConfig = RoleConfig()
     judge: RoleConfig = RoleConfig()
     refine: RefineConfig = RefineConfig()
+    jury: Mapping[JurorName, RoleConfig] = Field(default_factory=dict)
     grade: GradeConfig = GradeConfig()
     run: RunConfig = RunConfig()
     prompts: PromptConfig = PromptConfig()
@@ -128,7 +134,7 @@ class Config(Section):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one run; `sources` says of each `section.key` where it came from. `grading`
-    is `grade` with its files read."""
+    is `grade` with its files read. A `jury`, where there is one, grades in the grader's place."""
 
     policy: RoleSettings
     reviser: RoleSettings
@@ -136,6 +142,7 @@ class Settings:
     critic: RoleSettings
     selector: RoleSettings
     judge: RoleSettings | None
+    jury: tuple[RoleSettings, ...]
     refine: RefineConfig
     grade: GradeConfig
     grading: GradeOptions
@@ -147,7 +154,22 @@ class Settings:
     def roles(self) -> tuple[RoleSettings, ...]:
         """All roles there are, the judge only where it was named."""
         judge = () if self.judge is None else (self.judge,)
-        return (self.policy, self.reviser, self.grader, self.critic, self.selector, *judge)
+        grading = (self.grader, *self.jury)
+        return (self.policy, self.reviser, *grading, self.critic, self.selector, *judge)
+
+    @property
+    def graders(self) -> tuple[RoleSettings, ...]:
+        """Who grades: the jury, or the grader alone."""
+        return self.jury or (self.grader,)
+
+    def asked(self, names: Collection[str]) -> list[RoleSettings]:
+        """The roles of a command that knows them by these names: "grader" means whoever grades."""
+        graders = self.graders if "grader" in names else ()
+        return [
+            role
+            for role in self.roles
+            if role in graders or (role.name in names and role.name != "grader")
+        ]
 
 
 def load(
@@ -164,13 +186,16 @@ def load(
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     ranks: dict[str, int] = {}
-    for rank, layer in enumerate(_layers(flags, sets, environ, paths)):
+    for rank, layer in enumerate(layers(flags, sets, environ, paths)):
         for source, dotted, value in layer:
             keys = dotted.split(".")
-            _put(merged, keys, value, source)
-            sources[".".join(keys[:2])], ranks[".".join(keys[:2])] = source, rank
+            put(merged, keys, value, source)
+            sources[place_of(keys)], ranks[place_of(keys)] = source, rank
     for name in ROLES:
         later_place_wins(name, merged.get(name), ranks)
+    if isinstance(jury := merged.get("jury"), dict):
+        for name, juror in jury.items():
+            later_place_wins(JURY + name, juror, ranks)
     if isinstance(given := merged.get("refine", {}), dict):
         merged["refine"] = _settled(given, sources)
     try:
@@ -178,10 +203,11 @@ def load(
     except ValidationError as error:
         raise _usage_error(error, sources) from None
 
+    written = {name: getattr(config, name) for name in ROLES}
+    written |= {JURY + name: juror for name, juror in config.jury.items()}
     merged_roles: dict[str, RoleConfig] = {}
-    for name in ROLES:
-        own: RoleConfig = getattr(config, name)
-        below = FALLBACKS.get(name)
+    for name, own in written.items():
+        below = fallback(name)
         merged_roles[name] = inherited(name, own, merged_roles[below]) if below else own
 
     def role(name: str) -> RoleSettings:
@@ -195,7 +221,7 @@ def load(
         raise UsageError(f"{source}: the judge needs a model of its own", "set judge.model")
     grade = config.grade
     if grade.examples:
-        file = _meant(grade.examples, sources["grade.examples"], paths).absolute()
+        file = _meant(grade.examples, sources["grade.examples"], paths)
         grade = grade.model_copy(update={"examples": file})
     return Settings(
         policy=role("policy"),
@@ -204,6 +230,7 @@ def load(
         critic=role("critic"),
         selector=role("selector"),
         judge=None if judge == RoleConfig() else role("judge"),
+        jury=_jury([role(JURY + name) for name in config.jury], config.grade, sources),
         refine=config.refine,
         grade=grade,
         grading=_grading(grade),
@@ -211,6 +238,28 @@ def load(
         prompts=_prompts(config.prompts, paths, sources),
         sources=sources,
     )
+
+
+def _jury(
+    jurors: Sequence[RoleSettings], grade: GradeConfig, sources: Mapping[str, str]
+) -> tuple[RoleSettings, ...]:
+    """Those who grade in the grader's place: at least two, and each with a vote of its own."""
+    if len(jurors) == 1:
+        (juror,) = jurors
+        source = next(s for place, s in sources.items() if place.startswith(juror.name))
+        raise UsageError(
+            f"{source}: {juror.name} is a jury of one",
+            "give it a second [jury.NAME], or set what it says in [grader]",
+        )
+    for juror, other in combinations(jurors, 2):
+        alike = juror.asks_the_same(other)
+        if alike and (juror.temperature == 0 or grade.mode == "logprobs"):
+            raise UsageError(
+                f"{juror.name} and {other.name} are the same model, asked in the same way: they "
+                "would always vote alike",
+                f"give one of them another model or system prompt, or leave {other.name} out",
+            )
+    return tuple(jurors)
 
 
 # ------------------------------------------------------------------ strategies
@@ -236,7 +285,7 @@ def _settled(given: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, 
 
 def _means_nothing(name: str, option: str, value: object, source: str) -> UsageError:
     named = source
-    if source == _flag(f"refine.{option}"):
+    if source == flag(f"refine.{option}"):
         named = f"{source} {value}"
     elif not source.startswith(("--set ", "environment ")):
         named = f"{source}: refine.{option}"
@@ -249,98 +298,26 @@ def _means_nothing(name: str, option: str, value: object, source: str) -> UsageE
     )
 
 
-# ------------------------------------------------------------------ the layers, lowest first
-
-
-Layer: TypeAlias = Iterator[tuple[str, str, Any]]  # where from, dotted name, value
-
-
-def _layers(
-    flags: Mapping[str, object],
-    sets: Sequence[str],
-    environ: Mapping[str, str],
-    paths: Sequence[Path],
-) -> Iterator[Layer]:
-    yield from map(_from_file, paths)
-    yield _from_environment(environ)
-    yield _from_sets(sets)
-    yield ((_flag(dotted), dotted, value) for dotted, value in flags.items() if value is not None)
-
-
-def _from_file(path: Path) -> Layer:
-    for section, table in _read(path).items():
-        if not isinstance(table, dict):
-            raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
-        for key, value in table.items():
-            yield str(path), f"{section}.{key}", value
-
-
-def _from_environment(environ: Mapping[str, str]) -> Layer:
-    for name, text in sorted(environ.items()):
-        if name.startswith(_PREFIX) and "__" in name:
-            dotted = name.removeprefix(_PREFIX).lower().replace("__", ".")
-            yield f"environment {name}", dotted, _toml_value(text)
-
-
-def _from_sets(sets: Sequence[str]) -> Layer:
-    for assignment in sets:
-        dotted, equals, text = assignment.partition("=")
-        if not equals or "." not in dotted:
-            # Not the value: it may be a key that went astray.
-            raise UsageError(
-                f"--set {dotted}: expected section.key=value",
-                "for example --set policy.temperature=0.7; keys are named, not given: "
-                "--set policy.api_key_env=NAME",
-            )
-        yield f"--set {dotted}", dotted.strip(), _toml_value(text)
-
-
-def _flag(dotted: str) -> str:
-    section, key = dotted.split(".")
-    name = f"grader-{key}" if section == "grader" else key
-    return "--" + name.replace("_", "-")
-
-
-def _read(path: Path) -> JSONObject:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}", "the file is TOML; configs/ has examples") from None
-
-
-def _toml_value(text: str) -> object:
-    """`0.5`, `true`, `[1, 2]` or `{a = 1}` as TOML reads them; anything else is text."""
-    try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return text
-    return value if isinstance(value, bool | int | float | str | list | dict) else text
-
-
-def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise UsageError(f"{source}: {key} is a value, not a section")
-    if isinstance(value, dict) and isinstance(tree.get(keys[-1]), dict):
-        tree[keys[-1]] = {**tree[keys[-1]], **value}
-    else:
-        tree[keys[-1]] = value
+# ------------------------------------------------------------------ what is wrong
 
 
 def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageError:
     detail = error.errors(include_url=False, include_context=False)[0]
     loc = [str(part) for part in detail["loc"]]
-    dotted = ".".join(loc[:2])
+    dotted = place_of(loc)
     source = sources.get(dotted) or next(
-        (s for name, s in sources.items() if name.startswith(loc[0] + ".")), "config"
+        (s for name, s in sources.items() if name.startswith(".".join(loc[:-1] or loc) + ".")),
+        next((s for name, s in sources.items() if name.startswith(loc[0] + ".")), "config"),
     )
+    if loc[0] == "jury" and (len(loc) < 3 or loc[-1] == "[key]"):
+        return UsageError(
+            f"{source}: {'.'.join(loc[:2])} is no juror",
+            "write [jury.NAME], a section like [grader]; NAME is of letters, digits, - and _",
+        )
     if detail["type"] == "extra_forbidden":
         known = list(Config.model_fields)
         if len(loc) > 1:
-            section = Config.model_fields[loc[0]].annotation
+            section = RoleConfig if loc[0] == "jury" else Config.model_fields[loc[0]].annotation
             assert isinstance(section, type)
             assert issubclass(section, BaseModel)
             known = list(section.model_fields)
@@ -361,7 +338,7 @@ def _meant(file: Path, source: str, paths: Sequence[Path]) -> Path:
 
 
 def _grading(config: GradeConfig) -> GradeOptions:
-    given = config.model_dump()
+    given = config.model_dump(exclude={"combine"})
     if config.examples is not None:
         from refinecli.examples import read_examples
 

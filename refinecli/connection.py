@@ -60,6 +60,7 @@ class Connection:
     _tried: dict[str, asyncio.Event] = field(default_factory=dict)
     answered: bool = False  # with anything at all
     successes: int = 0
+    over: RunError | None = None  # why nothing more can be sent here
     _failing: int = 0  # calls that failed since the last success
     _failing_since: float = 0.0
 

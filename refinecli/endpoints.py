@@ -15,11 +15,21 @@ import orjson
 from refinecli.config import Settings
 from refinecli.errors import RunError, UsageError
 from refinecli.jsonl import digest
+from refinecli.jury import Juror, Jury
 from refinecli.limits import Amount, Limits
 from refinecli.local import Endpoint, find_weights, fingerprint, serve
 from refinecli.records import Provenance
-from refinecli.roles import FALLBACKS, RoleSettings, how_to_name
-from refinecli.types import Completer, Completion, Draw, JSONObject, Message, Params, Roles, Usable
+from refinecli.roles import FETCHING, RoleSettings, fallback, how_to_name
+from refinecli.types import (
+    Completer,
+    Completion,
+    Draw,
+    JSONObject,
+    Message,
+    Params,
+    Roles,
+    Usable,
+)
 
 if TYPE_CHECKING:
     from refinecli.calls import CallCache
@@ -48,7 +58,7 @@ def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool =
     """Find what is missing (weights, keys, prices) before anything is read or started."""
     from refinecli.wire import api_key
 
-    for role in _named(settings, names):
+    for role in settings.asked(tuple(names)):
         if role.weights:
             find_weights(role.weights, to_run=not offline)
         elif not offline:
@@ -78,7 +88,7 @@ async def open_engine(
     from refinecli.chat import Chat
     from refinecli.transport import HttpClient
 
-    roles = {role.name: role for role in _named(settings, names)}
+    roles = {role.name: role for role in settings.asked(names)}
     concurrency = settings.run.concurrency
     if any(role.weights for role in roles.values()):
         concurrency = min(concurrency, LOCAL_SLOTS)
@@ -96,6 +106,7 @@ async def open_engine(
         limits = Limits(concurrency, _budget(settings))
         chat = Chat(client, limits, log, calls, log_request)
         settle = _Settler(client, stack, calls)
+        jury = Jury(sum(role.is_juror for role in roles.values()), chat, log)
         settled: dict[str, RoleSettings] = {}
         completers: dict[str, Completer] = {}
         for name, role in roles.items():
@@ -103,20 +114,22 @@ async def open_engine(
             completers[name] = chat.completer(
                 settled[name], settings.run.seed, key=key, place=place
             )
-            if name == "grader" and role.weights:
+            if role.weights and role in settings.graders:
                 completers[name] = _TryOnly(completers[name], log)
+            if role.is_juror:
+                completers[name] = Juror(name, completers[name], jury)
         for line in _described(settled):
             log.notice(line)
         shaping = _shaping(settings, settled, shapes)
         yield Engine(
-            roles=_roles(completers),
+            roles=_roles(completers, settings),
             limits=limits,
             made_with=Provenance(_models(settled) or _named_grader(settings), digest(shaping)),
             shaping=shaping,
         )
 
 
-def _roles(completers: dict[str, Completer]) -> Roles:
+def _roles(completers: dict[str, Completer], settings: Settings) -> Roles:
     """The completers there are; a role that the command does not use is the grader, unasked."""
     grader = completers.get("grader", _nobody)
     return Roles(
@@ -126,6 +139,10 @@ def _roles(completers: dict[str, Completer]) -> Roles:
         critic=completers.get("critic", grader),
         selector=completers.get("selector", grader),
         judge=completers.get("judge"),
+        jury={
+            role.name: completers[role.name] for role in settings.jury if role.name in completers
+        },
+        combine=settings.grade.combine,
     )
 
 
@@ -153,11 +170,6 @@ def _allow_open_files(wanted: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-
-
-def _named(settings: Settings, names: Iterable[str]) -> list[RoleSettings]:
-    wanted = set(names)
-    return [role for role in settings.roles if role.name in wanted]
 
 
 # ------------------------------------------------------------------ the embedded server
@@ -290,11 +302,14 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     """What shapes replies, not how they are fetched or paid for. The embedded server's port is new
     every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
-    if "grader" in roles:
+    jurors = [name for name, role in roles.items() if role.is_juror]
+    if jurors:
+        shaping["jury"] = jurors  # in their order, which a tie may turn on
+    if jurors or "grader" in roles:
         examples = [example.model_dump() for example in settings.grading.examples]
         shaping["grade"] = {**settings.grade.model_dump(), "examples": examples}
     for name, role in roles.items():
-        described = {k: v for k, v in asdict(role).items() if k not in _FETCHING}
+        described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
         # Both may hold a secret, and what is told of settings is told to everyone.
         described["headers"] = {k: digest(v) for k, v in role.headers.items()}
         base_url, query, value = (role.base_url or "").partition("?")
@@ -306,22 +321,14 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
 
 
 def _named_grader(settings: Settings) -> dict[str, str]:
-    """The grader that a run names but, with code to grade everything, does not ask."""
-    return {"grader": settings.grader.model} if settings.grader.model else {}
-
-
-_FETCHING = frozenset(
-    {
-        *("timeout", "retries", "api_key_env", "api_key_header"),
-        *("rpm", "tpm", "input_price", "output_price"),
-    }
-)
+    """Who would grade for a run that, with code to grade everything, does not ask."""
+    return {role.name: role.model for role in settings.graders if role.model}
 
 
 def _models(roles: dict[str, RoleSettings]) -> dict[str, str]:
     shown = {}
     for name, role in roles.items():
-        below = roles.get(FALLBACKS.get(name, ""))
+        below = roles.get(fallback(name) or "")
         if name == "grader" or below is None or below.model != role.model:
             shown[name] = role.model or ""
     return shown

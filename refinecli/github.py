@@ -93,9 +93,10 @@ class GitHub:
 
     def _annotation(self, kind: Literal["error", "warning"], case: Case) -> str:
         text = case.message if case.verdict == "error" else f"{case.message}\n{case.details}"
-        if self.source is None:
+        source = case.file or self.source
+        if not source:
             return _command(kind, text, title=case.name)
-        place = {"file": self._place(self.source), "line": str(case.line)}
+        place = {"file": self._place(source), "line": str(case.line)}
         return _command(kind, text, **place, title=case.name)
 
     def _place(self, source: str) -> str:
@@ -119,10 +120,19 @@ class GitHub:
         cases = [*self._errors, *self._ranked][:_SHOWN]
         if cases:
             rows = [
-                (c.name, str(c.line), "" if c.score is None else f"{c.score:.4g}", _why(c))
+                (
+                    c.name,
+                    _line(c),
+                    "" if c.score is None else f"{c.score:.4g}",
+                    _why(c),
+                )
                 for c in cases
             ]
             yield from _table(("worst", "line", "score", "why"), rows)
+
+
+def _line(case: Case) -> str:
+    return f"{case.file}:{case.line}" if case.file else str(case.line)
 
 
 def _figures(summary: Summary, traffic: Traffic) -> Iterator[tuple[str, str]]:

@@ -23,13 +23,14 @@ async def grade(
     prompts: Prompts,
     options: GradeOptions = _AS_USUAL,
     *,
+    role: str = "grader",
     iteration: int = 0,
     sample: int = 0,
 ) -> tuple[tuple[Grade, ...], Usage]:
     """One grade for each rubric item, in their order, and what the calls took.
 
-    Items are graded side by side. A grader that fails leaves its item ungraded; RunError and
-    BudgetError, which every further call would share, are raised.
+    Items are graded side by side, by a grader whose role that is. One that fails leaves its item
+    ungraded; RunError and BudgetError, which every further call would share, are raised.
     """
     if not response.strip():
         return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
@@ -41,7 +42,7 @@ async def grade(
         _grade_item(
             Question(datapoint, response, index, prompts, options),
             grader,
-            draw_of(datapoint, "grader", iteration, samples[index]),
+            draw_of(datapoint, role, iteration, samples[index]),
         )
         for index in range(len(items))
     )

@@ -57,13 +57,14 @@ NO_HINTS = Hints()
 
 def hints(headers: Mapping[str, str], now: float) -> Hints:
     """The hints in a reply's headers; `now` is the time of day as an epoch."""
+    names = "\n".join(headers).lower()
+    if not any(word in names for word in _HINTED):  # as of most replies, and each one is asked
+        return NO_HINTS
     found = {
         name.lower(): value.strip()
         for name, value in headers.items()
         if any(word in name.lower() for word in _HINTED)
     }
-    if not found:
-        return NO_HINTS
     return Hints(
         after=_after(found, now),
         requests=_allowance(found, now, "-requests") or _allowance(found, now, ""),

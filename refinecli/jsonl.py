@@ -37,7 +37,8 @@ _SURELY_WRITABLE = 500
 class Row(NamedTuple):
     """One line that was read: its object and, unless `error` says why not, its datapoint.
 
-    `text` is the line itself where there is no object to give back.
+    `text` is the line itself where there is no object to give back, `file` the file that it is from
+    where there are several.
     """
 
     line: int
@@ -46,6 +47,7 @@ class Row(NamedTuple):
     error: InputError | None = None
     text: str = ""
     note: str = ""  # what looks like a slip, but may be meant
+    file: str = ""
 
 
 # ------------------------------------------------------------------ JSON
@@ -365,6 +367,7 @@ def unreadable_record(row: Row) -> JSONObject:
     assert row.error is not None
     error = {
         "type": "input",
+        **({"file": row.file} if row.file else {}),
         "line": row.line,
         "message": row.error.message,
         "stage": "input",

@@ -48,6 +48,7 @@ class Case:
     message: str = ""
     details: str = ""
     score: float | None = None
+    file: str = ""  # where the run has several
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,15 @@ def case_of(outcome: Outcome) -> Case:
         kind = outcome.failures[0] if outcome.failures else outcome.status
         told = list(_reasons(record))
         message = one_line("; ".join([outcome.status, *told]), _LONGEST_MESSAGE)
-        return Case(name, outcome.line, "error", kind, message, "\n".join(told))
+        told_of = "\n".join(told)
+        return Case(name, outcome.line, "error", kind, message, told_of, file=outcome.file)
     if outcome.passed:
-        return Case(name, outcome.line, "passed", score=score)
+        return Case(name, outcome.line, "passed", score=score, file=outcome.file)
     failed = [grade for grade in _grades(record) if grade.get("passed") is False]
     names = ", ".join(str(grade.get("name")) for grade in failed)
     message = one_line(f"score {score:.4g}: failed {names}", _LONGEST_MESSAGE)
     details = "\n".join(_told_of(grade, record) for grade in failed)
-    return Case(name, outcome.line, "failure", "not_passed", message, details, score)
+    return Case(name, outcome.line, "failure", "not_passed", message, details, score, outcome.file)
 
 
 def _reasons(record: JSONObject) -> Iterator[str]:
@@ -142,9 +144,10 @@ class JUnitFile:
         """Write one datapoint."""
         again = self._names.next(case.name)
         name = f"{case.name} ({again + 1})" if again else case.name
-        element = self._testcase(name, self._source or "<stdin>")
-        if self._source:
-            element.set("file", _safe(self._source))
+        source = case.file or self._source
+        element = self._testcase(name, source or "<stdin>")
+        if source:
+            element.set("file", _safe(source))
             element.set("line", str(case.line))
         if case.verdict != "passed":
             self._tell(element, case.verdict, case.kind, case.message, case.details)

@@ -36,8 +36,8 @@ class Provenance:
 class Outcome:
     """One output line, and what the summary counts of it. `failures` are words to count by,
     `winners` the roles that a selector preferred, `why` tells a person what went wrong, `noisy`
-    says that a model graded, and `fell_back` counts verdicts by words because the probabilities
-    were too vague."""
+    says that a model graded, `fell_back` counts verdicts by words because the probabilities were
+    too vague, and `votes_missing` those that grades were made without."""
 
     record: JSONObject
     status: Status
@@ -49,7 +49,9 @@ class Outcome:
     why: str = ""
     noisy: bool = False
     fell_back: int = 0
+    votes_missing: int = 0
     line: int = 0
+    file: str = ""  # where the input is several
 
 
 def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> Outcome:
@@ -75,6 +77,7 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         why=refinement.error.message if refinement.error else _why(refinement.best.grades),
         noisy=any(_by_model(iteration.grades) for iteration in refinement.iterations),
         fell_back=sum(_fell_back(iteration.grades) for iteration in refinement.iterations),
+        votes_missing=sum(_votes_missing(iteration.grades) for iteration in refinement.iterations),
     )
 
 
@@ -119,6 +122,7 @@ def graded(
         why=_why(grades),
         noisy=_by_model(grades),
         fell_back=_fell_back(grades),
+        votes_missing=_votes_missing(grades),
     )
 
 
@@ -148,7 +152,12 @@ def _by_model(grades: Sequence[Grade]) -> bool:
 
 
 def _fell_back(grades: Sequence[Grade]) -> int:
-    return sum(grade.mass is not None and not grade.probabilities for grade in grades)
+    asked = [vote for grade in grades for vote in grade.votes or (grade,)]
+    return sum(vote.mass is not None and not vote.probabilities for vote in asked)
+
+
+def _votes_missing(grades: Sequence[Grade]) -> int:
+    return sum(not vote.graded for grade in grades if grade.graded for vote in grade.votes)
 
 
 def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObject:
@@ -217,7 +226,10 @@ def grade_record(grade: Grade) -> JSONObject:
 
 def _vote(vote: Grade) -> JSONObject:
     names = {"score", "raw_score", "passed", "feedback", "reply", "error", "mass", "probabilities"}
-    return {key: value for key, value in grade_record(vote).items() if key in names}
+    by = {"juror": vote.juror, "repeat": vote.repeat}
+    return {key: value for key, value in by.items() if value is not None} | {
+        key: value for key, value in grade_record(vote).items() if key in names
+    }
 
 
 def usage_record(usage: Usage) -> JSONObject:

@@ -1,6 +1,6 @@
 """Records -> what a person reads: a rollout's whole transcript.
 
-    for part in transcript(datapoint, refinement, calls, prompts, full=False):
+    for part in transcript(datapoint, refinement, calls, prompts, grading, full=False):
         console.print(part, soft_wrap=plain(console))
 
 Nothing here prints. Only the render modules and `progress` know rich.
@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import exp
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from refinecli import structured
+from refinecli.asking import GradeOptions
 from refinecli.clean import clean, one_line
 from refinecli.prompts import Prompts, message_text
 from refinecli.render_calls import Call, Ledger
@@ -44,6 +47,7 @@ from refinecli.types import (
 __all__ = ["Call", "clean", "plain", "shown", "transcript"]
 
 _LINES = 30  # of one text, without --full
+_TOKENS = 6  # that are shown of those that could have come first
 _WRITER, _GRADER = "cyan", "magenta"  # legible on dark and on light backgrounds
 
 _STOPPED = {
@@ -68,6 +72,7 @@ class _Rollout:
     refinement: Refinement
     ledger: Ledger
     prompts: Prompts
+    grading: GradeOptions
     limit: int
     threshold: float | None
 
@@ -82,6 +87,7 @@ def transcript(
     refinement: Refinement | None,
     calls: Sequence[Call],
     prompts: Prompts,
+    grading: GradeOptions,
     *,
     full: bool,
     threshold: float | None = None,
@@ -93,7 +99,7 @@ def transcript(
     ledger, limit = Ledger(calls), 0 if full else _LINES
     yield _prefix(datapoint, refinement, ledger, limit)
     if refinement is not None:
-        rollout = _Rollout(datapoint, refinement, ledger, prompts, limit, threshold)
+        rollout = _Rollout(datapoint, refinement, ledger, prompts, grading, limit, threshold)
         for iteration in refinement.iterations:
             yield from _iteration(rollout, iteration)
     for call in ledger.rest():
@@ -162,7 +168,9 @@ def _ending(completion: Completion) -> Text:
 def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableType]:
     """In the order in which it happened: a critic's version is graded once it was chosen."""
     writer = rollout.ledger.writer(iteration)
-    chains = rollout.ledger.graders(rollout.datapoint, iteration, writer, rollout.prompts)
+    chains = rollout.ledger.graders(
+        rollout.datapoint, iteration, writer, rollout.prompts, rollout.grading
+    )
     judged_before = rollout.refinement.strategy == "rm-gallery"
     for role in ("critic", "selector") if judged_before else ("critic",):
         yield from _calls_of(rollout, role, iteration)
@@ -173,8 +181,8 @@ def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableTy
         yield _diff(rollout, iteration)
     if iteration.role == "critic":
         yield from _selected(rollout, iteration)
-    for index, chain in enumerate(chains):
-        yield _item(rollout, iteration, index, chain)
+    for index, asked in enumerate(chains):
+        yield _item(rollout, iteration, index, asked)
     if iteration.grades:
         yield _scores(rollout, iteration)
     if iteration.role != "critic":
@@ -231,15 +239,16 @@ def _diff(rollout: _Rollout, iteration: Iteration) -> Section:
 # ------------------------------------------------------------------ one item
 
 
-def _item(rollout: _Rollout, iteration: Iteration, index: int, chain: list[Call]) -> Section:
+def _item(rollout: _Rollout, iteration: Iteration, index: int, chains: list[list[Call]]) -> Section:
     item, grade = rollout.datapoint.rubric_items[index], iteration.grades[index]
     parts: list[RenderableType] = [label("criterion"), Body([("", item.rubric_str)], rollout.limit)]
     if grade.grader == "check":
         parts.append(label("graded by code, without a model"))
     elif grade.grader == "empty":
         parts.append(label("not sent to the grader: an empty response scores 0"))
-    elif chain:
-        parts += _exchange(item, chain, rollout.limit)
+    elif chains:
+        for chain in chains:
+            parts += _exchange(item, chain, rollout.limit)
     else:
         parts += _unrecorded(rollout, item, iteration, grade)
     parts += _verdict(item, grade, rollout.limit)
@@ -250,24 +259,43 @@ def _item(rollout: _Rollout, iteration: Iteration, index: int, chain: list[Call]
 def _exchange(item: RubricItem, chain: list[Call], limit: int) -> list[RenderableType]:
     """What the grader was sent and replied; of a second try, what it adds to the first."""
     parts: list[RenderableType] = []
-    sent = 0
+    sent, who = 0, chain[0].draw.role
     for place, call in enumerate(chain):
-        ours = "grader's input · " if place == 0 else "grader's input, second try, adds · "
-        parts += _turns(call.messages[sent:], limit, ours)
+        again = place > 0 and call.messages[:sent] == chain[place - 1].messages
+        ours = f"{who}'s input, second try, adds · " if again else f"{who}'s input · "
+        parts += _turns(call.messages[sent if again else 0 :], limit, ours)
         sent = len(call.messages)
-        parts.append(label("grader's output"))
+        parts.append(label(f"{who}'s output"))
         if call.completion is None:
             parts += [label("✗ the call failed", "bold red"), Body([("", call.error)], limit)]
             continue
         parts += _output(item, call.completion, limit)
-        problem = extract(item, call.completion).problem
+        problem = _problem(item, call.way, call.completion)
         if problem and place < len(chain) - 1:
             parts += [label("no score could be read"), Body([("", problem)], limit)]
     return parts
 
 
+def _problem(item: RubricItem, way: str, completion: Completion) -> str:
+    """Why there is no score in a grader's reply."""
+    if completion.first_tokens is not None:
+        return "too little of the first token's probability is on a label"
+    if way.startswith("response_format"):
+        return structured.read(item, completion)[0].problem
+    return extract(item, completion).problem
+
+
 def _output(item: RubricItem, completion: Completion, limit: int) -> list[RenderableType]:
-    """A grader's reply, with the score that was read in it marked."""
+    """A grader's reply, with the score that was read in it marked; or what could have been its
+    first token."""
+    if completion.first_tokens is not None:
+        likely = sorted(completion.first_tokens, key=lambda token: -token[1])[:_TOKENS]
+        told = " · ".join(f"{one_line(token)} {exp(logprob):.3f}" for token, logprob in likely)
+        return [
+            label("first token, by probability"),
+            Body([("", told)], limit),
+            _ending(completion),
+        ]
     thought, answer = split_reasoning(completion.text)
     reasoning = "\n".join(filter(None, (completion.reasoning, thought)))
     begin, end = extract(item, completion).span or (0, 0)

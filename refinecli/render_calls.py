@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from refinecli.prompts import Prompts, grader_messages
+from refinecli.asking import GradeOptions, Question, ways
+from refinecli.prompts import Prompts
 from refinecli.scoring import split_reasoning
 from refinecli.strategies.steps import response_of
-from refinecli.types import Completion, Datapoint, Draw, Iteration, Message
+from refinecli.types import JURY, Completion, Datapoint, Draw, Iteration, Message
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a role was sent and what came back: a completion, or `error` where nothing did."""
+    """What a role was sent and what came back: a completion, or `error` where nothing did. `way` is
+    what was asked for beyond a reply."""
 
     draw: Draw
     messages: tuple[Message, ...]
     completion: Completion | None
     error: str = ""
+    way: str = ""
 
 
 class Ledger:
@@ -62,26 +65,34 @@ class Ledger:
         return calls
 
     def graders(
-        self, datapoint: Datapoint, iteration: Iteration, writer: Call | None, prompts: Prompts
-    ) -> list[list[Call]]:
-        """For each item its grader's call and, where there was one, the second try."""
+        self,
+        datapoint: Datapoint,
+        iteration: Iteration,
+        writer: Call | None,
+        prompts: Prompts,
+        options: GradeOptions,
+    ) -> list[list[list[Call]]]:
+        """For each item and each who graded it: the call of each way to ask and, where there was
+        one, the second try."""
         number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
-        chains = []
-        for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
-            chain: list[Call] = []
-            if item.check is None:
-                asked = grader_messages(prompts, datapoint, iteration.response, item)
+        found, items = [], len(datapoint.rubric_items)
+        for index, grade in enumerate(iteration.grades):
+            question = Question(datapoint, iteration.response, index, prompts, options)
+            asked = [] if question.item.check else [_turns(way) for way in ways(question)]
+            chains: list[list[Call]] = []
+            for vote in (grade.votes or (grade,)) if asked else ():
+                role = f"{JURY}{vote.juror}" if vote.juror else "grader"
                 mine = [
                     call
                     for call in self._calls
-                    if (call.draw.role, call.draw.iteration, call.draw.sample)
-                    == ("grader", number, sample)
+                    if (call.draw.role, call.draw.iteration) == (role, number)
+                    and call.draw.sample // items == sample  # as `grade` numbers them
                 ]
-                chain = _chain(mine, _turns(asked), grade.reply)
-            self._take(chain)
-            chains.append(chain)
-        return chains
+                chains.append([call for way in asked for call in _chain(mine, way, vote.reply)])
+                self._take(chains[-1])
+            found.append([chain for chain in chains if chain])
+        return found
 
     def _take(self, calls: Sequence[Call]) -> None:
         self._calls = [call for call in self._calls if not any(call is one for one in calls)]

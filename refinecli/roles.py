@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -12,15 +12,20 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from refinecli.errors import UsageError
-from refinecli.types import JSONObject
+from refinecli.types import JURY, JSONObject
 
 # A role that is not set is the one it points to. The judge, held out for reports, has no default.
 FALLBACKS = MappingProxyType(
     {"reviser": "policy", "grader": "policy", "critic": "grader", "selector": "grader"}
 )
 ROLES = ("policy", "reviser", "grader", "critic", "selector", "judge")
-# Who gives verdicts does so at temperature 0, unless it is told otherwise.
-VERDICTS = ("grader", "selector", "judge")
+# How replies are fetched and paid for: all else about a role may make them others.
+FETCHING = frozenset(
+    {
+        *("timeout", "retries", "api_key_env", "api_key_header"),
+        *("rpm", "tpm", "input_price", "output_price"),
+    }
+)
 
 OPENAI = "https://api.openai.com/v1"
 # Where a word of a header's name ends so (api-key, apikey), its value is a secret, and secrets are
@@ -121,13 +126,35 @@ class RoleSettings:
     def has_prices(self) -> bool:
         return self.input_price is not None
 
+    @property
+    def is_juror(self) -> bool:
+        return self.name.startswith(JURY)
+
+    def asks_the_same(self, other: RoleSettings) -> bool:
+        """Whether both are the same model, asked in the same way."""
+        return all(
+            getattr(self, field.name) == getattr(other, field.name)
+            for field in fields(self)
+            if field.name not in FETCHING | {"name"}
+        )
+
+
+def fallback(name: str) -> str | None:
+    """The role that this one is where it says nothing itself."""
+    return "grader" if name.startswith(JURY) else FALLBACKS.get(name)
+
+
+def gives_verdicts(name: str) -> bool:
+    """Who does so is asked at temperature 0, unless it is told otherwise."""
+    return name in ("grader", "selector", "judge") or name.startswith(JURY)
+
 
 def chain(name: str) -> Iterator[str]:
     """The role, its fallback, and the fallback's."""
     place: str | None = name
     while place:
         yield place
-        place = FALLBACKS.get(place)
+        place = fallback(place)
 
 
 def how_to_name(role: str) -> str:
@@ -194,7 +221,7 @@ def resolved(
             f"{name}: input_price and output_price go together", "both are for a million tokens"
         )
     temperature = role.temperature
-    if temperature is None and name in VERDICTS:
+    if temperature is None and gives_verdicts(name):
         temperature = 0.0
     return RoleSettings(
         name=name,

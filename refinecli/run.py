@@ -27,21 +27,35 @@ Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, o
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is read: where from, how much of it, the rubric added to every row, and by whom."""
+    """What is read: where from, in this order, how much of it all, the rubric added to every row,
+    and by whom."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()
     limit: int | None = None
     reader: Reader = read_row
+    more: Sequence[Source] = ()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return (self.source, *self.more)
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether all of it can be read twice."""
+        return all(source.rereadable for source in self.sources)
 
     def all_rows(self) -> Iterator[Row]:
         """All rows, waiting for each; a source that cannot be read again is used up."""
         seen = Occurrences(), Occurrences()
-        for number, line in islice(self.source.read(), self.limit):
-            yield self._row(number, line, seen)
+        lines = ((source, *line) for source in self.sources for line in source.read())
+        for source, number, line in islice(lines, self.limit):
+            yield self._row(source, number, line, seen)
 
-    def _row(self, number: int, line: bytes, seen: Seen) -> Row:
-        row = self.reader(line, number, self.source.name, self.rubric)
+    def _row(self, source: Source, number: int, line: bytes, seen: Seen) -> Row:
+        row = self.reader(line, number, source.name, self.rubric)
+        if self.more:
+            row = row._replace(file=source.name)
         datapoint = row.datapoint
         if datapoint is None:
             return row
@@ -58,12 +72,13 @@ class Input:
         count = 0
         if self.limit == 0:
             return
-        async with aclosing(self.source.stream()) as lines:
-            async for number, line in lines:
-                count += 1
-                yield self._row(number, line, seen)
-                if count == self.limit:  # not one line more: it may never come
-                    return
+        for source in self.sources:
+            async with aclosing(source.stream()) as lines:
+                async for number, line in lines:
+                    count += 1
+                    yield self._row(source, number, line, seen)
+                    if count == self.limit:  # not one line more: it may never come
+                        return
 
 
 class Counted(NamedTuple):
@@ -114,20 +129,20 @@ async def run(
     async def outcome(row: Row) -> Outcome:
         if row.note and row.note not in noted:
             noted.add(row.note)
-            on_note(f"{source.source.name}:{row.line}: {row.note}")
-        result = await finish(row)
+            on_note(f"{row.file or source.source.name}:{row.line}: {row.note}")
+        result = replace(await finish(row), line=row.line, file=row.file)
         on_finished()
         return result
 
     async def finish(row: Row) -> Outcome:
         if row.error:
-            return Outcome(unreadable_record(row), "failed", failures=("input",), line=row.line)
+            return Outcome(unreadable_record(row), "failed", failures=("input",))
         if row.datapoint is None:
-            return Outcome(row.raw, "failed", failures=("input",), line=row.line)
+            return Outcome(row.raw, "failed", failures=("input",))
         result = await work(row)
         if result.status != "done" and on_unsettled:
             on_unsettled(row.datapoint)
-        return replace(result, line=row.line)
+        return result
 
     # Enough rows started to keep every request slot busy; enough waiting in order behind a slow one
     # that it does not hold the others up, and few enough that memory stays bounded.

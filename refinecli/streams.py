@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from itertools import count
@@ -172,7 +172,7 @@ class Sink:
         path: str | None,
         *,
         force: bool = False,
-        source: Source | None = None,
+        sources: Sequence[Source] = (),
         continues: bool = False,
     ) -> None:
         self.path = None if path is None or path == "-" else Path(path)
@@ -190,7 +190,7 @@ class Sink:
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
-            self._partial = _partial_path(self.path, self.name, force, source)
+            self._partial = _partial_path(self.path, self.name, force, sources)
 
     async def open(self) -> None:
         """Make the output ready; a file or folder that cannot be written is found here. Nothing is
@@ -310,14 +310,14 @@ def _is_device(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
-def _partial_path(path: Path, name: str, force: bool, source: Source | None) -> Path | None:
+def _partial_path(path: Path, name: str, force: bool, sources: Sequence[Source]) -> Path | None:
     """Where to write until the file is whole; None for devices and pipes, which are no files."""
     if path.is_dir():
         raise UsageError(f"{name}: is a directory", "name a file")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent}: no such directory", "make it first")
     if path.exists():
-        if source and source.path and source.path.samefile(path):
+        if any(source.path and source.path.samefile(path) for source in sources):
             raise UsageError(f"{name}: input and output are the same file", "write to another file")
         if _is_device(path):
             return None

@@ -45,6 +45,7 @@ class Summary:
     errors: Counter[str] = field(default_factory=Counter)
     first_failure: str = ""  # whose, and why
     noisy: bool = False  # whether a model graded anything
+    votes_missing: int = 0  # of grades that the others made without them
     fell_back: int = 0  # verdicts in words where probabilities were wanted
     winners: Counter[str] = field(default_factory=Counter)
     score: Mean = field(default_factory=Mean)
@@ -66,6 +67,7 @@ class Summary:
             self.first_failure = f"{name}: {outcome.why}"
         self.noisy = self.noisy or outcome.noisy
         self.fell_back += outcome.fell_back
+        self.votes_missing += outcome.votes_missing
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:
@@ -87,14 +89,20 @@ class Summary:
         return f"{self.datapoints} {what}: {', '.join(parts)}"
 
     @property
-    def fallback_words(self) -> str:
-        """What to say of verdicts by probabilities that were none; "" where there is nothing."""
-        if not self.fell_back:
-            return ""
-        return (
-            f"{self.fell_back:,} verdicts were asked for in words: the labels had less than 0.9 of "
-            "the first token's probability; examples help (grade.examples)"
-        )
+    def notices(self) -> list[str]:
+        """What to say of grades that were made otherwise than was meant."""
+        told = []
+        if self.fell_back:
+            told.append(
+                f"{self.fell_back:,} verdicts were asked for in words: the labels had less than "
+                "0.9 of the first token's probability; examples help (grade.examples)"
+            )
+        if self.votes_missing:
+            told.append(
+                f"{self.votes_missing:,} votes are missing, of grades that the others made without "
+                "them; each says why"
+            )
+        return told
 
     @property
     def seconds(self) -> float:
@@ -113,6 +121,7 @@ class Summary:
             "pass_rate": self.passed.value,
             **({"winners": dict(self.winners.most_common())} if self.winners else {}),
             **({"fell_back": self.fell_back} if self.fell_back else {}),
+            **({"votes_missing": self.votes_missing} if self.votes_missing else {}),
             **({} if self.agreement is None else {"agreement": self.agreement}),
             **({} if self.rubrics is None else {"rubrics": self.rubrics}),
             "calls": traffic.sent,
@@ -128,5 +137,6 @@ class Summary:
     def figures(self, traffic: Traffic) -> JSONObject:
         """The same for gates: what did not happen is there as 0, what is unknown as null, and what
         agrees with labels by its own name too."""
-        record = {**(self.agreement or {}), "cost": None, "fell_back": 0, **self.record(traffic)}
+        zero = {"fell_back": 0, "votes_missing": 0}
+        record = {**(self.agreement or {}), "cost": None, **zero, **self.record(traffic)}
         return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

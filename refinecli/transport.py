@@ -1,36 +1,38 @@
-"""HTTP: the only import of aiohttp and httpx.
+"""HTTP: the only import of aiohttp, of yarl, by which it knows what a URL is, and of httpx.
 
-aiohttp sends. httpx's own client takes 0.3 ms of CPU a call even over aiohttp's pool, three times
-what aiohttp takes, and its own pool far more: it scans all its connections, in a loop over them, on
-every request. httpx settles what a call does not pay for: whom to trust, and what a URL is. Import
-this late: it takes a tenth of a second.
+aiohttp sends, and httpx settles whom to trust. httpx's own client takes 0.3 ms of CPU a call even
+over aiohttp's pool, three times what aiohttp takes, and its own pool far more: it scans all its
+connections, in a loop over them, on every request. Import this late: it takes a twentieth of a
+second.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ssl import SSLContext
 from time import perf_counter, time
 from urllib.request import getproxies, proxy_bypass
 
-import httpx
+from multidict import CIMultiDict
+from yarl import URL
 
 from refinecli import __version__
+from refinecli.errors import UsageError
 
 
 @contextmanager
 def _no_certificates() -> Iterator[None]:
     """No TLS context that is made meanwhile trusts anybody."""
-    read = SSLContext.set_default_verify_paths
-    SSLContext.set_default_verify_paths = lambda self: None  # type: ignore[method-assign]
+    read = ssl.SSLContext.set_default_verify_paths
+    ssl.SSLContext.set_default_verify_paths = lambda self: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        SSLContext.set_default_verify_paths = read  # type: ignore[method-assign]
+        ssl.SSLContext.set_default_verify_paths = read  # type: ignore[method-assign]
 
 
 # As it is imported, aiohttp reads the system's certificates twice, for contexts that are of no use
@@ -80,7 +82,7 @@ class HttpClient:
 
     def __init__(self, *, tls: bool = True) -> None:
         tls = tls or any(proxy.startswith("https:") for proxy in getproxies().values())
-        trusted: SSLContext | bool = httpx.create_ssl_context() if tls else True
+        trusted: ssl.SSLContext | bool = _trusted() if tls else True
         self._proxies: dict[str, str | None] = {}  # by URL
         # limit=0: no limit. Idle connections go before a server's usual 5 s are up, because aiohttp
         # does not repeat a POST that meets a connection being closed. No cookies: one call must not
@@ -137,7 +139,7 @@ class HttpClient:
 
     def _proxy(self, url: str) -> str | None:
         if url not in self._proxies:
-            self._proxies[url] = _environment_proxy(httpx.URL(url))
+            self._proxies[url] = _environment_proxy(URL(url))
         return self._proxies[url]
 
     async def aclose(self) -> None:
@@ -150,8 +152,11 @@ async def _body(response: aiohttp.ClientResponse, read_timeout: float) -> bytes:
     content = response.content
     chunks = []
     while not content.at_eof():
-        async with asyncio.timeout(None if content.is_eof() else read_timeout):
-            chunks.append(await content.readany())
+        if content.is_eof():  # nothing to wait for any more, as with nearly every reply
+            chunks.append(content.read_nowait())
+        else:
+            async with asyncio.timeout(read_timeout):
+                chunks.append(await content.readany())
     return b"".join(chunks)
 
 
@@ -159,12 +164,27 @@ def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:
     """Headers that can be encoded again, whatever bytes they came in."""
     if "".join(response.headers.values()).isascii():
         return response.headers
-    return httpx.Headers(response.raw_headers)
+    return CIMultiDict((_decoded(name), _decoded(value)) for name, value in response.raw_headers)
 
 
-def _environment_proxy(url: httpx.URL) -> str | None:
+def _decoded(header: bytes) -> str:
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
+def _trusted() -> ssl.SSLContext:
+    """Whom to trust, as httpx settles it. It takes as long to import as all else here together, and
+    a server in the house needs no certificate."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def _environment_proxy(url: URL) -> str | None:
     """The proxy that HTTP(S)_PROXY, ALL_PROXY and NO_PROXY (or macOS) name for a URL."""
-    if url.host in _LOOPBACK or proxy_bypass(url.netloc.decode()):
+    if url.host in _LOOPBACK or proxy_bypass(url.host_port_subcomponent or ""):
         return None
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
@@ -192,7 +212,14 @@ def _words(error: Exception) -> str:
 
 
 def joined(base_url: str, path: str) -> str:
-    """A base URL with a path added; a query (Azure's `api-version`) stays at the end."""
-    url = httpx.URL(base_url)
+    """A base URL with a path added; a query (Azure's `api-version`) stays at the end. UsageError
+    where it is none."""
+    try:
+        url = URL(base_url)
+    except ValueError as error:
+        shown = base_url.partition("?")[0]  # some have their key there
+        raise UsageError(f"{shown} is no URL: {error}", "check the role's base_url") from None
     before = url.path.rstrip("/")
-    return str(url if before.endswith(path) else url.copy_with(path=before + path))
+    if before.endswith(path):
+        return str(url)
+    return str(url.with_path(before + path, keep_query=True, keep_fragment=True))

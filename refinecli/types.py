@@ -21,6 +21,10 @@ from refinecli.patterns import Pattern, verdict_in
 JSONObject: TypeAlias = dict[str, Any]
 Params: TypeAlias = Mapping[str, Any]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
+# How the votes on one item become one grade.
+Combine: TypeAlias = Literal["median", "majority"]
+# What a juror's role name begins with.
+JURY = "jury."
 
 
 Choice: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
@@ -137,7 +141,8 @@ class Datapoint(BaseModel):
     same conversation: equal rows draw their own samples.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    # Most rows are past validation (`plain.py`).
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     id: str | int
     convo: Annotated[tuple[Message, ...], Field(strict=False, min_length=1)]
@@ -230,7 +235,8 @@ class Completer(Protocol):
 @dataclass(frozen=True, slots=True)
 class Roles:
     """Who answers, who rewrites, who grades, who turns a response into feedback, who picks between
-    responses. The judge, held out for reports, is nobody's fallback and has none."""
+    responses. The judge, held out for reports, is nobody's fallback and has none. Where there is a
+    `jury`, by role names, it grades in the grader's place; `combine` says what votes amount to."""
 
     policy: Completer
     reviser: Completer
@@ -238,6 +244,13 @@ class Roles:
     critic: Completer
     selector: Completer
     judge: Completer | None = None
+    jury: Mapping[str, Completer] = field(default_factory=dict)
+    combine: Combine = "median"
+
+    @property
+    def graders(self) -> Mapping[str, Completer]:
+        """Who grades, by role names: the jury, or the grader alone."""
+        return self.jury or {"grader": self.grader}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +266,8 @@ class Failure:
 class Grade:
     """One item's verdict on one response. An ungraded item has no score, not a score of 0.
 
-    `votes` are the grades that it is the median of, where there were several. Where the first
+    `votes` are the grades that it is made of, where there were several; as one of them it says by
+    which `juror` it is and, where each was asked more than once, which `repeat`. Where the first
     token's probabilities were asked for, `mass` is what the labels had of them, 0 to 1; where they
     are the verdict, `probabilities` holds each label's.
     """
@@ -268,6 +282,8 @@ class Grade:
     reply: str | None = None
     error: Failure | None = None
     votes: tuple[Grade, ...] = ()
+    juror: str | None = None
+    repeat: int | None = None
     mass: float | None = None
     probabilities: Mapping[str, float] | None = None
 

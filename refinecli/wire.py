@@ -11,7 +11,7 @@ import orjson
 
 from refinecli.errors import UsageError
 from refinecli.roles import RoleSettings
-from refinecli.types import Draw, JSONObject, Message, Params
+from refinecli.types import JURY, Draw, JSONObject, Message, Params
 
 
 def body_of(
@@ -67,10 +67,11 @@ def wire_seed(seed: int, draw: Draw) -> int:
 
 def sample_index(body: Mapping[str, object], draw: Draw) -> str:
     """What tells this sample of a request from others of it; nothing at temperature 0, where all
-    of them are the same."""
+    of them are the same. Jurors may send the same, and have a vote each."""
     if body.get("temperature") == 0:
         return ""
-    return f"{draw.convo_occurrence}.{draw.iteration}.{draw.sample}"
+    juror = f".{draw.role}" if draw.role.startswith(JURY) else ""
+    return f"{draw.convo_occurrence}.{draw.iteration}.{draw.sample}{juror}"
 
 
 def changed(body: JSONObject, changes: Mapping[str, str | None]) -> JSONObject:

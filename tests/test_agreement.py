@@ -373,6 +373,43 @@ def test_accuracy_is_told_against_coverage() -> None:
     assert any("Where all repeats agree (50%" in text for text in found["conclusions"])
 
 
+def test_jurors_are_compared_with_each_other_and_each_with_itself() -> None:
+    def ballots(*cast: tuple[str, bool]) -> tuple[Vote, ...]:
+        return tuple(Vote(met, float(met), juror) for juror, met in cast)
+
+    judged = [
+        replace(one, votes=votes)
+        for one, votes in zip(
+            verdicts([(True, True), (False, True)]),
+            [
+                ballots(("a", True), ("a", True), ("b", True), ("b", True)),
+                ballots(("a", True), ("a", False), ("b", False), ("b", False)),
+            ],
+            strict=True,
+        )
+    ]
+    found = agreement(judged)
+    # Each juror's two votes: alike in three of four pairs.
+    assert value(found, "repeat_agreement") == pytest.approx(3 / 4)
+    # A vote of one and a vote of the other: always alike on the first, half of the time then.
+    assert value(found, "jury_agreement") == pytest.approx((1 + 1 / 2) / 2)
+    yes = (1 + 1 / 4) / 2
+    by_chance = yes**2 + (1 - yes) ** 2
+    assert value(found, "jury_kappa") == pytest.approx((3 / 4 - by_chance) / (1 - by_chance))
+    assert value(found, "jury_spread") == pytest.approx((0 + 1 / 4) / 2)
+    assert {name: part["n"] for name, part in found["jurors"].items()} == {"a": 4, "b": 4}
+    assert value(found["jurors"]["a"], "accuracy") == 3 / 4
+    assert value(found["jurors"]["b"], "accuracy") == 1 / 2
+    assert any("jury agreement" in line for line in lines(found))
+
+
+def test_without_jurors_nothing_is_said_of_them() -> None:
+    found = agreement(verdicts([(True, True), (False, False)]))
+    assert (found["jurors"], found["files"]) == ({}, [])
+    assert found["jury_kappa"]["reason"] == "nothing was graded by several jurors"
+    assert not any("jur" in line for line in lines(found))
+
+
 def test_without_repeats_there_is_nothing_to_abstain_by() -> None:
     found = agreement(verdicts([(True, True), (False, False)] * 15))
     assert found["coverage"] == []

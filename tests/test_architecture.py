@@ -20,7 +20,7 @@ from tests.report_files import row as refined_row
 Cli = Callable[..., Result]
 PACKAGE = Path(refinecli.__file__).parent
 CORE = (
-    *("types", "scoring", "checks", "grade", "choose", "refine", "patterns", "records"),
+    *("types", "scoring", "checks", "grade", "votes", "choose", "refine", "patterns", "records"),
     *("errors", "jsonl", "items", "plain", "pool", "limits", "occurrences", "pacing", "rates"),
     *("prompts.grader", "prompts.critique", "prompts.select", "prompts.rewrite", "prompts.regrade"),
     *("prompts.rubric", "prompts.material", "rubric_writing", "rubric_writing_checks"),
@@ -29,11 +29,14 @@ CORE = (
     *("text_units", "json_schema"),
     *("hints", "connection", "replies", "wire", "traffic", "pace", "course"),
 )
-EDGE_LIBRARIES = {"httpx", "aiohttp", "typer", "rich", "sqlite3", "xllamacpp"}
+EDGE_LIBRARIES = {"aiohttp", "yarl", "typer", "rich", "sqlite3", "xllamacpp"}
 # Where each library may be imported; folders end in a slash.
 HOMES = {
     "httpx": ("transport.py",),
     "aiohttp": ("transport.py",),
+    "yarl": ("transport.py",),
+    "multidict": ("transport.py",),
+    "certifi": ("transport.py",),
     "typer": ("cli/",),
     "click": (),
     "xllamacpp": ("local_server.py",),

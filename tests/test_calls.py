@@ -61,6 +61,17 @@ def test_a_stored_reply_is_on_disk_before_store_returns(tmp_path: Path) -> None:
         asyncio.run(main())
 
 
+def test_a_new_cache_of_ones_own_finds_what_it_stored_also_once_it_is_opened_again(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path, shared=False) as cache:
+        assert cache.find(KEY) is None
+        put(cache, b"{}")
+        assert cache.find(KEY) == b"{}"
+    with opened(tmp_path, shared=False) as cache:
+        assert cache.find(KEY) == b"{}"
+
+
 def test_a_reply_whose_caller_is_cancelled_is_kept_all_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         task = asyncio.ensure_future(cache.store(KEY, b"{}", "'a' 0", usable=True))

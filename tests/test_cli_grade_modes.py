@@ -291,6 +291,24 @@ def test_refine_goes_by_probabilities_too(cli: Cli) -> None:
     assert out["refinement"]["stop_reason"] == "passed"
 
 
+def test_debug_rollout_shows_what_could_have_been_the_first_token(cli: Cli) -> None:
+    def script(request: Request) -> str | Reply:
+        if "logprobs" not in request.body:
+            return WORDS
+        return likely(yes=0.7, The=0.3) if "Sure?" in request.last else likely(yes=0.9, no=0.1)
+
+    row = jsonl([datapoint(response="4", rubric_items=[item("Right?"), item("Sure?")])])
+    with ChatServer(script) as server:
+        result = cli("debug-rollout", "-", *at(server), *LOGPROBS, stdin=row)
+    assert result.returncode == 0, result.stderr
+    told = result.stdout
+    first, second = told.split("grade of item-0")[1].split("grade of item-1")
+    assert "first token, by probability\n  yes 0.900 · no 0.100" in first
+    assert "too little of the first token's probability is on a label" in second
+    assert "First say in one to three sentences" in second
+    assert "grader call" not in told  # each has its place
+
+
 # ------------------------------------------------------------------ JSON
 
 

@@ -136,7 +136,13 @@ def test_a_header_whose_name_says_secret_is_refused_word_for_word(
         ("[policy]\ntop_p = 2\n", "policy.top_p: ", ""),
         ("[policy]\nheaders = {Authorization = 'Bearer x'}\n", "holds a secret", "api_key_env"),
         ("[prompts]\nrewrite = 'missing.txt'\n", "prompts.rewrite: ", ""),
-        ("[jury]\nmodel = 'm'\n", "there is no setting jury", ""),
+        ("[jury]\nmodel = 'm'\n", "jury.model is no juror", "[jury.NAME]"),
+        ("[jury.'a b']\nmodel = 'm'\n", "jury.a b is no juror", "of letters"),
+        ("[jury.a]\nmodle = 'm'\n", "there is no setting jury.a.modle", "model"),
+        ("[jury.a]\ntop_p = 2\n", "config.toml: jury.a.top_p: ", ""),
+        ("[jury.a]\nmodel = 'm'\n", "jury.a is a jury of one", "second [jury.NAME]"),
+        ("[jury.a]\n[jury.b]\n", "jury.a and jury.b are the same model", "leave jury.b out"),
+        ("[grade]\ncombine = 'mean'\n", "grade.combine: ", "'median' or 'majority'"),
     ],
 )
 def test_a_wrong_file_is_exit_2_with_the_place_and_a_suggestion(

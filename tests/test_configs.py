@@ -41,7 +41,7 @@ SENDS = {
     "openrouter": ("openrouter.ai", "OPENROUTER_API_KEY"),
     # Loops, each with OpenAI as an example.
     **dict.fromkeys(
-        ("best-of-n", "email-trio", "rm-gallery", "self-refine", "tinker-rubric"),
+        ("best-of-n", "email-trio", "jury", "rm-gallery", "self-refine", "tinker-rubric"),
         ("api.openai.com", "OPENAI_API_KEY"),
     ),
 }
@@ -57,9 +57,19 @@ def by_name(path: Path) -> str:
     return path.stem
 
 
+def sections(text: str) -> dict[str, Any]:
+    """A config's tables; a juror's by its whole name."""
+    tables = tomllib.loads(text)
+    return tables | {f"jury.{name}": juror for name, juror in tables.pop("jury", {}).items()}
+
+
 def roles_in(tables: dict[str, Any]) -> tuple[str, ...]:
-    """The roles that a config's strategy asks."""
+    """The roles that a config's strategy asks, whoever grades."""
     return STRATEGIES[tables.get("refine", {}).get("strategy", "refine")].roles
+
+
+def below(role: str) -> str:
+    return "grader" if role.startswith("jury.") else ARROWS[role]
 
 
 every_file = pytest.mark.parametrize("path", FILES, ids=by_name)
@@ -149,12 +159,15 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
 ) -> None:
     config = written(text, tmp_path)
     settings = load({}, environ={}, paths=[config])
-    tables = tomllib.loads(text)
+    tables = sections(text)
     named = {f"{section}.{key}" for section, table in tables.items() for key in table}
     assert named
     assert settings.sources == dict.fromkeys(named, str(config))
-    for section in ("policy", *ARROWS):
-        role: RoleSettings = getattr(settings, section)
+    roles: dict[str, RoleSettings] = {role.name: role for role in settings.roles}
+    jurors = [name for name in tables if name.startswith("jury.")]
+    assert [juror.name for juror in settings.jury] == jurors
+    for section in ("policy", *ARROWS, *jurors):
+        role = roles[section]
         for key, value in tables.get(section, {}).items():
             shown = role.weights if key == "model" and role.weights else getattr(role, key)
             assert shown == (None if value == "default" else value)
@@ -168,13 +181,16 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
 @every_variant
 def test_it_sends_a_key_only_where_the_file_says_so(text: str, path: Path, tmp_path: Path) -> None:
     """OPENAI_API_KEY lies in most people's environment: it must not go to anybody else."""
-    tables = tomllib.loads(text)
+    tables = sections(text)
     settings = load({}, environ={"OPENAI_API_KEY": KEY}, paths=[written(text, tmp_path)])
     policy = tables["policy"].get("api_key_env")
     own_url = "base_url" in tables.get("grader", {})
     grader = tables["grader"].get("api_key_env") if own_url else policy
     assert settings.policy.api_key_env == settings.reviser.api_key_env == policy
     assert settings.grader.api_key_env == grader
+    for juror in settings.jury:
+        own = tables[juror.name]
+        assert juror.api_key_env == own.get("api_key_env", None if "base_url" in own else grader)
 
 
 @every_variant
@@ -182,7 +198,7 @@ def test_it_holds_no_key_and_says_in_its_comments_which_variables_to_set(
     text: str, path: Path
 ) -> None:
     assert not re.search(r"\b(?:sk-|sk_|AIza|gsk_|hf_|Bearer )", text)
-    for table in tomllib.loads(text).values():
+    for table in sections(text).values():
         assert not {name.lower() for name in table.get("headers", {})} & {"authorization"}
         if variable := table.get("api_key_env"):
             assert re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", variable)
@@ -194,7 +210,7 @@ def test_it_holds_no_key_and_says_in_its_comments_which_variables_to_set(
 def test_an_option_is_a_line_that_could_be_toml_and_prose_is_set_off_by_a_space(path: Path) -> None:
     for line in path.read_text("utf-8").splitlines():
         if line.startswith("#") and not line.startswith("# ") and line != "#":
-            assert re.match(r"#(\[\w+\]|\w+ = )", line), line
+            assert re.match(r"#(\[[\w.]+\]|\w+ = )", line), line
 
 
 # ------------------------------------------------------------------ --show-config and the head
@@ -221,9 +237,11 @@ def test_the_command_in_its_head_parses_and_shows_host_and_variable_but_no_key(
     assert KEY not in result.stdout + result.stderr
     told = f"# sends the key in {variable} (set) to {host}" if variable else f"goes to {host}"
     lines = [line for line in result.stdout.splitlines() if line.endswith(told)]
-    tables = tomllib.loads(path.read_text("utf-8"))
-    assert len(lines) == len(roles_in(tables))
-    if model := tables["policy"].get("model"):
+    tables = sections(path.read_text("utf-8"))
+    jurors = [table for name, table in tables.items() if name.startswith("jury.")]
+    here = sum("base_url" not in table for table in jurors)
+    assert len(lines) == (here if jurors else len(roles_in(tables)))
+    if (model := tables["policy"].get("model")) and not jurors:
         assert f'model = "{model}"  # configs/{path.name}\n' in result.stdout
 
 
@@ -252,7 +270,7 @@ def effective(tables: dict[str, Any], role: str) -> dict[str, Any]:
     own = tables.get(role, {})
     if role == "policy":
         return dict(own)
-    below = effective(tables, ARROWS[role])
+    other = effective(tables, below(role))
     kept = {"model"}
     if "base_url" not in own:
         kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
@@ -260,11 +278,11 @@ def effective(tables: dict[str, Any], role: str) -> dict[str, Any]:
         kept |= {"system", "top_p", "max_tokens", "temperature"}
     if role == "critic" and "model" in own and "temperature" not in tables.get("grader", {}):
         kept -= {"temperature"}  # the 0 of graders is none of another model's
-    merged = {key: value for key, value in below.items() if key in kept} | own
-    if role in ("grader", "selector"):
+    merged = {key: value for key, value in other.items() if key in kept} | own
+    if role in ("grader", "selector") or role.startswith("jury."):
         merged.setdefault("temperature", 0)
     if "extra_body" in kept:
-        merged["extra_body"] = below.get("extra_body", {}) | own.get("extra_body", {})
+        merged["extra_body"] = other.get("extra_body", {}) | own.get("extra_body", {})
     return merged
 
 
@@ -294,11 +312,13 @@ WIRED = [v for v in VARIANTS if "base_url" in v[1] and v[2].stem != "local"]
 def test_only_its_hosts_changed_it_sends_just_what_it_says(
     text: str, cli: Cli, tmp_path: Path
 ) -> None:
-    tables = tomllib.loads(text)
+    tables = sections(text)
     data = write_jsonl(tmp_path / "in.jsonl", [datapoint()])
     with ChatServer(scripted()) as server:
         urls = {
-            f"REFINECLI_{section.upper()}__BASE_URL": moved(table["base_url"], server)
+            f"REFINECLI_{section.upper().replace('.', '__')}__BASE_URL": moved(
+                table["base_url"], server
+            )
             for section, table in tables.items()
             if "base_url" in table
         }
@@ -307,8 +327,13 @@ def test_only_its_hosts_changed_it_sends_just_what_it_says(
         result = cli("refine", data, "--config", config, env=urls | keys)
     assert result.returncode == 0, result.stderr
     assert KEY not in result.stdout + result.stderr
+    graders = [name for name in tables if name.startswith("jury.")] or ["grader"]
+    by_model = {effective(tables, name).get("model"): name for name in graders}
     for request in server.requests:
-        assert_sent_as_told(request, effective(tables, role_of(request)))
+        role = role_of(request)
+        if role == "grader":
+            role = by_model[request.body["model"]] if len(graders) > 1 else "grader"
+        assert_sent_as_told(request, effective(tables, role))
     asked = {role_of(request) for request in server.requests}
     rewrites = tables.get("refine", {}).get("max_iterations", 3) > 0
     assert asked == set(roles_in(tables)) - (set() if rewrites else {"reviser"})

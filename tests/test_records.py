@@ -19,7 +19,9 @@ VALUES = {
     *("policy", "reviser", "critic", "input"),
     *("llm", "check", "empty", "--repeats"),
 }
-VOTE = Grade(0, "tone", 1.0, 1.0, True, "llm", "Good.", "<score>1</score>")
+VOTE = Grade(
+    *(0, "tone", 1.0, 1.0, True, "llm", "Good.", "<score>1</score>"), juror="strict", repeat=0
+)
 WHOLE = Grade(
     *(0, "tone", None, None, None, "llm", None, "?"),
     error=Failure("no_score", "there is no score in it"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
+from refinecli.asking import GradeOptions
 from refinecli.errors import CompletionError
 from refinecli.jsonl import dumps, read_row
 from refinecli.prompts import Prompts
@@ -115,7 +116,9 @@ def says(*texts: str) -> Reply:
 
 def shows(datapoint: Datapoint, done: Refinement | None, calls: list[Call], **how: Any) -> str:
     full, threshold = how.pop("full", False), how.pop("threshold", None)
-    parts = transcript(datapoint, done, calls, Prompts(), full=full, threshold=threshold)
+    parts = transcript(
+        datapoint, done, calls, Prompts(), GradeOptions(), full=full, threshold=threshold
+    )
     return printed(list(parts), console(**how))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from refinecli.errors import UsageError
 from refinecli.transport import HttpClient, Reply, TransportError, joined
 from tests import chat_server
 from tests.chat_server import ChatServer, by_role
@@ -230,6 +231,25 @@ def test_many_requests_are_in_flight_at_once() -> None:
 )
 def test_a_path_goes_before_the_query(base: str, url: str) -> None:
     assert joined(base, "/chat/completions") == url
+
+
+@pytest.mark.parametrize("base", ["http://x:99999/v1?key=k", "http://x:abc/v1"])
+def test_a_base_url_that_is_none_is_told_without_its_query(base: str) -> None:
+    with pytest.raises(UsageError, match="is no URL") as raised:
+        joined(base, "/models")
+    assert "key=k" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("HTTPS://Example.COM:443/v1", "https://example.com/v1/models"),
+        ("http://h/a b/", "http://h/a%20b/models"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1/models"),
+    ],
+)
+def test_urls_that_are_the_same_are_written_alike(base: str, url: str) -> None:
+    assert joined(base, "/models") == url
 
 
 # ------------------------------------------------------------------ TLS

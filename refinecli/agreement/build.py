@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations
 from statistics import pstdev
 from typing import TypeAlias
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from refinecli.agreement import measures
 from refinecli.agreement.conclusions import chance, conclusions
-from refinecli.agreement.records import Judged, Label
+from refinecli.agreement.records import Judged, Label, Vote
 from refinecli.agreement.resampling import Clusters, Figure, Measure
 from refinecli.report.statistics import Floats
 from refinecli.types import JSONObject
 
 _RANKS = ("spearman", "kendall")
-_TAG_VERDICTS = ("accuracy", "balanced_accuracy", "kappa")
-_TAG_SCORES = ("quadratic_kappa", "mae")
+_PART_VERDICTS = ("accuracy", "balanced_accuracy", "kappa")
+_PART_SCORES = ("quadratic_kappa", "mae")
 _RATER_VERDICTS = ("accuracy", "kappa")
 _RATER_SCORES = ("exact", "quadratic_kappa", "mae")
 
@@ -59,6 +59,7 @@ def agreement(judged: Sequence[Judged]) -> JSONObject:
         **_records(_score_figures(scores)),
         **_records(_rank_figures(scores)),
         **_records(_repeats(judged)),
+        **_records(_between_jurors(judged)),
         **_records(_reliability(judged)),
     }
     found["chance"] = {
@@ -73,7 +74,9 @@ def agreement(judged: Sequence[Judged]) -> JSONObject:
         "grader_and_rater": _one_against_one(judged, _grader_and_rater),
     }
     found["coverage"] = _coverage(judged)
-    found["tags"] = _tags(judged)
+    found["tags"] = _parts(judged, lambda one: one.tags)
+    found["files"] = _parts(judged, lambda one: [one.file] if one.file else [])
+    found["jurors"] = _jurors(judged)
     found["conclusions"] = conclusions(found)
     return found
 
@@ -220,17 +223,52 @@ def _rank_figures(pairs: _Pairs) -> dict[str, Figure]:
 
 
 def _repeats(judged: Sequence[Judged]) -> dict[str, Figure]:
-    """What two grades of one thing make of each other."""
-    rows = [one for one in judged if len(one.votes) > 1]
+    """What two grades of one thing by the same grader make of each other."""
+    rows = [
+        (one.cluster, votes)
+        for one in judged
+        for votes in _by_juror(one).values()
+        if len(votes) > 1
+    ]
     if not rows:
         return _none(measures.REPEATS, "nothing was graded twice")
     columns = [
         _array(1.0 for _ in rows),
-        _array(_pairs_that_agree([vote.met for vote in one.votes]) for one in rows),
-        _array(float(np.mean([vote.met for vote in one.votes])) for one in rows),
-        _array(pstdev([vote.score for vote in one.votes]) for one in rows),
+        _array(_pairs_that_agree([vote.met for vote in votes]) for _, votes in rows),
+        _array(float(np.mean([vote.met for vote in votes])) for _, votes in rows),
+        _array(pstdev([vote.score for vote in votes]) for _, votes in rows),
     ]
-    return Clusters([one.cluster for one in rows]).of_sums(columns, measures.REPEATS)
+    return Clusters([cluster for cluster, _ in rows]).of_sums(columns, measures.REPEATS)
+
+
+def _between_jurors(judged: Sequence[Judged]) -> dict[str, Figure]:
+    """What two jurors' grades of one thing make of each other."""
+    rows = [(one.cluster, list(_by_juror(one).values())) for one in judged]
+    rows = [(cluster, jurors) for cluster, jurors in rows if len(jurors) > 1]
+    if not rows:
+        return _none(measures.JURY, "nothing was graded by several jurors")
+    met = [[float(np.mean([v.met for v in votes])) for votes in jurors] for _, jurors in rows]
+    scores = [[float(np.mean([v.score for v in votes])) for votes in jurors] for _, jurors in rows]
+    columns = [
+        _array(1.0 for _ in rows),
+        _array(_jurors_that_agree(shares) for shares in met),
+        _array(float(np.mean(shares)) for shares in met),
+        _array(map(pstdev, scores)),
+    ]
+    return Clusters([cluster for cluster, _ in rows]).of_sums(columns, measures.JURY)
+
+
+def _by_juror(one: Judged) -> dict[str | None, list[Vote]]:
+    found: dict[str | None, list[Vote]] = {}
+    for vote in one.votes:
+        found.setdefault(vote.juror, []).append(vote)
+    return found
+
+
+def _jurors_that_agree(shares: Sequence[float]) -> float:
+    """How often a vote of one juror is that of another, where so large a share of each one's votes
+    is a yes."""
+    return float(np.mean([a * b + (1 - a) * (1 - b) for a, b in combinations(shares, 2)]))
 
 
 def _pairs_that_agree(votes: Sequence[bool]) -> float:
@@ -337,18 +375,31 @@ def _share_met(one: Judged) -> float:
     return sum(vote.met for vote in one.votes) / len(one.votes)
 
 
-def _tags(judged: Sequence[Judged]) -> list[JSONObject]:
-    by_tag: dict[str, list[Judged]] = {}
+def _parts(judged: Sequence[Judged], names: Callable[[Judged], Iterable[str]]) -> list[JSONObject]:
+    """By tag or by file: each part that something belongs to, by its name."""
+    by_name: dict[str, list[Judged]] = {}
     for one in judged:
         if one.labels and one.met is not None:
-            for tag in dict.fromkeys(one.tags):
-                by_tag.setdefault(tag, []).append(one)
-    return [
-        {
-            "name": tag,
-            "n": len(rows),
-            **_records(_verdict_figures(_verdicts(rows), _some(measures.VERDICTS, _TAG_VERDICTS))),
-            **_records(_score_figures(_scores(rows), _some(measures.SCORES, _TAG_SCORES))),
-        }
-        for tag, rows in by_tag.items()
-    ]
+            for name in dict.fromkeys(names(one)):
+                by_name.setdefault(name, []).append(one)
+    return [{"name": name, **_part(rows)} for name, rows in by_name.items()]
+
+
+def _jurors(judged: Sequence[Judged]) -> JSONObject:
+    """Each juror by itself: every vote of its beside the labels."""
+    by_juror: dict[str, list[Judged]] = {}
+    for one in judged:
+        for vote in one.votes if one.labels else ():
+            if vote.juror is not None:
+                alone = replace(one, met=vote.met, score=vote.score, votes=())
+                by_juror.setdefault(vote.juror, []).append(alone)
+    return {juror: _part(rows) for juror, rows in by_juror.items()}
+
+
+def _part(rows: Sequence[Judged]) -> JSONObject:
+    """The chief figures of a part of what was graded and has labels."""
+    return {
+        "n": len(rows),
+        **_records(_verdict_figures(_verdicts(rows), _some(measures.VERDICTS, _PART_VERDICTS))),
+        **_records(_score_figures(_scores(rows), _some(measures.SCORES, _PART_SCORES))),
+    }

@@ -94,14 +94,14 @@ def _raters(figures: JSONObject) -> Iterator[str]:
 
 
 def _coverage(figures: JSONObject) -> Iterator[str]:
-    levels = figures["coverage"]
+    levels, who = figures["coverage"], "votes" if figures["jurors"] else "repeats"
     if len(levels) > 1:
         best, whole = levels[0], levels[-1]
         yield (
-            f"Where all repeats agree ({best['coverage']:.0%} of them), accuracy is "
+            f"Where all {who} agree ({best['coverage']:.0%} of them), accuracy is "
             f"{told(best['accuracy'])}; everywhere {told(whole['accuracy'])}."
             if best["votes"] > 1 - _EQUAL
-            else "There is nothing that all repeats agree on."
+            else f"There is nothing that all {who} agree on."
         )
 
 

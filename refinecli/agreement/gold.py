@@ -126,7 +126,7 @@ def _item(datapoint: Datapoint, grade: Grade, labels: tuple[Label, ...]) -> Judg
         length=len(datapoint.response or ""),
         tags=_tags(datapoint),
         votes=tuple(
-            Vote(_met(item, vote.passed), _on_scale(item, vote.score))
+            Vote(_met(item, vote.passed), _on_scale(item, vote.score), vote.juror)
             for vote in grade.votes
             if vote.passed is not None and vote.score is not None
         ),
@@ -149,10 +149,11 @@ def _whole(datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, .
     items = datapoint.rubric_items
     scale = items[0].score_range if len(items) == 1 else (0.0, 1.0)
     met, score = _verdict(datapoint, grades)
-    repeats = max(len(grade.votes) for grade in grades)
+    # All items have the same jurors, each as often, in the same order; but not what code grades.
+    several = max((grade.votes for grade in grades), key=len)
     votes = [
-        _verdict(datapoint, [one.votes[repeat] if one.votes else one for one in grades])
-        for repeat in range(repeats)
+        (*_verdict(datapoint, [one.votes[n] if one.votes else one for one in grades]), vote.juror)
+        for n, vote in enumerate(several)
     ]
     return Judged(
         cluster=_cluster(datapoint),
@@ -162,7 +163,7 @@ def _whole(datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, .
         scale=scale,
         length=len(datapoint.response or ""),
         tags=_tags(datapoint),
-        votes=tuple(Vote(m, s) for m, s in votes if m is not None and s is not None),
+        votes=tuple(Vote(m, s, j) for m, s, j in votes if m is not None and s is not None),
         likely=_likely(items[0], grades[0]) if len(items) == 1 else None,
     )
 

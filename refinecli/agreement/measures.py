@@ -212,6 +212,11 @@ REPEATS: Mapping[str, Measure] = MappingProxyType(
     }
 )
 
+# The same columns, of jurors in place of repeats.
+JURY: Mapping[str, Measure] = MappingProxyType(
+    {f"jury_{name.removeprefix('repeat_')}": measure for name, measure in REPEATS.items()}
+)
+
 # ------------------------------------------------------------------ ranks
 
 

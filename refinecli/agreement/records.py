@@ -17,10 +17,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One grade of several: whether it finds the criterion met, and its raw score."""
+    """One grade of several: whether it finds the criterion met, and its raw score; and whose it is,
+    where several graded."""
 
     met: bool
     score: float
+    juror: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Judged:
     `met` and `score` (on `scale`, where the labels' scores are too) are None where it stayed
     ungraded. `votes` are the single grades behind them, where there were several. What has one
     `cluster` does not vary by itself. `likely` is how probable the grader finds it that the item
-    passes, where it was asked for that; a `penalty` passes by not being met.
+    passes, where it was asked for that; a `penalty` passes by not being met. `file` is where it is
+    from, where there are several.
     """
 
     cluster: Hashable
@@ -43,6 +46,7 @@ class Judged:
     votes: tuple[Vote, ...] = ()
     likely: float | None = None
     penalty: bool = False
+    file: str = ""
 
     @property
     def gold(self) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -11,13 +11,14 @@ from refinecli.report.wording import ends, number, plural
 from refinecli.types import JSONObject
 
 _WIDTH = 80
-_MOST_TAGS = 12
+_MOST_PARTS = 12
+_JURY = ("jury_agreement", "jury_kappa", "jury_spread")
 _NAMES = (
     *("accuracy", "balanced_accuracy", "kappa", "precision", "recall", "f1", "precision_unmet"),
     *("recall_unmet", "f1_unmet", "f1_macro", "base_rate", "auc"),
     *("exact", "within_one", "quadratic_kappa", "spearman", "kendall", "pearson", "mae", "bias"),
-    *("repeat_agreement", "repeat_kappa", "repeat_spread", "ungraded_rate", "length_correlation"),
-    *("length_correlation_gold", "corrected_pass_rate"),
+    *("repeat_agreement", "repeat_kappa", "repeat_spread", *_JURY, "ungraded_rate"),
+    *("length_correlation", "length_correlation_gold", "corrected_pass_rate"),
 )
 _RATERS = (("grader_and_rater", "grader and one rater"), ("raters", "two raters"))
 
@@ -54,13 +55,22 @@ def _rows(figures: JSONObject) -> Iterator[str]:
     for level in figures["coverage"] if len(figures["coverage"]) > 1 else ():
         share = f"votes {level['votes']:.0%} alike: {level['coverage']:.0%} of all"
         yield _figure(f"accuracy, {share}", level["accuracy"])
-    for tag in figures["tags"][:_MOST_TAGS]:
+    for juror, part in figures["jurors"].items():
         for name in ("kappa", "quadratic_kappa"):
-            if tag[name]["value"] is not None:
-                named = f"{name.replace('_', ' ')}, {one_line(tag['name'])} (n {tag['n']:,})"
-                yield _figure(named, tag[name])
-    if len(figures["tags"]) > _MOST_TAGS:
-        yield f"  and {len(figures['tags']) - _MOST_TAGS:,} more tags; --summary has all"
+            if part[name]["value"] is not None:
+                yield _figure(f"{name.replace('_', ' ')}, juror {one_line(juror)}", part[name])
+    for kind in ("files", "tags"):
+        yield from _parts(figures[kind], kind)
+
+
+def _parts(parts: Sequence[Mapping[str, Any]], kind: str) -> Iterator[str]:
+    for part in parts[:_MOST_PARTS]:
+        for name in ("kappa", "quadratic_kappa"):
+            if part[name]["value"] is not None:
+                named = f"{name.replace('_', ' ')}, {one_line(part['name'])} (n {part['n']:,})"
+                yield _figure(named, part[name])
+    if len(parts) > _MOST_PARTS:
+        yield f"  and {len(parts) - _MOST_PARTS:,} more {kind}; --summary has all"
 
 
 def _figure(name: str, figure: Mapping[str, Any]) -> str:
@@ -75,7 +85,7 @@ def _row(name: str, value: str, interval: str) -> str:
 def _missing(figures: JSONObject) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for name in _NAMES:
-        if figures[name]["value"] is None:
+        if figures[name]["value"] is None and (figures["jurors"] or name not in _JURY):
             reasons.setdefault(figures[name]["reason"], []).append(name.replace("_", " "))
     for reason, names in reasons.items():
         text = f"undefined: {', '.join(names)}: {reason}"

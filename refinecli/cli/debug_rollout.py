@@ -169,15 +169,15 @@ class Recorder:
         params: Params | None = None,
     ) -> Completion:
         from refinecli.render_calls import Call
-        from refinecli.wire import with_system
+        from refinecli.wire import way, with_system
 
         sent = tuple(with_system(self._system, messages))
         try:
             completion = await self._completer(messages, draw, usable, params)
         except CompletionError as error:
-            self._calls.append(Call(draw, sent, None, error.message))
+            self._calls.append(Call(draw, sent, None, error.message, way(params)))
             raise
-        self._calls.append(Call(draw, sent, completion))
+        self._calls.append(Call(draw, sent, completion, way=way(params)))
         return completion
 
 
@@ -230,6 +230,11 @@ def _rollout(
                 Recorder(roles.grader, settings.grader.system, calls),
                 Recorder(roles.critic, settings.critic.system, calls),
                 Recorder(roles.selector, settings.selector.system, calls),
+                jury={
+                    juror.name: Recorder(roles.jury[juror.name], juror.system, calls)
+                    for juror in settings.jury
+                },
+                combine=roles.combine,
             )
             refinement = None
             try:
@@ -297,7 +302,13 @@ def _transcript(
     )
     threshold = settings.refine.threshold
     parts = transcript(
-        datapoint, refinement, calls, settings.prompts, full=full, threshold=threshold
+        datapoint,
+        refinement,
+        calls,
+        settings.prompts,
+        settings.grading,
+        full=full,
+        threshold=threshold,
     )
     for part in parts:
         console.print(part, soft_wrap=plain(console))

@@ -53,8 +53,8 @@ def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
         prompts = plan.prompts(row.datapoint)
         characters += sum([len(message_text(m)) for _, messages in prompts for m in messages])
         first = first or prompts
-    for role, messages in first:
-        print_prompt(role, messages)
+    for messages, roles in _by_prompt(first):
+        print_prompt(" and the ".join(roles), messages)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
     known = f", beside {replayed:,} that are in the call cache" if replayed else ""
@@ -103,6 +103,20 @@ def nothing_cached(row: Row) -> tuple[int, bool]:
 
 async def _finished(outcome: Awaitable[Outcome]) -> Outcome:
     return await outcome
+
+
+def _by_prompt(
+    prompts: Iterable[tuple[str, list[Message]]],
+) -> list[tuple[list[Message], list[str]]]:
+    """Each prompt once, with the roles that it goes to: a jury's is the same for most."""
+    found: list[tuple[list[Message], list[str]]] = []
+    for role, messages in prompts:
+        same = next((roles for other, roles in found if other == messages), None)
+        if same is None:
+            found.append((messages, [role]))
+        else:
+            same.append(role)
+    return found
 
 
 def print_prompt(role: str, messages: list[Message]) -> None:

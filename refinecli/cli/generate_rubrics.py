@@ -9,7 +9,7 @@ own exam. Where only `--model` is given the grader is that model.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ def generate_rubrics(
     from refinecli.generators.rubrics import PromptReader
 
     reader = PromptReader(with_response, _two_fields(contrast))
-    settings = models.settings()
+    settings = replace(models.settings(), jury=())  # one writes, and tries what it wrote
     if models.show_config:
         from refinecli.cli.show_config import show_config
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.cli.options import ModelOptions, OutputOptions, SeveralInputs, takes
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from refinecli.types import Datapoint
 
 
-@takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
+@takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions)
 def grade(
     ctx: typer.Context,
-    data: InputOptions,
+    data: SeveralInputs,
     out: OutputOptions,
     models: ModelOptions,
     fail_under: Annotated[
@@ -73,7 +73,8 @@ def grade(
         typer.Option(
             metavar="R",
             min=1,
-            help="Grade each item so many times and take the median; each vote is kept.",
+            help="Grade each item so many times, each juror of a jury too, and take the median; "
+            "each vote is kept.",
         ),
     ] = 1,
     junit: Annotated[
@@ -91,6 +92,7 @@ def grade(
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
     refinecli grade labelled.jsonl --gold-field gold --require 'kappa>=0.6'
+    refinecli grade doctors.jsonl lawyers.jsonl --gold-field gold --summary summary.json
     refinecli grade labelled.jsonl --gold-field gold --set grade.mode=logprobs --calibrate my.toml
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --require 'ungraded<=0' --junit junit.xml
     """
@@ -108,7 +110,7 @@ def grade(
     if labels:
         _check_labels(labels, data, models)
     _check_calibration(settings, labels, calibrate, force=out.force)
-    listeners = _listeners(data.input, junit, quiet=models.quiet)
+    listeners = _listeners(data.inputs, junit, quiet=models.quiet)
     target = (calibrate, settings.grading.pass_probability) if calibrate else None
     watch = _Watch(gates, listeners, labels, target, settings.run.errors_allowed)
     job = Job(
@@ -136,10 +138,12 @@ def _labels(path: str | None) -> Labels | None:
 
 def _check_repeats(settings: Settings, repeats: int) -> None:
     """Several grades at temperature 0 would be one grade, paid for several times."""
-    if repeats > 1 and settings.grader.temperature == 0:
+    cold = next((role.name for role in settings.graders if role.temperature == 0), None)
+    if repeats > 1 and cold:
+        whose = f" of {cold}" if settings.jury else ""
         raise UsageError(
-            f"{repeats} repeats at temperature 0 would all be the same",
-            "--set grader.temperature=0.7, or --repeats 1",
+            f"{repeats} repeats{whose} at temperature 0 would all be the same",
+            f"--set {cold}.temperature=0.7, or --repeats 1",
         )
     if repeats > 1 and settings.grading.mode == "logprobs":
         raise UsageError(
@@ -160,19 +164,22 @@ def _check_calibration(
             f"--calibrate means nothing in mode {settings.grading.mode}",
             "--set grade.mode=logprobs",
         )
+    if settings.jury:
+        raise UsageError(
+            "--calibrate sets how likely one grader must find a pass, and a jury is several",
+            "leave the jury out, or --calibrate",
+        )
     if path.exists() and not force:
         raise UsageError(f"--calibrate {path} exists", "--force overwrites it")
 
 
-def _check_labels(labels: Labels, data: InputOptions, models: ModelOptions) -> None:
-    from refinecli.jsonl import read_rubric
-    from refinecli.run import Input
-    from refinecli.streams import Source
+def _check_labels(labels: Labels, data: SeveralInputs, models: ModelOptions) -> None:
+    from refinecli.cli.job import input_of
 
-    source = Source(data.input)
-    if source.rereadable:
-        rubric = read_rubric(models.rubric) if models.rubric else ()
-        labels.check(Input(source, rubric, data.limit), models.keep_going)
+    rows = input_of(data, models.rubric)
+    labels.files = [source.name for source in rows.sources]
+    if rows.rereadable:
+        labels.check(rows, models.keep_going)
 
 
 def _plan(settings: Settings, repeats: int) -> Plan:
@@ -181,8 +188,8 @@ def _plan(settings: Settings, repeats: int) -> Plan:
     from refinecli.cli.refine import first_prompts
 
     return Plan(
-        lambda dp: [p for p in first_prompts(settings, dp) if p[0] == "grader"],
-        lambda dp: repeats * _calls(dp, settings.grading),
+        lambda dp: [p for p in first_prompts(settings, dp) if p[0] != "policy"],
+        lambda dp: repeats * len(settings.graders) * _calls(dp, settings.grading),
     )
 
 
@@ -197,7 +204,7 @@ def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
 def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
     from refinecli import records
     from refinecli.errors import CompletionError
-    from refinecli.repeats import grade_repeatedly
+    from refinecli.votes import grade_by_votes
 
     async def work(row: Row) -> Outcome:
         datapoint = row.datapoint
@@ -211,13 +218,13 @@ def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | Non
                 "there is no response to grade; `refinecli refine --max-iterations 0` makes one",
             )
             return records.failed(row.raw, error, "grade")
-        grades, usage = await grade_repeatedly(
+        grades, usage = await grade_by_votes(
             datapoint,
             datapoint.response,
-            engine.roles.grader,
+            engine.roles,
             settings.prompts,
             settings.grading,
-            repeats,
+            repeats=repeats,
         )
         if labels:
             labels.add(row, grades)
@@ -271,8 +278,8 @@ class _Watch:
         reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
         if score is not None and passed is not None:
             reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
-        if summary.fallback_words:
-            reporter.notice(summary.fallback_words)
+        for told in summary.notices:
+            reporter.notice(told)
         if self.labels:
             summary.agreement = self.labels.figures()
             self.labels.tell(summary.agreement, reporter)
@@ -330,8 +337,9 @@ def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | N
 
 
 def _only_known_later(gate: Gate) -> bool:
-    """Which tags there are, and how often repeats agree, the grades have to show."""
-    return gate.metric.removeprefix("agreement.").startswith(("tags.", "coverage."))
+    """Which parts there are, and how often votes agree, the grades have to show."""
+    parts = ("tags.", "files.", "jurors.", "coverage.")
+    return gate.metric.removeprefix("agreement.").startswith(parts)
 
 
 def _verdict(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
@@ -358,9 +366,9 @@ def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     return replace(verdict, reason=f"there is no {gate.metric}{f': {why}' if why else ''}")
 
 
-def _listeners(source: str | None, junit: Path | None, *, quiet: bool) -> list[_Listener]:
+def _listeners(inputs: Sequence[str], junit: Path | None, *, quiet: bool) -> list[_Listener]:
     listeners: list[_Listener] = []
-    name = None if source == "-" else source
+    name = ", ".join(name for name in inputs if name != "-") or None
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from refinecli.github import GitHub
 

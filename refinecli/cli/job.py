@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
+from refinecli.cli.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    SeveralInputs,
+    complain,
+)
 from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.errors import OutputError, RefineError, UsageError
 from refinecli.traffic import Traffic, traffic_words
@@ -50,26 +57,45 @@ class Job:
     reader: Reader | None = None
 
 
-def needs_input(context: typer.Context, data: InputOptions) -> None:
+def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
     """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
-    if data.input is None and sys.stdin.isatty():
+    if not data.inputs and sys.stdin.isatty():
         with redirect_stdout(sys.stderr):
             print(context.get_help())
             print("error: no INPUT: name a file, or pipe one in")
         raise typer.Exit(2)
 
 
-def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOptions) -> int:
+def input_of(
+    data: InputOptions | SeveralInputs, rubric: Path | None, reader: Reader | None = None
+) -> Input:
+    """What a command reads: standard input where no file is named, and no file twice."""
+    from refinecli.jsonl import read_row, read_rubric
+    from refinecli.run import Input
+    from refinecli.streams import Source
+
+    names = data.inputs
+    if len(names) > 1 and "-" in names:
+        raise UsageError("- is standard input, which is read alone", "name files only, or only -")
+    first, *more = [Source(name) for name in names or (None,)]
+    read: list[Path] = []
+    for source in (first, *more):
+        if source.path and any(source.path.samefile(path) for path in read):
+            raise UsageError(f"{source.name}: is named twice", "name each file once")
+        read += [source.path] if source.path else []
+    items = read_rubric(rubric) if rubric else ()
+    return Input(first, items, data.limit, reader or read_row, more)
+
+
+def process(
+    job: Job, data: InputOptions | SeveralInputs, out: OutputOptions, options: ModelOptions
+) -> int:
     """Run the job; returns the exit code."""
     from refinecli.endpoints import check_endpoints
-    from refinecli.jsonl import read_row, read_rubric
     from refinecli.progress import Reporter
-    from refinecli.run import Input
-    from refinecli.streams import Sink, Source
+    from refinecli.streams import Sink
 
-    source = Source(data.input)
-    rubric = read_rubric(options.rubric) if options.rubric else ()
-    rows = Input(source, rubric, data.limit, job.reader or read_row)
+    rows = input_of(data, options.rubric, job.reader)
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
     try:
@@ -77,11 +103,11 @@ def process(job: Job, data: InputOptions, out: OutputOptions, options: ModelOpti
         sink = Sink(
             out.output,
             force=out.force or (cache is not None and cache.has_written(file)),
-            source=source,
+            sources=rows.sources,
             continues=cache is not None and cache.belongs_to(file),
         )
         total = None
-        if source.rereadable:
+        if rows.rereadable:
             counted = check_lines(rows, options.keep_going)
             total = counted.rows
             if job.roles == ("grader",) and not counted.asks_grader:
@@ -130,14 +156,15 @@ def check_lines(rows: Input, keep_going: bool) -> Counted:
 
 def _place(job: Job, rows: Input, sink: Sink) -> JSONObject:
     """What makes a run another than one with the same settings."""
-    source = "-"
-    if rows.source.path and rows.source.rereadable:
-        # As seen from the output: a folder with both may be moved and mounted elsewhere.
-        folder = sink.path.parent if sink.path else Path.cwd()
-        source = os.path.relpath(rows.source.path.resolve(), folder)
+    # As seen from the output: a folder with both may be moved and mounted elsewhere.
+    folder = sink.path.parent if sink.path else Path.cwd()
+    sources = [
+        os.path.relpath(source.path.resolve(), folder) if source.path and source.rereadable else "-"
+        for source in rows.sources
+    ]
     return {
         "command": job.command,
-        "input": source,
+        "input": sources if rows.more else sources[0],
         "output": str(sink.path) if sink.path else "-",
         "rubric": list(rows.rubric),
     }
@@ -229,6 +256,8 @@ class _Run:
                 self.cache.begin(_place(job, self.rows, self.sink), engine.shaping)
                 self._check_own()
             self.traffic = engine.limits.traffic
+            gc.freeze()  # what is there by now stays: only what calls leave is looked through
+            gc.set_threshold(50_000)
             below = self.sink.path is None and sys.stdout.isatty()
             reporter.start(total, self.summary, self.traffic, data_below=below)
             await run(
@@ -306,7 +335,7 @@ class _Run:
 
 
 def check_files(
-    data: InputOptions,
+    data: InputOptions | SeveralInputs,
     out: OutputOptions,
     options: ModelOptions,
     more: Sequence[tuple[str, Path | None]] = (),
@@ -314,8 +343,8 @@ def check_files(
     """Find out before anything is paid for that a file which a flag names could not be written, or
     would be written over another."""
     taken = {}
-    if data.input:
-        taken[Path(data.input).resolve()] = "the input"
+    for name in data.inputs:
+        taken[Path(name).resolve()] = "the input"
     if out.output:
         file = Path(out.output).resolve()
         taken[file] = "the output"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 @dataclass
 class Labels:
     """The labels of one run beside its grades. They are kept until the end, a few hundred bytes for
-    each, under the number of their line: lines are finished in any order."""
+    each, under their file and line: lines are finished in any order."""
 
     path: str
-    judged: dict[int, list[Judged]] = field(default_factory=dict)
+    judged: dict[tuple[str, int], list[Judged]] = field(default_factory=dict)
     unusable: int = 0
+    files: Sequence[str] = ()  # where there are several, in their order
 
     def __post_init__(self) -> None:
         if find_spec("scipy") is None:
@@ -48,7 +49,7 @@ class Labels:
             except InputError as error:
                 bad += 1
                 if not keep_going:
-                    error.where = f"{rows.source.name}:{row.line}"
+                    error.where = f"{row.file or rows.source.name}:{row.line}"
                     complain(error)
         if bad and not keep_going:
             raise UsageError(
@@ -66,23 +67,31 @@ class Labels:
 
         assert row.datapoint is not None
         try:
-            self.judged[row.line] = judged(row.raw, self.path, row.datapoint, grades)
+            found = judged(row.raw, self.path, row.datapoint, grades)
         except InputError:
             self.unusable += 1
+            return
+        if row.file:
+            found = [replace(one, file=row.file) for one in found]
+        self.judged[row.file, row.line] = found
 
     def figures(self) -> JSONObject:
         """All figures, the same in whatever order the lines were finished."""
         from refinecli.agreement.build import agreement
 
-        return agreement([one for line in sorted(self.judged) for one in self.judged[line]])
+        return agreement(self._in_order())
+
+    def _in_order(self) -> list[Judged]:
+        place = {name: number for number, name in enumerate(self.files)}
+        lines = sorted(self.judged, key=lambda key: (place.get(key[0], 0), key[1]))
+        return [one for line in lines for one in self.judged[line]]
 
     def calibrate(self, path: Path, before: float, reporter: Reporter) -> bool:
         """Write the threshold that fits the labels as a config file, where there is one worth
         having; whether there is none."""
         from refinecli.agreement.calibration import calibrate
 
-        judged = [one for line in sorted(self.judged) for one in self.judged[line]]
-        found = calibrate(judged, before)
+        found = calibrate(self._in_order(), before)
         if found is None:
             why = "no verdicts by probabilities have labels of both kinds"
         elif found.chance != "better than chance":

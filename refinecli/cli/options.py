@@ -35,6 +35,31 @@ class InputOptions:
         int | None, typer.Option(min=0, rich_help_panel=_DATA, help="Read N datapoints at most.")
     ] = None
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return () if self.input is None else (self.input,)
+
+
+@dataclass(frozen=True)
+class SeveralInputs:
+    """Where datapoints come from, for a command that reads one file after the other."""
+
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="JSONL files (.gz, .zst too), read one after the other, or - for stdin.",
+        ),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, rich_help_panel=_DATA, help="Read N datapoints at most, of all files."),
+    ] = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(self.files or ())
+
 
 @dataclass(frozen=True)
 class OutputOptions:

@@ -173,8 +173,8 @@ def refine_plan(settings: Settings) -> Plan:
     from refinecli.cli.dry_run import Plan
     from refinecli.strategies import most_calls
 
-    options = refine_options(settings)
-    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options))
+    options, graders = refine_options(settings), len(settings.graders)
+    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options, graders))
 
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
@@ -190,7 +190,7 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
             convo = tuple(with_rubric(settings.prompts, datapoint))
         prompts.append(("policy", with_system(settings.policy.system, convo)))
     if messages := first_prompt(datapoint, settings.prompts, settings.grading):
-        prompts.append(("grader", with_system(settings.grader.system, messages)))
+        prompts += [(role.name, with_system(role.system, messages)) for role in settings.graders]
     return prompts
 
 
@@ -206,8 +206,8 @@ def _close(
     if score is not None and initial is not None:
         now = "at best" if by_grade else "as kept"
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
-    if summary.fallback_words:
-        reporter.notice(summary.fallback_words)
+    for told in summary.notices:
+        reporter.notice(told)
     if summary.winners:
         told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {told}")

@@ -21,7 +21,7 @@ from refinecli.errors import RefineError, UsageError
 from refinecli.local import find_weights
 from refinecli.progress import Reporter
 from refinecli.records import Outcome
-from refinecli.report.cases import Key
+from refinecli.report.cases import Key, grader_of
 from refinecli.report.gains import Regrade
 from refinecli.report.regrade import (
     Regraded,
@@ -108,8 +108,8 @@ def fresh_grades(
 def _check_grader_is_named(settings: Settings, run: Run) -> None:
     """The local model is nobody's choice where another one graded the run."""
     named = {f"{role}.{key}" for role in ("policy", "grader") for key in ("model", "base_url")}
-    before = run.models.get("grader")
-    if before is None or named & settings.sources.keys() or settings.grader.weights is None:
+    before = grader_of(run.models)
+    if not before or named & settings.sources.keys() or settings.grader.weights is None:
         return
     try:
         local = find_weights(settings.grader.weights, to_run=False).stem
@@ -118,7 +118,8 @@ def _check_grader_is_named(settings: Settings, run: Run) -> None:
     if before != local:
         raise UsageError(
             f"--regrade: {run.file} was graded by {before}, and no grader is named",
-            f"--grader-model {before}, with --grader-base-url or the --config that the run had",
+            f"--grader-model {run.models.get('grader', 'NAME')}, with --grader-base-url or the "
+            "--config that the run had",
         )
 
 

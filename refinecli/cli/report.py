@@ -100,7 +100,7 @@ def report(
             "--regrade",
             help="Have the grader, and the judge where one is set, grade the first and the final "
             "responses of the RUN reported on afresh, and those of each --baseline: blind, and in "
-            "other words.",
+            "other words. A jury is not asked.",
         ),
     ] = False,
     repeats: Annotated[

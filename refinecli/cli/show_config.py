@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 
 from refinecli.config import Settings
 from refinecli.jsonl import dumps
-from refinecli.roles import FALLBACKS, VERDICTS, RoleSettings, chain
+from refinecli.roles import RoleSettings, chain, fallback, gives_verdicts
 
 
 def show_config(settings: Settings, roles: Sequence[str]) -> int:
     """Print it as TOML with comments; keys never, the name of the variable and the host always."""
-    for role in settings.roles:
-        if role.name in roles:
-            _show_role(role, settings)
+    for role in settings.asked(roles):
+        _show_role(role, settings)
     for section in ("refine", "grade", "run"):
         print(f"[{section}]")
         for key, value in getattr(settings, section):
@@ -56,8 +55,8 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
 
 def _would_be_set(name: str, settings: Settings) -> bool:
     """Whether the role would have a temperature if nothing were said of it."""
-    below = FALLBACKS.get(name)
-    return name in VERDICTS or (
+    below = fallback(name)
+    return gives_verdicts(name) or (
         below is not None and getattr(settings, below).temperature is not None
     )
 
@@ -71,7 +70,7 @@ def _inherited(name: str, key: str, settings: Settings) -> str:
 
 def _show(section: str, key: str, value: object, source: str) -> None:
     if isinstance(value, Path):
-        value = str(value)
+        value = str(value.absolute())  # what is shown may be kept anywhere
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:

@@ -6,7 +6,7 @@ megabytes, not the gigabytes that their file has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from refinecli.jsonl import digest
 from refinecli.occurrences import Occurrences
 from refinecli.report.phrases import convo_of, copied_phrases
 from refinecli.strategies import STRATEGIES
-from refinecli.types import JSONObject
+from refinecli.types import JURY, JSONObject
 
 Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it
 
@@ -132,6 +132,12 @@ def strategy_of(result: JSONObject) -> str:
 def models_of(result: JSONObject) -> dict[str, str]:
     models = result.get("models")
     return {k: str(v) for k, v in models.items()} if isinstance(models, dict) else {}
+
+
+def grader_of(models: Mapping[str, str]) -> str:
+    """The grader's model, or the jurors'; empty where code grades all."""
+    jurors = [model for role, model in models.items() if role.startswith(JURY)]
+    return f"a jury of {' and '.join(jurors)}" if jurors else models.get("grader", "")
 
 
 def key_of(row: JSONObject, occurrences: Occurrences) -> Key:

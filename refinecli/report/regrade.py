@@ -21,7 +21,7 @@ from refinecli.grade import gather, grade
 from refinecli.pool import ordered_map
 from refinecli.prompts import Prompts
 from refinecli.prompts.regrade import reworded
-from refinecli.report.cases import Key
+from refinecli.report.cases import Key, grader_of
 from refinecli.report.gains import Regrade
 from refinecli.report.runs import Run
 from refinecli.roles import RoleSettings
@@ -89,6 +89,7 @@ def perturbed(settings: Settings) -> Settings:
     return replace(
         settings,
         grader=role(settings.grader),
+        jury=(),  # its grades are noisy together, not each by itself
         judge=settings.judge and role(settings.judge),
         run=settings.run.model_copy(update={"seed": seed}),
     )
@@ -262,13 +263,13 @@ def left_out(ungraded: int, grades: int) -> list[JSONObject]:
 def alarms(run: Run, models: Mapping[str, str]) -> list[JSONObject]:
     """What is wrong with who graded: `models` are those of the fresh grades."""
     found = []
-    grader, before, judge = models["grader"], run.models.get("grader"), models.get("judge")
+    grader, before, judge = models["grader"], grader_of(run.models), models.get("judge")
     if before and grader != before:
         found.append(
             (
                 "other_grader",
                 f"The run was graded by {before}, and afresh by {grader}: the optimism also holds "
-                "what sets these two apart.",
+                "what sets them apart.",
             )
         )
     known = {f"the run's {role}": model for role, model in run.models.items()}

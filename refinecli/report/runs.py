@@ -12,7 +12,7 @@ from pathlib import Path
 from refinecli.errors import InputError, UsageError
 from refinecli.jsonl import canonical, loads
 from refinecli.occurrences import Occurrences
-from refinecli.report.cases import Case, Spent, case_of, key_of, models_of, strategy_of
+from refinecli.report.cases import Case, Spent, case_of, grader_of, key_of, models_of, strategy_of
 from refinecli.streams import Source
 from refinecli.types import JSONObject
 
@@ -155,9 +155,9 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     gathered.strategies[strategy_of(result) if case.refined else "grade"] += 1
     models = models_of(result)
     gathered.models[canonical(models).decode()] += 1
-    gathered.graders[models.get("grader", "")] += 1
+    gathered.graders[grader_of(models)] += 1
     if case.fresh is not None:
-        gathered.fresh_graders[models_of(row["grading"]).get("grader", "")] += 1
+        gathered.fresh_graders[grader_of(models_of(row["grading"]))] += 1
     gathered.settings[str(result.get("settings") or "")] += 1
 
 

@@ -151,9 +151,10 @@ def roles_of(options: RefineOptions) -> tuple[str, ...]:
     return (*roles, "selector") if options.accept == "pairwise" else roles
 
 
-def most_calls(datapoint: Datapoint, options: RefineOptions) -> int:
-    """Every response written and graded, item by item, each item with its one more try."""
+def most_calls(datapoint: Datapoint, options: RefineOptions, graders: int = 1) -> int:
+    """Every response written and graded, item by item, each item by each of the `graders` and with
+    its one more try."""
     written, graded, other = STRATEGIES[options.strategy].calls(options)
     grading = sum(most_calls_of(item, options.grading) for item in datapoint.rubric_items)
     given = datapoint.response is not None
-    return options.drafts - int(given) + written + other + grading * graded
+    return options.drafts - int(given) + written + other + graders * grading * graded

@@ -8,7 +8,7 @@ from typing import Literal
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError
-from refinecli.grade import draw_of, gather, grade
+from refinecli.grade import draw_of, gather
 from refinecli.scoring import response_passed, split_leading_reasoning, total_score
 from refinecli.strategies import Rollout
 from refinecli.types import (
@@ -20,6 +20,7 @@ from refinecli.types import (
     StopReason,
     Usage,
 )
+from refinecli.votes import grade_by_votes
 
 # ------------------------------------------------------------------ one response
 
@@ -56,10 +57,10 @@ def response_of(completion: Completion) -> tuple[str, str]:
 async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Iteration:
     """The iteration with its grades and its score."""
     datapoint = rollout.datapoint
-    grades, usage = await grade(
+    grades, usage = await grade_by_votes(
         datapoint,
         iteration.response,
-        rollout.roles.grader,
+        rollout.roles,
         rollout.prompts,
         rollout.options.grading,
         iteration=iteration.iteration,

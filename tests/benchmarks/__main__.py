@@ -12,6 +12,7 @@ seconds and megabytes are this machine's.
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 import signal
@@ -24,6 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+import refinecli
 from tests.benchmarks import jobs
 from tests.benchmarks.jobs import Lab
 from tests.benchmarks.measure import Figure, NotMeasuredError
@@ -53,6 +55,7 @@ def main() -> None:
         chosen["peers"] = peers
     table = new_table()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    compileall.compile_dir(Path(refinecli.__file__).parent, quiet=1)  # as pip does
     try:
         with tempfile.TemporaryDirectory(prefix="refinecli-benchmarks-") as folder:
             lab = Lab(Path(folder), options.runs)

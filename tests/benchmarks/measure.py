@@ -17,11 +17,13 @@ from types import TracebackType
 from typing import Any
 
 HERE = Path(__file__).parent
-# No keys, settings or proxies of whoever runs this; the peers want some key to be there.
+# No keys, settings or proxies of whoever runs this; the peers want some key to be there. Modules
+# are compiled once, as they are where anything is installed: Python compiles them in each run if
+# told to keep nothing.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith(("REFINECLI_", "OPENAI_", "FORCE_COLOR"))
+    if not name.startswith(("REFINECLI_", "OPENAI_", "FORCE_COLOR", "PYTHONDONTWRITEBYTECODE"))
     and name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 } | {"OPENAI_API_KEY": "unused"}
 

@@ -27,7 +27,7 @@ WAYS = {
     "logprobs, examples": ["--set", "grade.mode=logprobs"],
 }
 _WRONG_BY = (1, 10, -1, -10, 2, 20)
-_LONGEST = 1200  # characters of a response to judge: a small model's context is small
+_LONGEST = 2000  # characters of a response to judge: a small model's context is small
 
 
 def sums(options: argparse.Namespace) -> list[dict[str, Any]]:
