@@ -22,7 +22,7 @@ from refinecli.types import Example
 def read_examples(path: Path) -> tuple[Example, ...]:
     """The examples of a file; raises UsageError naming the line that is none."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(_BOM).split(b"\n")
     except OSError as error:
         raise UsageError(f"grade.examples: {path}: {error.strerror}") from None
     found = tuple(_read(path, lines))
@@ -31,6 +31,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     return found
 
 
+_BOM = b"\xef\xbb\xbf"
 _HINT = 'a line is {"prompt": "…", "response": "…", "score": 1}'
 
 

@@ -497,6 +497,8 @@ def test_examples_of_a_file_go_to_all_items_but_those_of_the_own_criterion_go_fi
         {"prompt": "90 + 9?", "response": "8", "score": 4},  # on no scale of these
     ]
     write_jsonl(tmp_path / "shots.jsonl", lines)
+    shots = (tmp_path / "shots.jsonl").read_bytes()
+    (tmp_path / "shots.jsonl").write_bytes(b"\xef\xbb\xbf" + shots)  # as some editors write it
     (tmp_path / "conf.toml").write_text('[grade]\nexamples = "shots.jsonl"\n')
     row = datapoint(response="4", rubric_items=[item("Right?"), item("Kind?")])
     with ChatServer(lambda r: WORDS) as server:
