@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Protocol
@@ -116,6 +116,11 @@ def _fact(connection: Connection) -> str:
     return f"changes {digest(connection.place)} {connection.model}"
 
 
+def _answers(completion: Completion, asked: str) -> bool:
+    """Whether a reply has what was asked for: some servers ignore what they do not know."""
+    return completion.first_tokens is not None or not asked.startswith("top_logprobs")
+
+
 class RoleChat:
     """One role's Completer."""
 
@@ -144,28 +149,50 @@ class RoleChat:
     ) -> Completion:
         """One reply; raises CompletionError, RunError, BudgetError or OutputError."""
         meant = body_of(self._role, messages, draw, self._seed, params)
-        connection = self._connection
         asked = way(params)
+        if not asked:
+            return await self._settled(meant, draw, usable, asked)
+        async with self._connection.trying(asked):
+            return await self._settled(meant, draw, usable, asked)
+
+    async def _settled(
+        self, meant: JSONObject, draw: Draw, usable: Usable | None, asked: str
+    ) -> Completion:
+        """The reply to a request without what its endpoint refuses."""
+        connection = self._connection
         while True:
             changes = dict(connection.changes)
-            if asked in changes:
-                raise UnsupportedError(f"{connection.model} does not take {asked}")
             body = changed(meant, changes)
             data = encoded(body)
             request = _Request(body, data, self._key(body, data, draw), draw, usable, asked)
             try:
-                # A reply from before a parameter was refused answers what was meant.
-                if changes and (found := self._replayed(self._key(meant, encoded(meant), draw))):
-                    return found
-                completion = await self._once(request)
-                if asked.startswith("top_logprobs") and completion.first_tokens is None:
+                completion = self._from_before(meant, request, changes)
+                if completion is None and asked in changes:
+                    raise UnsupportedError(f"{connection.model} does not take {asked}")
+                completion = completion or await self._once(request)
+                if not _answers(completion, asked):
                     raise RefusedParameterError(asked, "its replies come without")
+                if asked:
+                    connection.taken.add(asked.split()[0])
                 return completion
             except RefusedParameterError as refused:
+                if refused.name.split()[0] in connection.taken:  # it is about this request alone
+                    raise UnsupportedError(str(refused)) from None
                 if told := connection.settle(refused, changes):
                     self._chat.log.notice(told)
                     if self._chat.calls:
                         self._chat.calls.learn(_fact(connection), connection.changes)
+
+    def _from_before(
+        self, meant: JSONObject, request: _Request, changes: Mapping[str, str | None]
+    ) -> Completion | None:
+        """A reply from before something was refused, which answers what was meant."""
+        if not changes:
+            return None
+        found = self._replayed(self._key(meant, encoded(meant), request.draw), request.way)
+        if found is None and request.way in changes:
+            found = self._replayed(request.key, request.way)
+        return found
 
     # -------------------------------------------------------------- sent once
 
@@ -204,19 +231,25 @@ class RoleChat:
     def _key(self, body: JSONObject, data: bytes, draw: Draw) -> bytes:
         return request_key(self._connection.place, data, sample_index(body, draw))
 
-    def _replayed(self, key: bytes) -> Completion | None:
+    def _replayed(self, key: bytes, asked: str = "") -> Completion | None:
         calls = self._chat.calls
         content = calls.find(key) if calls else None
         if content is None:
             return None
-        self._chat.limits.traffic.replayed += 1
         try:
-            return read_completion(content)
+            completion = read_completion(content)
         except RetryableError as error:
             raise OutputError(
                 f"{calls and calls.path}: a reply in the call cache cannot be read: {error}",
                 "the file is damaged: move it away",
             ) from error
+        except CompletionError:
+            self._chat.limits.traffic.replayed += 1
+            raise
+        if not _answers(completion, asked):
+            return None
+        self._chat.limits.traffic.replayed += 1
+        return completion
 
     def _missing(self, request: _Request) -> CompletionError:
         last = request.body["messages"][-1].get("content")

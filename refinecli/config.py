@@ -219,6 +219,10 @@ def load(
     if judge != RoleConfig() and judge.model is None and judge.base_url is None:
         source = next(s for place, s in sources.items() if place.startswith("judge."))
         raise UsageError(f"{source}: the judge needs a model of its own", "set judge.model")
+    grade = config.grade
+    if grade.examples:
+        file = _meant(grade.examples, sources["grade.examples"], paths)
+        grade = grade.model_copy(update={"examples": file})
     return Settings(
         policy=role("policy"),
         reviser=role("reviser"),
@@ -228,8 +232,8 @@ def load(
         judge=None if judge == RoleConfig() else role("judge"),
         jury=_jury([role(JURY + name) for name in config.jury], config.grade, sources),
         refine=config.refine,
-        grade=config.grade,
-        grading=_grading(config.grade, paths, sources),
+        grade=grade,
+        grading=_grading(grade),
         run=config.run,
         prompts=_prompts(config.prompts, paths, sources),
         sources=sources,
@@ -333,14 +337,12 @@ def _meant(file: Path, source: str, paths: Sequence[Path]) -> Path:
     return next((path.parent / file for path in paths if source == str(path)), file)
 
 
-def _grading(
-    config: GradeConfig, paths: Sequence[Path], sources: Mapping[str, str]
-) -> GradeOptions:
+def _grading(config: GradeConfig) -> GradeOptions:
     given = config.model_dump(exclude={"combine"})
     if config.examples is not None:
         from refinecli.examples import read_examples
 
-        given["examples"] = read_examples(_meant(config.examples, sources["grade.examples"], paths))
+        given["examples"] = read_examples(config.examples)
     else:
         del given["examples"]
     return GradeOptions(**given)

@@ -4,7 +4,8 @@ when it counts as gone."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -45,6 +46,7 @@ class Connection:
     """One (URL, model, key). `place` stands for the URL in the call cache.
 
     `changes` are the parameters it refused: each is left out (None) or sent under another name.
+    `taken` are the kinds of way to ask for more than a text that it has answered in.
     """
 
     url: str
@@ -54,6 +56,8 @@ class Connection:
     rpm: float | None = None
     tpm: float | None = None
     changes: dict[str, str | None] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    _tried: dict[str, asyncio.Event] = field(default_factory=dict)
     answered: bool = False  # with anything at all
     successes: int = 0
     over: RunError | None = None  # why nothing more can be sent here
@@ -63,6 +67,20 @@ class Connection:
     @property
     def host(self) -> str:
         return urlsplit(self.url).netloc
+
+    @asynccontextmanager
+    async def trying(self, way: str) -> AsyncIterator[None]:
+        """The first to ask in a way goes ahead alone: that it is refused is found out once, and not
+        by every call that is in flight meanwhile."""
+        if tried := self._tried.get(way):
+            await tried.wait()
+            yield
+            return
+        tried = self._tried[way] = asyncio.Event()
+        try:
+            yield
+        finally:
+            tried.set()
 
     def succeeded(self) -> None:
         self.successes += 1

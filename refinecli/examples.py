@@ -15,14 +15,14 @@ import orjson
 from pydantic import ValidationError
 
 from refinecli.errors import UsageError
-from refinecli.items import without_nulls
+from refinecli.items import example_fields
 from refinecli.types import Example
 
 
 def read_examples(path: Path) -> tuple[Example, ...]:
     """The examples of a file; raises UsageError naming the line that is none."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(_BOM).split(b"\n")
     except OSError as error:
         raise UsageError(f"grade.examples: {path}: {error.strerror}") from None
     found = tuple(_read(path, lines))
@@ -31,6 +31,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     return found
 
 
+_BOM = b"\xef\xbb\xbf"
 _HINT = 'a line is {"prompt": "…", "response": "…", "score": 1}'
 
 
@@ -42,13 +43,10 @@ def _read(path: Path, lines: list[bytes]) -> Iterator[Example]:
             value = orjson.loads(line)
             if not isinstance(value, dict):
                 raise ValueError("not a JSON object")
-            fields = without_nulls(value)
-            prompt = fields.get("convo", fields.get("messages", fields.get("prompt")))
-            if prompt is None:
+            fields = example_fields(value)
+            if "convo" not in fields:
                 raise ValueError("an example in a file needs its prompt")
-            convo = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-            kept = {name: fields[name] for name in Example.model_fields if name in fields}
-            yield Example.model_validate({**kept, "convo": convo})
+            yield Example.model_validate(fields)
         except orjson.JSONDecodeError as error:
             raise UsageError(f"{path}:{number}: not JSON: {error}", _HINT) from None
         except ValidationError as error:

@@ -34,11 +34,18 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
     fields = without_nulls(item)
     fields.setdefault("name", f"item-{index}")
     if choices := _choices(fields):
-        fields.setdefault("grader_output_format_instruction", _naming(choices))
+        weight = fields.get("weight", 1)
+        fault = isinstance(weight, int | float) and weight < 0
+        fields.setdefault("grader_output_format_instruction", _naming(choices, fault=fault))
         fields["score_range"] = [0.0, len(choices) - 1.0]
     instruction = fields.get("grader_output_format_instruction")
     if "score_range" not in fields:
         fields["score_range"] = _range_of(instruction)
+    if isinstance(examples := fields.get("examples"), list):
+        fields["examples"] = [
+            example_fields(example) if isinstance(example, dict) else example
+            for example in examples
+        ]
     check = fields.get("check")
     if isinstance(check, dict):
         fields["check"] = check = without_nulls(check)
@@ -46,6 +53,17 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
             fields.setdefault("reveal", "verdict")
         if "rubric_str" not in fields:
             fields["rubric_str"] = _described(check)
+    return fields
+
+
+def example_fields(example: JSONObject) -> JSONObject:
+    """An example's fields, its conversation under whichever name it came."""
+    fields = without_nulls(example)
+    for name in ("convo", "messages", "prompt"):
+        if name in fields:
+            said = fields[name]
+            fields["convo"] = [{"role": "user", "content": said}] if isinstance(said, str) else said
+            break
     return fields
 
 
@@ -57,10 +75,11 @@ def _choices(fields: JSONObject) -> list[str]:
     return choices if all(isinstance(name, str) for name in choices) else []
 
 
-def _naming(choices: Sequence[str]) -> str:
+def _naming(choices: Sequence[str], *, fault: bool) -> str:
+    order = "from the least of the fault to the most" if fault else "from worst to best"
     return (
         "Please output exactly one of these, wrapped in <score> ... </score>: "
-        f"{'; '.join(choices)} (from worst to best)"
+        f"{'; '.join(choices)} ({order})"
     )
 
 

@@ -19,8 +19,11 @@ from refinecli.types import RubricItem
 
 # Providers give 20 alternatives at the most, and 2 labels or 11 leave room for their spellings.
 _MOST_LABELS = 11
-# What a token may have around its label: ` Yes`, `**yes**`, `A)`.
-_AROUND = " \t\r\n*_\"'`.,:;()[]<>"
+# What a token may have around its label: ` Yes`, `**yes**`, `A)`; and white space as tokenizers'
+# files spell it, which some servers give: `\u0120yes`, `\u2581yes`.
+_AROUND = " \t\r\n*_\"'`.,:;()[]<>\u0120\u010a\u010d\u2581"
+# What tokens may come to together, as far as numbers were rounded; more is no distribution.
+_ALL = 1.02
 # Below this the model meant something else than a label, and what remains is no verdict.
 ENOUGH = 0.9
 
@@ -57,12 +60,16 @@ def _labels(choices: tuple[str, ...] | None, low: float, high: float) -> tuple[L
 
 
 def read(labels: Iterable[Label], first_tokens: Iterable[tuple[str, float]]) -> Reading:
-    """How likely each label is, from tokens with their log probabilities."""
+    """How likely each label is, from tokens with their log probabilities; no label where these
+    cannot be probabilities."""
     found: dict[str, float] = {}
     for token, logprob in first_tokens:
         text = token.strip(_AROUND).casefold()
         found[text] = found.get(text, 0.0) + exp(logprob)
     names = [label.text for label in labels]
+    found.pop("", None)  # what comes after white space counts, and is part of it
+    if sum(found.values()) > _ALL:
+        found = {}
     sure = {name: _sure(name, names, found) for name in names}
     return Reading(sure, min(1.0, sum(sure.values())))
 
@@ -80,7 +87,8 @@ def expected(item: RubricItem, reading: Reading) -> float:
     """The raw score: the labels' values, weighted by their share of the mass."""
     probabilities = reading.probabilities
     total = sum(probabilities[label.text] * label.value for label in labels_of(item))
-    return total / sum(probabilities.values())
+    low, high = item.score_range
+    return min(high, max(low, total / sum(probabilities.values())))  # divisions round
 
 
 def pass_probability(item: RubricItem, probabilities: Mapping[str, float]) -> float:

@@ -94,7 +94,7 @@ def read_completion(content: bytes) -> Completion:
         raise CompletionError("tool_calls", "the model called a tool instead of answering")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     usage = value.get("usage")
-    logprobs = _logprobs(choices[0].get("logprobs"))
+    logprobs = _logprobs(choices[0].get("logprobs"), text)
     return Completion(
         text=text,
         finish_reason=finish,
@@ -109,28 +109,47 @@ def _first_tokens(positions: Sequence[object]) -> Iterator[tuple[str, float]]:
     first word is no beginning: what follows it counts, as likely as both together."""
     before = 0.0
     for position in positions:
-        if not isinstance(position, dict):
-            return
-        chosen, others = _token(position), position.get("top_logprobs")
-        tokens = [_token(other) for other in others] if isinstance(others, list) else []
-        for token, logprob in dict.fromkeys(filter(None, [*tokens, chosen])):
-            yield token, before + logprob
-        if chosen is None or chosen[0].strip():
+        chosen, others = _token(position), _alternatives(position)
+        yield from ((token, before + logprob) for token, logprob in others)
+        # The one that was drawn is among them, at times with a logarithm that was rounded.
+        if chosen is not None and chosen[0] not in dict(others):
+            yield chosen[0], before + chosen[1]
+        if chosen is None or chosen[0].strip(_SPACES):
             return
         before += chosen[1]
 
 
-def _logprobs(value: object) -> list[object] | None:
+# White space in tokens, which some servers give as their tokenizer's file spells it.
+_SPACES = " \t\r\n\u0120\u010a\u010d\u2581"
+
+
+def _logprobs(value: object, text: str) -> list[object] | None:
+    """The tokens of a reply; None where there are no alternatives to the first, which without them
+    would seem to be the only one."""
     positions = value.get("content") if isinstance(value, dict) else None
-    return positions if isinstance(positions, list) else None
+    if not isinstance(positions, list):
+        return None
+    given = _alternatives(positions[0]) if positions else not text
+    return positions if given else None
+
+
+def _alternatives(position: object) -> list[tuple[str, float]]:
+    """Each once, though some servers repeat one."""
+    others = position.get("top_logprobs") if isinstance(position, dict) else None
+    tokens = [_token(other) for other in others] if isinstance(others, list) else []
+    return list(dict.fromkeys(filter(None, tokens)))
 
 
 def _token(entry: object) -> tuple[str, float] | None:
     token = entry.get("token") if isinstance(entry, dict) else None
     logprob = entry.get("logprob") if isinstance(entry, dict) else None
     if isinstance(token, str) and isinstance(logprob, int | float) and isfinite(logprob):
-        return token, min(0.0, float(logprob))
+        # A little above 0 is rounding; what is far above is no logarithm of a probability.
+        return (token, min(0.0, float(logprob))) if logprob < _ROUNDING else None
     return None
+
+
+_ROUNDING = 0.01
 
 
 def _parsed(content: bytes) -> JSONObject:

@@ -64,12 +64,10 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
     it, so that one which is only quoted in it cannot be meant."""
     if completion.cut_off:
         return Extraction(problem="the reply was cut off at the length limit"), ""
-    text = split_reasoning(completion.text)[1].strip()
-    if fenced := _FENCED.fullmatch(text):
-        text = fenced[1]
-    try:
-        value: Any = orjson.loads(text)
-    except orjson.JSONDecodeError:
+    value = _json(completion.text)
+    if value is None:  # not before: its reasons may speak of such tags
+        value = _json(split_reasoning(completion.text)[1])
+    if value is None:
         return Extraction(problem="the reply is not one JSON object"), ""
     if not isinstance(value, dict) or "score" not in value:
         return Extraction(problem="the reply is no JSON object with a score"), ""
@@ -83,6 +81,17 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
         meant = f"one of {', '.join(item.choices)}" if item.choices else _between(item)
         return Extraction(problem=f"{str(score)[:80]!r} is not {meant}"), said
     return Extraction(raw_score + 0.0), said
+
+
+def _json(text: str) -> Any:
+    """What a reply is as JSON, also in a code fence; None where it is none."""
+    text = text.strip()
+    if fenced := _FENCED.fullmatch(text):
+        text = fenced[1]
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _between(item: RubricItem) -> str:

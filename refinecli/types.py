@@ -70,7 +70,12 @@ class Example(BaseModel):
     @property
     def verdict(self) -> str:
         """The score as a grader writes it."""
-        return self.score if isinstance(self.score, str) else f"{self.score:g}"
+        if isinstance(self.score, str):
+            return self.score
+        written = str(self.score)
+        if "e" in written:  # no score may be written so
+            written = f"{self.score:.15f}".rstrip("0")
+        return written.removesuffix(".0").removesuffix(".")
 
 
 class RubricItem(BaseModel):
@@ -121,7 +126,7 @@ class RubricItem(BaseModel):
         """What a verdict is on this item's scale: a choice's place, or the number; None where it is
         none of the choices, or outside `score_range`."""
         if self.choices:
-            names = [choice.casefold() for choice in self.choices]
+            names = [choice.strip().casefold() for choice in self.choices]
             said = str(verdict).strip().casefold()
             return float(names.index(said)) if said in names else None
         low, high = self.score_range

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,124 @@ def test_white_space_before_the_label_is_passed_over(cli: Cli) -> None:
     said.logprobs["content"].insert(0, space)
     with ChatServer(lambda r: said) as server:
         assert graded(cli, server, datapoint(response="4"), *LOGPROBS)["score"] == 0.9
+
+
+def test_that_a_way_is_refused_is_found_out_by_one_call_of_all(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n, response=str(n)) for n in range(30)])
+    refused = error(400, "logprobs and response_format are not supported")
+    ways = ("logprobs", "response_format")
+    with ChatServer(lambda r: refused if r.body.keys() & set(ways) else WORDS) as server:
+        result = cli("grade", "in.jsonl", *at(server), *LOGPROBS, *JSON)
+        asked = [sum(way in r.body for r in server.requests) for way in ways]
+    assert (result.returncode, asked) == (0, [2, 2]), result.stderr
+
+
+def test_one_reply_without_probabilities_is_that_reply_alone_also_when_run_again(
+    cli: Cli, tmp_path: Path
+) -> None:
+    def script(request: Request) -> str | Reply:
+        if "logprobs" not in request.body:
+            return WORDS
+        return "yes" if "odd one" in request.last else likely(yes=0.7, no=0.3)
+
+    responses = ["a", "b", "an odd one", "c", "d"]
+    rows = [datapoint(id=n, response=text) for n, text in enumerate(responses)]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with ChatServer(script) as server:
+        flags = ("--concurrency", "1", "--cache", "kept", *at(server), *LOGPROBS)
+        first = cli("grade", "in.jsonl", *flags)
+        again = cli("grade", "in.jsonl", *flags)
+    assert first.returncode == 0, first.stderr
+    assert [out["score"] for out in read_jsonl(first.stdout)] == [0.7, 0.7, 1.0, 0.7, 0.7]
+    assert again.stdout == first.stdout
+
+
+def test_replies_from_before_a_way_was_refused_are_replayed(cli: Cli, tmp_path: Path) -> None:
+    """What is learned of an endpoint does not make a run that goes on another one."""
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n, response=f"{n}!") for n in range(3)])
+    takes = True
+
+    def script(request: Request) -> str | Reply:
+        if "logprobs" not in request.body:
+            return WORDS
+        return likely(yes=0.7, no=0.3) if takes else error(400, "logprobs: not supported")
+
+    with ChatServer(script) as server:
+        flags = ("--cache", "kept", *at(server), *LOGPROBS)
+        first = cli("grade", "in.jsonl", *flags, "--limit", "2")
+        takes = False
+        cli("grade", "in.jsonl", *flags, "--set", "grader.system=Other.")
+        sent = len(server.requests)
+        again = cli("grade", "in.jsonl", *flags, "--limit", "2")
+        assert len(server.requests) == sent
+    assert "as the call cache knows" in again.stderr
+    assert [out["score"] for out in read_jsonl(again.stdout)] == [0.7, 0.7]
+    assert again.stdout == first.stdout
+
+
+def test_a_run_in_pieces_is_the_same_as_a_whole_one_whatever_is_refused(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """With probabilities that are refused, too vague or missing, and one JSON form of two."""
+
+    def script(request: Request) -> str | Reply:
+        body, number = request.body, int(request.last.split("number ")[1].split(";")[0])
+        if "logprobs" in body:
+            if body["top_logprobs"] > 5:
+                return error(400, "top_logprobs: at most 5")
+            if number == 4:
+                return "yes"
+            return likely(The=0.5, yes=0.5) if number % 3 == 0 else likely(yes=0.6, no=0.4)
+        if body["response_format"]["type"] == "json_schema":
+            return error(400, "response_format json_schema is not supported")
+        return '{"reasons": "So.", "score": 0.5}'
+
+    rows = [datapoint(id=n, response=f"number {n};") for n in range(12)]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with ChatServer(script) as server:
+        command = ("grade", "in.jsonl", *at(server), *LOGPROBS, *JSON, "--concurrency", "4")
+        assert cli(*command, "-o", "whole.jsonl", "--cache", "kept").returncode == 0
+        sent = len(server.requests)
+        codes = [cli(*command, "-o", "pieces.jsonl", "--max-calls", "6").returncode for _ in "abcd"]
+        assert (codes[0], codes[-1]) == (4, 0)
+        assert len(server.requests) == 2 * sent
+        offline = cli(*command, "-o", "offline.jsonl", "--cache", "kept", "--offline")
+        assert len(server.requests) == 2 * sent
+    assert offline.returncode == 0, offline.stderr
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    assert (tmp_path / "pieces.jsonl").read_bytes() == whole
+    assert (tmp_path / "offline.jsonl").read_bytes() == whole
+
+
+def first_token(token: str, logprob: float, top: Any) -> Reply:
+    """A reply as some servers give it: its first token's alternatives in a shape of their own."""
+    entry = {"token": token, "logprob": logprob, "top_logprobs": top}
+    return Reply(token, "length", logprobs={"content": [entry]})
+
+
+def test_the_token_that_was_drawn_counts_once_however_its_logarithm_is_rounded(cli: Cli) -> None:
+    top = [{"token": t, "logprob": math.log(p)} for t, p in (("yes", 0.55), ("no", 0.45))]
+    with ChatServer(lambda r: first_token("yes", -0.6, top)) as server:
+        assert graded(cli, server, datapoint(response="4"), *LOGPROBS)["score"] == 0.55
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        first_token("yes", -0.05, None),
+        first_token("yes", -0.05, []),
+        first_token("yes", 9.0, [{"token": "yes", "logprob": 9.0}, {"token": "no", "logprob": 8}]),
+        Reply("yes", "length", logprobs={"content": []}),
+        Reply("yes", "length", logprobs={"content": [{"token": "yes", "logprob": -0.05}]}),
+    ],
+    ids=["null", "empty", "no logarithms", "no tokens", "missing"],
+)
+def test_without_alternatives_there_are_no_probabilities(cli: Cli, without: Reply) -> None:
+    with ChatServer(lambda r: without if "logprobs" in r.body else WORDS) as server:
+        found = graded(cli, server, datapoint(response="4"), *LOGPROBS)
+        assert [r.body.get("top_logprobs") for r in server.requests] == [20, 5, None]
+    assert found["reply"] == WORDS
+    assert "probabilities" not in found
 
 
 def test_repeats_of_probabilities_are_refused(cli: Cli) -> None:
@@ -325,6 +444,13 @@ def test_a_fenced_json_reply_is_read(cli: Cli) -> None:
         assert graded(cli, server, datapoint(response="4"), *JSON)["score"] == 1.0
 
 
+def test_reasons_in_json_may_speak_of_the_end_of_thoughts(cli: Cli) -> None:
+    said = '{"reasons": "It says </think> and <think>.", "score": 0.5}'
+    for reply in (said, f"```json\n{said}\n```"):
+        with ChatServer(lambda r, reply=reply: reply) as server:  # type: ignore[misc]
+            assert graded(cli, server, datapoint(response="4"), *JSON)["score"] == 0.5
+
+
 # ------------------------------------------------------------------ choices
 
 
@@ -413,6 +539,8 @@ def test_examples_of_a_file_go_to_all_items_but_those_of_the_own_criterion_go_fi
         {"prompt": "90 + 9?", "response": "8", "score": 4},  # on no scale of these
     ]
     write_jsonl(tmp_path / "shots.jsonl", lines)
+    shots = (tmp_path / "shots.jsonl").read_bytes()
+    (tmp_path / "shots.jsonl").write_bytes(b"\xef\xbb\xbf" + shots)  # as some editors write it
     (tmp_path / "conf.toml").write_text('[grade]\nexamples = "shots.jsonl"\n')
     row = datapoint(response="4", rubric_items=[item("Right?"), item("Kind?")])
     with ChatServer(lambda r: WORDS) as server:
@@ -526,3 +654,95 @@ def test_a_calibration_of_nothing_is_refused(cli: Cli, flags: list[str], why: st
     result = cli("grade", "--model", "m", "--calibrate", "my.toml", *flags, stdin="{}")
     assert result.returncode == 2
     assert why in result.stderr
+
+
+def test_a_threshold_of_millionths_is_written_as_it_is(cli: Cli, tmp_path: Path) -> None:
+    """Small models hardly ever say yes, and tell good from bad all the same."""
+
+    def hardly_ever(request: Request) -> Reply:
+        yes = int(request.last.split("p=")[1][:2]) * 1e-9
+        return likely(yes=yes, no=1 - yes)
+
+    write_jsonl(tmp_path / "in.jsonl", labelled([*range(30, 45)], [*range(12, 27)]))
+    with ChatServer(hardly_ever) as server:
+        asked = ("grade", "in.jsonl", *at(server), "--gold-field", "gold")
+        assert cli(*asked, *LOGPROBS, "--calibrate", "my.toml").returncode == 0
+        again = cli(*asked, "--config", "my.toml", "--require", "balanced_accuracy>=1")
+    assert again.returncode == 0, again.stderr
+    assert "pass_probability = 2.8e-08" in (tmp_path / "my.toml").read_text()
+
+
+def test_a_run_that_failed_writes_no_threshold_and_can_be_run_again(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows = labelled([*range(30, 45)], [*range(12, 27)])
+    write_jsonl(tmp_path / "in.jsonl", [*rows, datapoint(response="vague", gold=True)])
+    there = False
+
+    def script(request: Request) -> str | Reply:
+        if "vague" not in request.last:
+            return by_response(request)
+        return likely(yes=0.9, no=0.1) if there else "no idea"
+
+    with ChatServer(script) as server:
+        flags = ("--gold-field", "gold", *LOGPROBS, "--calibrate", "my.toml")
+        command = ("grade", "in.jsonl", "-o", "out.jsonl", *at(server), *flags)
+        first = cli(*command)
+        assert (first.returncode, (tmp_path / "my.toml").exists()) == (3, False)
+        assert "my.toml is not written: too much failed" in first.stderr
+        there = True
+        again = cli(*command)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "my.toml").exists()
+
+
+# ------------------------------------------------------------------ as given by tables, and by hand
+
+
+def test_an_example_of_an_item_may_have_a_prompt_and_nulls(cli: Cli) -> None:
+    shot = {"prompt": "70 + 7?", "response": "78", "score": 0, "reasons": None, "rubric_str": None}
+    with ChatServer(lambda r: WORDS) as server:
+        graded(cli, server, datapoint(response="4", rubric_items=[item(examples=[shot])]))
+        messages = server.requests[0].body["messages"]
+    assert "70 + 7?" in messages[1]["content"]
+    assert "70 + 7?" not in messages[3]["content"]
+
+
+def test_a_choice_is_named_without_the_spaces_around_it(cli: Cli) -> None:
+    row = datapoint(response="4", rubric_items=[item(choices=["bad ", " good"])])
+    with ChatServer(lambda r: "<score>good</score>") as server:
+        assert graded(cli, server, row)["score"] == 1.0
+
+
+def test_the_choices_of_a_fault_go_from_the_least_of_it_to_the_most(cli: Cli) -> None:
+    fault = item("It rambles", weight=-1, choices=["not at all", "much"])
+    row = datapoint(response="4", rubric_items=[item(), fault])
+    with ChatServer(lambda r: likely(A=0.9, B=0.1)) as server:
+        result = cli("grade", *at(server), *LOGPROBS, stdin=jsonl([row]))
+        (asked,) = (r.last for r in server.requests if "It rambles" in r.last and "A: " in r.last)
+    assert "from the least of that fault to the most" in asked
+    assert "worst" not in asked
+    written = read_jsonl(result.stdout)[0]["rubric_items"][1]
+    assert "least of the fault" in written["grader_output_format_instruction"]
+
+
+@pytest.mark.parametrize("score", [1234567, 0.0000001, 2.5, 3])
+def test_a_score_of_an_example_is_written_as_a_grader_may_write_it(cli: Cli, score: float) -> None:
+    shots = [{"response": "x", "score": score}]
+    row = datapoint(response="4", rubric_items=[item(score_range=[0, 1e7], examples=shots)])
+    with ChatServer(lambda r: r.body["messages"][2]["content"]) as server:
+        assert graded(cli, server, row)["raw_score"] == score
+
+
+def test_the_examples_that_show_config_names_are_found_from_anywhere(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    write_jsonl(tmp_path / "sub" / "shots.jsonl", [{"prompt": "x", "response": "y", "score": 1}])
+    (tmp_path / "sub" / "conf.toml").write_text('[grade]\nexamples = "shots.jsonl"\n')
+    model = ("--model", "m", "--base-url", "http://127.0.0.1:9/v1")
+    shown = cli("grade", *model, "--config", "sub/conf.toml", "--show-config")
+    assert shown.returncode == 0, shown.stderr
+    (tmp_path / "all.toml").write_text(shown.stdout)
+    assert cli("grade", "--config", "all.toml", "--show-config").returncode == 0
+    assert tomllib.loads(shown.stdout)["grade"]["examples"] == str(tmp_path / "sub" / "shots.jsonl")

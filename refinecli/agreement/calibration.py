@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from refinecli.agreement.resampling import Clusters, Figure
 from refinecli.report.statistics import Floats
 
 _FOLDS = 5
-_DIGITS = 6
+_DIGITS = 4  # of a threshold, where that is enough
 
 
 class Row(NamedTuple):
@@ -83,14 +84,23 @@ def _best(likely: Floats, gold: Floats) -> float:
     """The threshold with the highest balanced accuracy (Youden's index); of equal ones that
     nearest to a half."""
     values = np.unique(likely)
-    candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
+    between = [_between(low, high) for low, high in pairwise(values.tolist())]
+    candidates = np.asarray([0.0, *between, 1.0])
     order = np.argsort(likely)
     first = np.searchsorted(likely[order], candidates)  # what passes begins there
     good = np.append(np.cumsum(gold[order][::-1])[::-1], 0.0)[first]
     bad = len(gold) - first - good
     right = good / gold.sum() - bad / (1 - gold).sum()
     best = candidates[right >= right.max() - 1e-9]
-    return round(float(best[np.argmin(np.abs(best - 0.5))]), _DIGITS)
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def _between(low: float, high: float) -> float:
+    """The middle, in a few digits, but so that it tells the two apart: where a model hardly ever
+    says yes, all may be millionths."""
+    middle = (low + high) / 2
+    written = (float(f"{middle:.{digits}g}") for digits in range(_DIGITS, 18))
+    return next((number for number in written if low < number <= high), high)
 
 
 def _cross_validated(rows: Sequence[Row], likely: Floats, gold: Floats) -> NDArray[np.bool_]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain, takes
+from refinecli.cli.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    StrategyName,
+    complain,
+    takes,
+)
 from refinecli.cli.resume import cache_for
 from refinecli.errors import CompletionError, UnsupportedError, UsageError
 
@@ -64,14 +71,7 @@ def debug_rollout(
         int | None, typer.Option(metavar="N", min=0, help="Which row, from 0. (default: 0)")
     ] = None,
     id: Annotated[str | None, typer.Option(help="Which row, by its id.")] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
-            "(default: refine)",
-        ),
-    ] = None,
+    strategy: StrategyName = None,
     max_iterations: Annotated[
         int | None,
         typer.Option(

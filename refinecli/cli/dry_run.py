@@ -61,8 +61,8 @@ def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
     what = "datapoint" if datapoints == 1 else "datapoints"
     print(
         f"dry run: {datapoints:,} {what}{unreadable}; at most {calls:,} calls{known}, unless "
-        f"some are retried; about {tokens:,} prompt tokens for the first round (characters ÷ "
-        f"{CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
+        f"some are retried or refused; about {tokens:,} prompt tokens for the first round "
+        f"(characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
         file=sys.stderr,
     )
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -112,7 +112,7 @@ def grade(
     _check_calibration(settings, labels, calibrate, force=out.force)
     listeners = _listeners(data.inputs, junit, quiet=models.quiet)
     target = (calibrate, settings.grading.pass_probability) if calibrate else None
-    watch = _Watch(gates, listeners, labels, target)
+    watch = _Watch(gates, listeners, labels, target, settings.run.errors_allowed)
     job = Job(
         command="grade",
         roles=("grader",),
@@ -261,6 +261,7 @@ class _Watch:
     listeners: Sequence[_Listener]
     labels: Labels | None = None
     calibrate: tuple[Path, float] | None = None  # where to, and what a pass needs now
+    errors_allowed: Callable[[int], float] = float
     verdicts: list[Verdict] = field(default_factory=list)
 
     def written(self, outcome: Outcome) -> None:
@@ -283,8 +284,11 @@ class _Watch:
             summary.agreement = self.labels.figures()
             self.labels.tell(summary.agreement, reporter)
         useless = False
-        if self.labels and self.calibrate:
+        enough = summary.failed + summary.ungraded <= self.errors_allowed(summary.datapoints)
+        if self.labels and self.calibrate and enough:
             useless = self.labels.calibrate(*self.calibrate, reporter)
+        elif self.calibrate:  # the same command goes on, and may still write it
+            reporter.notice(f"--calibrate: {self.calibrate[0]} is not written: too much failed")
         figures = summary.figures(traffic)
         self.verdicts = [_verdict(gate, figures) for gate in self.gates]
         missed = [verdict for verdict in self.verdicts if not verdict.met]

@@ -123,7 +123,7 @@ def _told(figure: Figure) -> str:
 def _calibrated(found: Calibration) -> list[str]:
     """What a calibration is worth, in words."""
     return [
-        f"a pass needs {found.threshold:g} of the probability, by {found.n:,} labelled grades of "
+        f"a pass needs {found.threshold!r} of the probability, by {found.n:,} labelled grades of "
         f"{found.clusters:,} datapoints",
         f"balanced accuracy {_told(found.held_out)} by cross-validation; {_told(found.fitted)} on "
         f"the labels that it was chosen on; {_told(found.before)} as it was set",
@@ -136,7 +136,7 @@ def _write(path: Path, found: Calibration) -> None:
         *(f"# {line}" for line in _calibrated(found)),
         "[grade]",
         'mode = "logprobs"',
-        f"pass_probability = {found.threshold:g}",
+        f"pass_probability = {found.threshold!r}",
     ]
     try:
         path.write_text("\n".join(lines) + "\n", "utf-8")

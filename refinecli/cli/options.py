@@ -264,6 +264,15 @@ class ModelOptions:
         return load({**shared, **(flags or {})}, self.set or [], paths=self.config or [])
 
 
+StrategyName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
+        "(default: refine)",
+    ),
+]
+
 Command = Callable[..., int]
 
 

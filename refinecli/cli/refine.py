@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, StrategyName, takes
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -28,14 +28,7 @@ def refine(
     data: InputOptions,
     out: OutputOptions,
     models: ModelOptions,
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
-            "(default: refine)",
-        ),
-    ] = None,
+    strategy: StrategyName = None,
     max_iterations: Annotated[
         int | None,
         typer.Option(

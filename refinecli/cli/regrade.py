@@ -294,8 +294,8 @@ class _Regrading:
         known = f", beside {replayed:,} that are in the call cache" if replayed else ""
         print(
             f"dry run: {self.summary.datapoints:,} datapoints, {self.repeats} repeats; at most "
-            f"{calls:,} calls{known}, unless some are retried; about {tokens:,} prompt tokens "
-            f"(characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
+            f"{calls:,} calls{known}, unless some are retried or refused; about {tokens:,} prompt "
+            f"tokens (characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
             file=sys.stderr,
         )
 

@@ -69,6 +69,8 @@ def _inherited(name: str, key: str, settings: Settings) -> str:
 
 
 def _show(section: str, key: str, value: object, source: str) -> None:
+    if isinstance(value, Path):
+        value = str(value.absolute())  # what is shown may be kept anywhere
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:
@@ -82,4 +84,4 @@ def _toml(value: object) -> str:
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return dumps(str(value) if isinstance(value, Path) else value).decode()
+    return dumps(value).decode()

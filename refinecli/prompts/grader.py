@@ -61,13 +61,14 @@ def _asked(
 def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:
     """How a verdict of a single token is asked for: `labels` are all there are, lowest first."""
     if item.choices:
+        order = "from the least of that fault to the most" if item.penalty else "from worst to best"
         listed = "\n".join(f"{a}: {b}" for a, b in zip(labels, item.choices, strict=True))
-        return f"Which of these is it, from worst to best?\n{listed}\nAnswer with one letter alone."
+        return f"Which of these is it, {order}?\n{listed}\nAnswer with one letter alone."
+    asked = "have that fault" if item.penalty else "meet the criterion"
     if labels == ["no", "yes"]:
-        asked = "have that fault" if item.penalty else "meet the criterion"
         return f"Does the response {asked}? Answer with one word alone: yes or no."
     return (
-        f"How far does the response meet the criterion, from {labels[0]} (not at all) to "
+        f"How far does the response {asked}, from {labels[0]} (not at all) to "
         f"{labels[-1]} (fully)? Answer with one number alone."
     )
 
