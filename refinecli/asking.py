@@ -112,7 +112,7 @@ async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Gr
             grade, usage = await _by_probabilities(question, grader, draw)
             if grade is not None and grade.graded:
                 return grade, usage
-            mass = grade.mass if grade else None
+            mass = grade.mass if grade else 0.0  # no probabilities, so none on a label
         grade, more = await _in_words(question, grader, draw)
     except CompletionError as error:
         failure = Failure(error.type, error.message)

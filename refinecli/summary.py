@@ -94,8 +94,9 @@ class Summary:
         told = []
         if self.fell_back:
             told.append(
-                f"{self.fell_back:,} verdicts were asked for in words: the labels had less than "
-                "0.9 of the first token's probability; examples help (grade.examples)"
+                f"{self.fell_back:,} verdicts were asked for in words: the endpoint gives no "
+                "probabilities, or the labels had less than 0.9 of the first token's (then "
+                "grade.examples help)"
             )
         if self.votes_missing:
             told.append(

@@ -110,7 +110,9 @@ class RubricItem(BaseModel):
     def _examples_fit(self) -> Self:
         for example in self.examples:
             if self.raw_score(example.score) is None:
-                raise ValueError(f"examples: {example.score!r} is no score of this item")
+                low, high = self.score_range
+                scale = ", ".join(self.choices or ()) or f"{low:g} to {high:g}"
+                raise ValueError(f"examples: {example.score!r} is no score of this item ({scale})")
             if verdict_in(self.extraction_regex, example.verdict) is None:
                 raise ValueError(
                     "examples: the extraction_regex does not say how a grader writes its verdict; "

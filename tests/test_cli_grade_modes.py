@@ -476,6 +476,24 @@ def test_what_is_none_of_the_choices_is_no_verdict(cli: Cli) -> None:
     )
 
 
+def test_a_label_may_name_a_choice(cli: Cli, tmp_path: Path) -> None:
+    said = ["right", "Wrong", "vague", "right"] * 6
+    rows = [
+        datapoint(id=n, response=text, gold=text, rubric_items=[CHOICES])
+        for n, text in enumerate(said)
+    ]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with ChatServer(
+        lambda r: f"<score>{r.last.split('<response-')[1].split(chr(10))[1]}</score>"
+    ) as server:
+        result = cli(
+            *("grade", "in.jsonl", *at(server), "--gold-field", "gold", "--summary", "s.json")
+        )
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "s.json").read_text())["agreement"]
+    assert (found["n"], found["exact"]["value"]) == (24, 1.0)
+
+
 def test_choices_as_json_are_an_enumeration(cli: Cli) -> None:
     with ChatServer(lambda r: '{"reasons": "", "score": "vague"}') as server:
         found = graded(cli, server, datapoint(response="4", rubric_items=[CHOICES]), *JSON)

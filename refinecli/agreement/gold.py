@@ -79,6 +79,8 @@ def _values(value: Any, parts: Sequence[str]) -> Iterator[Any]:
 
 def _label(value: Any, path: str, item: RubricItem | None) -> Label:
     """Of the item, or of a response with several, whose score is a share of 1."""
+    if item and item.choices and isinstance(value, str) and item.raw_score(value) is not None:
+        value = item.raw_score(value)
     if isinstance(value, str):
         value = _spoken(value.strip(), path)
     if isinstance(value, bool):

@@ -91,16 +91,23 @@ class Labels:
         having; whether there is none."""
         from refinecli.agreement.calibration import calibrate
 
-        found = calibrate(self._in_order(), before)
-        if found is None:
-            why = "no verdicts by probabilities have labels of both kinds"
+        judged = self._in_order()
+        found = calibrate(judged, before)
+        if all(one.likely is None for one in judged):
+            why = "no verdict came by probabilities"
+        elif found is None:
+            why = "the verdicts by probabilities have no labels of both kinds"
         elif found.chance != "better than chance":
             said = found.chance or "too few to say whether they are better than chance"
-            why = f"the probabilities are {said}: AUC {_told(found.auc)} over {found.n}"
+            why = (
+                f"the probabilities are {said}: AUC {_told(found.auc)} over {found.n}; more labels "
+                "tell more"
+            )
         else:
             for line in _calibrated(found):
                 reporter.notice(line)
             _write(path, found)
+            reporter.notice(f"{path} is written; use it with --config {path}")
             return False
         reporter.notice(f"--calibrate: {path} is not written: {why}")
         return True
