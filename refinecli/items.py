@@ -36,7 +36,7 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
     if choices := _choices(fields):
         weight = fields.get("weight", 1)
         fault = isinstance(weight, int | float) and weight < 0
-        fields.setdefault("grader_output_format_instruction", _naming(choices, fault=fault))
+        fields.setdefault("grader_output_format_instruction", naming(choices, fault=fault))
         fields["score_range"] = [0.0, len(choices) - 1.0]
     instruction = fields.get("grader_output_format_instruction")
     if "score_range" not in fields:
@@ -72,10 +72,12 @@ def _choices(fields: JSONObject) -> list[str]:
     choices = fields.get("choices")
     if not isinstance(choices, list) or len(choices) < 2:
         return []
-    return choices if all(isinstance(name, str) for name in choices) else []
+    names = [name.strip() for name in choices if isinstance(name, str)]
+    return names if len(names) == len(choices) else []
 
 
-def _naming(choices: Sequence[str], *, fault: bool) -> str:
+def naming(choices: Sequence[str], *, fault: bool) -> str:
+    """The instruction of an item with choices that has none of its own."""
     order = "from the least of the fault to the most" if fault else "from worst to best"
     return (
         "Please output exactly one of these, wrapped in <score> ... </score>: "

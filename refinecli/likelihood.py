@@ -2,8 +2,7 @@
 
 The grader is asked for one label: `yes` or `no`, a whole number, or the letter of a choice. Its
 score is what these labels' values come to on average, each as likely as the model finds it (G-Eval,
-Liu et al. 2023, arxiv.org/abs/2303.16634). What a small model puts first is nearly always the same;
-how sure it is of it is not.
+Liu et al. 2023, arxiv.org/abs/2303.16634).
 """
 
 from __future__ import annotations

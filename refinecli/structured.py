@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
+from refinecli.items import naming
 from refinecli.scoring import Extraction, split_reasoning
 from refinecli.types import Completion, JSONObject, RubricItem
 
-_DEFAULTS = tuple(
+_REGEX, _INSTRUCTION = (
     RubricItem.model_fields[name].default
     for name in ("extraction_regex", "grader_output_format_instruction")
 )
@@ -20,15 +21,15 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 def takes_json(item: RubricItem) -> bool:
     """Whether an item leaves the form of its verdict to us: one with a regex or an instruction of
     its own keeps to that."""
-    own = (item.extraction_regex, item.grader_output_format_instruction)
-    return own[0] == _DEFAULTS[0] and (bool(item.choices) or own[1] == _DEFAULTS[1])
+    ours = naming(item.choices, fault=item.penalty) if item.choices else _INSTRUCTION
+    return item.extraction_regex == _REGEX and item.grader_output_format_instruction == ours
 
 
 def json_schema(item: RubricItem, *, reasons: bool) -> JSONObject:
     """`response_format` for one verdict. Its range is left out, which not all endpoints take."""
-    score: JSONObject = {"enum": list(item.choices)} if item.choices else {"type": "number"}
+    score: JSONObject = {"type": "number"}
     if item.choices:
-        score = {"type": "string", **score}
+        score = {"type": "string", "enum": list(item.choices)}
     properties = ({"reasons": {"type": "string"}} if reasons else {}) | {"score": score}
     schema = {
         "type": "object",
@@ -42,14 +43,10 @@ def json_schema(item: RubricItem, *, reasons: bool) -> JSONObject:
 
 def instruction(item: RubricItem, *, reasons: bool) -> str:
     """How the verdict is to be written, for models whose endpoint does not see to it."""
-    if item.choices:
-        score = f"one of {', '.join(orjson.dumps(name).decode() for name in item.choices)}"
-    else:
-        score = "a number from {:g} to {:g}".format(*item.score_range)
     before = '"reasons": "what you say first", ' if reasons else ""
     return (
         f'Reply with one JSON object and nothing else: {{{before}"score": …}}, '
-        f"where the score is {score}."
+        f"where the score is {_meant(item)}."
     )
 
 
@@ -78,8 +75,7 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
         return Extraction(problem=f"{str(score)[:80]!r} is no score"), ""
     raw_score = item.raw_score(score)
     if raw_score is None:
-        meant = f"one of {', '.join(item.choices)}" if item.choices else _between(item)
-        return Extraction(problem=f"{str(score)[:80]!r} is not {meant}"), said
+        return Extraction(problem=f"{str(score)[:80]!r} is not {_meant(item)}"), said
     return Extraction(raw_score + 0.0), said
 
 
@@ -94,5 +90,8 @@ def _json(text: str) -> Any:
         return None
 
 
-def _between(item: RubricItem) -> str:
+def _meant(item: RubricItem) -> str:
+    """What a score is, in words."""
+    if item.choices:
+        return f"one of {', '.join(orjson.dumps(name).decode() for name in item.choices)}"
     return "a number from {:g} to {:g}".format(*item.score_range)

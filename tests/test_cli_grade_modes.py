@@ -403,6 +403,7 @@ def test_where_no_json_is_to_be_had_the_items_own_format_is_used(cli: Cli) -> No
     [
         {"extraction_regex": r"Rating: (\d)", "grader_output_format_instruction": "Rating: 0 or 1"},
         {"grader_output_format_instruction": "Please write <score>0</score> or <score>1</score>."},
+        {"choices": ["0", "1"], "grader_output_format_instruction": "<score>0</score>, or 1."},
     ],
 )
 def test_an_item_with_a_format_of_its_own_keeps_to_it(cli: Cli, own: dict[str, Any]) -> None:
