@@ -117,7 +117,7 @@ async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Gr
     except CompletionError as error:
         failure = Failure(error.type, error.message)
         return replace(ungraded(question.index, question.item, failure), mass=mass), usage
-    return replace(grade, mass=mass), usage + more
+    return grade if mass is None else replace(grade, mass=mass), usage + more
 
 
 # ------------------------------------------------------------------ by probabilities

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from refinecli.errors import CompletionError
 from refinecli.scoring import response_passed, total_score
@@ -32,8 +32,7 @@ class Provenance:
     settings: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One output line, and what the summary counts of it. `failures` are words to count by,
     `winners` the roles that a selector preferred, `why` tells a person what went wrong, `noisy`
     says that a model graded, `fell_back` counts verdicts by words because the probabilities were

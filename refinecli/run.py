@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -130,7 +130,7 @@ async def run(
         if row.note and row.note not in noted:
             noted.add(row.note)
             on_note(f"{row.file or source.source.name}:{row.line}: {row.note}")
-        result = replace(await finish(row), line=row.line, file=row.file)
+        result = (await finish(row))._replace(line=row.line, file=row.file)
         on_finished()
         return result
 
