@@ -42,9 +42,11 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with
 
 
 class RequestLog(Protocol):
-    """Where every request and reply is written, if the user asked for it."""
+    """Where every request and what came of it is written, if the user asked for it."""
 
-    def __call__(self, draw: Draw, url: str, body: bytes, reply: Reply, content: bytes) -> None: ...
+    def __call__(
+        self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +350,7 @@ class RoleChat:
                 connection.url, request.data, self._headers, self._role.timeout
             )
         except TransportError as error:
+            self._log(request, error, b"")
             raise RetryableError(error.kind, str(error)) from error
         finally:
             traffic.in_flight -= 1
@@ -403,10 +406,10 @@ class RoleChat:
         clipped = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         self._chat.log.detail(f"{draw.datapoint_id}: {draw.role}: {clipped}")
 
-    def _log(self, request: _Request, reply: Reply, content: bytes) -> None:
+    def _log(self, request: _Request, came: Reply | TransportError, content: bytes) -> None:
         if self._chat.log_request:
             url = self._connection.url.partition("?")[0]  # some take their key there
-            self._chat.log_request(request.draw, url, request.data, reply, content)
+            self._chat.log_request(request.draw, url, request.data, came, content)
 
     async def _store(self, request: _Request, content: bytes, *, usable: bool) -> None:
         if self._chat.calls:

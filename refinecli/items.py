@@ -119,9 +119,12 @@ def with_defaults(item: JSONObject) -> JSONObject:
 
 
 def slip(items: Sequence[JSONObject]) -> str:
-    """A key of a rubric item that is none of ours and close to one: it changes nothing, and was
-    probably meant to."""
+    """A key of a rubric item that changes nothing and was probably meant to: one that is none of
+    ours and close to one, or a range that its choices leave no room for."""
     for index, item in enumerate(items):
+        choices, given = item.get("choices"), item.get("score_range")
+        if choices and given and given != [0, len(choices) - 1]:
+            return f"rubric_items[{index}].score_range is ignored: the choices are the scale"
         if item.keys() <= _ITEM_KEYS:
             continue
         for key in item:

@@ -1,5 +1,5 @@
-"""`--log-requests`: every request and reply, whole, as JSON lines, with when it was sent and how
-long it took; no headers, so no keys."""
+"""`--log-requests`: every request and what came of it, whole, as JSON lines, with when it was sent
+and how long it took; no headers, so no keys."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import orjson
 
 from refinecli.errors import OutputError, UsageError
-from refinecli.types import Draw
-
-if TYPE_CHECKING:
-    from refinecli.transport import Reply
+from refinecli.transport import Reply, TransportError
+from refinecli.types import Draw, JSONObject
 
 
 class RequestLog(AbstractContextManager["RequestLog"]):
@@ -30,19 +27,23 @@ class RequestLog(AbstractContextManager["RequestLog"]):
             raise UsageError(f"--log-requests {path}: {error.strerror}") from None
         self._file = open(descriptor, "wb")  # noqa: SIM115
 
-    def __call__(self, draw: Draw, url: str, body: bytes, reply: Reply, content: bytes) -> None:
-        """`content` is what came back, without a key."""
-        line = {
-            "time": datetime.fromtimestamp(reply.began, UTC).isoformat(timespec="milliseconds"),
-            "seconds": round(reply.seconds, 3),
+    def __call__(
+        self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
+    ) -> None:
+        """`content` is what came back, without a key; where no reply came the line says why."""
+        line: JSONObject = {
+            "time": datetime.fromtimestamp(came.began, UTC).isoformat(timespec="milliseconds"),
+            "seconds": round(came.seconds, 3),
             "id": draw.datapoint_id,
             "role": draw.role,
             "iteration": draw.iteration,
             "url": url,
             "request": orjson.Fragment(body),
-            "status": reply.status,
-            "reply": content.decode("utf-8", "replace"),
         }
+        if isinstance(came, TransportError):
+            line["error"] = {"type": came.kind, "message": str(came)}
+        else:
+            line["status"], line["reply"] = came.status, content.decode("utf-8", "replace")
         try:
             self._file.write(orjson.dumps(line) + b"\n")
             self._file.flush()

@@ -53,11 +53,15 @@ _NOBODY = (
 
 
 class TransportError(Exception):
-    """No whole reply came. `kind` is `timeout`, `connect` (nobody there) or `connection`."""
+    """No whole reply came. `kind` is `timeout`, `connect` (nobody there) or `connection`; `began`
+    and `seconds` are as in a Reply."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(
+        self, kind: str, message: str, *, began: float = 0.0, seconds: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.began, self.seconds = began, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +132,10 @@ class HttpClient:
                 content = await _body(response, read_timeout)
                 seconds = perf_counter() - start
                 return Reply(response.status, _headers(response), content, began, seconds)
-        except aiohttp.ConnectionTimeoutError as error:
-            words = f"no connection within {_CONNECT_TIMEOUT:g} s"
-            raise TransportError("connect", words) from error
-        except TimeoutError as error:
-            raise TransportError("timeout", f"no reply within {read_timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            kind = "connect" if isinstance(error, _NOBODY) else "connection"
-            raise TransportError(kind, _words(error)) from error
+            kind, words = _kind_and_words(error, read_timeout)
+            seconds = perf_counter() - start
+            raise TransportError(kind, words, began=began, seconds=seconds) from error
 
     def _proxy(self, url: str) -> str | None:
         if url not in self._proxies:
@@ -196,6 +196,14 @@ def _environment_proxy(url: URL) -> str | None:
     if scheme.lower() not in ("http", "https"):  # aiohttp would speak HTTP to it
         raise TransportError("connect", f"{scheme} proxies are not supported")
     return proxy
+
+
+def _kind_and_words(error: Exception, read_timeout: float) -> tuple[str, str]:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "connect", f"no connection within {_CONNECT_TIMEOUT:g} s"
+    if isinstance(error, TimeoutError):
+        return "timeout", f"no reply within {read_timeout:g} s"
+    return "connect" if isinstance(error, _NOBODY) else "connection", _words(error)
 
 
 def _words(error: Exception) -> str:

@@ -29,7 +29,7 @@ from tests.conftest import (
     read_jsonl,
     write_jsonl,
 )
-from tests.fault_server import Arrival, FaultServer, questions, steady
+from tests.fault_server import Arrival, Fault, FaultServer, questions, steady
 from tests.test_resume import names
 
 Cli = Callable[..., Result]
@@ -280,6 +280,28 @@ def test_logged_requests_show_every_call_and_no_key(cli: Cli, tmp_path: Path) ->
     assert "What is the name" not in quiet.stderr
     assert KEY not in quiet.stderr
     assert stat.S_IMODE((tmp_path / "log.jsonl").stat().st_mode) == 0o600
+
+
+def test_logged_requests_show_what_was_lost_and_that_it_was_sent_again(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+
+    def breaks_off_once(request: Arrival) -> str | Reply:
+        return steady(request) if request.earlier else Fault(reset=True)
+
+    with FaultServer(breaks_off_once) as server:
+        run = ["refine", "in.jsonl", "--max-iterations", "0", "--log-requests", "log.jsonl"]
+        result = cli(*run, *at(server))
+    assert result.returncode == 0, result.stderr
+    lines = read_jsonl(tmp_path / "log.jsonl")
+    asked = [line["request"]["messages"] for line in lines]
+    assert [line.get("status") for line in lines] == [None, 200, None, 200]
+    assert [asked[0], asked[2]] == [asked[1], asked[3]]
+    for line in (lines[0], lines[2]):
+        assert line["error"]["type"] == "connection"
+        assert line["error"]["message"]
+        assert "reply" not in line
 
 
 def test_a_log_of_requests_that_cannot_be_written_is_found_before_anything_is_sent(

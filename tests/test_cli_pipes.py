@@ -440,6 +440,16 @@ def test_a_slip_in_a_rubric_item_is_named_once(cli: Cli) -> None:
     assert all(row["rubric_items"][0]["wieght"] == 2 for row in read_jsonl(result.stdout))
 
 
+def test_a_range_beside_choices_is_named_unless_it_is_theirs(cli: Cli) -> None:
+    choices = ["wrong", "close", "right"]
+    for given, named in (([1, 5], 1), ([0, 2], 0), ([0.0, 2.0], 0)):
+        rows = [datapoint(response="4", rubric_items=[item(choices=choices, score_range=given)])]
+        told = "rubric_items[0].score_range is ignored: the choices are the scale"
+        with ChatServer(by_role("4", "<score>right</score>")) as server:
+            result = cli("grade", *at(server), stdin=jsonl(rows))
+        assert result.stderr.count(told) == named, result.stderr
+
+
 def test_a_summary_over_the_input_or_the_output_is_refused(cli: Cli, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "in.jsonl", [datapoint(response="4")])
     before = path.read_bytes()
