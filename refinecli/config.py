@@ -323,6 +323,8 @@ def _usage_error(error: ValidationError, sources: Mapping[str, str]) -> UsageErr
             known = list(section.model_fields)
         close = difflib.get_close_matches(loc[-1], known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        if loc[-1] == "api_key":
+            hint = "keys come from the environment alone: name the variable in api_key_env"
         return UsageError(f"{source}: there is no setting {'.'.join(loc)}", hint)
     message = detail["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
     place = source if dotted in source else f"{source}: {dotted}"
@@ -358,7 +360,11 @@ def _prompts(config: PromptConfig, paths: Sequence[Path], sources: Mapping[str, 
         try:
             texts[key] = full.read_text("utf-8").rstrip("\n")
         except (OSError, ValueError) as error:
-            raise UsageError(f"{source}: prompts.{key}: {full}: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(
+                f"{source}: prompts.{key}: {full}: {why}",
+                "it names a file with the template; README, 'Prompts'",
+            ) from None
     try:
         return Prompts(**texts)
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from refinecli.pace import Pace, duration_words, rate_words
 from refinecli.summary import Summary
-from refinecli.traffic import Traffic, compact, money
+from refinecli.traffic import Traffic, compact
 
 
 class Part(NamedTuple):
@@ -76,7 +76,7 @@ class Progress:
         tokens = traffic.prompt_tokens, traffic.completion_tokens
         if any(tokens):
             parts.append(Part("{} tokens in, {} out".format(*map(compact, tokens)), 5))
-        parts += [Part(money(traffic.cost), 4)] if traffic.cost else []
+        parts += [Part(traffic.bill, 4)] if traffic.bill else []
         parts += [Part(f"{traffic.replayed:,} replayed", 6)] if traffic.replayed else []
         return parts
 

@@ -279,9 +279,11 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
         listed = orjson.loads(reply.content)["data"]
         models = [str(entry["id"]) for entry in listed]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise UsageError(
-            f"{url} does not list its models (status {reply.status})", f"name one: {flag}"
-        ) from None
+        hint = f"name one: {flag}"
+        if reply.status == 404 and not urlsplit(url).path.startswith("/v1/"):
+            hint = f"base_url of most servers ends in /v1; or {hint}"
+        told = f"{url} does not list its models (status {reply.status})"
+        raise UsageError(told, hint) from None
     if len(models) != 1:
         shown = ", ".join(models[:8]) + (", …" if len(models) > 8 else "")
         raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag}")

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from refinecli.checks import ANSWER_CHECKS, Check
+from refinecli.patterns import last_match
 from refinecli.types import JSONObject, RubricItem
 
 _TINKER = {
@@ -40,7 +41,13 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
         fields["score_range"] = [0.0, len(choices) - 1.0]
     instruction = fields.get("grader_output_format_instruction")
     if "score_range" not in fields:
-        fields["score_range"] = _range_of(instruction)
+        fields["score_range"] = _range_of(instruction) or [0.0, 1.0]
+    elif (
+        instruction is None
+        and not fields.get("check")
+        and (asked := asking_for(fields["score_range"]))
+    ):
+        fields["grader_output_format_instruction"] = asked
     if isinstance(examples := fields.get("examples"), list):
         fields["examples"] = [
             example_fields(example) if isinstance(example, dict) else example
@@ -85,10 +92,26 @@ def naming(choices: Sequence[str], *, fault: bool) -> str:
     )
 
 
-def _range_of(instruction: object) -> list[float]:
+def _range_of(instruction: object) -> list[float] | None:
+    """The range that an instruction speaks of, if it does."""
     match = _SCORE_RANGE.search(instruction) if isinstance(instruction, str) else None
-    low, high = (float(match[1]), float(match[2])) if match else (0.0, 1.0)
-    return [low, high] if low < high < math.inf else [0.0, 1.0]
+    low, high = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    return [low, high] if low < high < math.inf else None
+
+
+def asking_for(score_range: object) -> str | None:
+    """The default instruction with an item's own range; None where it is no range, which is told
+    elsewhere."""
+    ends = score_range if isinstance(score_range, list | tuple) else ()
+    if len(ends) != 2 or any(type(end) not in (int, float) for end in ends):
+        return None
+    default = str(_TINKER["grader_output_format_instruction"])
+    return default.replace("between 0 and 1", f"between {_plain(ends[0])} and {_plain(ends[1])}")
+
+
+def _plain(number: float) -> str:
+    """As short as it can be read back: 5 and not 5.0."""
+    return str(number).removesuffix(".0")
 
 
 @cache
@@ -119,18 +142,47 @@ def with_defaults(item: JSONObject) -> JSONObject:
 
 
 def slip(items: Sequence[JSONObject]) -> str:
-    """A key of a rubric item that changes nothing and was probably meant to: one that is none of
-    ours and close to one, or a range that its choices leave no room for."""
+    """What of the rubric items was probably meant otherwise: a key that is none of ours and close
+    to one, which changes nothing, or two that contradict each other."""
     for index, item in enumerate(items):
-        choices, given = item.get("choices"), item.get("score_range")
-        if choices and given and given != [0, len(choices) - 1]:
-            return f"rubric_items[{index}].score_range is ignored: the choices are the scale"
+        if told := _contradiction(item):
+            return f"rubric_items[{index}].{told}"
         if item.keys() <= _ITEM_KEYS:
             continue
         for key in item:
             if key not in _ITEM_KEYS and (close := _close_to(key)):
                 return f"rubric_items[{index}].{key} is ignored; did you mean {close}?"
     return ""
+
+
+def _contradiction(item: JSONObject) -> str:
+    given, choices = item.get("score_range"), item.get("choices")
+    instruction = item.get("grader_output_format_instruction")
+    if given and choices:
+        own = given == [0, len(choices) - 1]
+        return "" if own else "score_range is ignored: the choices are the scale"
+    if given and instruction and (asked := _range_of(instruction)) and asked != given:
+        low, high, other_low, other_high = map(_plain, (*given, *asked))
+        return (
+            f"score_range is {low} to {high}, but its instruction asks for a score between "
+            f"{other_low} and {other_high}"
+        )
+    pattern = item.get("extraction_regex")
+    asks_ours = instruction in (None, _TINKER["grader_output_format_instruction"])
+    if pattern and asks_ours and not item.get("check") and not _finds_default(pattern):
+        return (
+            "extraction_regex does not find <score>1</score>, which the grader is asked for: say "
+            "what it is to write in grader_output_format_instruction"
+        )
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _finds_default(pattern: str) -> bool:
+    try:
+        return last_match(pattern, "<score>1</score>") is not None
+    except TimeoutError:
+        return True
 
 
 @lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow

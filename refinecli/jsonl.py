@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, get_args
 
@@ -147,12 +148,19 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
     else:
         raise InputError(
             "convo: field required",
-            "the conversation prefix, under convo, prefix, messages or prompt",
+            _meant(raw, CONVO_NAMES)
+            or "the conversation prefix, under convo, prefix, messages or prompt",
         )
     convo = raw[name]
     if isinstance(convo, str):
         convo = [{"role": "user", "content": convo}]
     own = raw.get("rubric_items")
+    if own is None and not rubric:
+        raise InputError(
+            "rubric_items: field required",
+            _meant(raw, ("rubric_items",))
+            or "give the row rubric_items, or all rows --rubric FILE",
+        )
     items = _all_items(own, rubric)
     if plain := plain_datapoint(raw, convo, items):
         datapoint, written = plain
@@ -167,15 +175,37 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         datapoint = datapoint.model_copy(update={"id": digest([convo, own_items])})
         raw = raw if "id" in raw else {"id": None, **raw}
     raw = {**raw, "id": datapoint.id, "rubric_items": written}
-    return Row(line, raw, datapoint, note=slip(own or ()))
+    return Row(line, raw, datapoint, note=slip(own or ()) or _stray(raw))
+
+
+_FIELDS = (*CONVO_NAMES, *("rubric_items", "response", "reference"))
+
+
+def _stray(raw: JSONObject) -> str:
+    """A field that is none of ours and close to one that is not there."""
+    for key in raw:
+        if key not in _FIELDS and (close := _close_to(key)) and close not in raw:
+            if close in CONVO_NAMES:  # another of these is there
+                continue
+            return f"{key} is passed on and means nothing here; did you mean {close}?"
+    return ""
+
+
+def _meant(raw: JSONObject, names: Sequence[str]) -> str:
+    """What a row has in place of a field that it lacks."""
+    for key in raw:
+        if (close := _close_to(key)) in names and key not in _FIELDS:
+            return f"did you mean {close} by {key}?"
+    return ""
+
+
+@lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow
+def _close_to(key: str) -> str | None:
+    return next(iter(difflib.get_close_matches(key, _FIELDS, n=1, cutoff=0.75)), None)
 
 
 def _all_items(own: Any, rubric: Sequence[JSONObject]) -> Any:
     """The row's own items and those of the rubric that are not among them."""
-    if own is None and not rubric:
-        raise InputError(
-            "rubric_items: field required", "give the row rubric_items, or all rows --rubric FILE"
-        )
     items = [] if own is None else own
     if not isinstance(items, list) or not rubric:
         return items
@@ -245,6 +275,8 @@ _HINTS = {
     "role": "system, user, assistant or tool",
     "weight": "a number; negative for a penalty",
     "score_range": "two numbers, the lower one first",
+    "pass_score": "the share of its range that an item needs to pass, such as 0.7",
+    "rubric_items": 'a list of objects, such as [{"rubric_str": "Is the answer polite?"}]',
 }
 
 
@@ -282,7 +314,7 @@ def _input_error(error: ValidationError, convo_name: str) -> InputError:
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     more = len({_place(detail["loc"], convo_name) for detail in details}) - 1
-    suffix = f" (and {more} more)" if more else ""
+    suffix = f" (and {more} more {'mistake' if more == 1 else 'mistakes'})" if more else ""
     leaf = re.split(r"[.\[]", path)
     hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
     return InputError(f"{path}: {message}{suffix}", hint)

@@ -78,7 +78,9 @@ class Limits:
         """Add what a reply says it took to what people are shown."""
         self.traffic.prompt_tokens += usage.prompt_tokens
         self.traffic.completion_tokens += usage.completion_tokens
-        if cost is not None:
+        if cost is None:
+            self.traffic.unpriced += 1
+        else:
             self.traffic.cost = (self.traffic.cost or 0) + cost
 
     def settle(self, reserved: Amount, took: Amount) -> None:

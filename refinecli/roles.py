@@ -89,7 +89,7 @@ class RoleConfig(Section):
             return None
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("not an http:// or https:// URL")
+            raise ValueError("not an http:// or https:// URL, such as http://localhost:8000/v1")
         if parts.username or parts.password:
             raise ValueError("a URL must not hold a password: use api_key_env")
         return url

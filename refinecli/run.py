@@ -136,7 +136,8 @@ async def run(
 
     async def finish(row: Row) -> Outcome:
         if row.error:
-            return Outcome(unreadable_record(row), "failed", failures=("input",))
+            why = row.error.message
+            return Outcome(unreadable_record(row), "failed", failures=("input",), why=why)
         if row.datapoint is None:
             return Outcome(row.raw, "failed", failures=("input",))
         result = await work(row)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from refinecli.items import naming
+from refinecli.items import asking_for, naming
 from refinecli.scoring import Extraction, split_reasoning
 from refinecli.types import Completion, JSONObject, RubricItem
 
@@ -21,8 +21,10 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 def takes_json(item: RubricItem) -> bool:
     """Whether an item leaves the form of its verdict to us: one with a regex or an instruction of
     its own keeps to that."""
-    ours = naming(item.choices, fault=item.penalty) if item.choices else _INSTRUCTION
-    return item.extraction_regex == _REGEX and item.grader_output_format_instruction == ours
+    ours = {_INSTRUCTION, asking_for(item.score_range)}
+    if item.choices:
+        ours = {naming(item.choices, fault=item.penalty)}
+    return item.extraction_regex == _REGEX and item.grader_output_format_instruction in ours
 
 
 def json_schema(item: RubricItem, *, reasons: bool) -> JSONObject:

@@ -131,7 +131,7 @@ class Summary:
             "refused": traffic.refused,
             "prompt_tokens": traffic.prompt_tokens,
             "completion_tokens": traffic.completion_tokens,
-            **({} if traffic.cost is None else {"cost": round(traffic.cost, 6)}),
+            **({} if (cost := traffic.whole_cost) is None else {"cost": round(cost, 6)}),
             "seconds": round(self.seconds, 3),
         }
 

@@ -16,12 +16,25 @@ class Traffic:
     in_flight: int = 0  # sent, and not answered yet
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost: float | None = None  # where prices are known
+    cost: float | None = None  # of the calls whose price is known
+    unpriced: int = 0  # calls whose price is not
 
     @property
     def answered(self) -> int:
         """Requests that did their work, or failed for good: what pace can be measured by."""
         return max(0, self.sent - self.in_flight - self.refused)
+
+    @property
+    def whole_cost(self) -> float | None:
+        """What all of it cost; None where that of some of it is not known."""
+        return None if self.unpriced else self.cost
+
+    @property
+    def bill(self) -> str:
+        """Such as $1.20, or ≥ $1.20 where some of it has no price; "" where there is none."""
+        if not self.cost:  # the embedded model costs nothing
+            return ""
+        return f"≥ {money(self.cost)}" if self.unpriced else money(self.cost)
 
 
 def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
@@ -32,7 +45,9 @@ def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
     parts += [f"{traffic.refused:,} refused"] if traffic.refused else []
     if traffic.prompt_tokens or traffic.completion_tokens:
         parts.append(f"{traffic.prompt_tokens:,} tokens in, {traffic.completion_tokens:,} out")
-    parts += [money(traffic.cost)] if traffic.cost else []  # the embedded model costs nothing
+    if traffic.bill:
+        some = f" ({traffic.unpriced:,} of the calls have no price)" if traffic.unpriced else ""
+        parts.append(traffic.bill + some)
     parts += [f"{seconds:.1f} s"] if seconds is not None else []
     return ", ".join(parts)
 

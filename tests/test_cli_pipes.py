@@ -440,6 +440,26 @@ def test_a_slip_in_a_rubric_item_is_named_once(cli: Cli) -> None:
     assert all(row["rubric_items"][0]["wieght"] == 2 for row in read_jsonl(result.stdout))
 
 
+def test_a_dry_run_and_a_rollout_name_a_slip_too(cli: Cli, tmp_path: Path) -> None:
+    rows = [datapoint(response="4", rubric_items=[item(wieght=2)]) for _ in range(3)]
+    path = write_jsonl(tmp_path / "in.jsonl", rows)
+    with ChatServer(by_role("4")) as server:
+        for command in (["grade", "--dry-run"], ["debug-rollout"], ["debug-rollout", "--dry-run"]):
+            result = cli(*command, *at(server), str(path))
+            assert result.returncode == 0, result.stderr
+            assert result.stderr.count("in.jsonl:1: rubric_items[0].wieght is ignored") == 1
+
+
+def test_lines_that_cannot_be_read_say_why_at_the_end_and_nobody_is_asked_again(cli: Cli) -> None:
+    lines = jsonl([datapoint(response="4")]) + '{"convo": 7}\n' + "no json\n"
+    with ChatServer(by_role("4")) as server:
+        result = cli("grade", *at(server), "--cache", "c.db", stdin=lines)
+    assert result.returncode == 3
+    assert "  the first: line 2: " in result.stderr
+    assert "hint: mend those lines" in result.stderr
+    assert "asks again" not in result.stderr
+
+
 def test_a_range_beside_choices_is_named_unless_it_is_theirs(cli: Cli) -> None:
     choices = ["wrong", "close", "right"]
     for given, named in (([1, 5], 1), ([0, 2], 0), ([0.0, 2.0], 0)):

@@ -92,12 +92,25 @@ def test_kinds_of_errors_are_counted(cli: Cli) -> None:
     assert "errors.no_response is 1" in result.stderr
 
 
+@pytest.mark.parametrize(("most", "told"), [("90", 1), ("1", 0)])
+def test_a_percentage_where_a_score_is_meant_is_told_before_anything_is_sent(
+    cli: Cli, most: str, told: int
+) -> None:
+    rows = jsonl(answered("4"))
+    words = f"{most}: scores end at 1, so none reaches it; did you mean 0.9?"
+    result = cli("grade", *NOBODY, "--fail-under", most, "--dry-run", stdin=rows)
+    assert result.stderr.count(f"--fail-under {words}") == told
+    rows = jsonl([datapoint()])
+    result = cli("refine", *NOBODY, "--threshold", most, "--dry-run", stdin=rows)
+    assert result.stderr.count(f"--threshold {words}") == told
+
+
 @pytest.mark.parametrize(
     ("gate", "why"),
     [
         ("pass_rate>=0", "there is no pass_rate: nothing was graded"),
         ("score<=1", "there is no score: nothing was graded"),
-        ("cost<=1", "there is no cost: no input_price or output_price is set"),
+        ("cost<=1", "there is no cost: not all that was asked has an input_price and"),
         ("initial_score<=1", "there is no initial_score: only `refine` has one"),
     ],
 )

@@ -162,6 +162,69 @@ def test_the_range_is_taken_from_the_instruction(
     assert read(data).rubric_items[0].score_range == score_range
 
 
+def test_the_default_instruction_asks_for_an_items_own_range() -> None:
+    asked = written(item(score_range=[1, 5]))["rubric_items"][0]["grader_output_format_instruction"]
+    assert asked == "Please output your score between 1 and 5 wrapped in <score> ... </score>"
+    assert "between 0 and 1 wrapped" in str(written(item(score_range=[0.0, 1])))
+    half = str(written(item(score_range=[-0.5, 10]))["rubric_items"])
+    assert "between -0.5 and 10 wrapped" in half
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            {
+                "score_range": [1, 5],
+                "grader_output_format_instruction": "A score between 0 and 1 in <score></score>",
+            },
+            "score_range is 1 to 5, but its instruction asks for a score between 0 and 1",
+        ),
+        ({"extraction_regex": r"Score: (\d+)"}, "extraction_regex does not find <score>1</score>"),
+        ({"extraction_regex": r"(\d+)"}, ""),
+        ({"extraction_regex": r"Score: (\d+)", "check": {"kind": "json"}}, ""),
+        (
+            {
+                "extraction_regex": r"Score: (\d+)",
+                "grader_output_format_instruction": "End with Score: N, a score between 0 and 9.",
+                "score_range": [0, 9],
+            },
+            "",
+        ),
+    ],
+)
+def test_an_item_that_contradicts_itself_is_noted(fields: dict[str, Any], told: str) -> None:
+    note = read_row(item(**fields), 1, "in.jsonl").note
+    assert note.removeprefix("rubric_items[0].").startswith(told) if told else not note
+    again = read_row(dumps(written(item(**fields))), 1, "in.jsonl")
+    assert again.note == note
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"referance": "4"}, "did you mean reference?"),
+        ({"repsonse": "4"}, "did you mean response?"),
+        ({"responses": ["4"], "response": "4"}, ""),
+        ({"message": "another name of the conversation is there"}, ""),
+        ({"meta": 1, "source": "web"}, ""),
+    ],
+)
+def test_a_field_that_is_nearly_one_of_ours_is_noted(fields: dict[str, Any], told: str) -> None:
+    note = read_row(line(**fields), 1, "in.jsonl").note
+    assert told in note if told else not note
+
+
+def test_a_field_that_is_missing_is_looked_for_under_names_close_to_its_own() -> None:
+    for wrong, meant in (("promt", "prompt"), ("mesages", "messages")):
+        error = read_row(dumps({wrong: "hi", "rubric_items": []}), 1, "in.jsonl").error
+        assert error is not None
+        assert error.hint == f"did you mean {meant} by {wrong}?"
+    error = read_row(dumps({"prompt": "hi", "rubric_item": []}), 1, "in.jsonl").error
+    assert error is not None
+    assert error.hint == "did you mean rubric_items by rubric_item?"
+
+
 def test_items_are_named_by_their_place() -> None:
     items = [{"rubric_str": "a"}, {"rubric_str": "b", "name": "B"}, {"rubric_str": "c"}]
     assert [i.name for i in read(line(rubric_items=items)).rubric_items] == [
@@ -443,9 +506,9 @@ def test_an_instruction_cannot_make_a_range_without_end() -> None:
 
 
 def test_two_faults_are_counted_and_one_is_not() -> None:
-    assert message(line(rubric_items=[{}, {}])).endswith("field required (and 1 more)")
-    assert "more)" not in message(line(rubric_items=[{}]))
-    assert "more)" not in message(line(convo=[{"role": "bot", "content": "x"}]))
+    assert message(line(rubric_items=[{}, {}])).endswith("field required (and 1 more mistake)")
+    assert "mistake" not in message(line(rubric_items=[{}]))
+    assert "mistake" not in message(line(convo=[{"role": "bot", "content": "x"}]))
 
 
 @pytest.mark.parametrize(

@@ -311,6 +311,19 @@ def test_what_each_juror_costs_is_counted_by_its_own_price(cli: Cli, tmp_path: P
     assert summary["cost"] == pytest.approx((10 * 1 + 10 * 10) / 1e6)  # tokens of a reply: 10
 
 
+def test_a_cost_that_is_known_of_some_jurors_alone_is_no_cost_of_the_run(
+    cli: Cli, tmp_path: Path
+) -> None:
+    prices = ("--set", "jury.a.input_price=1", "--set", "jury.a.output_price=1")
+    with ChatServer(by_model) as server:
+        args = ("grade", *at(server), *jury(a="yes", b="no"), *prices, "--summary", "s.json")
+        result = cli(*args, "--require", "cost<=1", stdin=jsonl([answered()]))
+    assert result.returncode == 1
+    assert "there is no cost: not all that was asked has an input_price" in result.stderr
+    assert "≥ $0.0000 (1 of the calls have no price)" in result.stderr
+    assert "cost" not in json.loads((tmp_path / "s.json").read_text())
+
+
 # ------------------------------------------------------------------ agreement
 
 

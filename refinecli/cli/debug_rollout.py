@@ -119,11 +119,13 @@ def debug_rollout(
     sink = Sink(out.output, force=out.force)
     reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
     check_endpoints(settings, roles, offline=models.offline)
+    if row.note and not models.dry_run:
+        reporter.notice(f"{data.input}:{row.line}: {row.note}")
     if models.dry_run:
         from refinecli.cli.dry_run import describe, nothing_cached
         from refinecli.cli.refine import refine_plan
 
-        return describe([row], refine_plan(settings), nothing_cached)
+        return describe([row], data.input or "", refine_plan(settings), nothing_cached)
     return _rollout(row, settings, sink, reporter, models, full=full, json=json)
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from refinecli.clean import clean
 from refinecli.errors import UsageError
 from refinecli.jsonl import Row
 from refinecli.prompts import message_text
@@ -36,11 +37,16 @@ class Plan:
 Cached = Callable[[Row], tuple[int, bool]]
 
 
-def describe(rows: Iterable[Row], plan: Plan, cached: Cached) -> int:
-    """Print it on standard error, once all rows have been read; returns the exit code."""
+def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
+    """Print it on standard error, once all rows of the input of that name have been read; returns
+    the exit code."""
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
+    noted: set[str] = set()
     for row in rows:
+        if row.note and row.note not in noted:
+            noted.add(row.note)
+            print(clean(f"{row.file or name}:{row.line}: {row.note}"), file=sys.stderr)
         if row.datapoint is None:
             bad += 1
             continue
@@ -121,8 +127,6 @@ def _by_prompt(
 
 
 def print_prompt(role: str, messages: list[Message]) -> None:
-    from refinecli.clean import clean
-
     for message in messages:
         print(f"== to the {role}: {message['role']} ==", file=sys.stderr)
         print(clean(message_text(message)), file=sys.stderr)

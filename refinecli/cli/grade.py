@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from refinecli.cli.options import ModelOptions, OutputOptions, SeveralInputs, takes
+from refinecli.cli.options import (
+    ModelOptions,
+    OutputOptions,
+    SeveralInputs,
+    note_if_beyond,
+    takes,
+)
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,6 +112,7 @@ def grade(
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
+    note_if_beyond("--fail-under", fail_under, quiet=models.quiet)
     _check_repeats(settings, repeats)
     if labels:
         _check_labels(labels, data, models)
@@ -240,7 +247,7 @@ _WHY_NULL: Mapping[str, str] = MappingProxyType(
         "score": "nothing was graded",
         "pass_rate": "nothing was graded",
         "initial_score": "only `refine` has one",
-        "cost": "no input_price or output_price is set",
+        "cost": "not all that was asked has an input_price and an output_price",
     }
 )
 

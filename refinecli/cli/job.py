@@ -128,7 +128,7 @@ def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -
     from refinecli.progress import Reporter
 
     if cache is None or not cache.exists:
-        return describe(rows.all_rows(), job.plan(), nothing_cached)
+        return describe(rows.all_rows(), rows.source.name, job.plan(), nothing_cached)
     calls, silent = cache.open(), Reporter(job.command, quiet=True, verbose=False)
 
     def begin(engine: Engine) -> Work:
@@ -138,7 +138,7 @@ def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -
     with replayed(
         lambda: open_engine(job.settings, job.roles, job.shapes, silent, calls), begin
     ) as cached:
-        return describe(rows.all_rows(), job.plan(), cached)
+        return describe(rows.all_rows(), rows.source.name, job.plan(), cached)
 
 
 def check_lines(rows: Input, keep_going: bool) -> Counted:
@@ -308,12 +308,15 @@ class _Run:
             )
             if summary.first_failure:
                 print(f"  the first: {clean(summary.first_failure)}", file=sys.stderr)
-            if self.cache and not self.cache.offline:
+            if set(summary.errors) == {"input"}:
+                print("  hint: mend those lines; nothing of them was sent", file=sys.stderr)
+            elif self.cache and not self.cache.offline:
                 hint = "the same command asks again for what failed, and only for that"
                 print(f"  hint: {hint}: {continuing(self.rows.source)}", file=sys.stderr)
             elif self.cache:
                 hint = "the same command without --offline asks for what is missing"
                 print(f"  hint: {hint}", file=sys.stderr)
+            if self.cache and self.cache.offline:
                 self.cache.remember(self.sink.path)
             return 3
         return 1 if missed else 0
@@ -329,7 +332,7 @@ class _Run:
             how = ", with as much again to spend" if self.code == 4 else ""
             lines += [f"every reply is kept in {self.cache.path}; this continues{how}:"]
             lines += [f"  {continuing(self.rows.source)}"]
-        elif not self.cache:
+        elif not self.cache and self.traffic.sent:
             lines += ["  hint: with --cache FILE, the same command would continue from here"]
         print("\n".join(lines), file=sys.stderr)
 

@@ -337,6 +337,14 @@ def _exit_code(command: Callable[[], int]) -> int:
         return 130
 
 
+def note_if_beyond(flag: str, score: float | None, *, quiet: bool) -> None:
+    """Say so where a score is asked for that none can reach: a percentage, most likely."""
+    if score is None or score <= 1 or quiet:
+        return
+    meant = f"; did you mean {score / 100:g}?" if score <= 100 else ""
+    print(f"{flag} {score:g}: scores end at 1, so none reaches it{meant}", file=sys.stderr)
+
+
 def complain(error: RefineError) -> None:
     """Say on standard error what is wrong, where, and how to mend it."""
     from refinecli.clean import clean

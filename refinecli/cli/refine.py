@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, StrategyName, takes
+from refinecli.cli.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    StrategyName,
+    note_if_beyond,
+    takes,
+)
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
@@ -80,6 +87,7 @@ def refine(
     needs_input(ctx, data)
     check_drafts(settings)
     _check_rounds(settings)
+    note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     job = Job(
         command="refine",
         roles=roles_of(options),

@@ -119,7 +119,9 @@ def report(
     from refinecli import gates
 
     if find_spec("scipy") is None:
-        raise UsageError("report needs scipy", "pip install 'refinecli[report]'")
+        raise UsageError(
+            "report needs scipy", "pip install 'refinecli[report]', or '.[report]' in a checkout"
+        )
     if models.show_config:
         return _show_config(models)
     wanted = [_checked(gates.parse(text)) for text in gate or ()]
