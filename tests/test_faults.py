@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chat_server import Reply, error
-from tests.conftest import Result, Start, at, read_jsonl, write_jsonl
+from tests.conftest import CLEAN, REFINECLI, Result, Start, at, read_jsonl, write_jsonl
 from tests.fault_server import Arrival, Fault, FaultServer, questions, steady
 from tests.test_resume import impatient, told_command
 
@@ -253,3 +253,20 @@ def test_rows_that_are_all_refused_one_by_one_are_no_lost_provider(
     assert result.returncode == 3, result.stderr
     assert len(server.arrivals) == 60
     assert {row["error"]["type"] for row in read_jsonl(tmp_path / "out.jsonl")} == {"bad_request"}
+
+
+def test_few_open_files_mean_fewer_requests_in_flight_and_no_failures(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(200))
+    with FaultServer(_passing, latency=0.05) as server:
+        words = [*REFINECLI, *RUN, *at(server), "--concurrency", "500"]
+        result = subprocess.run(
+            ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *words],
+            cwd=tmp_path,
+            env=CLEAN,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert result.returncode == 0, result.stderr
+    assert "36 requests in flight at the most: 100 files may be open" in result.stderr
+    assert server.sent_again == 0
