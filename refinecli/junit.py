@@ -142,9 +142,8 @@ class JUnitFile:
 
     def add(self, case: Case) -> None:
         """Write one datapoint."""
-        again = self._names.next(case.name)
-        name = f"{case.name} ({again + 1})" if again else case.name
         source = case.file or self._source
+        name = case.name if _safe(case.name).strip() else f"line {case.line}"
         element = self._testcase(name, source or "<stdin>")
         if source:
             element.set("file", _safe(source))
@@ -184,9 +183,18 @@ class JUnitFile:
 
     def _testcase(self, name: str, group: str) -> ET.Element:
         self._counts["tests"] += 1
-        attributes = {"classname": _safe(group), "name": _safe(name), "time": "0"}
+        attributes = {"classname": _safe(group), "name": self._unused(_safe(name)), "time": "0"}
         # No time of its own: replies may come from a cache, and items are graded side by side.
         return ET.Element("testcase", attributes)
+
+    def _unused(self, name: str) -> str:
+        """The name, numbered where it was written before; `a (2)` may be a name of its own."""
+        again = self._names.next(name)
+        if not again:
+            return name
+        while self._names.next(numbered := f"{name} ({again + 1})"):
+            again = self._names.next(name)
+        return numbered
 
     def _tell(self, case: ET.Element, verdict: str, kind: str, message: str, text: str) -> None:
         self._counts["failures" if verdict == "failure" else "errors"] += 1

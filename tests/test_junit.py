@@ -150,6 +150,37 @@ def test_names_are_told_apart(tmp_path: Path) -> None:
     assert [case.get("name") for case in suite] == ["a", "b", "a (2)", "a (3)"]
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["x (2)", "x", "x"],
+        ["x", "x", "x (2)", "x (2)", "x", "x (3)"],
+        ["a\ufffe", "a", "a\uffff"],
+        ["\ufffe", "\uffff", "", " ", "line 2"],
+        ["the whole run", "--fail-under 1", "--fail-under 1"],
+    ],
+)
+def test_no_testcase_hides_behind_another_of_its_name(tmp_path: Path, ids: list[str]) -> None:
+    cases = [case_of(outcome(grade("sum", True), id=id, line=n)) for n, id in enumerate(ids)]
+    (suite,) = written(tmp_path / "j.xml", cases, GateCase("--fail-under 1", "no"), trouble="so")
+    names = [case.get("name", "") for case in suite]
+    assert len(set(names)) == len(names)
+    assert all(name.strip() for name in names)
+
+
+def test_a_blank_name_is_the_line(tmp_path: Path) -> None:
+    cases = [Case(name, line, "passed") for line, name in enumerate(["", "\uffff", " "], 4)]
+    (suite,) = written(tmp_path / "j.xml", cases)
+    assert [case.get("name") for case in suite] == ["line 4", "line 5", "line 6"]
+
+
+def test_thousands_of_one_name_are_told_apart_from_its_numbers(tmp_path: Path) -> None:
+    numbered = [Case(f"x ({n})", n, "passed") for n in range(2, 5_000)]
+    cases = [*numbered, *[Case("x", 1, "passed")] * 10_000]
+    (suite,) = written(tmp_path / "j.xml", cases)
+    assert len({case.get("name") for case in suite}) == len(cases)
+
+
 def test_hostile_text_is_still_xml_and_acts_nowhere(tmp_path: Path) -> None:
     case = Case(HOSTILE, 1, "failure", HOSTILE, HOSTILE, HOSTILE)
     (suite,) = written(tmp_path / "j.xml", [case], GateCase(HOSTILE, HOSTILE), trouble=HOSTILE)
