@@ -55,13 +55,19 @@ def parse(text: str) -> Gate:
     hint = "METRIC, one of >= <= > <, and a number, such as 'score>=0.8'"
     if not found:
         raise UsageError(f"not a gate: {text}", hint)
-    try:
-        bound = float(found["bound"])
-    except ValueError:
-        bound = float("nan")
-    if not isfinite(bound):
+    bound = number(found["bound"])
+    if bound is None:
         raise UsageError(f"not a gate: {text}: {found['bound']} is not a number", hint)
     return Gate(text, found["metric"], found["operator"], bound)
+
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+def number(text: str) -> float | None:
+    """The finite decimal number that `text` is; float() would take `1_0` and other digits too."""
+    value = float(text) if _NUMBER.fullmatch(text) else float("nan")
+    return value if isfinite(value) else None
 
 
 def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
@@ -83,7 +89,19 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     if not isinstance(value, int | float):
         raise UsageError(f"--gate {gate.text}: not a number", _close(gate.metric + ".", figures))
     met = _COMPARE[gate.operator](value, gate.bound)
-    return Verdict(gate, +value, met, "" if met else f"{gate.metric} is {value:.4g}")
+    return Verdict(gate, +value, met, "" if met else f"{gate.metric} is {_told(value, gate)}")
+
+
+def _told(value: float, gate: Gate) -> str:
+    """The value that misses the gate, in as many digits as it takes to see that it does."""
+    if isinstance(value, int):
+        return str(+value)
+    for digits in range(4, 18):
+        told = float(text := f"{value:.{digits}g}")
+        seen = (told == gate.bound) == (value == gate.bound)
+        if seen and not _COMPARE[gate.operator](told, gate.bound):
+            break
+    return text
 
 
 def _middle(interval: Mapping[str, Any]) -> str | None:

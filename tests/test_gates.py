@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from refinecli.errors import UsageError
 from refinecli.gates import check, parse
@@ -69,12 +72,71 @@ def test_a_missed_gate_says_what_the_figure_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "gate", ["", "n", "n>=", ">=3", "n==3", "n>=x", "n>=nan", "n>=inf", "n=>3"]
+    ("value", "gate", "told"),
+    [
+        (0.31296, "x>=0.313", "0.31296"),
+        (0.9, "x>=0.9000001", "0.9"),
+        (0.89999, "x>=0.9", "0.89999"),
+        (0.89999, "x>0.9", "0.89999"),
+        (0.900004, "x<=0.9", "0.900004"),
+        (0.31349, "x>=0.3135", "0.31349"),
+        (0.12344, "x>=0.12341", "0.1234"),
+        (0.12346, "x<0.12345", "0.1235"),
+        (0.9, "x>0.9", "0.9"),
+        (1 / 3, "x>0.5", "0.3333"),
+        (1 / 3, "x>0.3333333333333333", "0.3333333333333333"),
+        (12346, "x<=12345", "12346"),
+        (True, "x<=0", "1"),
+    ],
+)
+def test_a_missed_gate_has_as_many_digits_as_show_that_it_is_missed(
+    value: float, gate: str, told: str
+) -> None:
+    verdict = check(parse(gate), {"x": value})
+    assert verdict.reason == ("" if verdict.met else f"x is {told}")
+
+
+@given(value=st.floats(-2, 2), bound=st.decimals(-2, 2, places=5), sign=st.sampled_from("<>"))
+@example(0.5 - 2e-9, Decimal("0.5"), ">=")
+def test_what_a_missed_gate_says_never_meets_it(value: float, bound: Decimal, sign: str) -> None:
+    for operator in (sign, sign[0] + "="):
+        gate = parse(f"x{operator}{bound}")
+        verdict = check(gate, {"x": value})
+        if not verdict.met:
+            told = float(verdict.reason.removeprefix("x is "))
+            assert not check(gate, {"x": told}).met
+            assert (told == gate.bound) == (value == gate.bound)
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        *("", "n", "n>=", ">=3", "n==3", "n>=x", "n>=nan", "n>=inf", "n=>3", "n>=1e999"),
+        *(
+            "n>=1_0",
+            "n>=\u0663",
+            "n>=\uff11",
+            "n>=0x1",
+            "n>=.",
+            "n>=1e",
+            "n>=90%",
+            "n>=0,9",
+            "n>=--1",
+        ),
+    ],
 )
 def test_what_is_no_gate_is_told_how_one_looks(gate: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(gate)
     assert "'score>=0.8'" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"),
+    [("1", 1), ("+1", 1), ("-1.50", -1.5), (".5", 0.5), ("5.", 5), ("1e-2", 0.01), ("2E+1", 20)],
+)
+def test_a_bound_is_a_decimal_number(bound: str, value: float) -> None:
+    assert parse(f"n>={bound}").bound == value
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,27 @@ def test_each_missed_gate_is_told_with_the_figure(cli: Cli) -> None:
     assert "failed<=0" not in result.stderr
 
 
+def test_a_missed_gate_does_not_contradict_itself(cli: Cli) -> None:
+    rows = jsonl(answered(*"4" * 9, "5"))
+    gates = ["--fail-under", "0.9000001", "--require", "pass_rate>=9.000001e-1"]
+    result = cli("grade", *NOBODY, *gates, stdin=rows)
+    assert result.returncode == 1
+    assert "error: --fail-under 0.9000001 is missed: score is 0.9\n" in result.stderr
+    assert "--require 'pass_rate>=9.000001e-1' is missed: pass_rate is 0.9\n" in result.stderr
+    rows = jsonl(answered(*"4" * 2, "5"))
+    result = cli("grade", *NOBODY, "--fail-under", "0.66670", stdin=rows)
+    assert "error: --fail-under 0.66670 is missed: score is 0.66667\n" in result.stderr
+
+
+@pytest.mark.parametrize("bound", ["1_0", "\u0663", "0x1", "90%", "0,9", "nan", "inf", "high", ""])
+def test_a_bound_that_is_no_decimal_number_is_exit_2(cli: Cli, bound: str) -> None:
+    for flags in (["--fail-under", bound], ["--require", f"score>={bound}"]):
+        result = cli("grade", *NOBODY, *flags, stdin=jsonl(answered("4")))
+        assert result.returncode == 2, flags
+        assert result.stderr.startswith("error: "), flags
+        assert "hint: " in result.stderr
+
+
 def test_kinds_of_errors_are_counted(cli: Cli) -> None:
     rows = [*answered("4"), datapoint()]
     flags = ["--max-errors", "1", "--require", "errors.no_response<=0"]

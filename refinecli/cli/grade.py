@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -46,7 +45,7 @@ def grade(
     out: OutputOptions,
     models: ModelOptions,
     fail_under: Annotated[
-        float | None,
+        str | None,
         typer.Option(metavar="X", help="Exit 1 if the mean score is below X, or there is none."),
     ] = None,
     require: Annotated[
@@ -112,7 +111,7 @@ def grade(
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
-    note_if_beyond("--fail-under", fail_under, quiet=models.quiet)
+    note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
     _check_repeats(settings, repeats)
     if labels:
         _check_labels(labels, data, models)
@@ -318,15 +317,16 @@ class _Watch:
                 listener.finish(Ending(summary, traffic, told, early))
 
 
-def _gates(fail_under: float | None, required: Sequence[str], labels: Labels | None) -> list[Gate]:
+def _gates(fail_under: str | None, required: Sequence[str], labels: Labels | None) -> list[Gate]:
     """All gates; one whose figure no summary has is a slip, told before anything is sent."""
-    from refinecli.gates import Gate, parse
+    from refinecli.gates import Gate, number, parse
 
     gates = []
     if fail_under is not None:
-        if not isfinite(fail_under):
+        bound = number(fail_under)
+        if bound is None:
             raise UsageError(f"--fail-under {fail_under}: not a number", "such as 0.9")
-        gates.append(Gate(f"--fail-under {fail_under:g}", "score", ">=", fail_under))
+        gates.append(Gate(f"--fail-under {fail_under}", "score", ">=", bound))
     for text in required:
         gates.append(replace(parse(text), text=f"--require '{text}'"))
     if required:
