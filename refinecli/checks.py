@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
 from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
+from unicodedata import is_normalized, normalize
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -43,8 +44,8 @@ def _known_language(language: str) -> str:
 
 class _Words(_Check):
     """`stem` finds a word in its other forms too: "runs" and "running" where "run" is asked for.
-    Typographic apostrophes and quotation marks are as straight ones, but for `text`, which is to
-    the letter."""
+    Typographic apostrophes and quotation marks are as straight ones, and letters and digits are
+    the same however they are encoded, but for `text`, which is to the letter."""
 
     words: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False, min_length=1)
@@ -64,10 +65,11 @@ class _Words(_Check):
     def present(self, response: str) -> list[str]:
         if self.match == "stem":
             language = self.language or "english"
-            there = text_units.stems(response, language)
-            return [word for word in self.words if text_units.stems(word, language) in there]
+            there = text_units.stems(_one_encoding(response), language)
+            stems = ((word, text_units.stems(_one_encoding(word), language)) for word in self.words)
+            return [word for word, stem in stems if stem in there]
         if self.match == "word":
-            response = text_units.straightened(response)
+            response = text_units.straightened(_one_encoding(response))
         patterns = ((word, _word_pattern(word, self.match, self.case)) for word in self.words)
         return [word for word, pattern in patterns if pattern.search(response)]
 
@@ -80,10 +82,31 @@ class _Words(_Check):
         return ", in any form" if self.match == "stem" else ""
 
 
+_LETTERS = re.compile(r"[^\W\x00-\x7f]+")  # and digits
+
+
+def _one_encoding(text: str) -> str:
+    """The text with accents composed, and ligatures, full-width letters and the like as plain ones.
+
+    Only letters and digits: with all of NFKC, "10²" would have the word 102 and "Acme™" no Acme.
+    """
+    if text.isascii():
+        return text
+    text = normalize("NFC", text)
+    return text if is_normalized("NFKC", text) else _LETTERS.sub(_plain, text)
+
+
+def _plain(letters: re.Match[str]) -> str:
+    old = letters[0]
+    new = normalize("NFKC", old)
+    # What is neither is a superscript or a fraction; what is none any more would end a word.
+    return new if new.isalnum() and all(c.isalpha() or c.isdecimal() for c in old) else old
+
+
 @lru_cache(maxsize=8192)
 def _word_pattern(word: str, match: str, case: bool) -> re.Pattern[str]:
     # Lookarounds rather than \b, so that words like "C++" have their boundaries too.
-    word = text_units.straightened(word) if match == "word" else word
+    word = text_units.straightened(_one_encoding(word)) if match == "word" else word
     text = r"\s+".join(re.escape(part) for part in word.split()) or re.escape(word)
     if match == "word":
         text = rf"(?<!\w){text}(?!\w)"

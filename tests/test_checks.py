@@ -119,6 +119,57 @@ def test_match_and_case_are_options(
     assert (result(text, "contains_all", words=[word], **options).score == 1) is there
 
 
+SAME_WORD = [
+    ("a cafe\u0301.", "café"),
+    ("a café.", "cafe\u0301"),
+    ("CAFE\u0301", "café"),
+    ("a \ufb01ne day", "fine"),
+    ("a fine day", "\ufb01ne"),
+    ("ｈｅｌｌｏ　there", "hello there"),
+    ("in １９８４", "1984"),
+    ("\uff76\uff9e", "\u30ac"),  # a half-width letter and its sound mark
+    ("\U0001d41f\U0001d422ne", "fine"),
+    ("\u1112\u1161\u11ab", "한"),  # a syllable, and its three letters
+    ("10 \u00b5m", "\u03bcm"),
+    ("İstanbul", "I\u0307stanbul"),
+    ("cafe\u0301’s", "café's"),
+]
+
+
+@pytest.mark.parametrize("match", ["word", "stem"])
+@pytest.mark.parametrize(("text", "word"), SAME_WORD)
+def test_a_word_is_found_however_its_letters_are_encoded(text: str, word: str, match: str) -> None:
+    assert result(text, "contains_any", words=[word], match=match) == (1.0, "")
+    found = result(text, "contains_none", words=[word], match=match)
+    assert found.feedback.endswith(f": {word}")  # as it was given
+
+
+@pytest.mark.parametrize("match", ["word", "stem"])
+@pytest.mark.parametrize(
+    ("text", "word", "there"),
+    [
+        ("a cafe\u0301", "cafe", False),
+        ("Acme™ is", "Acme", True),
+        ("10² is", "102", False),
+        ("1½ cups", "11", False),
+        ("room ①", "1", False),
+        ("m²", "m²", True),
+        ("wait…", "wait", True),
+        ("a\u00a0b", "a b", True),
+        ("a lone \ud800 \ufb01", "fi", True),
+    ],
+)
+def test_other_signs_are_no_letters_whatever_they_stand_for(
+    text: str, word: str, there: bool, match: str
+) -> None:
+    assert (result(text, "contains_any", words=[word], match=match).score == 1) is there
+
+
+def test_text_is_matched_to_the_letter() -> None:
+    for text, word in SAME_WORD[:4]:
+        assert result(text, "contains_any", words=[word], match="text").score == 0
+
+
 def test_contains_all_scores_the_share_and_names_what_is_missing() -> None:
     words = ["dog", "ball", "rain", "tree"]
     assert result("A ball in a tree.", "contains_all", words=words) == (0.5, "missing: dog, rain")
