@@ -98,6 +98,8 @@ def _one_encoding(text: str) -> str:
 
 def _plain(letters: re.Match[str]) -> str:
     old = letters[0]
+    if is_normalized("NFKC", old):
+        return old
     new = normalize("NFKC", old)
     # What is neither is a superscript or a fraction; what is none any more would end a word.
     return new if new.isalnum() and all(c.isalpha() or c.isdecimal() for c in old) else old
