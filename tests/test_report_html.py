@@ -186,6 +186,21 @@ def test_lines_of_any_kind_are_rows(tmp_path: Path) -> None:
     assert page.json("d4")["iterations"][0]["grades"][0]["verdict"] == "passed"
 
 
+@pytest.mark.parametrize("number", [{}, {"a": [1]}, [0], "0", None, 0.5, True])
+@pytest.mark.parametrize("name", ["iteration", "parent", "best_iteration"])
+def test_an_iteration_whose_number_is_none_is_shown_all_the_same(
+    tmp_path: Path, name: str, number: object
+) -> None:
+    row = run_row(0)
+    last = row["refinement"]["iterations"][-1]
+    assert last is not row["refinement"]["iterations"][0]
+    (row["refinement"] if name == "best_iteration" else last)[name] = number
+    (details,) = page_of(tmp_path, [row]).details
+    shown = details["iterations"][-1]
+    text = shown.get("text") or "".join(t for kind, t in shown["changes"] if kind != "deleted")
+    assert text == last["response"]
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_packed_runs_are_read(tmp_path: Path, suffix: str) -> None:
     data = write_jsonl(tmp_path / "plain", run_rows(3)).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable
 from typing import Any, cast
 
 from refinecli.clean import clean, one_line
@@ -37,8 +38,8 @@ def detail(record: JSONObject) -> JSONObject:
         grading = fields(record.get("grading"))
         score, grades = record.get("score"), grading.get("grades")
         iterations = [{"response": record["response"], "score": score, "grades": grades}]
-    by_number = {one.get("iteration"): one for one in iterations}
-    best = by_number.get(refinement.get("best_iteration"))
+    by_number = {_key(one.get("iteration")): one for one in iterations}
+    best = by_number.get(_key(refinement.get("best_iteration")))
     return _present(
         {
             "convo": [
@@ -48,7 +49,8 @@ def detail(record: JSONObject) -> JSONObject:
             "reference": _optional(record.get("reference")),
             "items": [_item(item) for item in rows(record.get("rubric_items"))],
             "iterations": [
-                _iteration(one, by_number.get(one.get("parent")), best is one) for one in iterations
+                _iteration(one, by_number.get(_key(one.get("parent"))), best is one)
+                for one in iterations
             ],
             "status": refinement.get("status") or fields(record.get("grading")).get("status"),
             "models": fields(refinement.get("models")),
@@ -56,6 +58,11 @@ def detail(record: JSONObject) -> JSONObject:
             "raw": _optional(record.get("raw")) if not iterations else None,
         }
     )
+
+
+def _key(number: object) -> Hashable:
+    """An iteration's number, or what a damaged or foreign file has in its place."""
+    return number if isinstance(number, Hashable) else str(number)
 
 
 def _present(value: JSONObject) -> JSONObject:
