@@ -13,6 +13,7 @@ import pytest
 from tests.chat_server import ChatServer, Reply, Request, by_role, error
 from tests.conftest import (
     Result,
+    Start,
     at,
     check_item,
     datapoint,
@@ -568,6 +569,26 @@ def test_a_grader_that_is_not_there_ends_the_run_with_3(cli: Cli) -> None:
         result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()]))
     assert result.returncode == 3
     assert "127.0.0.1:9" in result.stderr
+
+
+# ------------------------------------------------------------------ what cannot be written
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "args", [["--version"], ["--help"], ["grade", "--help"], ["grade", *NOBODY, "--show-config"]]
+)
+def test_help_and_version_to_a_full_device_are_exit_3(
+    start: Start, args: list[str], unbuffered: str
+) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start(*args, env={"PYTHONUNBUFFERED": unbuffered}, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert err.startswith(b"error: ")
+    assert err.endswith(b"No space left on device\n")
+    assert err.count(b"\n") == 1
 
 
 # ------------------------------------------------------------------ asking for the model

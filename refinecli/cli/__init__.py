@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"refinecli {__version__}")
+        print(f"refinecli {__version__}", flush=True)
         raise typer.Exit
 
 
@@ -93,12 +93,23 @@ def _prepare_streams() -> None:
     )
 
 
+def _end_stdout() -> None:
+    """What could not be written has been told: Python must not try again, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def main() -> None:
     """The `refinecli` command."""
     _prepare_streams()
     try:
         _add_commands()
         app()
+    except OSError as error:  # commands tell of their own: this is help that cannot be written
+        print(f"error: cannot write: {error.strerror or error}", file=sys.stderr)
+        sys.exit(3)
     except Exception:
         import traceback
 
@@ -106,3 +117,5 @@ def main() -> None:
         traceback.print_exc()
         print("error: this is a defect in refinecli; please report it", file=sys.stderr)
         sys.exit(70)
+    finally:
+        _end_stdout()
