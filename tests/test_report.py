@@ -14,7 +14,9 @@ import pytest
 from refinecli.errors import RefineError, UsageError
 from refinecli.report.build import build
 from refinecli.report.gains import Regrade, Regrades
+from refinecli.report.html_tables import tables
 from refinecli.report.runs import Run, read_run
+from refinecli.report.text import renderables
 from tests.conftest import write_jsonl
 from tests.report_files import Row, failed_row, graded_row, row
 
@@ -264,7 +266,19 @@ def test_fixed_and_broken_are_told_against_the_parent(read: Read) -> None:
     items = [{}, {}, {}]
     rows = [row(0, [[0, 0, 1], [1, 1, 0], [1, 0, 1]], items=items)]
     curve = build([read(rows)])["iterations"]
-    assert [(point["fixed"], point["broken"]) for point in curve] == [(0, 0), (2, 1), (1, 1)]
+    told = [(point["fixed"], point["broken"]) for point in curve]
+    assert told == [(None, None), (2, 1), (1, 1)]
+
+
+def test_drafts_fix_and_break_nothing_for_they_come_of_none(read: Read) -> None:
+    figures = build([read([row(n, [0.0, 1.0], drafts=True) for n in range(20)])])
+    told = [(point["fixed"], point["broken"]) for point in figures["iterations"]]
+    assert told == [(None, None), (None, None)]
+    assert figures["items"][0]["fixed"] == 20  # by choosing among them
+    text = [line.plain.split() for line in renderables(figures)]
+    assert ["1.000", "100%", "-", "-"] in [words[5:9] for words in text]
+    cells = "".join(f'<td class="number">{cell}</td>' for cell in ("–", "–", "22"))
+    assert tables(figures)["Iterations"].count(cells) == 2
 
 
 def test_rounds_that_nobody_graded_have_no_score(read: Read) -> None:

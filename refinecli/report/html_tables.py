@@ -145,8 +145,9 @@ def _iterations(report: JSONObject) -> str:
     note = _note(
         "The mean score is that of what would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
-        "failed in the response before it and passes now; broken: the other way. Brackets are 95% "
-        f"intervals. {_UNSHARED}"
+        "failed in the response before it and passes now; broken: the other way; first "
+        "responses and drafts have none before them. Brackets are 95% intervals. "
+        f"{_UNSHARED}"
     )
     return _curve(report, found) + table("Iterations", head, body) + note
 
