@@ -277,7 +277,14 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
             for name, row, over in cells
         ],
     )
-    yield from _wrapped(list(_baseline_notes(rows)))
+    notes = list(_baseline_notes(rows))
+    left = figures["runs"][-1]["datapoints"] - (run["n"] or 0)
+    if run["n"] and left:
+        notes.append(
+            f"this run: {left:,} without a first and a final score left out, with their calls and "
+            "tokens"
+        )
+    yield from _wrapped(notes)
 
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
