@@ -100,8 +100,10 @@ class Summary:
             )
         if self.votes_missing:
             told.append(
-                f"{self.votes_missing:,} votes are missing, of grades that the others made without "
-                "them; each says why"
+                "1 vote is missing, of a grade that the others made without it; it says why"
+                if self.votes_missing == 1
+                else f"{self.votes_missing:,} votes are missing, of grades that the others made "
+                "without them; each says why"
             )
         return told
 

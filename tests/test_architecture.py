@@ -196,8 +196,9 @@ def test_help_loads_no_more_packages_than_a_bare_typer_app(args: list[str]) -> N
 
 
 def examples(cli: Cli, *command: str) -> list[str]:
-    """The lines of a command's help that can be run."""
-    result = cli(*command, "--help", env={"COLUMNS": "200"})
+    """The lines of a command's help that can be run, as a terminal of the usual width has them: a
+    longer one would go on in a line that looks like a command of its own."""
+    result = cli(*command, "--help", env={"COLUMNS": "80"})
     assert result.returncode == 0, result.stderr
     lines = [line.strip() for line in result.stdout.splitlines()]
     return [line for line in lines if re.match(r"refinecli (?!\[|COMMAND)", line)]
@@ -223,7 +224,9 @@ def make_inputs(folder: Path, example: str) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith(".toml"):
-            path.write_text('[[rubric_items]]\nrubric_str = "Is it helpful?"\n')
+            is_config = f"--config {name}" in example
+            rubric = '[[rubric_items]]\nrubric_str = "Is it helpful?"\n'
+            path.write_text('[grade]\nmode = "logprobs"\n' if is_config else rubric)
         elif name.endswith(".json"):
             row = {"orig_instruction": "Say hi.", "orig_criteria": "Is it kind?"}
             row |= {f"orig_score{n}_description": f"level {n}" for n in range(1, 6)}
@@ -243,6 +246,7 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
     found = examples(cli, *command)
     assert len(found) >= 2, found
     for example in found:
+        assert len(example) <= 76, "too near the width to stand in one line everywhere"
         make_inputs(tmp_path, example)
         for args in segments(example):
             if args[0] == "generate-data":

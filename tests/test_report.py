@@ -14,7 +14,9 @@ import pytest
 from refinecli.errors import RefineError, UsageError
 from refinecli.report.build import build
 from refinecli.report.gains import Regrade, Regrades
+from refinecli.report.html_tables import tables
 from refinecli.report.runs import Run, read_run
+from refinecli.report.text import renderables
 from tests.conftest import write_jsonl
 from tests.report_files import Row, failed_row, graded_row, row
 
@@ -205,6 +207,17 @@ def test_a_regraded_gain_around_zero_is_no_gain_and_says_what_would_be_found(rea
     assert f"a gain of {figures['detectable']:.3f} as this grader sees it" in said(figures)
 
 
+@pytest.mark.parametrize(
+    ("loop", "told"),
+    [(0.0, "graded afresh, as the loop said."), (1.0, "though the loop said +0.100 (")],
+)
+def test_fresh_grades_that_say_what_the_loop_said_are_not_set_against_it(
+    read: Read, loop: float, told: str
+) -> None:
+    rows = [row(i, [0.0, loop * (i % 10 == 0)]) for i in range(60)]
+    assert told in said(build([read(rows)], (), regrades(60, lambda i: 0.0)))
+
+
 def test_a_gain_of_a_handful_is_not_claimed_whatever_the_bootstrap_says(read: Read) -> None:
     figures = build([read(gained(60))], (), regrades(60, lambda i: float(i < 5)))
     assert figures["regraded_gain"]["low"] > 0
@@ -264,7 +277,19 @@ def test_fixed_and_broken_are_told_against_the_parent(read: Read) -> None:
     items = [{}, {}, {}]
     rows = [row(0, [[0, 0, 1], [1, 1, 0], [1, 0, 1]], items=items)]
     curve = build([read(rows)])["iterations"]
-    assert [(point["fixed"], point["broken"]) for point in curve] == [(0, 0), (2, 1), (1, 1)]
+    told = [(point["fixed"], point["broken"]) for point in curve]
+    assert told == [(None, None), (2, 1), (1, 1)]
+
+
+def test_drafts_fix_and_break_nothing_for_they_come_of_none(read: Read) -> None:
+    figures = build([read([row(n, [0.0, 1.0], drafts=True) for n in range(20)])])
+    told = [(point["fixed"], point["broken"]) for point in figures["iterations"]]
+    assert told == [(None, None), (None, None)]
+    assert figures["items"][0]["fixed"] == 20  # by choosing among them
+    text = [line.plain.split() for line in renderables(figures)]
+    assert ["1.000", "100%", "-", "-"] in [words[5:9] for words in text]
+    cells = "".join(f'<td class="number">{cell}</td>' for cell in ("–", "–", "22"))
+    assert tables(figures)["Iterations"].count(cells) == 2
 
 
 def test_rounds_that_nobody_graded_have_no_score(read: Read) -> None:
@@ -341,6 +366,18 @@ def test_the_first_answer_is_always_a_baseline(read: Read) -> None:
     # 100 tokens and 2 calls more a datapoint, for 50 points
     assert figures["run_cost"]["cost_per_point"] == pytest.approx(2)
     assert figures["run_cost"]["calls_per_point"] == pytest.approx(0.04)
+
+
+def test_the_run_costs_less_beside_its_baselines_by_what_has_no_two_scores(read: Read) -> None:
+    rows = [*gained(20), row(20, [0.0, 1.0]), row(21, [None, None])]
+    figures = build([read(rows)])
+    assert (figures["runs"][0]["calls"], figures["run_cost"]["calls"]) == (88, 84)
+    told = "1 without a first and a final score"
+    assert f"this run: {told}" in "\n".join(line.plain for line in renderables(figures))
+    assert f"This run: {told}" in tables(figures)["Baselines"]
+    figures = build([read(rows[:-1])])
+    assert told not in "\n".join(line.plain for line in renderables(figures))
+    assert told not in tables(figures)["Baselines"]
 
 
 def test_so_many_drafts_count_as_cost_what_the_run_cost(read: Read) -> None:

@@ -255,6 +255,7 @@ HEADLINES: list[tuple[Object, str]] = [
     ),
     ({"baselines": [BETTER[0] | {"differing": 5}]}, "? A gain over the first answer: +0.060; none"),
     (NO_CLAIM, "? No gain is shown: it may be chance"),
+    (NO_CLAIM | {"regraded_gain": gain(0.0, 0.0)}, "? No gain is shown: no score differs"),
     (NO_CLAIM | {"regraded_gain": gain(-0.06, 0.03)}, "✗ The answers got worse: −0.060"),
     ({"baselines": [BEATEN | {"regraded_gain_over_it": gain(-0.2, 0.03)}]}, "✗ A gain over"),
     ({"baselines": [BETTER[0] | {"regraded_gain_over_it": gain(0.2, 0.03)}]}, "✓ A gain over"),

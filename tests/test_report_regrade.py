@@ -173,6 +173,26 @@ def test_checks_are_graded_by_code_and_no_model_is_needed(cli: Cli, tmp_path: Pa
     assert "afresh: 3 times each by code" in cli("report", "out.jsonl", "--regrade").stdout
 
 
+@pytest.mark.parametrize(
+    ("reply", "score", "told"),
+    [
+        ("<score>0.25</score>", {"mean": 0.25, "low": 0.25, "high": 0.25}, "0.250 (95%: 0.250 to"),
+        ("I cannot say.", None, "No fresh grades of them could be had."),
+    ],
+)
+def test_single_responses_have_their_fresh_mean_beside_the_loops(
+    cli: Cli, tmp_path: Path, reply: str, score: Row | None, told: str
+) -> None:
+    write_jsonl(tmp_path / "out.jsonl", [row(n, [1.0]) for n in range(20)])
+    with ChatServer(lambda request: reply) as server:
+        figures = regraded(cli, server, "--max-errors", "20")
+    assert figures["regraded_score"] == score
+    assert figures["heldout_score"] is None
+    first, *others = figures["conclusions"]
+    assert first.startswith("Score 1.000")
+    assert told in others[-1]
+
+
 def test_an_empty_response_scores_0_without_a_call(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "out.jsonl", [row(0, [0.0, 1.0], texts=("", "something"))])
     with ChatServer(always(1)) as server:

@@ -44,7 +44,8 @@ def _app(
 
     \b
     refinecli refine in.jsonl -o out.jsonl
-    refinecli generate-data addition -n 100 | refinecli refine | refinecli grade --fail-under 0.9
+    refinecli generate-data keywords | refinecli refine | refinecli grade
+    refinecli grade out.jsonl --fail-under 0.9 > graded.jsonl
     """
 
 

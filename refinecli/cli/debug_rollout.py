@@ -89,8 +89,8 @@ def debug_rollout(
 
     \b
     refinecli debug-rollout
-    refinecli debug-rollout example_data/keywords.jsonl --index 3 --max-iterations 2
-    refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1-mini
+    refinecli debug-rollout in.jsonl --index 3 --max-iterations 2
+    refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """

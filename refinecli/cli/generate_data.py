@@ -31,12 +31,12 @@ alone. Its writer is the grader: --grader-model, or --model where that is not gi
 
 \b
 refinecli generate-data addition -n 3
-refinecli generate-data addition --train 10000 --test 1000 --out-dir example_data
+refinecli generate-data addition --train 10000 --test 1000 --out-dir data
 refinecli generate-data keywords -n 12 -o keywords.jsonl
-refinecli generate-data prometheus --from feedback_collection.json --with-response -o fc.jsonl
-refinecli generate-data chat --from chats.jsonl --rubric rubric.toml -o in.jsonl
-refinecli generate-data rubrics --from prompts.jsonl -o rubrics.jsonl --model gpt-4.1
-refinecli generate-data rubrics --from example_data/prompts.jsonl --contrast chosen,rejected
+refinecli generate-data prometheus --from fc.json --with-response
+refinecli generate-data chat --from chats.jsonl --rubric my.toml -o in.jsonl
+refinecli generate-data rubrics --from in.jsonl -o out.jsonl --model gpt-4.1
+refinecli generate-data rubrics --from in.jsonl --contrast chosen,rejected
 """
 
 

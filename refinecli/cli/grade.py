@@ -93,13 +93,13 @@ def grade(
     """Grade the `response` of each datapoint, item by item, against its rubric.
 
     \b
-    refinecli grade out.jsonl -o graded.jsonl --summary summary.json
-    refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml --model gpt-4.1
+    refinecli grade out.jsonl -o graded.jsonl --model gpt-4.1 --summary s.json
+    refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
     refinecli grade labelled.jsonl --gold-field gold --require 'kappa>=0.6'
-    refinecli grade doctors.jsonl lawyers.jsonl --gold-field gold --summary summary.json
-    refinecli grade labelled.jsonl --gold-field gold --set grade.mode=logprobs --calibrate my.toml
-    refinecli grade out.jsonl --require 'pass_rate>=0.9' --require 'ungraded<=0' --junit junit.xml
+    refinecli grade doctors.jsonl lawyers.jsonl --gold-field gold
+    refinecli grade a.jsonl --gold-field gold --config g.toml --calibrate t.toml
+    refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import Job, needs_input, process
 

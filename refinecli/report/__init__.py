@@ -11,6 +11,8 @@ KEYS = (
         "scored",
         "score",
         "fresh_score",
+        "regraded_score",
+        "heldout_score",
         "pass_rate",
         "failed",
         "ungraded",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from refinecli.report import KEYS
 from refinecli.report.alarms import alarms
 from refinecli.report.baselines import baseline, first_answer, run_cost
-from refinecli.report.cases import UNGRADED_LOOPS, Key
+from refinecli.report.cases import UNGRADED_LOOPS, Case, Key
 from refinecli.report.compare import compared, pass_rate, trend
 from refinecli.report.conclusions import conclusions
 from refinecli.report.curve import iterations, selections
@@ -38,6 +38,8 @@ def build(
         "scored": len(final.values),
         "score": record(final.interval),
         "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
+        "regraded_score": _afresh(run, regraded),
+        "heldout_score": _afresh(run, heldout),
         "pass_rate": pass_rate(scored),
         "failed": run.failed,
         "ungraded": run.ungraded,
@@ -57,6 +59,15 @@ def build(
     figures["alarms"] = alarms(run, figures, regraded)
     figures["conclusions"] = conclusions(figures, regraded=regraded is not None)
     return {key: figures[key] for key in KEYS}
+
+
+def _afresh(run: Run, grades: Regrades | None) -> JSONObject | None:
+    """The mean of the responses returned, by fresh grades."""
+
+    def final(case: Case) -> float | None:
+        return one.final if (one := (grades or {}).get(case.key)) else None
+
+    return record(differences(run.cases, final).interval)
 
 
 def _of(grades: Regrades | None, place: int) -> dict[Key, Regrade | None] | None:

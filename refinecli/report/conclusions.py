@@ -13,6 +13,7 @@ from refinecli.report.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
 _FLATTERED = "they flatter whichever chose among more of them. "
+_AFRESH = {"regraded": "graded afresh", "heldout": "graded by the held-out judge"}
 _GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 
 
@@ -21,6 +22,7 @@ def conclusions(figures: JSONObject, *, regraded: bool = False) -> list[str]:
     readable or not."""
     return [
         *_result(figures),
+        *_same_again(figures, regraded),
         *_gain(figures, regraded),
         *_control(figures, regraded),
         *_compared(figures),
@@ -36,8 +38,7 @@ def _result(figures: JSONObject) -> Iterator[str]:
     if score is None:
         yield "No datapoint has a score."
         return
-    told = f"Score {number(score['mean'])}"
-    told += f" (95%: {ends(score)})" if score["low"] is not None else ""
+    told = f"Score {number(score['mean'])}{_within(score)}"
     told += f", {passed['mean']:.1%} passed" if passed else ""
     yield told + f", over {plural(figures['scored'], 'datapoint')}."
     if again := figures["fresh_score"]:
@@ -48,6 +49,25 @@ def _result(figures: JSONObject) -> Iterator[str]:
         if failed:
             why = f"{failed:,} of {plural(datapoints, 'datapoint')} failed before they were done"
         yield f"One response each: {why}, so there is no gain to speak of."
+
+
+def _same_again(figures: JSONObject, regraded: bool) -> Iterator[str]:
+    """Fresh grades of single responses, which have no gain: beside the score of the run itself."""
+    if _refined(figures) or not regraded:
+        return
+    again = [
+        f"{number(score['mean'])}{_within(score)} {by}"
+        for key, by in _AFRESH.items()
+        if (score := figures[f"{key}_score"])
+    ]
+    if again:
+        yield f"The same responses: {', '.join(again)}."
+    else:
+        yield "No fresh grades of them could be had."
+
+
+def _within(score: JSONObject) -> str:
+    return f" (95%: {ends(score)})" if score["low"] is not None else ""
 
 
 def _gain(figures: JSONObject, regraded: bool) -> Iterator[str]:
@@ -100,18 +120,14 @@ def _in_the_loop_only(figures: JSONObject, regraded: bool) -> Iterator[str]:
 
 
 def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
-    by, key = {
-        "regraded": ("graded afresh", "regraded_gain"),
-        "heldout": ("graded by the held-out judge", "heldout_gain"),
-    }[basis]
-    gain, loop = figures[key], figures["loop_gain"]
+    by, gain, loop = _AFRESH[basis], figures[f"{basis}_gain"], figures["loop_gain"]
     if figures["claim"]["gain"]:
         said = number(loop["mean"], signed=True)
         yield f"A gain: {change(gain)} {by}; the loop itself said {said}."
     elif gain["high"] is not None and gain["high"] < 0:
-        yield f"A loss: {change(gain)} {by}, though the loop said {change(loop)}."
+        yield f"A loss: {change(gain)} {by}{_loop_said(loop, gain)}."
     else:
-        yield f"No gain is shown: {change(gain)} {by}, though the loop said {change(loop)}."
+        yield f"No gain is shown: {change(gain)} {by}{_loop_said(loop, gain)}."
         yield from _could_find(figures)
     judged = figures["heldout_gain"]
     if basis != "regraded" or not figures["claim"]["gain"]:
@@ -125,6 +141,13 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
         low = judged["low"]
         agrees = "finds it too" if low is not None and low > 0 else "does not find it"
         yield f"The held-out judge {agrees}: {change(judged)}."
+
+
+def _loop_said(loop: JSONObject, gain: JSONObject) -> str:
+    if change(loop) == change(gain):
+        return ", as the loop said"
+    more = number(loop["mean"]) != number(gain["mean"]) and loop["mean"] > gain["mean"]
+    return f", {'though' if more else 'and'} the loop said {change(loop)}"
 
 
 def _could_find(figures: JSONObject) -> Iterator[str]:

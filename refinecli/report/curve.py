@@ -63,8 +63,9 @@ def _row(scored: Sequence[Case], number: int) -> JSONObject:
         "active": len(active),
         "score": record(score),
         "accepted": record(accepted),
-        "fixed": sum(fixed for fixed, _ in moves),
-        "broken": sum(broken for _, broken in moves),
+        # A first response, and so each draft, has none before it that it could fix or break.
+        "fixed": sum(fixed for fixed, _ in moves) if moves else None,
+        "broken": sum(broken for _, broken in moves) if moves else None,
         "characters": sum(step.characters for step in current) / len(current),
         "calls": spent.calls,
         "prompt_tokens": spent.prompt_tokens,

@@ -158,7 +158,10 @@ def _headline(report: JSONObject) -> tuple[str, str]:
         interval = ends(gain)
         if interval and interval[1] < 0:
             return "no", f"The answers got worse: {signed(mean(gain))}{better}"
-        return ("no" if better else "open"), f"No gain is shown{better or ': it may be chance'}"
+        chance = (
+            ": it may be chance" if any((mean(gain), *(interval or ()))) else ": no score differs"
+        )
+        return ("no" if better else "open"), f"No gain is shown{better or chance}"
     title = f"A gain over the first answer: {signed(mean(gain))}"
     doubts = []
     if claim.get("basis") == "regraded" and (ends(report.get("heldout_gain")) or (1, 1))[0] <= 0:

@@ -145,8 +145,9 @@ def _iterations(report: JSONObject) -> str:
     note = _note(
         "The mean score is that of what would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
-        "failed in the response before it and passes now; broken: the other way. Brackets are 95% "
-        f"intervals. {_UNSHARED}"
+        "failed in the response before it and passes now; broken: the other way; first "
+        "responses and drafts have none before them. Brackets are 95% intervals. "
+        f"{_UNSHARED}"
     )
     return _curve(report, found) + table("Iterations", head, body) + note
 
@@ -198,7 +199,8 @@ def _baselines(report: JSONObject) -> str:
         ]
         for row in both[:_MOST_ROWS]
     ]
-    return table("Baselines", head, body) + "".join(map(_note, _below_baselines(found)))
+    notes = "".join(map(_note, [*_below_baselines(found), *_left_out(report, run)]))
+    return table("Baselines", head, body) + notes
 
 
 _UNSHARED = "Calls and tokens: as if none had been shared or taken from a cache."
@@ -220,6 +222,16 @@ def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
             yield f"{name}: the first {drafts} of {drawn} drafts, chosen by their tokens alone."
         if row.get("left_out"):
             yield f"{name}: {number(row['left_out'])} not scored in both are left out."
+
+
+def _left_out(report: JSONObject, run: JSONObject) -> Iterator[str]:
+    """Why the run costs less here than above."""
+    left = int((rows(report.get("runs")) or [{}])[-1].get("datapoints") or 0) - (run.get("n") or 0)
+    if run.get("n") and left > 0:
+        yield (
+            f"This run: {left:,} without a first and a final score are left out, with their calls "
+            "and tokens."
+        )
 
 
 def _times(value: object) -> str:

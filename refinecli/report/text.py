@@ -169,8 +169,8 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
             number(row["score"]["mean"]) if row["score"] else "-",
             ends(row["score"]),
             f"{row['accepted']['mean']:.0%}" if row["accepted"] else "-",
-            f"{row['fixed']:,}",
-            f"{row['broken']:,}",
+            _count(row["fixed"]),
+            _count(row["broken"]),
             f"{row['characters']:,.0f}",
             f"{row['calls']:,}",
             f"{row['prompt_tokens'] + row['completion_tokens']:,}",
@@ -182,7 +182,8 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     notes = [
         "score: of what would be returned after that round; the finished count on",
         "ran: datapoints; kept: share of them whose new response was accepted",
-        "fixed, broken: items that failed in the response before it and pass now, and the reverse",
+        "fixed, broken: items that failed in the response before it and pass now, and the reverse; "
+        "first responses and drafts have none before them",
         "length: mean characters of what would be returned",
         _UNSHARED,
     ]
@@ -276,7 +277,14 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
             for name, row, over in cells
         ],
     )
-    yield from _wrapped(list(_baseline_notes(rows)))
+    notes = list(_baseline_notes(rows))
+    left = figures["runs"][-1]["datapoints"] - (run["n"] or 0)
+    if run["n"] and left:
+        notes.append(
+            f"this run: {left:,} without a first and a final score left out, with their calls and "
+            "tokens"
+        )
+    yield from _wrapped(notes)
 
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
