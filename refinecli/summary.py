@@ -94,7 +94,8 @@ class Summary:
         told = []
         if self.fell_back:
             told.append(
-                f"{self.fell_back:,} verdicts were asked for in words: the endpoint gives no "
+                f"{'1 verdict was' if self.fell_back == 1 else f'{self.fell_back:,} verdicts were'} "
+                "asked for in words: the endpoint gives no "
                 "probabilities, or the labels had less than 0.9 of the first token's (then "
                 "grade.examples help)"
             )

@@ -95,7 +95,7 @@ def test_too_little_mass_on_the_labels_is_asked_again_in_words(cli: Cli, tmp_pat
     assert found["mass"] == pytest.approx(0.8)
     assert "probabilities" not in found
     assert json.loads((tmp_path / "s.json").read_text())["fell_back"] == 1
-    assert "1 verdicts were asked for in words" in result.stderr
+    assert "1 verdict was asked for in words" in result.stderr
 
 
 def test_a_scale_without_a_few_steps_is_asked_for_in_words(cli: Cli) -> None:

@@ -324,6 +324,7 @@ _NEEDS = {
     "compared": "two RUNs, both with scores",
     "trend": "several RUNs",
     "fresh_score": "a RUN that `refinecli grade` has graded again",
+    "fresh_pass_rate": "a RUN that `refinecli grade` has graded again",
 }
 
 

@@ -14,6 +14,7 @@ KEYS = (
         "regraded_score",
         "heldout_score",
         "pass_rate",
+        "fresh_pass_rate",
         "failed",
         "ungraded",
         "runs",

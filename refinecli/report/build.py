@@ -27,6 +27,7 @@ def build(
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)
     scored = [case for case in run.cases if case.final is not None]
+    later = [case for case in run.cases if case.fresh is not None]
     gained = gains(run.cases, regraded, heldout)
     first = first_answer(run, gained["regraded_gain"])
     others = [
@@ -41,6 +42,7 @@ def build(
         "regraded_score": _afresh(run, regraded),
         "heldout_score": _afresh(run, heldout),
         "pass_rate": pass_rate(scored),
+        "fresh_pass_rate": pass_rate(later, fresh=True) if later else None,
         "failed": run.failed,
         "ungraded": run.ungraded,
         "runs": [one.record() for one in runs],

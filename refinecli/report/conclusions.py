@@ -42,7 +42,9 @@ def _result(figures: JSONObject) -> Iterator[str]:
     told += f", {passed['mean']:.1%} passed" if passed else ""
     yield told + f", over {plural(figures['scored'], 'datapoint')}."
     if again := figures["fresh_score"]:
-        yield f"Of the same responses a later `grade` makes {number(again['mean'])}."
+        passed = figures["fresh_pass_rate"]
+        rate = f", {passed['mean']:.1%} passed" if passed else ""
+        yield f"Of the same responses a later `grade` makes {number(again['mean'])}{rate}."
     if not _refined(figures):
         failed, datapoints = figures["failed"], figures["runs"][-1]["datapoints"]
         why = "nothing was refined"
