@@ -93,11 +93,10 @@ class Summary:
         """What to say of grades that were made otherwise than was meant."""
         told = []
         if self.fell_back:
+            some = "1 verdict was" if self.fell_back == 1 else f"{self.fell_back:,} verdicts were"
             told.append(
-                f"{'1 verdict was' if self.fell_back == 1 else f'{self.fell_back:,} verdicts were'} "
-                "asked for in words: the endpoint gives no "
-                "probabilities, or the labels had less than 0.9 of the first token's (then "
-                "grade.examples help)"
+                f"{some} asked for in words: the endpoint gives no probabilities, or the labels "
+                "had less than 0.9 of the first token's (then grade.examples help)"
             )
         if self.votes_missing:
             told.append(

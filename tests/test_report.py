@@ -427,7 +427,11 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     fresh = {"score": 0.75, "grading": {"status": "done", "grades": []}}
     run = read([line | fresh for line in gained(30)])
     worse = [row(i, [0.5]) | fresh | {"score": 0.25} for i in range(30)]
-    assert "a later `grade` makes 0.750" in said(build([run]))
+    figures = build([run])
+    assert "a later `grade` makes 0.750, " in said(figures)
+    later = [case.fresh_passed for case in run.cases]
+    assert figures["fresh_pass_rate"]["mean"] == sum(map(bool, later)) / len(later)
+    assert build([read(gained(30))])["fresh_pass_rate"] is None
     both, one = read(worse, "a.jsonl"), read([row(i, [0.5]) for i in range(30)], "b.jsonl")
     found = build([run], [both, one])["baselines"][1:]
     assert [baseline["fresh"] for baseline in found] == [True, False]

@@ -342,7 +342,10 @@ def note_if_beyond(flag: str, score: float | None, *, quiet: bool) -> None:
     if score is None or score <= 1 or quiet:
         return
     meant = f"; did you mean {score / 100:g}?" if score <= 100 else ""
-    print(f"{flag} {score!r}: scores end at 1, so none reaches it{meant}", file=sys.stderr)
+    print(
+        f"{flag} {str(score).removesuffix('.0')}: scores end at 1, so none reaches it{meant}",
+        file=sys.stderr,
+    )
 
 
 def complain(error: RefineError) -> None:
