@@ -177,12 +177,8 @@ class CallCache:
     def restart(self, name: str, settings: JSONObject) -> None:
         """Another run of that name begins in place of the one there, whose replies stay."""
         with told(self.path):
-            sql = "SELECT output FROM runs WHERE name = ?"
-            output = self._reader.execute(sql, (name,)).fetchall()[0][0]
             self._reader.execute("DELETE FROM runs WHERE name = ?", (name,))
         self.begin(name, settings)
-        if output is not None:
-            self.wrote(output)
 
     def unsettled(self, datapoint: Datapoint) -> None:
         """A row failed or stayed ungraded: what could not be used of its replies goes with the end

@@ -22,6 +22,7 @@ from tests.conftest import (
     Start,
     at,
     check_item,
+    jsonl,
     read_jsonl,
     write_jsonl,
 )
@@ -191,6 +192,68 @@ def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_no_reply_is_lost
         assert (len(server.arrivals), server.sent_again) == (2, 0)
 
 
+def test_a_run_never_replaces_its_file_by_a_shorter_one_unless_forced(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows, out = questions(6), tmp_path / "out.jsonl"
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with FaultServer(no_score) as server:
+        assert cli(*RUN, *at(server)).returncode == 3
+        written, sent = out.read_bytes(), len(server.arrivals)
+        server.script = steady
+        limited = cli(*RUN, *at(server), "--limit", "2")
+        write_jsonl(tmp_path / "in.jsonl", rows[:4])
+        shortened = cli(*RUN, *at(server))
+        for refused, coming in ((limited, 2), (shortened, 4)):
+            assert refused.returncode == 2, refused.stderr
+            assert f"out.jsonl: has 6 lines, and this run would write {coming}" in refused.stderr
+            assert "--force" in refused.stderr
+        assert (out.read_bytes(), len(server.arrivals)) == (written, sent)
+        assert (tmp_path / "out.jsonl.cache").exists()
+        forced = cli(*RUN, *at(server), "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert len(read_jsonl(out)) == 4
+
+
+@pytest.mark.parametrize("cache", [[], ["--cache", "c.db"]], ids=["its own cache", "a named one"])
+def test_nor_does_one_that_reads_a_stream_and_is_limited_to_fewer_lines(
+    cli: Cli, tmp_path: Path, cache: list[str]
+) -> None:
+    rows = jsonl(questions(3))
+    run = ["refine", "-o", "out.jsonl.gz", "--max-iterations", "0", *cache]
+    with FaultServer(no_score) as server:
+        assert cli(*run, *at(server), stdin=rows).returncode == 3
+        refused = cli(*run, *at(server), "--limit", "2", stdin=rows)
+        assert refused.returncode == 2
+        assert "has 3 lines, and this run would write 2" in refused.stderr
+        server.script = steady
+        again = cli(*run, *at(server), "--limit", "3", stdin=rows)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_restart_replaces_the_file_of_the_run_before_only_if_forced(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    other = [*RUN, "--restart", "--grader-model", "other"]
+    with FaultServer(no_score) as server:
+        assert cli(*RUN, *at(server)).returncode == 3
+        written, sent = (tmp_path / "out.jsonl").read_bytes(), len(server.arrivals)
+        server.script = steady
+        refused = cli(*other, *at(server))
+        assert refused.returncode == 2
+        assert "out.jsonl: exists already" in refused.stderr
+        assert "--force" in refused.stderr
+        assert (tmp_path / "out.jsonl").read_bytes() == written
+        assert len(server.arrivals) == sent
+        # The run that was there is there still.
+        server.script = no_score
+        assert cli(*RUN, *at(server)).returncode == 3
+        server.script = steady
+        forced = cli(*other, "--force", *at(server))
+    assert forced.returncode == 0, forced.stderr
+
+
 # ------------------------------------------------------------------ going on
 
 
@@ -246,7 +309,7 @@ def test_a_restart_that_ends_early_can_be_run_again(cli: Cli, tmp_path: Path) ->
     with FaultServer(no_score) as server:
         assert cli(*RUN, *at(server)).returncode == 3
         server.script = lambda request: "<score>0</score>"
-        restarted = [*RUN[:-1], "1", "--restart"]
+        restarted = [*RUN[:-1], "1", "--restart", "--force"]
         cut_short(cli, server, *restarted, calls=1)
         result = cli(*restarted, *at(server))
     assert result.returncode == 0, result.stderr

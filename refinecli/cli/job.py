@@ -100,9 +100,10 @@ def process(
     check_files(data, out, options, job.files)
     try:
         file = Path(out.output or "-")
+        ours = cache is not None and cache.has_written(file)
         sink = Sink(
             out.output,
-            force=out.force or (cache is not None and cache.has_written(file)),
+            force=out.force or ours,
             sources=rows.sources,
             continues=cache is not None and cache.belongs_to(file),
         )
@@ -115,11 +116,28 @@ def process(
         reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
         check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
+            if ours and not out.force:
+                _check_shortens(file, sink.name, rows, total)
             return _dry_run(job, rows, _place(job, rows, sink), cache)
         return _Run(job, rows, sink, cache, reporter, options, out.force).go(total)
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
+
+
+def _check_shortens(file: Path, name: str, rows: Input, total: int | None) -> None:
+    """A run may replace the file that it wrote by more lines, but not by fewer."""
+    from refinecli.streams import Source
+
+    coming = rows.limit if total is None else total
+    if coming is None:  # nobody knows
+        return
+    there = sum(1 for _ in Source(str(file)).read())
+    if coming < there:
+        raise UsageError(
+            f"{name}: has {there:,} lines, and this run would write {coming:,}",
+            "--force replaces it; or write to another file: -o",
+        )
 
 
 def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -> int:
@@ -253,8 +271,7 @@ class _Run:
                 open_engine(job.settings, job.roles, job.shapes, reporter, calls, log)
             )
             if self.cache:
-                self.cache.begin(_place(job, self.rows, self.sink), engine.shaping)
-                self._check_own()
+                self._begin(self.cache, engine.shaping, total)
             self.traffic = engine.limits.traffic
             gc.freeze()  # what is there by now stays: only what calls leave is looked through
             gc.set_threshold(50_000)
@@ -272,13 +289,17 @@ class _Run:
                 on_unsettled=calls.unsettled if calls else None,
             )
 
-    def _check_own(self) -> None:
-        """That a run left FILE just as it is is no leave for another to replace it."""
-        file = self.sink.path
-        if self.forced or self.cache is None or file is None or not file.exists():
+    def _begin(self, cache: RunCache, shaping: JSONObject, total: int | None) -> None:
+        """Go on with this run. That a run left FILE just as it is is no leave for another to
+        replace it, nor for itself to make it shorter."""
+        file, name, place = self.sink.path, self.sink.name, _place(self.job, self.rows, self.sink)
+        if self.forced or file is None or not file.exists():
+            cache.begin(place, shaping)
             return
-        if not self.cache.has_written(file, this_run=True):
-            raise UsageError(f"{self.sink.name}: exists already", "--force replaces it")
+        cache.begin(place, shaping, replaced=name)
+        if not cache.has_written(file, this_run=True):
+            raise UsageError(f"{name}: exists already", "--force replaces it")
+        _check_shortens(file, name, self.rows, total)
 
     def _let_go(self, code: int, whole: bool) -> None:
         assert self.cache is not None

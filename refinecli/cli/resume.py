@@ -81,9 +81,10 @@ class RunCache:
             return False
         return self.open().has_written(signature(output, output), this_run=this_run)
 
-    def begin(self, place: JSONObject, shaping: JSONObject) -> None:
+    def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
         """Go on with this run. A default cache that belongs to another is refused by name of what
-        differs; a shared one keeps them apart."""
+        differs; a shared one keeps them apart. A file that would be `replaced` is no obstacle only
+        where it is this run's own."""
         from refinecli.jsonl import digest
 
         assert self.calls is not None
@@ -100,6 +101,11 @@ class RunCache:
                 f"{self.path} belongs to another run: {_differences(there, settings)}",
                 "go back to those, write to another file, or add --restart: it goes on with the "
                 "new settings and uses the replies that fit",
+            )
+        if there is not None and replaced:  # found before the run there is given up
+            raise UsageError(
+                f"{replaced}: exists already, and has what other settings gave",
+                "--force replaces it; or write to another file",
             )
         if there is not None and not self.offline:
             self.calls.restart(name, settings)
