@@ -231,6 +231,38 @@ def test_nor_does_one_that_reads_a_stream_and_is_limited_to_fewer_lines(
     assert again.returncode == 0, again.stderr
 
 
+def test_a_limited_run_keeps_the_replies_that_its_rows_did_not_need(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(8))
+    cache = tmp_path / "out.jsonl.cache"
+    with FaultServer() as server:
+        cut_short(cli, server, *RUN, calls=12)
+        for limit in ("2", "4"):
+            limited = cli(*RUN, *at(server), "--limit", limit)
+            assert limited.returncode == 0, limited.stderr
+            (told,) = [line for line in limited.stderr.splitlines() if str(cache) in line]
+            assert f"{12 - 2 * int(limit)} replies" in told
+            assert "without --limit" in told
+            assert len(read_jsonl(tmp_path / "out.jsonl")) == int(limit)
+        assert len(server.arrivals) == 12
+        whole = cli(*RUN, *at(server))
+        assert whole.returncode == 0, whole.stderr
+        assert (len(server.arrivals), server.sent_again) == (16, 0)
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 8
+    assert not cache.exists()
+
+
+def test_a_limited_run_that_used_every_reply_is_over(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(4))
+    with FaultServer() as server:
+        cut_short(cli, server, *RUN, calls=2)
+        limited = cli(*RUN, *at(server), "--limit", "2")
+    assert limited.returncode == 0, limited.stderr
+    assert "--limit" not in limited.stderr
+    assert not (tmp_path / "out.jsonl.cache").exists()
+
+
 def test_a_restart_replaces_the_file_of_the_run_before_only_if_forced(
     cli: Cli, tmp_path: Path
 ) -> None:

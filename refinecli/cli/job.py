@@ -303,8 +303,12 @@ class _Run:
 
     def _let_go(self, code: int, whole: bool) -> None:
         assert self.cache is not None
+        limit = self.rows.limit
+        limited = limit is not None and self.summary.datapoints >= limit
         try:
-            self.cache.end(code, whole=whole, locked=self.locked)
+            why = self.cache.end(code, whole=whole, locked=self.locked, limited=limited)
+            if why:
+                self.reporter.notice(why)
         except RefineError as error:  # the results are in their place, or told to be unfinished
             complain(error)
 

@@ -128,20 +128,30 @@ class RunCache:
     def holds_replies(self) -> bool:
         return self.calls is not None and not self.calls.is_empty
 
-    def end(self, code: int, *, whole: bool, locked: bool) -> None:
+    def end(self, code: int, *, whole: bool, locked: bool, limited: bool = False) -> str:
         """Let go of it, and remove a default cache whose run is over or never got anything, unless
-        the run was not `locked`: then it may be another's. `whole`: all rows were written."""
+        the run was not `locked`: then it may be another's. `whole`: all rows were written;
+        `limited`: more might have come. Why it stays, where that is no matter of course."""
         calls, self.calls = self.calls, None
         if calls is None:
-            return
-        over = whole and code in (0, 1)
+            return ""
+        over, reason = whole and code in (0, 1), ""
         try:
-            unused = not whole and calls.is_empty
-            if self.is_default and locked and not self.offline and (over or unused):
-                calls.remove()
-            elif whole:
+            removable = over or (not whole and calls.is_empty)
+            if self.is_default and locked and not self.offline and removable:
+                if over and limited and (unused := calls.unused):
+                    over = False
+                    reason = (
+                        f"{self.path}: is kept, with {unused:,} replies that these rows did not "
+                        "need; the same command without --limit uses them"
+                    )
+                else:
+                    calls.remove()
+                    return ""
+            if whole:
                 with self._patience():
                     calls.end(complete=over)
+            return reason
         finally:
             calls.close()
 
