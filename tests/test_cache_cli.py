@@ -158,6 +158,49 @@ def test_errors_are_not_kept(cli: Cli, tmp_path: Path) -> None:
         assert all("number 2?" in request.text for request in server.arrivals)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_cache_that_was_ever_named_is_not_removed_by_the_run_whose_output_is_beside_it(
+    cli: Cli, tmp_path: Path, whole: bool
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(4))
+    cache = tmp_path / "out.jsonl.cache"
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "0"]
+    with FaultServer() as server:
+        budget = [] if whole else ["--max-calls", "0"]
+        named = cli(*run[:2], *run[4:], "--cache", cache.name, *at(server), *budget)
+        assert named.returncode == (0 if whole else 4), named.stderr
+        sent = len(server.arrivals)
+        result = cli(*run, *at(server), *budget)
+        assert result.returncode == (0 if whole else 4), result.stderr
+        assert result.stderr.count("named it with --cache") == 1
+        assert len(server.arrivals) == sent  # what it has is used
+    assert cache.exists()
+
+
+def test_a_cache_that_is_named_while_its_run_goes_on_stays_when_that_is_over(
+    cli: Cli, start: Start, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "0"]
+    go = threading.Event()
+
+    def script(request: Arrival) -> str | Reply:
+        return Reply(steady(request), wait_for=None if "other" in request.body["model"] else go)
+
+    with FaultServer(script) as server:
+        process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+        server.wait_for_requests(2)
+        other = ["--base-url", server.url, "--model", "other", "--cache", "out.jsonl.cache"]
+        guest = cli("refine", "in.jsonl", "-o", "guest.jsonl", *run[4:], *other)
+        assert guest.returncode == 0, guest.stderr
+        go.set()
+        assert process.wait(30) == 0
+        sent = len(server.arrivals)
+        again = cli("refine", "in.jsonl", "-o", "again.jsonl", *run[4:], *other)
+        assert again.returncode == 0, again.stderr
+        assert len(server.arrivals) == sent
+
+
 # ------------------------------------------------------------------ replies without use
 
 

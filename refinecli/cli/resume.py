@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Another process's transaction takes milliseconds. Where one takes this long, what looks like a
 # hang is told; after a minute it is an error.
 _SILENT_SECONDS = 3.0
+# A fact of a cache that somebody named, also one that is beside an output.
+_NAMED = "named with --cache"
 # Long values, such as prompts, would hide what differs.
 _SHOWN = 200  # characters
 
@@ -50,6 +52,8 @@ class RunCache:
                 self.calls = CallCache(
                     self.path, self.offline, self.any_run, shared=not self.is_default
                 )
+                if not self.is_default and not self.calls.fact(_NAMED):
+                    self.calls.learn(_NAMED, True)
         return self.calls
 
     @contextmanager
@@ -145,6 +149,8 @@ class RunCache:
                         f"{self.path}: is kept, with {unused:,} replies that these rows did not "
                         "need; the same command without --limit uses them"
                     )
+                elif calls.fact(_NAMED):
+                    reason = f"{self.path}: is kept, since a run has named it with --cache"
                 else:
                     calls.remove()
                     return ""
