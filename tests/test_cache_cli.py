@@ -424,6 +424,35 @@ def test_a_file_system_that_is_read_only_is_enough_offline(cli: Cli, tmp_path: P
     assert result.stdout == first.stdout
 
 
+@pytest.mark.parametrize("flag", ["--offline", "--dry-run"])
+def test_a_link_to_a_cache_that_is_being_written_has_all_that_is_in_it(
+    cli: Cli, start: Start, tmp_path: Path, flag: str
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(3))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.db").symlink_to("there/c.db")
+    run = ["refine", "in.jsonl", "--max-iterations", "0", "--cache"]
+    release = threading.Event()
+
+    def script(request: Arrival) -> str | Reply:
+        held = "number 2?" in request.text
+        return Reply(steady(request), wait_for=release if held else None)
+
+    with FaultServer(script) as server:
+        writing = start(*run, "there/c.db", *at(server), stdin=subprocess.DEVNULL)
+        assert b"q0" in writing.stdout.readline()
+        assert b"q1" in writing.stdout.readline()
+        assert (tmp_path / "there" / "c.db-wal").exists()
+        result = cli(*run, "link.db", *at(server), "--limit", "2", flag)
+        release.set()
+        writing.communicate(timeout=30)
+    assert result.returncode == 0, result.stderr
+    if flag == "--offline":
+        assert [row["id"] for row in read_jsonl(result.stdout)] == ["q0", "q1"]
+    else:
+        assert "at most 0 calls, beside 4 that are in the call cache" in result.stderr
+
+
 def test_offline_a_missing_call_fails_its_datapoint_and_is_named(cli: Cli, tmp_path: Path) -> None:
     with FaultServer() as server:
         first = filled(cli, tmp_path, server, 4)
