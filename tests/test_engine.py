@@ -177,6 +177,30 @@ def test_a_file_that_a_flag_names_is_none_that_the_run_needs(
     assert [file.name for file in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+@pytest.mark.parametrize("suffix", ["partial", "cache-wal", "cache-shm", "cache-journal"])
+def test_a_cache_is_no_file_that_the_run_makes_beside_its_output(
+    cli: Cli, tmp_path: Path, suffix: str
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+    name = f"out.jsonl.{suffix}"
+    with FaultServer() as server:
+        assert cli("refine", "in.jsonl", "--cache", name, *at(server)).returncode == 0
+        kept, sent = (tmp_path / name).read_bytes(), len(server.arrivals)
+        result = cli(*RUN, *at(server), "--cache", name)
+        assert result.returncode == 2
+        assert f"--cache {name}: is kept for the run itself" in result.stderr
+        assert len(server.arrivals) == sent
+    assert (tmp_path / name).read_bytes() == kept
+
+
+def test_the_cache_beside_the_output_may_be_named(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+    with FaultServer() as server:
+        result = cli(*RUN, *at(server), "--cache", "out.jsonl.cache")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out.jsonl.cache").exists()
+
+
 def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_no_reply_is_lost(
     cli: Cli, tmp_path: Path
 ) -> None:

@@ -139,6 +139,19 @@ def test_devices_and_dash_are_no_files_to_replace(cli: Cli, tmp_path: Path, out:
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+@pytest.mark.parametrize("out", ["/dev/null", "/dev/stdout", "pipe"])
+def test_they_go_together_with_a_named_cache(start: Start, tmp_path: Path, out: str) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint()])
+    os.mkfifo(tmp_path / "pipe")
+    with ChatServer(by_role("4")) as server:
+        run = ["refine", "in.jsonl", "--max-iterations", "0", "--cache", "c.db", "-o", out]
+        process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+        written = (tmp_path / "pipe").read_text() if out == "pipe" else ""
+        stdout, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+    assert len(read_jsonl(written + stdout.decode())) == (0 if out == "/dev/null" else 1)
+
+
 def test_a_symlink_stays_one_and_its_target_is_replaced(cli: Cli, tmp_path: Path) -> None:
     graded_by_code(tmp_path)
     (tmp_path / "real.jsonl").write_text("old\n")

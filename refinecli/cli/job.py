@@ -293,7 +293,7 @@ class _Run:
         """Go on with this run. That a run left FILE just as it is is no leave for another to
         replace it, nor for itself to make it shorter."""
         file, name, place = self.sink.path, self.sink.name, _place(self.job, self.rows, self.sink)
-        if self.forced or file is None or not file.exists():
+        if self.forced or file is None or not file.is_file():
             cache.begin(place, shaping)
             return
         cache.begin(place, shaping, replaced=name)
@@ -376,8 +376,10 @@ def check_files(
     if out.output:
         file = Path(out.output).resolve()
         taken[file] = "the output"
-        for suffix in ("partial", "cache", "cache-wal", "cache-shm"):
+        for suffix in ("partial", "cache", "cache-wal", "cache-shm", "cache-journal"):
             taken[file.with_name(f"{file.name}.{suffix}")] = "kept for the run itself"
+        if options.cache and options.cache.resolve() == file.with_name(f"{file.name}.cache"):
+            del taken[options.cache.resolve()]  # its own name for it
     named = (
         ("--cache", options.cache),
         ("--summary", options.summary),
@@ -390,7 +392,7 @@ def check_files(
         if path.is_char_device():  # such as /dev/null, which takes all that comes
             continue
         what = taken.get(path.resolve())
-        if what and not (flag == "--cache" and what.startswith("kept")):
+        if what:
             raise UsageError(f"{flag} {path}: is {what}", "name another file")
         taken[path.resolve()] = f"the file of {flag}"
         if flag != "--cache":
