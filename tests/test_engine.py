@@ -3,7 +3,9 @@ leaves alone, what ends a run and what only a row, and what is told to nobody.""
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 import socket
 import subprocess
@@ -358,6 +360,62 @@ def test_input_from_a_process_goes_on(tmp_path: Path) -> None:
         result = run(*at(server))
         assert result.returncode == 0, result.stderr
         assert (len(server.arrivals), server.sent_again) == (4, 0)
+
+
+PAD = 20_000  # characters, so that a run has not read all of its input before its first reply
+
+
+def spoils(path: Path, keep: int) -> Callable[[Arrival], str]:
+    """`steady`, but as the first request comes, only so many bytes of the file are left."""
+
+    def script(request: Arrival) -> str:
+        if request.number == 0:
+            os.truncate(path, keep)
+        return steady(request)
+
+    return script
+
+
+def test_an_input_made_shorter_while_it_is_read_is_told_and_what_was_paid_for_is_kept(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows = questions(60, pad="x" * PAD)
+    whole = jsonl(rows)
+    data = write_jsonl(tmp_path / "in.jsonl", rows)
+    keep = len(jsonl(rows[:40]))
+    with FaultServer(spoils(data, keep)) as server:
+        result = cli(*RUN, *at(server), "--concurrency", "1", "--summary", "summary.json")
+        assert result.returncode == 3, result.stderr
+        assert "in.jsonl: 40 lines came, of 60" in result.stderr
+        assert "every reply is kept" in result.stderr
+        assert not (tmp_path / "out.jsonl").exists()
+        assert summary(tmp_path / "summary.json")["calls"] == 80
+        server.script = steady
+        data.write_text(whole)
+        again = cli(*RUN, *at(server))
+        assert again.returncode == 0, again.stderr
+        assert (len(server.arrivals), server.sent_again) == (120, 0)
+
+
+def test_an_input_that_breaks_off_in_mid_run_ends_it_with_what_was_paid_for_kept(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows = [{**row, "pad": os.urandom(PAD).hex()} for row in questions(40)]
+    data = tmp_path / "in.jsonl.gz"
+    data.write_bytes(whole := gzip.compress(jsonl(rows).encode()))
+    run = ["refine", data.name, *RUN[2:]]
+    with FaultServer(spoils(data, len(whole) // 2)) as server:
+        result = cli(*run, *at(server), "--concurrency", "1", "--summary", "summary.json")
+        assert result.returncode == 3, result.stderr
+        assert "in.jsonl.gz: " in result.stderr
+        assert "every reply is kept" in result.stderr
+        assert summary(tmp_path / "summary.json")["calls"] > 1
+        server.script = steady
+        data.write_bytes(whole)
+        again = cli(*run, *at(server))
+        assert again.returncode == 0, again.stderr
+        assert server.sent_again <= 1  # what was in flight
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 40
 
 
 def test_a_restart_that_ends_early_can_be_run_again(cli: Cli, tmp_path: Path) -> None:

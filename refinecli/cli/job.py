@@ -223,6 +223,8 @@ class _Run:
                 error = OutputError(f"cannot write {self.sink.name}: {error.strerror}")
             complain(error)
             code, early = error.exit_code, error.message
+            if code == 2 and (self.traffic.sent or self.traffic.replayed or self.sink.lines):
+                code = 3  # 2 says that nothing was sent
         finally:
             reporter.stop()
             kept = self.sink.close()
@@ -287,6 +289,16 @@ class _Run:
                 on_note=reporter.notice,
                 on_outcome=self._written,
                 on_unsettled=calls.unsettled if calls else None,
+            )
+            self._check_all_came(total)
+
+    def _check_all_came(self, total: int | None) -> None:
+        came = self.summary.datapoints
+        if total is not None and came < total:
+            name = "the input" if self.rows.more else self.rows.source.name
+            raise UsageError(
+                f"{name}: {came:,} lines came, of {total:,} that were there when the run began",
+                "it was made shorter meanwhile; the same command goes on with what is there then",
             )
 
     def _begin(self, cache: RunCache, shaping: JSONObject, total: int | None) -> None:
