@@ -341,6 +341,16 @@ def test_after_exit_3_too_a_folder_may_be_moved(cli: Cli, tmp_path: Path) -> Non
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("tail", ["/", "/chat/completions"])
+def test_another_spelling_of_the_same_endpoint_goes_on(cli: Cli, tmp_path: Path, tail: str) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    with FaultServer() as server:
+        cut_short(cli, server, *RUN)
+        result = cli(*RUN, "--base-url", server.url + tail, "--model", "scripted")
+        assert result.returncode == 0, result.stderr
+        assert (len(server.arrivals), server.sent_again) == (4, 0)
+
+
 def test_input_from_a_process_goes_on(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(2))
     command = f'exec "$0" -m refinecli {RUN[0]} <(cat in.jsonl) {" ".join(RUN[2:])} "$@"'

@@ -92,7 +92,7 @@ class RunCache:
         from refinecli.jsonl import digest
 
         assert self.calls is not None
-        settings = dict(_flat({**place, **shaping}))
+        settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
         # A run of the same name beside the same output is the same run, wherever both are moved.
         name = "" if self.is_default else digest(settings)
         if self.is_default:
@@ -200,6 +200,14 @@ def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def _same(key: str, value: object) -> object:
+    """One spelling for what is the same place: `…/v1`, `…/v1/` and `…/v1/chat/completions`."""
+    if not (key.endswith(".base_url") and isinstance(value, str)):
+        return value
+    url, mark, query = value.partition("?")
+    return url.rstrip("/").removesuffix("/chat/completions") + mark + query
 
 
 def _differences(there: JSONObject, here: JSONObject) -> str:
