@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 from typing import Protocol
@@ -26,6 +27,7 @@ from refinecli.replies import (
     RetryableError,
     failure,
     read_completion,
+    usage_in,
     without_secret,
 )
 from refinecli.roles import RoleSettings
@@ -78,8 +80,21 @@ class Chat:
         self.calls = calls
         self.log_request = log_request
         self.over: RunError | OutputError | None = None  # why nothing more can be sent
+        self._ended = asyncio.Event()
         self.in_flight: dict[bytes, asyncio.Future[Completion]] = {}
         self._connections: dict[tuple[str, str, str], Connection] = {}
+
+    def end(self, error: RunError | OutputError) -> None:
+        """Nothing more is sent; whoever waits to try again is told at once."""
+        self.over = error
+        self._ended.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long, or until the end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        if self.over:
+            raise self.over
 
     def completer(
         self, role: RoleSettings, seed: int | None = None, *, key: str = "", place: str = ""
@@ -250,6 +265,7 @@ class RoleChat:
             raise
         if not _answers(completion, asked):
             return None
+        self._connection.known = True
         self._chat.limits.traffic.replayed += 1
         return completion
 
@@ -272,7 +288,7 @@ class RoleChat:
             if isinstance(error, RunError) and self._role.is_juror:
                 self._connection.over = error
             else:
-                self._chat.over = error
+                self._chat.end(error)
             raise
 
     async def _tried(self, request: _Request) -> Completion:
@@ -293,7 +309,7 @@ class RoleChat:
                 tries += 1
                 self._chat.limits.traffic.retried += 1
                 self._detail(request, f"retry {tries} in {seconds:.1f} s: {again}")
-                await asyncio.sleep(seconds)
+                await self._chat.pause(seconds)
 
     async def _attempt(self, request: _Request, *, again: bool) -> Completion:
         """Send it as soon as the budget, the endpoint's pace and `--concurrency` let it go."""
@@ -365,16 +381,19 @@ class RoleChat:
         content, headers = without_secret(reply.content, reply.headers, self._secret)
         if reply.status != 200:
             self._log(request, reply, content)
-            worked = connection.successes > 0
-            raise failure(
+            error = failure(
                 reply.status,
                 headers,
                 content,
                 request.body,
                 connection.url,
                 way=request.way,
-                worked=worked,
+                worked=connection.successes > 0,
+                known=connection.known,
             )
+            if isinstance(error, CompletionError):
+                connection.heard()
+            raise error
         told = hints(reply.headers, time())
         # A short key, such as the word that a local server wants, may stand in an honest answer.
         honest = reply.content if len(self._secret) < _SURELY_A_KEY else content
@@ -382,6 +401,7 @@ class RoleChat:
             completion = read_completion(honest)
         except Exception as error:
             turn.succeeded(told)
+            self._count(request, Completion("", usage=usage_in(content)), reservation)
             if isinstance(error, CompletionError):
                 connection.succeeded()
                 await self._store(request, content, usable=False)
@@ -391,8 +411,7 @@ class RoleChat:
         usage = completion.usage
         turn.succeeded(told, usage.prompt_tokens + usage.completion_tokens or None)
         connection.succeeded()
-        reservation.took = self._spending.took(request.data, completion)
-        self._chat.limits.count(usage, reservation.took.cost if self._role.has_prices else None)
+        self._count(request, completion, reservation)
         usable = request.usable(completion) if request.usable else not completion.cut_off
         await self._store(request, honest, usable=usable)
         self._log(request, reply, content)
@@ -400,6 +419,14 @@ class RoleChat:
             why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
             self._detail(request, f"the reply cannot be used: {why}")
         return completion
+
+    def _count(self, request: _Request, reply: Completion, reservation: Reservation) -> None:
+        """Count what a reply took; of one that cannot be read, what it says that it took."""
+        if not reply.usage.calls:
+            return
+        reservation.took = self._spending.took(request.data, reply)
+        cost = reservation.took.cost if self._role.has_prices else None
+        self._chat.limits.count(reply.usage, cost)
 
     def _detail(self, request: _Request, text: str) -> None:
         draw = request.draw
@@ -420,8 +447,9 @@ class RoleChat:
 def _pause(again: RetryableError, tries: int, *, alone: bool) -> float:
     """Seconds before another try. Where a provider refuses some and lets others through, the pace
     sees to it; other troubles, and those of everyone, need time to pass."""
-    if again.kind == "rate_limit" and (again.after is not None or not alone):
-        return backoff(tries, again.after)
+    after = again.later if tries else again.after
+    if again.kind == "rate_limit" and (after is not None or not alone):
+        return backoff(tries, after)
     # Jitter is no sample: it must differ from process to process, or they return all at once.
     wait = min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + random.random() / 2)
-    return wait if again.after is None else max(wait, backoff(tries, again.after))
+    return wait if after is None else max(wait, backoff(tries, after))

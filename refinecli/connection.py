@@ -60,6 +60,7 @@ class Connection:
     _tried: dict[str, asyncio.Event] = field(default_factory=dict)
     answered: bool = False  # with anything at all
     successes: int = 0
+    known: bool = False  # to have answered with this model, in this run or a cached one
     over: RunError | None = None  # why nothing more can be sent here
     _failing: int = 0  # calls that failed since the last success
     _failing_since: float = 0.0
@@ -84,6 +85,11 @@ class Connection:
 
     def succeeded(self) -> None:
         self.successes += 1
+        self.known = True
+        self._failing = 0
+
+    def heard(self) -> None:
+        """It answered, if only that this request is refused: it has not gone."""
         self._failing = 0
 
     def failed(self, error: RetryableError, tries: int) -> None:
@@ -131,7 +137,7 @@ class Connection:
         if error.kind == "rate_limit":
             if self.successes > before:
                 return tries < retries * _BUSY_TIMES
-            if error.after is None and seconds < retries * _BUSY_SECONDS:
+            if error.later is None and seconds < retries * _BUSY_SECONDS:
                 return True
         return tries < retries
 

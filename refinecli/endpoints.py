@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 # The embedded server's slots; more requests than that only wait in its line.
 LOCAL_SLOTS = 4
+_OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
 # A small model that loses its thread writes to the end of its context, and cannot be stopped.
 LOCAL_MAX_TOKENS = 256
 
@@ -92,7 +93,12 @@ async def open_engine(
     concurrency = settings.run.concurrency
     if any(role.weights for role in roles.values()):
         concurrency = min(concurrency, LOCAL_SLOTS)
-    _allow_open_files(concurrency + 64)
+    if (allowed := _allow_open_files(concurrency + _OTHER_FILES)) < concurrency + _OTHER_FILES:
+        concurrency = max(1, int(allowed) - _OTHER_FILES)
+        log.notice(
+            f"{concurrency} requests in flight at the most: {allowed:g} files may be open "
+            "(`ulimit -n` says how many)"
+        )
     async with AsyncExitStack() as stack:
         try:
             schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
@@ -161,8 +167,9 @@ def _budget(settings: Settings) -> Amount:
     return Amount(*(inf if amount is None else amount for amount in most))
 
 
-def _allow_open_files(wanted: int) -> None:
-    """Every request in flight is an open file, and macOS allows 256 of them unless asked."""
+def _allow_open_files(wanted: int) -> float:
+    """How many files may be open, once it was asked for as many as are wanted: every request in
+    flight is one, and macOS allows 256 of them unless asked."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -170,6 +177,8 @@ def _allow_open_files(wanted: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return inf if allowed == resource.RLIM_INFINITY else allowed
 
 
 # ------------------------------------------------------------------ the embedded server

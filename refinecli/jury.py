@@ -33,7 +33,7 @@ class Jury:
         if name in self._lost:
             return
         if error.type in _FOR_THE_USER or 2 * (len(self._lost) + 1) >= self._size:
-            self._chat.over = error
+            self._chat.end(error)
             raise error
         self._lost.add(name)
         self._log.notice(f"{name} is lost, the others grade without it: {error.message}")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import Any, TypeVar
 
-from refinecli.errors import BudgetError
+from refinecli.errors import BudgetError, RunError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,13 +18,15 @@ async def ordered_map(
     *,
     active: int,
     window: int,
+    patience: float = 0.0,
 ) -> AsyncGenerator[B, None]:
     """The results of `work` on each item, in the items' order, each as soon as it can be given.
 
     At most `active` items are worked on at once, and at most `window` lie between the oldest
     unfinished and the newest started, which bounds memory where one item takes long. An error ends
-    all work at once and is raised; a BudgetError is raised only in its item's place, so that the
-    items before it, which may still be finished, come out.
+    all work at once and is raised; after a RunError what is in flight has `patience` seconds to
+    come to its end first; a BudgetError is raised only in its item's place, so that the items
+    before it, which may still be finished, come out.
     """
     started: asyncio.Queue[asyncio.Task[B] | None] = asyncio.Queue()
     workers, room = asyncio.Semaphore(active), asyncio.Semaphore(window)
@@ -74,6 +76,11 @@ async def ordered_map(
         feeder.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+    except RunError:  # here too; what was not sent meets the same error
+        feeder.cancel()
+        if tasks and patience:
+            await asyncio.wait(tasks, timeout=patience)
+        raise
     finally:
         feeder.cancel()
         for task in tasks:
@@ -92,6 +99,7 @@ async def _unless(failed: asyncio.Future[None], awaitable: Awaitable[A]) -> A:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if future.done():
         return future.result()
-    future.cancel()
+    if future is not awaitable:  # a task of ours; others may come to their end
+        future.cancel()
     failed.result()
     raise AssertionError("unreachable")

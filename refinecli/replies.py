@@ -22,6 +22,7 @@ from refinecli.hints import hints
 from refinecli.types import Completion, JSONObject, Usage
 
 _RETRIED = frozenset({408, 409, 425, 429})
+_SOON = 0.1  # seconds
 # Parameters an endpoint may refuse and we can do without.
 _OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
 _REFUSED = (
@@ -42,6 +43,8 @@ _WAYS = MappingProxyType(
         "top_logprobs": r"log.?prob",
     }
 )
+# What is refused is not this request alone.
+_ACCESS = r"\bkey|token|auth|permission|account|billing|suspend|disabled|revoked|expired"
 _NAMED = r"model|deployment|no endpoints found for"
 # Nothing that a whole reply ends with; seen from servers that ran out of something.
 _BROKEN_OFF = frozenset(
@@ -65,6 +68,11 @@ class RetryableError(Exception):
         super().__init__(message)
         self.kind = kind
         self.after = after
+
+    @property
+    def later(self) -> float | None:
+        """`after`, unless that is at once: a second time it is no help."""
+        return None if self.after is None or self.after < _SOON else self.after
 
 
 class RefusedParameterError(Exception):
@@ -202,6 +210,17 @@ def _finish_reason(reason: object) -> str | None:
     return "length" if "length" in reason or reason == "max_tokens" else reason
 
 
+def usage_in(content: bytes) -> Usage:
+    """What a reply says that it took, whatever else is wrong with it; nothing where it does not."""
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return Usage()
+    usage = value.get("usage") if isinstance(value, dict) else None
+    found = _usage(usage if isinstance(usage, dict) else {})
+    return found if found.prompt_tokens or found.completion_tokens else Usage()
+
+
 def _usage(usage: JSONObject) -> Usage:
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
@@ -242,12 +261,17 @@ def failure(
     *,
     way: str = "",
     worked: bool = False,
+    known: bool = False,
 ) -> Exception:
     """What a reply other than 200 to `body` means. `way` is what it asked for beyond a reply. Where
-    the endpoint has `worked` with this model before, it cannot be that it does not know it."""
+    the endpoint has `worked` with this model in this run, it cannot be that it does not know it;
+    where it is `known` to have, by the call cache too, the URL is right."""
     url = url.partition("?")[0]
     words = provider_words(content)
     told = f"{urlsplit(url).netloc} answered {status}: {words}"
+    may_be_this_one = 300 <= status < 400 or status in (403, 404, 405)
+    if known and may_be_this_one and not _says(f"{_ACCESS}|{_NAMED}", words):
+        return CompletionError("bad_request", told)
     if 300 <= status < 400:
         hint = f"give the right URL: {headers.get('location', '')}"
         return RunError(f"{url} redirects, which is not followed", hint, type="redirect")

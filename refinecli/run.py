@@ -20,6 +20,9 @@ from refinecli.streams import Sink, Source
 from refinecli.summary import Summary
 from refinecli.types import Datapoint, JSONObject
 
+# Seconds that replies have to come in, and be kept, when the run ends early.
+_PATIENCE = 10.0
+
 Work = Callable[[Row], Awaitable[Outcome]]
 Seen = tuple[Occurrences, Occurrences]  # the ids and the conversations of earlier rows
 Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, or what is like it
@@ -148,7 +151,11 @@ async def run(
     # Enough rows started to keep every request slot busy; enough waiting in order behind a slow one
     # that it does not hold the others up, and few enough that memory stays bounded.
     results = ordered_map(
-        source.stream(), outcome, active=concurrency, window=max(256, 8 * concurrency)
+        source.stream(),
+        outcome,
+        active=concurrency,
+        window=max(256, 8 * concurrency),
+        patience=_PATIENCE,
     )
     try:
         async with aclosing(results):

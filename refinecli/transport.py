@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter, time
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 from multidict import CIMultiDict
@@ -39,6 +40,7 @@ def _no_certificates() -> Iterator[None]:
 # here: whom to trust is settled below. That would be an eighth of the time to the first request.
 with _no_certificates():
     import aiohttp
+    from aiohttp.connector import Connection
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CONNECT_TIMEOUT = 10.0  # name, TCP, proxy and TLS: a connection stands by then or not at all
@@ -76,6 +78,18 @@ class Reply:
     seconds: float = 0.0
 
 
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp looks at what a server sent too much when a connection goes back to the pool, but not
+    when it is taken out: what came in between would be the answer to the next request."""
+
+    async def _get(self, *args: Any) -> Connection | None:
+        while (found := await super()._get(*args)) is not None:
+            if found.protocol is not None and not found.protocol.should_close:
+                return found
+            found.close()
+        return None
+
+
 class HttpClient:
     """One pool of connections for a whole run: any number of them, redirects not followed.
 
@@ -92,7 +106,7 @@ class HttpClient:
         # does not repeat a POST that meets a connection being closed. No cookies: one call must not
         # shape another.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=trusted, limit=0, keepalive_timeout=4),
+            connector=_Connector(ssl=trusted, limit=0, keepalive_timeout=4),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"refinecli/{__version__}"},
             max_line_size=65536,

@@ -180,6 +180,24 @@ def test_the_end_of_a_budget_says_what_is_finished_and_how_to_continue(
     assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 
+@pytest.mark.parametrize(
+    "budget", [["--max-total-tokens", "5000"], ["--max-cost", "0.01", *PRICES]]
+)
+def test_replies_that_cannot_be_used_are_paid_for_too(
+    cli: Cli, tmp_path: Path, budget: list[str]
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(20))
+    usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+    filtered = Reply("", finish_reason="content_filter", usage=usage)
+    with FaultServer(lambda request: filtered) as server:
+        flags = ["--max-errors", "100%", "--concurrency", "1", "--summary", "s.json"]
+        result = cli(*RUN, *BOUNDED, *at(server), *flags, *budget)
+    assert result.returncode == 4, result.stderr
+    assert len(server.arrivals) <= 5
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["prompt_tokens"] == 1000 * len(server.arrivals)
+
+
 def test_replayed_calls_cost_nothing(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(5))
     run = ["refine", "in.jsonl", "--cache", "c.db", *BOUNDED]

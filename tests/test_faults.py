@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.chat_server import Reply, error
-from tests.conftest import Result, Start, at, read_jsonl, write_jsonl
+from tests.conftest import CLEAN, REFINECLI, Result, Start, at, read_jsonl, write_jsonl
 from tests.fault_server import Arrival, Fault, FaultServer, questions, steady
 from tests.test_resume import impatient, told_command
 
@@ -161,6 +161,42 @@ def test_what_every_call_would_meet_ends_the_run_in_mid_run_and_it_continues(
     ]
 
 
+@pytest.mark.parametrize("status", [403, 404, 405, 302])
+def test_a_row_that_alone_is_refused_does_not_end_a_run_that_works(
+    cli: Cli, tmp_path: Path, status: int
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(8))
+
+    def script(request: Arrival) -> str | Reply:
+        return error(status, "blocked") if _number(request) == 5 else _passing(request)
+
+    with FaultServer(script) as server:
+        result = cli(*RUN, *at(server), "--concurrency", "1")
+    assert result.returncode == 3, result.stderr
+    assert "1 of 8 datapoints failed" in result.stderr
+    rows = read_jsonl(tmp_path / "out.jsonl")
+    assert ["error" in row for row in rows] == [number == 5 for number in range(8)]
+
+
+def test_the_refusal_that_ends_a_run_costs_nothing_that_is_in_flight_and_none_twice(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(8))
+
+    def script(request: Arrival) -> str | Reply:
+        return error(403, "blocked") if _number(request) == 0 else _passing(request)
+
+    with FaultServer(script, latency=0.2) as server:
+        first = cli(*RUN, *at(server))
+        assert first.returncode == 3, first.stderr
+        assert "403: blocked" in first.stderr
+        assert len(server.arrivals) == 8
+        second = cli(*told_command(first.stderr))
+    assert second.returncode == 3, second.stderr
+    assert "1 of 8 datapoints failed" in second.stderr
+    assert server.sent_again == 1
+
+
 @pytest.mark.parametrize("fault", ["errors", "silence", "refusals to talk"])
 def test_a_provider_that_answers_nothing_any_more_ends_the_run_resumably(
     cli: Cli, tmp_path: Path, fault: str
@@ -217,3 +253,20 @@ def test_rows_that_are_all_refused_one_by_one_are_no_lost_provider(
     assert result.returncode == 3, result.stderr
     assert len(server.arrivals) == 60
     assert {row["error"]["type"] for row in read_jsonl(tmp_path / "out.jsonl")} == {"bad_request"}
+
+
+def test_few_open_files_mean_fewer_requests_in_flight_and_no_failures(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(200))
+    with FaultServer(_passing, latency=0.05) as server:
+        words = [*REFINECLI, *RUN, *at(server), "--concurrency", "500"]
+        result = subprocess.run(
+            ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", *words],
+            cwd=tmp_path,
+            env=CLEAN,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+    assert result.returncode == 0, result.stderr
+    assert "36 requests in flight at the most: 100 files may be open" in result.stderr
+    assert server.sent_again == 0

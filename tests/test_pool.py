@@ -207,6 +207,31 @@ def test_an_error_is_raised_at_once_although_the_head_is_slow(error: Exception) 
     asyncio.run(main())
 
 
+def test_what_is_in_flight_may_come_to_its_end_when_the_run_is_over() -> None:
+    async def main() -> None:
+        gate = Gate()
+        finished = []
+
+        async def work(n: int) -> int:
+            if n == 2:
+                raise RunError("key refused")
+            result = await gate(n)
+            finished.append(n)
+            return result
+
+        results = ordered_map(numbers(3), work, active=3, window=3, patience=60)
+        ending = asyncio.ensure_future(anext(results))
+        await settled()
+        assert not ending.done()
+        gate.let([0, 1])
+        with pytest.raises(RunError):
+            await ending
+        assert finished == [0, 1]
+        assert nothing_is_left()
+
+    asyncio.run(main())
+
+
 def test_an_error_is_raised_at_once_although_no_next_item_comes() -> None:
     async def main() -> None:
         async def source() -> AsyncGenerator[int, None]:

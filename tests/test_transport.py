@@ -200,6 +200,39 @@ def test_redirects_are_not_followed() -> None:
     assert (answer.status, answer.headers["location"]) == (308, "/elsewhere")
 
 
+def test_what_a_server_sends_too_much_answers_no_later_request() -> None:
+    heard, sent = threading.Event(), threading.Event()
+    connections: list[str] = []
+
+    def whole(text: str) -> bytes:
+        return f"HTTP/1.1 200 OK\r\ncontent-length: {len(text)}\r\n\r\n{text}".encode()
+
+    def serve(connection: socket.socket) -> None:
+        connections.append("another")
+        if len(connections) > 1:
+            connection.sendall(whole("second"))
+            return
+        connection.sendall(whole("first"))
+        heard.wait()
+        connection.sendall(whole("too much"))
+        sent.set()
+        connection.recv(65536)
+
+    async def main(url: str) -> list[bytes]:
+        client = HttpClient()
+        first = await client.post(url, b"{}", {}, 30)
+        heard.set()
+        await asyncio.to_thread(sent.wait)
+        for _ in range(100):  # the loop looks at its sockets each time
+            await asyncio.sleep(0)
+        second = await client.post(url, b"{}", {}, 30)
+        await client.aclose()
+        return [first.content, second.content]
+
+    with raw_server(serve) as url:
+        assert asyncio.run(main(url)) == [b"first", b"second"]
+
+
 def test_many_requests_are_in_flight_at_once() -> None:
     count, everybody = 150, threading.Event()
 
