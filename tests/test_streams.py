@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import select
 import subprocess
 import threading
 from collections.abc import Callable
@@ -164,6 +165,8 @@ def test_each_line_leaves_for_a_named_pipe_as_it_is_written(start: Start, tmp_pa
         run = ["grade", "in.jsonl", "-o", "pipe", "--concurrency", "1", *at(server)]
         process = start(*run, stdin=subprocess.DEVNULL)
         with (tmp_path / "pipe").open() as pipe:
+            there, _, _ = select.select([pipe], [], [], 30)
+            assert there, "the first line waits for the second"
             assert '"free"' in pipe.readline()
             server.wait_for_requests(2)
             assert process.poll() is None
