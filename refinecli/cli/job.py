@@ -99,7 +99,7 @@ def process(
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
     try:
-        file = Path(out.output or "-")
+        file = Path(out.output or "-").resolve()  # a run knows its file by the name it has there
         ours = cache is not None and cache.has_written(file)
         sink = Sink(
             out.output,
