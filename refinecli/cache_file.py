@@ -105,6 +105,7 @@ def open_unchanged(path: Path) -> sqlite3.Connection:
         raise UsageError(
             f"{path}: no such call cache", "run once without --offline, or name it: --cache PATH"
         )
+    path = path.resolve()  # what SQLite keeps beside it lies beside what a link means
     # With no log beside it nobody is writing, and SQLite need not make files to find that out.
     beside = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
     alone = not any(file.exists() for file in beside)

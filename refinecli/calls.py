@@ -80,6 +80,7 @@ class CallCache:
     # A 1 at the place of each key that was stored. Of a file that was empty, and that nobody else
     # writes, it tells what is surely not there: to ask SQLite is to wait for the writing thread.
     _sketch: bytearray | None = field(init=False, default=None)
+    _used: int = field(init=False, default=0)  # replies that were found or stored
 
     def __post_init__(self) -> None:
         with told(self.path):
@@ -124,6 +125,7 @@ class CallCache:
             found = self._reader.execute(sql, (key, self._run)).fetchall()
         if not found:
             return None
+        self._used += 1
         reply: str | bytes = found[0][0]
         return reply.encode() if isinstance(reply, str) else reply
 
@@ -139,6 +141,7 @@ class CallCache:
         except UnicodeDecodeError:  # some servers speak UTF-16, or half characters
             stored_as = reply
         self._writer.put(_Reply(key, run, None if usable else row, stored_as, stored))
+        self._used += 1
         await stored
 
     @property
@@ -151,6 +154,17 @@ class CallCache:
             return not self._reader.execute(sql).fetchall()
         except sqlite3.Error:
             return False
+
+    @property
+    def unused(self) -> int:
+        """How many of the replies this run neither asked for nor stored. It counts alone: where
+        some are asked for more than once, they are more than that."""
+        if self._writer is not None:
+            self._writer.flush()
+        with told(self.path, OutputError):
+            sql = "SELECT count(*) FROM replies WHERE run IN (0, ?)"
+            there: int = self._reader.execute(sql, (self._run,)).fetchall()[0][0]
+        return max(0, there - self._used)
 
     # -------------------------------------------------------------- runs
 
@@ -177,12 +191,8 @@ class CallCache:
     def restart(self, name: str, settings: JSONObject) -> None:
         """Another run of that name begins in place of the one there, whose replies stay."""
         with told(self.path):
-            sql = "SELECT output FROM runs WHERE name = ?"
-            output = self._reader.execute(sql, (name,)).fetchall()[0][0]
             self._reader.execute("DELETE FROM runs WHERE name = ?", (name,))
         self.begin(name, settings)
-        if output is not None:
-            self.wrote(output)
 
     def unsettled(self, datapoint: Datapoint) -> None:
         """A row failed or stayed ungraded: what could not be used of its replies goes with the end

@@ -187,6 +187,7 @@ class Sink:
         self._unbegun: BinaryIO | None = None  # open and locked, with what an earlier run left
         self._lock: int | None = None
         self._partial: Path | None = None
+        self._descriptor: int | None = None  # of a pipe or device that has a name
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
@@ -200,7 +201,10 @@ class Sink:
         try:
             if self._partial is None:  # a pipe, whose reader may not be there yet
                 raw = await in_daemon_thread(_open_binary, self.path, "wb")
-                self._file = _packing(raw, self.path.suffix, self._stack)
+                if (file := _packing(raw, self.path.suffix, self._stack)) is raw:
+                    self._descriptor = raw.fileno()  # each line leaves as it is written
+                else:
+                    self._file = file
             else:
                 self._unbegun = _open_locked(self._partial, self._continues)
                 self._lock = os.dup(self._unbegun.fileno())
@@ -215,7 +219,7 @@ class Sink:
             self._unbegun = None
 
     async def write(self, line: bytes) -> None:
-        """Write one line; raises BrokenPipeError where the reader of standard output is gone."""
+        """Write one line; raises BrokenPipeError where the reader of a pipe is gone."""
         self._begin()
         self.lines += 1
         if self._file is not None:
@@ -256,9 +260,10 @@ class Sink:
         self._writing = None
 
     async def _flush(self) -> None:
+        descriptor = sys.stdout.fileno() if self._descriptor is None else self._descriptor
         while self._waiting:
             lines, self._waiting = self._waiting, []
-            await in_daemon_thread(_write_all, sys.stdout.fileno(), b"\n".join([*lines, b""]))
+            await in_daemon_thread(_write_all, descriptor, b"\n".join([*lines, b""]))
 
     def commit(self, before: Callable[[str], None] = lambda signature: None) -> None:
         """The run is over: the file takes its place. `before` that, its signature is told."""

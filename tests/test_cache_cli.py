@@ -158,6 +158,49 @@ def test_errors_are_not_kept(cli: Cli, tmp_path: Path) -> None:
         assert all("number 2?" in request.text for request in server.arrivals)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_cache_that_was_ever_named_is_not_removed_by_the_run_whose_output_is_beside_it(
+    cli: Cli, tmp_path: Path, whole: bool
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(4))
+    cache = tmp_path / "out.jsonl.cache"
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "0"]
+    with FaultServer() as server:
+        budget = [] if whole else ["--max-calls", "0"]
+        named = cli(*run[:2], *run[4:], "--cache", cache.name, *at(server), *budget)
+        assert named.returncode == (0 if whole else 4), named.stderr
+        sent = len(server.arrivals)
+        result = cli(*run, *at(server), *budget)
+        assert result.returncode == (0 if whole else 4), result.stderr
+        assert result.stderr.count("named it with --cache") == 1
+        assert len(server.arrivals) == sent  # what it has is used
+    assert cache.exists()
+
+
+def test_a_cache_that_is_named_while_its_run_goes_on_stays_when_that_is_over(
+    cli: Cli, start: Start, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "0"]
+    go = threading.Event()
+
+    def script(request: Arrival) -> str | Reply:
+        return Reply(steady(request), wait_for=None if "other" in request.body["model"] else go)
+
+    with FaultServer(script) as server:
+        process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+        server.wait_for_requests(2)
+        other = ["--base-url", server.url, "--model", "other", "--cache", "out.jsonl.cache"]
+        guest = cli("refine", "in.jsonl", "-o", "guest.jsonl", *run[4:], *other)
+        assert guest.returncode == 0, guest.stderr
+        go.set()
+        assert process.wait(30) == 0
+        sent = len(server.arrivals)
+        again = cli("refine", "in.jsonl", "-o", "again.jsonl", *run[4:], *other)
+        assert again.returncode == 0, again.stderr
+        assert len(server.arrivals) == sent
+
+
 # ------------------------------------------------------------------ replies without use
 
 
@@ -379,6 +422,35 @@ def test_a_file_system_that_is_read_only_is_enough_offline(cli: Cli, tmp_path: P
         assert server.arrivals == []
     assert result.returncode == 0, result.stderr
     assert result.stdout == first.stdout
+
+
+@pytest.mark.parametrize("flag", ["--offline", "--dry-run"])
+def test_a_link_to_a_cache_that_is_being_written_has_all_that_is_in_it(
+    cli: Cli, start: Start, tmp_path: Path, flag: str
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(3))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.db").symlink_to("there/c.db")
+    run = ["refine", "in.jsonl", "--max-iterations", "0", "--cache"]
+    release = threading.Event()
+
+    def script(request: Arrival) -> str | Reply:
+        held = "number 2?" in request.text
+        return Reply(steady(request), wait_for=release if held else None)
+
+    with FaultServer(script) as server:
+        writing = start(*run, "there/c.db", *at(server), stdin=subprocess.DEVNULL)
+        assert b"q0" in writing.stdout.readline()
+        assert b"q1" in writing.stdout.readline()
+        assert (tmp_path / "there" / "c.db-wal").exists()
+        result = cli(*run, "link.db", *at(server), "--limit", "2", flag)
+        release.set()
+        writing.communicate(timeout=30)
+    assert result.returncode == 0, result.stderr
+    if flag == "--offline":
+        assert [row["id"] for row in read_jsonl(result.stdout)] == ["q0", "q1"]
+    else:
+        assert "at most 0 calls, beside 4 that are in the call cache" in result.stderr
 
 
 def test_offline_a_missing_call_fails_its_datapoint_and_is_named(cli: Cli, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ leaves alone, what ends a run and what only a row, and what is told to nobody.""
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 import socket
 import subprocess
@@ -22,6 +24,7 @@ from tests.conftest import (
     Start,
     at,
     check_item,
+    jsonl,
     read_jsonl,
     write_jsonl,
 )
@@ -176,6 +179,30 @@ def test_a_file_that_a_flag_names_is_none_that_the_run_needs(
     assert [file.name for file in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+@pytest.mark.parametrize("suffix", ["partial", "cache-wal", "cache-shm", "cache-journal"])
+def test_a_cache_is_no_file_that_the_run_makes_beside_its_output(
+    cli: Cli, tmp_path: Path, suffix: str
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+    name = f"out.jsonl.{suffix}"
+    with FaultServer() as server:
+        assert cli("refine", "in.jsonl", "--cache", name, *at(server)).returncode == 0
+        kept, sent = (tmp_path / name).read_bytes(), len(server.arrivals)
+        result = cli(*RUN, *at(server), "--cache", name)
+        assert result.returncode == 2
+        assert f"--cache {name}: is kept for the run itself" in result.stderr
+        assert len(server.arrivals) == sent
+    assert (tmp_path / name).read_bytes() == kept
+
+
+def test_the_cache_beside_the_output_may_be_named(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(1))
+    with FaultServer() as server:
+        result = cli(*RUN, *at(server), "--cache", "out.jsonl.cache")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out.jsonl.cache").exists()
+
+
 def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_no_reply_is_lost(
     cli: Cli, tmp_path: Path
 ) -> None:
@@ -189,6 +216,100 @@ def test_a_log_that_cannot_be_written_any_more_ends_the_run_and_no_reply_is_lost
         again = cli(*RUN, *at(server))
         assert again.returncode == 0, again.stderr
         assert (len(server.arrivals), server.sent_again) == (2, 0)
+
+
+def test_a_run_never_replaces_its_file_by_a_shorter_one_unless_forced(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows, out = questions(6), tmp_path / "out.jsonl"
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    with FaultServer(no_score) as server:
+        assert cli(*RUN, *at(server)).returncode == 3
+        written, sent = out.read_bytes(), len(server.arrivals)
+        server.script = steady
+        limited = cli(*RUN, *at(server), "--limit", "2")
+        write_jsonl(tmp_path / "in.jsonl", rows[:4])
+        shortened = cli(*RUN, *at(server))
+        for refused, coming in ((limited, 2), (shortened, 4)):
+            assert refused.returncode == 2, refused.stderr
+            assert f"out.jsonl: has 6 lines, and this run would write {coming}" in refused.stderr
+            assert "--force" in refused.stderr
+        assert (out.read_bytes(), len(server.arrivals)) == (written, sent)
+        assert (tmp_path / "out.jsonl.cache").exists()
+        forced = cli(*RUN, *at(server), "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert len(read_jsonl(out)) == 4
+
+
+@pytest.mark.parametrize("cache", [[], ["--cache", "c.db"]], ids=["its own cache", "a named one"])
+def test_nor_does_one_that_reads_a_stream_and_is_limited_to_fewer_lines(
+    cli: Cli, tmp_path: Path, cache: list[str]
+) -> None:
+    rows = jsonl(questions(3))
+    run = ["refine", "-o", "out.jsonl.gz", "--max-iterations", "0", *cache]
+    with FaultServer(no_score) as server:
+        assert cli(*run, *at(server), stdin=rows).returncode == 3
+        refused = cli(*run, *at(server), "--limit", "2", stdin=rows)
+        assert refused.returncode == 2
+        assert "has 3 lines, and this run would write 2" in refused.stderr
+        server.script = steady
+        again = cli(*run, *at(server), "--limit", "3", stdin=rows)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_limited_run_keeps_the_replies_that_its_rows_did_not_need(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(8))
+    cache = tmp_path / "out.jsonl.cache"
+    with FaultServer() as server:
+        cut_short(cli, server, *RUN, calls=12)
+        for limit in ("2", "4"):
+            limited = cli(*RUN, *at(server), "--limit", limit)
+            assert limited.returncode == 0, limited.stderr
+            (told,) = [line for line in limited.stderr.splitlines() if str(cache) in line]
+            assert f"{12 - 2 * int(limit)} replies" in told
+            assert "without --limit" in told
+            assert len(read_jsonl(tmp_path / "out.jsonl")) == int(limit)
+        assert len(server.arrivals) == 12
+        whole = cli(*RUN, *at(server))
+        assert whole.returncode == 0, whole.stderr
+        assert (len(server.arrivals), server.sent_again) == (16, 0)
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 8
+    assert not cache.exists()
+
+
+def test_a_limited_run_that_used_every_reply_is_over(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(4))
+    with FaultServer() as server:
+        cut_short(cli, server, *RUN, calls=2)
+        limited = cli(*RUN, *at(server), "--limit", "2")
+    assert limited.returncode == 0, limited.stderr
+    assert "--limit" not in limited.stderr
+    assert not (tmp_path / "out.jsonl.cache").exists()
+
+
+def test_a_restart_replaces_the_file_of_the_run_before_only_if_forced(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    other = [*RUN, "--restart", "--grader-model", "other"]
+    with FaultServer(no_score) as server:
+        assert cli(*RUN, *at(server)).returncode == 3
+        written, sent = (tmp_path / "out.jsonl").read_bytes(), len(server.arrivals)
+        server.script = steady
+        refused = cli(*other, *at(server))
+        assert refused.returncode == 2
+        assert "out.jsonl: exists already" in refused.stderr
+        assert "--force" in refused.stderr
+        assert (tmp_path / "out.jsonl").read_bytes() == written
+        assert len(server.arrivals) == sent
+        # The run that was there is there still.
+        server.script = no_score
+        assert cli(*RUN, *at(server)).returncode == 3
+        server.script = steady
+        forced = cli(*other, "--force", *at(server))
+    assert forced.returncode == 0, forced.stderr
 
 
 # ------------------------------------------------------------------ going on
@@ -220,6 +341,16 @@ def test_after_exit_3_too_a_folder_may_be_moved(cli: Cli, tmp_path: Path) -> Non
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("tail", ["/", "/chat/completions"])
+def test_another_spelling_of_the_same_endpoint_goes_on(cli: Cli, tmp_path: Path, tail: str) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(2))
+    with FaultServer() as server:
+        cut_short(cli, server, *RUN)
+        result = cli(*RUN, "--base-url", server.url + tail, "--model", "scripted")
+        assert result.returncode == 0, result.stderr
+        assert (len(server.arrivals), server.sent_again) == (4, 0)
+
+
 def test_input_from_a_process_goes_on(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(2))
     command = f'exec "$0" -m refinecli {RUN[0]} <(cat in.jsonl) {" ".join(RUN[2:])} "$@"'
@@ -241,12 +372,68 @@ def test_input_from_a_process_goes_on(tmp_path: Path) -> None:
         assert (len(server.arrivals), server.sent_again) == (4, 0)
 
 
+PAD = 20_000  # characters, so that a run has not read all of its input before its first reply
+
+
+def spoils(path: Path, keep: int) -> Callable[[Arrival], str]:
+    """`steady`, but as the first request comes, only so many bytes of the file are left."""
+
+    def script(request: Arrival) -> str:
+        if request.number == 0:
+            os.truncate(path, keep)
+        return steady(request)
+
+    return script
+
+
+def test_an_input_made_shorter_while_it_is_read_is_told_and_what_was_paid_for_is_kept(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows = questions(60, pad="x" * PAD)
+    whole = jsonl(rows)
+    data = write_jsonl(tmp_path / "in.jsonl", rows)
+    keep = len(jsonl(rows[:40]))
+    with FaultServer(spoils(data, keep)) as server:
+        result = cli(*RUN, *at(server), "--concurrency", "1", "--summary", "summary.json")
+        assert result.returncode == 3, result.stderr
+        assert "in.jsonl: 40 lines came, of 60" in result.stderr
+        assert "every reply is kept" in result.stderr
+        assert not (tmp_path / "out.jsonl").exists()
+        assert summary(tmp_path / "summary.json")["calls"] == 80
+        server.script = steady
+        data.write_text(whole)
+        again = cli(*RUN, *at(server))
+        assert again.returncode == 0, again.stderr
+        assert (len(server.arrivals), server.sent_again) == (120, 0)
+
+
+def test_an_input_that_breaks_off_in_mid_run_ends_it_with_what_was_paid_for_kept(
+    cli: Cli, tmp_path: Path
+) -> None:
+    rows = [{**row, "pad": os.urandom(PAD).hex()} for row in questions(40)]
+    data = tmp_path / "in.jsonl.gz"
+    data.write_bytes(whole := gzip.compress(jsonl(rows).encode()))
+    run = ["refine", data.name, *RUN[2:]]
+    with FaultServer(spoils(data, len(whole) // 2)) as server:
+        result = cli(*run, *at(server), "--concurrency", "1", "--summary", "summary.json")
+        assert result.returncode == 3, result.stderr
+        assert "in.jsonl.gz: " in result.stderr
+        assert "every reply is kept" in result.stderr
+        assert summary(tmp_path / "summary.json")["calls"] > 1
+        server.script = steady
+        data.write_bytes(whole)
+        again = cli(*run, *at(server))
+        assert again.returncode == 0, again.stderr
+        assert server.sent_again <= 1  # what was in flight
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 40
+
+
 def test_a_restart_that_ends_early_can_be_run_again(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(2))
     with FaultServer(no_score) as server:
         assert cli(*RUN, *at(server)).returncode == 3
         server.script = lambda request: "<score>0</score>"
-        restarted = [*RUN[:-1], "1", "--restart"]
+        restarted = [*RUN[:-1], "1", "--restart", "--force"]
         cut_short(cli, server, *restarted, calls=1)
         result = cli(*restarted, *at(server))
     assert result.returncode == 0, result.stderr

@@ -617,6 +617,21 @@ def test_a_file_that_was_changed_since_is_not_replaced(cli: Cli, tmp_path: Path)
     assert [row["id"] for row in read_jsonl(out)] == [*"abc"]
 
 
+def test_after_exit_3_a_file_that_is_named_through_a_link_is_replaced_too(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [question(n) for n in "ab"])
+    (tmp_path / "there").mkdir()
+    (tmp_path / "out.jsonl").symlink_to("there/real.jsonl")
+    with FaultServer(failing("a", error(400, "no"))) as server:
+        assert cli(*RUN, *at(server)).returncode == 3
+        server.script = passing
+        second = cli(*RUN, *at(server))
+    assert second.returncode == 0, second.stderr
+    assert (tmp_path / "out.jsonl").is_symlink()
+    assert names(tmp_path / "there") == {"real.jsonl"}
+
+
 def test_a_file_that_was_removed_since_is_made_again(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", [question(n) for n in "abc"])
     with FaultServer(failing("b", error(400, "no such thing"))) as server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import select
 import subprocess
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 
 from refinecli.errors import UsageError
 from refinecli.streams import Sink, Source, zstd
-from tests.chat_server import ChatServer, Reply, by_role
+from tests.chat_server import ChatServer, Reply, Request, by_role
 from tests.conftest import (
     Result,
     Start,
@@ -137,6 +138,69 @@ def test_devices_and_dash_are_no_files_to_replace(cli: Cli, tmp_path: Path, out:
     assert len(read_jsonl(result.stdout)) == (0 if out == "/dev/null" else 2)
     assert Path("/dev/null").is_char_device()
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("out", ["/dev/null", "/dev/stdout", "pipe"])
+def test_they_go_together_with_a_named_cache(start: Start, tmp_path: Path, out: str) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint()])
+    os.mkfifo(tmp_path / "pipe")
+    with ChatServer(by_role("4")) as server:
+        run = ["refine", "in.jsonl", "--max-iterations", "0", "--cache", "c.db", "-o", out]
+        process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+        written = (tmp_path / "pipe").read_text() if out == "pipe" else ""
+        stdout, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+    assert len(read_jsonl(written + stdout.decode())) == (0 if out == "/dev/null" else 1)
+
+
+def test_each_line_leaves_for_a_named_pipe_as_it_is_written(start: Start, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n, response="4") for n in ("free", "held")])
+    os.mkfifo(tmp_path / "pipe")
+    release = threading.Event()
+
+    def script(request: Request) -> Reply:
+        return Reply("<score>1</score>", wait_for=release if request.number else None)
+
+    with ChatServer(script) as server:
+        run = ["grade", "in.jsonl", "-o", "pipe", "--concurrency", "1", *at(server)]
+        process = start(*run, stdin=subprocess.DEVNULL)
+        with (tmp_path / "pipe").open() as pipe:
+            there, _, _ = select.select([pipe], [], [], 30)
+            assert there, "the first line waits for the second"
+            assert '"free"' in pipe.readline()
+            server.wait_for_requests(2)
+            assert process.poll() is None
+            release.set()
+            assert '"held"' in pipe.readline()
+            assert pipe.read() == ""
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_named_pipe_is_packed_by_its_suffix_too(
+    start: Start, tmp_path: Path, suffix: str
+) -> None:
+    graded_by_code(tmp_path, 3)
+    pipe = tmp_path / f"pipe{suffix}"
+    os.mkfifo(pipe)
+    process = start("grade", *NOBODY, "in.jsonl", "-o", pipe.name, stdin=subprocess.DEVNULL)
+    packed = pipe.read_bytes()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+    unpack = gzip.decompress if suffix == ".gz" else zstd().decompress
+    assert [row["id"] for row in read_jsonl(unpack(packed).decode())] == [0, 1, 2]
+
+
+def test_the_reader_of_a_named_pipe_may_go_away(start: Start, tmp_path: Path) -> None:
+    graded_by_code(tmp_path, 5000)
+    os.mkfifo(tmp_path / "pipe")
+    process = start("grade", *NOBODY, "in.jsonl", "-o", "pipe", stdin=subprocess.DEVNULL)
+    with (tmp_path / "pipe").open() as pipe:
+        assert pipe.readline()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err.decode()
+    assert b"Traceback" not in err
 
 
 def test_a_symlink_stays_one_and_its_target_is_replaced(cli: Cli, tmp_path: Path) -> None:

@@ -99,10 +99,11 @@ def process(
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
     try:
-        file = Path(out.output or "-")
+        file = Path(out.output or "-").resolve()  # a run knows its file by the name it has there
+        ours = cache is not None and cache.has_written(file)
         sink = Sink(
             out.output,
-            force=out.force or (cache is not None and cache.has_written(file)),
+            force=out.force or ours,
             sources=rows.sources,
             continues=cache is not None and cache.belongs_to(file),
         )
@@ -115,11 +116,28 @@ def process(
         reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
         check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
+            if ours and not out.force:
+                _check_shortens(file, sink.name, rows, total)
             return _dry_run(job, rows, _place(job, rows, sink), cache)
         return _Run(job, rows, sink, cache, reporter, options, out.force).go(total)
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
+
+
+def _check_shortens(file: Path, name: str, rows: Input, total: int | None) -> None:
+    """A run may replace the file that it wrote by more lines, but not by fewer."""
+    from refinecli.streams import Source
+
+    coming = rows.limit if total is None else total
+    if coming is None:  # nobody knows
+        return
+    there = sum(1 for _ in Source(str(file)).read())
+    if coming < there:
+        raise UsageError(
+            f"{name}: has {there:,} lines, and this run would write {coming:,}",
+            "--force replaces it; or write to another file: -o",
+        )
 
 
 def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -> int:
@@ -205,6 +223,8 @@ class _Run:
                 error = OutputError(f"cannot write {self.sink.name}: {error.strerror}")
             complain(error)
             code, early = error.exit_code, error.message
+            if code == 2 and (self.traffic.sent or self.traffic.replayed or self.sink.lines):
+                code = 3  # 2 says that nothing was sent
         finally:
             reporter.stop()
             kept = self.sink.close()
@@ -253,8 +273,7 @@ class _Run:
                 open_engine(job.settings, job.roles, job.shapes, reporter, calls, log)
             )
             if self.cache:
-                self.cache.begin(_place(job, self.rows, self.sink), engine.shaping)
-                self._check_own()
+                self._begin(self.cache, engine.shaping, total)
             self.traffic = engine.limits.traffic
             gc.freeze()  # what is there by now stays: only what calls leave is looked through
             gc.set_threshold(50_000)
@@ -271,19 +290,37 @@ class _Run:
                 on_outcome=self._written,
                 on_unsettled=calls.unsettled if calls else None,
             )
+            self._check_all_came(total)
 
-    def _check_own(self) -> None:
-        """That a run left FILE just as it is is no leave for another to replace it."""
-        file = self.sink.path
-        if self.forced or self.cache is None or file is None or not file.exists():
+    def _check_all_came(self, total: int | None) -> None:
+        came = self.summary.datapoints
+        if total is not None and came < total:
+            name = "the input" if self.rows.more else self.rows.source.name
+            raise UsageError(
+                f"{name}: {came:,} lines came, of {total:,} that were there when the run began",
+                "it was made shorter meanwhile; the same command goes on with what is there then",
+            )
+
+    def _begin(self, cache: RunCache, shaping: JSONObject, total: int | None) -> None:
+        """Go on with this run. That a run left FILE just as it is is no leave for another to
+        replace it, nor for itself to make it shorter."""
+        file, name, place = self.sink.path, self.sink.name, _place(self.job, self.rows, self.sink)
+        if self.forced or file is None or not file.is_file():
+            cache.begin(place, shaping)
             return
-        if not self.cache.has_written(file, this_run=True):
-            raise UsageError(f"{self.sink.name}: exists already", "--force replaces it")
+        cache.begin(place, shaping, replaced=name)
+        if not cache.has_written(file, this_run=True):
+            raise UsageError(f"{name}: exists already", "--force replaces it")
+        _check_shortens(file, name, self.rows, total)
 
     def _let_go(self, code: int, whole: bool) -> None:
         assert self.cache is not None
+        limit = self.rows.limit
+        limited = limit is not None and self.summary.datapoints >= limit
         try:
-            self.cache.end(code, whole=whole, locked=self.locked)
+            why = self.cache.end(code, whole=whole, locked=self.locked, limited=limited)
+            if why:
+                self.reporter.notice(why)
         except RefineError as error:  # the results are in their place, or told to be unfinished
             complain(error)
 
@@ -351,8 +388,10 @@ def check_files(
     if out.output:
         file = Path(out.output).resolve()
         taken[file] = "the output"
-        for suffix in ("partial", "cache", "cache-wal", "cache-shm"):
+        for suffix in ("partial", "cache", "cache-wal", "cache-shm", "cache-journal"):
             taken[file.with_name(f"{file.name}.{suffix}")] = "kept for the run itself"
+        if options.cache and options.cache.resolve() == file.with_name(f"{file.name}.cache"):
+            del taken[options.cache.resolve()]  # its own name for it
     named = (
         ("--cache", options.cache),
         ("--summary", options.summary),
@@ -365,7 +404,7 @@ def check_files(
         if path.is_char_device():  # such as /dev/null, which takes all that comes
             continue
         what = taken.get(path.resolve())
-        if what and not (flag == "--cache" and what.startswith("kept")):
+        if what:
             raise UsageError(f"{flag} {path}: is {what}", "name another file")
         taken[path.resolve()] = f"the file of {flag}"
         if flag != "--cache":

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Another process's transaction takes milliseconds. Where one takes this long, what looks like a
 # hang is told; after a minute it is an error.
 _SILENT_SECONDS = 3.0
+# A fact of a cache that somebody named, also one that is beside an output.
+_NAMED = "named with --cache"
 # Long values, such as prompts, would hide what differs.
 _SHOWN = 200  # characters
 
@@ -50,6 +52,8 @@ class RunCache:
                 self.calls = CallCache(
                     self.path, self.offline, self.any_run, shared=not self.is_default
                 )
+                if not self.is_default and not self.calls.fact(_NAMED):
+                    self.calls.learn(_NAMED, True)
         return self.calls
 
     @contextmanager
@@ -81,13 +85,14 @@ class RunCache:
             return False
         return self.open().has_written(signature(output, output), this_run=this_run)
 
-    def begin(self, place: JSONObject, shaping: JSONObject) -> None:
+    def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
         """Go on with this run. A default cache that belongs to another is refused by name of what
-        differs; a shared one keeps them apart."""
+        differs; a shared one keeps them apart. A file that would be `replaced` is no obstacle only
+        where it is this run's own."""
         from refinecli.jsonl import digest
 
         assert self.calls is not None
-        settings = dict(_flat({**place, **shaping}))
+        settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
         # A run of the same name beside the same output is the same run, wherever both are moved.
         name = "" if self.is_default else digest(settings)
         if self.is_default:
@@ -100,6 +105,11 @@ class RunCache:
                 f"{self.path} belongs to another run: {_differences(there, settings)}",
                 "go back to those, write to another file, or add --restart: it goes on with the "
                 "new settings and uses the replies that fit",
+            )
+        if there is not None and replaced:  # found before the run there is given up
+            raise UsageError(
+                f"{replaced}: exists already, and has what other settings gave",
+                "--force replaces it; or write to another file",
             )
         if there is not None and not self.offline:
             self.calls.restart(name, settings)
@@ -122,20 +132,32 @@ class RunCache:
     def holds_replies(self) -> bool:
         return self.calls is not None and not self.calls.is_empty
 
-    def end(self, code: int, *, whole: bool, locked: bool) -> None:
+    def end(self, code: int, *, whole: bool, locked: bool, limited: bool = False) -> str:
         """Let go of it, and remove a default cache whose run is over or never got anything, unless
-        the run was not `locked`: then it may be another's. `whole`: all rows were written."""
+        the run was not `locked`: then it may be another's. `whole`: all rows were written;
+        `limited`: more might have come. Why it stays, where that is no matter of course."""
         calls, self.calls = self.calls, None
         if calls is None:
-            return
-        over = whole and code in (0, 1)
+            return ""
+        over, reason = whole and code in (0, 1), ""
         try:
-            unused = not whole and calls.is_empty
-            if self.is_default and locked and not self.offline and (over or unused):
-                calls.remove()
-            elif whole:
+            removable = over or (not whole and calls.is_empty)
+            if self.is_default and locked and not self.offline and removable:
+                if over and limited and (unused := calls.unused):
+                    over = False
+                    reason = (
+                        f"{self.path}: is kept, with {unused:,} replies that these rows did not "
+                        "need; the same command without --limit uses them"
+                    )
+                elif calls.fact(_NAMED):
+                    reason = f"{self.path}: is kept, since a run has named it with --cache"
+                else:
+                    calls.remove()
+                    return ""
+            if whole:
                 with self._patience():
                     calls.end(complete=over)
+            return reason
         finally:
             calls.close()
 
@@ -178,6 +200,14 @@ def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def _same(key: str, value: object) -> object:
+    """One spelling for what is the same place: `…/v1`, `…/v1/` and `…/v1/chat/completions`."""
+    if not (key.endswith(".base_url") and isinstance(value, str)):
+        return value
+    url, mark, query = value.partition("?")
+    return url.rstrip("/").removesuffix("/chat/completions") + mark + query
 
 
 def _differences(there: JSONObject, here: JSONObject) -> str:
