@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import pty
+import shlex
 import subprocess
 import threading
 from collections.abc import Callable
@@ -438,6 +439,48 @@ def test_a_slip_in_a_rubric_item_is_named_once(cli: Cli) -> None:
     assert result.returncode == 0
     assert result.stderr.count("rubric_items[0].wieght is ignored; did you mean weight?") == 1
     assert all(row["rubric_items"][0]["wieght"] == 2 for row in read_jsonl(result.stdout))
+
+
+@pytest.mark.parametrize("how", ['in.jsonl "$@" >> in.jsonl', '"$@" < in.jsonl >> in.jsonl'])
+def test_standard_output_that_goes_to_the_input_is_refused(tmp_path: Path, how: str) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [datapoint(response="4")])
+    before = path.read_bytes()
+    with ChatServer(by_role("4")) as server:
+        script = f"{shlex.join(REFINECLI)} grade {how}"
+        result = subprocess.run(
+            ["sh", "-c", script, "sh", *at(server)],
+            cwd=tmp_path,
+            env=CLEAN,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert server.requests == []
+    assert result.returncode == 2
+    assert "is the input, and standard output goes there too" in result.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_gate_is_not_skipped_in_silence_where_the_reader_goes_away(
+    start: Start, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=i, response="4") for i in range(300)])
+    read, write = os.pipe()
+    with ChatServer(by_role("4")) as server:
+        process = start("grade", *at(server), "in.jsonl", "--fail-under", "1", stdout=write)
+        os.close(write)
+        os.close(read)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"--fail-under 1: not judged: the reader of standard output went away" in stderr
+
+
+def test_a_summary_that_cannot_be_written_does_not_say_that_nothing_was_sent(cli: Cli) -> None:
+    rows = jsonl([datapoint(response="4")])
+    with ChatServer(by_role("4")) as server:
+        assert cli("grade", *at(server), "--summary", "/dev/full", stdin=rows).returncode == 3
+        kept = cli("grade", *at(server), "--summary", "/dev/full", "--max-calls", "0", stdin=rows)
+    assert kept.returncode == 4
 
 
 def test_a_dry_run_and_a_rollout_name_a_slip_too(cli: Cli, tmp_path: Path) -> None:

@@ -305,6 +305,9 @@ class _Watch:
     def end(self, code: int, early: str, summary: Summary, traffic: Traffic) -> None:
         """Whatever a run ends in is told, but not what its reader did not wait for, nor one that
         was refused: nothing was sent."""
+        if early and not code and self.gates:
+            flags = ", ".join(gate.text for gate in self.gates)
+            print(f"{flags}: not judged: {early}", file=sys.stderr)
         if not self.listeners:
             return
         from refinecli.junit import Ending, GateCase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, redirect_stdout
@@ -98,6 +99,8 @@ def process(
     rows = input_of(data, options.rubric, job.reader)
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
+    if out.output is None:
+        _check_stdout(rows)
     try:
         file = Path(out.output or "-").resolve()  # a run knows its file by the name it has there
         ours = cache is not None and cache.has_written(file)
@@ -236,7 +239,16 @@ class _Run:
             self._let_go(code, whole)
         self.sink.unlock()
         if self.options.summary and code != 2:
-            write_summary(self.options.summary, self.summary, self.traffic)
+            code = self._summarised(self.options.summary, code)
+        return code
+
+    def _summarised(self, path: Path, code: int) -> int:
+        """The exit code, once the figures are written, or could not be."""
+        try:
+            write_summary(path, self.summary, self.traffic)
+        except UsageError as error:
+            complain(error)
+            return code if code > 1 else 3  # 2 says that nothing was sent
         return code
 
     def _told(self, code: int, early: str) -> int:
@@ -409,6 +421,20 @@ def check_files(
         taken[path.resolve()] = f"the file of {flag}"
         if flag != "--cache":
             _check_writable(flag, path)
+
+
+def _check_stdout(rows: Input) -> None:
+    """A file that grows by what is read from it has no end, and each line of it is paid for."""
+    written = os.fstat(1)
+    if not stat.S_ISREG(written.st_mode):
+        return
+    for source in rows.sources:
+        read = source.path.stat() if source.path else os.fstat(0)
+        if os.path.samestat(read, written):
+            raise UsageError(
+                f"{source.name}: is the input, and standard output goes there too",
+                "name another file; -o FILE makes it whole or not at all",
+            )
 
 
 def _check_writable(flag: str, path: Path) -> None:
