@@ -94,7 +94,7 @@ def debug_rollout(
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """
-    from refinecli.cli.job import check_files
+    from refinecli.cli.files import check_files
     from refinecli.cli.refine import check_drafts, refine_options
     from refinecli.endpoints import check_endpoints
     from refinecli.progress import Reporter

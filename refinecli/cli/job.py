@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, redirect_stdout
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from refinecli.cli.files import check_files, check_shortens, check_stdout
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -100,7 +100,7 @@ def process(
     cache = cache_for(out.output, options)
     check_files(data, out, options, job.files)
     if out.output is None:
-        _check_stdout(rows)
+        check_stdout(rows)
     try:
         file = Path(out.output or "-").resolve()  # a run knows its file by the name it has there
         ours = cache is not None and cache.has_written(file)
@@ -120,27 +120,12 @@ def process(
         check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
             if ours and not out.force:
-                _check_shortens(file, sink.name, rows, total)
+                check_shortens(file, sink.name, rows, total)
             return _dry_run(job, rows, _place(job, rows, sink), cache)
         return _Run(job, rows, sink, cache, reporter, options, out.force).go(total)
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
-
-
-def _check_shortens(file: Path, name: str, rows: Input, total: int | None) -> None:
-    """A run may replace the file that it wrote by more lines, but not by fewer."""
-    from refinecli.streams import Source
-
-    coming = rows.limit if total is None else total
-    if coming is None:  # nobody knows
-        return
-    there = sum(1 for _ in Source(str(file)).read())
-    if coming < there:
-        raise UsageError(
-            f"{name}: has {there:,} lines, and this run would write {coming:,}",
-            "--force replaces it; or write to another file: -o",
-        )
 
 
 def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -> int:
@@ -323,7 +308,7 @@ class _Run:
         cache.begin(place, shaping, replaced=name)
         if not cache.has_written(file, this_run=True):
             raise UsageError(f"{name}: exists already", "--force replaces it")
-        _check_shortens(file, name, self.rows, total)
+        check_shortens(file, name, self.rows, total)
 
     def _let_go(self, code: int, whole: bool) -> None:
         assert self.cache is not None
@@ -384,64 +369,6 @@ class _Run:
         elif not self.cache and self.traffic.sent:
             lines += ["  hint: with --cache FILE, the same command would continue from here"]
         print("\n".join(lines), file=sys.stderr)
-
-
-def check_files(
-    data: InputOptions | SeveralInputs,
-    out: OutputOptions,
-    options: ModelOptions,
-    more: Sequence[tuple[str, Path | None]] = (),
-) -> None:
-    """Find out before anything is paid for that a file which a flag names could not be written, or
-    would be written over another."""
-    taken = {}
-    for name in data.inputs:
-        taken[Path(name).resolve()] = "the input"
-    if out.output:
-        file = Path(out.output).resolve()
-        taken[file] = "the output"
-        for suffix in ("partial", "cache", "cache-wal", "cache-shm", "cache-journal"):
-            taken[file.with_name(f"{file.name}.{suffix}")] = "kept for the run itself"
-        if options.cache and options.cache.resolve() == file.with_name(f"{file.name}.cache"):
-            del taken[options.cache.resolve()]  # its own name for it
-    named = (
-        ("--cache", options.cache),
-        ("--summary", options.summary),
-        ("--log-requests", options.log_requests),
-        *more,
-    )
-    for flag, path in named:
-        if path is None:
-            continue
-        if path.is_char_device():  # such as /dev/null, which takes all that comes
-            continue
-        what = taken.get(path.resolve())
-        if what:
-            raise UsageError(f"{flag} {path}: is {what}", "name another file")
-        taken[path.resolve()] = f"the file of {flag}"
-        if flag != "--cache":
-            _check_writable(flag, path)
-
-
-def _check_stdout(rows: Input) -> None:
-    """A file that grows by what is read from it has no end, and each line of it is paid for."""
-    written = os.fstat(1)
-    if not stat.S_ISREG(written.st_mode):
-        return
-    for source in rows.sources:
-        read = source.path.stat() if source.path else os.fstat(0)
-        if os.path.samestat(read, written):
-            raise UsageError(
-                f"{source.name}: is the input, and standard output goes there too",
-                "name another file; -o FILE makes it whole or not at all",
-            )
-
-
-def _check_writable(flag: str, path: Path) -> None:
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not os.access(place, os.W_OK):
-        reason = "is a directory" if path.is_dir() else "cannot be written"
-        raise UsageError(f"{flag} {path}: {reason}", "name a file in a folder that exists")
 
 
 def write_summary(path: Path, summary: Summary, traffic: Traffic) -> None:

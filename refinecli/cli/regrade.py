@@ -12,7 +12,8 @@ import typer
 
 from refinecli.cli.dry_run import CHARACTERS_PER_TOKEN, print_prompt
 from refinecli.cli.execute import Interrupted, execute
-from refinecli.cli.job import check_files, write_summary
+from refinecli.cli.files import check_files
+from refinecli.cli.job import write_summary
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
 from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.config import Settings
