@@ -137,7 +137,7 @@ class Connection:
         if error.kind == "rate_limit":
             if self.successes > before:
                 return tries < retries * _BUSY_TIMES
-            if error.later is None and seconds < retries * _BUSY_SECONDS:
+            if error.after is None and seconds < retries * _BUSY_SECONDS:
                 return True
         return tries < retries
 
