@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, NotRequired, Protocol, Self, TypeAli
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
-from refinecli.checks import Check
-from refinecli.patterns import Pattern, verdict_in
+from refinecli.checks.kinds import Check
+from refinecli.text.patterns import Pattern, verdict_in
 
 JSONObject: TypeAlias = dict[str, Any]
 Params: TypeAlias = Mapping[str, Any]
@@ -143,7 +143,7 @@ class Datapoint(BaseModel):
     same conversation: equal rows draw their own samples.
     """
 
-    # Most rows are past validation (`plain.py`).
+    # Most rows are past validation (`data/fast_rows.py`).
     model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     id: str | int

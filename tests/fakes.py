@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from refinecli.items import item_fields
-from refinecli.jsonl import read_row
+from refinecli.data.rows import read_row
+from refinecli.item_defaults import item_fields
 from refinecli.types import (
     Completion,
     Datapoint,

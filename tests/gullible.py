@@ -14,11 +14,11 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from refinecli.grading.scoring import extract, normalised
 from refinecli.prompts import Prompts, fill, grader_messages
+from refinecli.prompts.conversation import flattened
 from refinecli.prompts.regrade import WORDINGS, reworded
 from refinecli.prompts.templates import GRADER
-from refinecli.prompts.texts import flattened
-from refinecli.scoring import extract, normalised
 from refinecli.types import Completion, Datapoint, Message, RubricItem
 from tests.fakes import text_of
 from tests.payloads import Case, Target

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from refinecli.agreement.build import agreement
-from refinecli.agreement.records import Judged, Label, Vote
-from refinecli.agreement.text import lines
+from refinecli.agreement.figures import agreement
+from refinecli.agreement.judged import Judged, Label, Vote
+from refinecli.agreement.table import lines
 
 GOLD = "5335142121342451521243242125542211222233"
 SCORE = "4345133121142341321241253115542311223113"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from refinecli.agreement.gold import gold, judged
-from refinecli.agreement.records import Judged, Label
+from refinecli.agreement.judged import Judged, Label
+from refinecli.agreement.labels import gold, judged
+from refinecli.data.rows import dumps, read_row
 from refinecli.errors import InputError
-from refinecli.jsonl import dumps, read_row
-from refinecli.scoring import item_passed
+from refinecli.grading.scoring import item_passed
 from refinecli.types import Datapoint, Grade, JSONObject
 from tests.conftest import datapoint, item
 

@@ -17,17 +17,17 @@ import pytest
 
 import refinecli
 from refinecli import prompts as p
-from refinecli.chat import Chat
-from refinecli.config import load
+from refinecli.data.output_lines import Provenance, refined
 from refinecli.errors import CompletionError
-from refinecli.grade import grade
-from refinecli.limits import Limits
+from refinecli.grading.grade import grade
+from refinecli.grading.scoring import extract
+from refinecli.models.budget import Limits
+from refinecli.models.chat import Chat
+from refinecli.models.http import Reply
 from refinecli.prompts import Prompts
-from refinecli.records import Provenance, refined
-from refinecli.refine import refine
-from refinecli.scoring import extract
-from refinecli.strategies import RefineOptions
-from refinecli.transport import Reply
+from refinecli.refining.rollout import refine
+from refinecli.refining.strategies import RefineOptions
+from refinecli.settings.load import load
 from refinecli.types import Completion, Datapoint, Draw, JSONObject, Refinement
 from tests.fakes import (
     Answer,

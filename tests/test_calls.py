@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli import cache_file
-from refinecli.calls import CallCache, request_key
 from refinecli.errors import UsageError
-from refinecli.mounts import file_system
+from refinecli.models.cache import file as cache_file
+from refinecli.models.cache.network_mounts import file_system
+from refinecli.models.cache.store import CallCache, request_key
 from tests.fakes import datapoint
 
 KEY = request_key("http://host/v1/chat/completions", b"{}", "")
@@ -276,6 +276,6 @@ def test_the_file_system_of_a_path_is_that_of_the_innermost_mount(path: str, kin
     [("ext4", False), ("overlay", False), ("tmpfs", False), ("nfs", True), ("fuse.s3fs", True)],
 )
 def test_network_file_systems_are_known_by_their_type(kind: str, network: bool) -> None:
-    from refinecli.mounts import _NETWORK
+    from refinecli.models.cache.network_mounts import _NETWORK
 
     assert bool(_NETWORK.fullmatch(kind)) == network

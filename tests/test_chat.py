@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from refinecli import chat as chat_module
-from refinecli.chat import Chat
-from refinecli.config import load
 from refinecli.errors import CompletionError, RunError, UsageError
-from refinecli.limits import Limits
-from refinecli.replies import RetryableError, failure
-from refinecli.transport import HttpClient
+from refinecli.models import chat as chat_module
+from refinecli.models.budget import Limits
+from refinecli.models.chat import Chat
+from refinecli.models.http import HttpClient
+from refinecli.models.reply import RetryableError, failure
+from refinecli.models.request import wire_seed
+from refinecli.settings.load import load
 from refinecli.types import Completion, Draw, Message
-from refinecli.wire import wire_seed
 from tests.chat_server import ChatServer, Reply, Request, Script, by_role, error
 from tests.conftest import Result, at, check_item, datapoint, item, jsonl, read_jsonl
 

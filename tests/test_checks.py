@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from refinecli.checks import Check, CheckResult
-from refinecli.grade import grade
-from refinecli.jsonl import read_row
+from refinecli.checks.kinds import Check, CheckResult
+from refinecli.data.rows import read_row
+from refinecli.grading.grade import grade
 from refinecli.prompts import Prompts
 from refinecli.types import Grade
 from tests.fakes import datapoint, nobody, rubric_item
@@ -881,7 +881,7 @@ def test_a_line_with_a_bad_schema_says_where_it_is() -> None:
 
 def test_the_libraries_of_checks_are_loaded_only_for_items_that_need_them() -> None:
     code = (
-        "import sys; from refinecli.jsonl import read_row; "
+        "import sys; from refinecli.data.rows import read_row; "
         "row = read_row(sys.argv[1].encode(), 1, ''); assert row.error is None; "
         "print(*sorted({'jsonschema_rs', 'sentencex', 'snowballstemmer'} & sys.modules.keys()))"
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from refinecli.streams import zstd
+from refinecli.data.sources import zstd
 from tests.chat_server import ChatServer, Reply, Request, by_role, error
 from tests.conftest import (
     CLEAN,

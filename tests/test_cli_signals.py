@@ -275,13 +275,13 @@ def test_a_signal_before_the_run_has_begun_is_no_traceback(tmp_path: Path) -> No
 
 # Where the tests run in the background of a script, its shell has them ignore SIGINT.
 _IN_DRY_RUN = """
-import signal, sys, refinecli.__main__, refinecli.run
+import signal, sys, refinecli.__main__, refinecli.runs.run
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["refinecli", "refine", "--model", "m", "--base-url", "http://x/v1", "--dry-run"]
-before = refinecli.run.Input.all_rows
+before = refinecli.runs.run.Input.all_rows
 def all_rows(self):
     print("reading", file=sys.stderr, flush=True)
     return before(self)
-refinecli.run.Input.all_rows = all_rows
+refinecli.runs.run.Input.all_rows = all_rows
 refinecli.__main__.main()
 """

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from refinecli.strategies import STRATEGIES
+from refinecli.refining.strategies import STRATEGIES
 from tests.chat_server import ChatServer, Reply, Request
 from tests.conftest import (
     Result,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.config import Settings, load
 from refinecli.errors import UsageError
+from refinecli.settings.load import Settings, load
 from tests.chat_server import ChatServer, by_role
 from tests.conftest import Result, at, datapoint, jsonl, read_jsonl, write_jsonl
 

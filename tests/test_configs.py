@@ -14,10 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from refinecli.config import RoleSettings, load
-from refinecli.jsonl import read_row, read_rubric
+from refinecli.data.rows import read_row, read_rubric
 from refinecli.prompts import GRADER_SYSTEM, PLACEHOLDERS
-from refinecli.strategies import STRATEGIES
+from refinecli.refining.strategies import STRATEGIES
+from refinecli.settings.load import RoleSettings, load
 
 from .chat_server import ChatServer, Request, by_role
 from .conftest import Result, datapoint, read_jsonl, write_jsonl

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from refinecli.connection import Connection
 from refinecli.errors import CompletionError, RunError
-from refinecli.replies import RetryableError
+from refinecli.models.endpoint import Connection
+from refinecli.models.reply import RetryableError
 
 DOWN = RetryableError("server", "503: gone fishing")
 

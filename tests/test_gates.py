@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refinecli.errors import UsageError
-from refinecli.gates import check, parse
+from refinecli.runs.gates import check, parse
 
 FIGURES: dict[str, Any] = {
     "n": 10,

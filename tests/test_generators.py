@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.checks import ContainsAll, WordCount
+from refinecli.checks.kinds import ContainsAll, WordCount
+from refinecli.data.rows import dumps, read_row
+from refinecli.data.sources import zstd
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import TASKS
 from refinecli.generators.criteria import with_rubric
 from refinecli.generators.keywords import WORDS
 from refinecli.generators.reading import read_objects
-from refinecli.jsonl import dumps, read_row
-from refinecli.streams import zstd
 from refinecli.types import Datapoint
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refinecli.data.rows import dumps, read_row
 from refinecli.generators import TASKS
-from refinecli.generators.email_asides import CLASHES, SIDE_CASES
-from refinecli.generators.email_cases import MAIN_CASES, written
-from refinecli.generators.email_words import FIRST_NAMES, LAST_NAMES, SHOP_NAMES, TRADES
-from refinecli.jsonl import dumps, read_row
+from refinecli.generators.email.asides import CLASHES, SIDE_CASES
+from refinecli.generators.email.cases import MAIN_CASES, written
+from refinecli.generators.email.words import FIRST_NAMES, LAST_NAMES, SHOP_NAMES, TRADES
 from refinecli.types import Datapoint, RubricItem
 
 ROWS: list[dict[str, Any]] = list(TASKS["email"].generate(1000, 42))

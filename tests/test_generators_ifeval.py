@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refinecli.data.rows import dumps, read_row
 from refinecli.errors import InputError
 from refinecli.generators import TASKS
 from refinecli.generators.reading import read_objects
-from refinecli.jsonl import dumps, read_row
 from refinecli.types import RubricItem
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "ifeval.jsonl"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refinecli.data.rows import dumps, read_row
 from refinecli.generators import TASKS
-from refinecli.jsonl import dumps, read_row
 from tests.test_generators import (
     HEALTHBENCH,
     RAR,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.github import GitHub
-from refinecli.junit import Case, Ending, GateCase
-from refinecli.records import Outcome
-from refinecli.summary import Summary
-from refinecli.traffic import Traffic
+from refinecli.ci.github import GitHub
+from refinecli.ci.junit import Case, Ending, GateCase
+from refinecli.data.output_lines import Outcome
+from refinecli.models.traffic import Traffic
+from refinecli.runs.summary import Summary
 
 HOSTILE = "50%,\r\n::error::x\n\x1b[31m::stop-commands::y, title=z:\u202e"
 MARKDOWN = "# a | b\n![x](http://e/x.png) <img src=x> `c` **d** @team https://e.example/\\"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from refinecli.errors import BudgetError, CompletionError, RunError
-from refinecli.grade import gather, grade
+from refinecli.grading.grade import gather, grade
+from refinecli.grading.scoring import response_passed, total_score
 from refinecli.prompts import Prompts
-from refinecli.scoring import response_passed, total_score
 from refinecli.types import Completion, Datapoint, Draw, Grade, Usage
 from tests.fakes import Answer, Call, Scripted, datapoint, nobody, score
 from tests.fakes import Scripted as Grader

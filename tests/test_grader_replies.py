@@ -11,15 +11,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from refinecli.grade import grade
-from refinecli.prompts import Prompts
-from refinecli.scoring import (
+from refinecli.grading.grade import grade
+from refinecli.grading.scoring import (
     explanation,
     extract,
     normalised,
     split_leading_reasoning,
     split_reasoning,
 )
+from refinecli.prompts import Prompts
 from refinecli.types import Completion, Grade
 from tests.fakes import Scripted, datapoint, rubric_item
 

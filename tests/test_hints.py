@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.hints import NO_HINTS, Allowance, Hints, hints
+from refinecli.models.pacing.rate_headers import NO_HINTS, Allowance, Hints, hints
 
 NOW = 1_736_950_980.0  # 2025-01-15T14:23:00Z
 

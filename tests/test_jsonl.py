@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from refinecli import jsonl
+from refinecli.data import rows as jsonl
+from refinecli.data.fast_rows import plain_datapoint
+from refinecli.data.rows import digest, dumps, loads, read_row, read_rubric, unreadable_record
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
-from refinecli.jsonl import digest, dumps, loads, read_row, read_rubric, unreadable_record
-from refinecli.plain import plain_datapoint
 from refinecli.types import Datapoint
 from tests.conftest import datapoint
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import refinecli
+from refinecli.ci.junit import Case, Ending, GateCase, JUnitFile, case_of
+from refinecli.data.output_lines import Outcome, Status, failed
 from refinecli.errors import CompletionError, OutputError, UsageError
-from refinecli.junit import Case, Ending, GateCase, JUnitFile, case_of
-from refinecli.records import Outcome, Status, failed
-from refinecli.summary import ERROR_TYPES, Summary
-from refinecli.traffic import Traffic
+from refinecli.models.traffic import Traffic
+from refinecli.runs.summary import ERROR_TYPES, Summary
 
 HOSTILE = "\x00\x1b[31m\x85\ufffe\uffff\ud800 ]]> <b>&amp; \u202e\r\n\tübel 🙂"
 

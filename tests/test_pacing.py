@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refinecli.hints import NO_HINTS, Allowance, Hints
-from refinecli.pacing import Pacer, Turn, backoff
+from refinecli.models.pacing.pacer import Pacer, Turn, backoff
+from refinecli.models.pacing.rate_headers import NO_HINTS, Allowance, Hints
 
 T = TypeVar("T")
 SEEDS = range(5)
@@ -326,7 +326,7 @@ def unpaced(noise: float, seed: int, datapoints: int, calls: int, *, at_once: bo
     """The time with retries, but nothing learned from refusals."""
     job = Job(Noise(None, noise, random.Random(seed)), at_once=at_once, seed=seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("refinecli.rates.LearnedRate.refused", lambda *_: None)
+        patch.setattr("refinecli.models.pacing.learned_rate.LearnedRate.refused", lambda *_: None)
         return job.run(datapoints, calls).seconds
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from refinecli.grade import grade
+from refinecli.grading.grade import grade
 from refinecli.prompts import Prompts
 from tests.conftest import Result, read_jsonl, write_jsonl
 from tests.experiments import payloads as table

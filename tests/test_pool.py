@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinecli.errors import BudgetError, RunError
-from refinecli.pool import ordered_map
+from refinecli.runs.ordered_map import ordered_map
 
 
 async def numbers(count: int) -> AsyncGenerator[int, None]:

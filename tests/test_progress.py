@@ -21,14 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from refinecli import progress as progress_module
-from refinecli.course import Progress
-from refinecli.pace import Pace, duration_words, rate_words
-from refinecli.progress import Reporter, free_to_draw
-from refinecli.records import Outcome
-from refinecli.render_progress import ProgressView
-from refinecli.summary import Summary
-from refinecli.traffic import Traffic, compact, money, traffic_words
+from refinecli.data.output_lines import Outcome
+from refinecli.display import reporter as progress_module
+from refinecli.display.bar import ProgressView
+from refinecli.display.progress import Progress
+from refinecli.display.reporter import Reporter, free_to_draw
+from refinecli.display.throughput import Pace, duration_words, rate_words
+from refinecli.models.traffic import Traffic, compact, money, traffic_words
+from refinecli.runs.summary import Summary
 from tests.chat_server import ChatServer, Reply, Request
 from tests.conftest import Result, Start, at, datapoint, jsonl, read_jsonl, write_jsonl
 
@@ -454,7 +454,7 @@ def test_a_log_has_no_cursor_movements_though_colour_is_forced(cli: Cli) -> None
 
 HOLDS_THE_TERMINAL = """
 import sys
-from refinecli.progress import free_to_draw
+from refinecli.display.reporter import free_to_draw
 print(free_to_draw(2), flush=True)
 sys.stdin.read()
 """

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinecli import prompts as p
-from refinecli.grade import grade as graded
+from refinecli.grading.grade import grade as graded
 from refinecli.prompts import Prompts, defused, fill
-from refinecli.prompts.material import harmless
+from refinecli.prompts.untrusted import harmless
 from refinecli.types import Completion, Datapoint, Failure, Grade, Message
 from tests.fakes import between, datapoint, nobody, text_of
 

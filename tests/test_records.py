@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from refinecli.records import Provenance, graded, refined
+from refinecli.data.output_lines import Provenance, graded, refined
 from refinecli.types import Failure, Grade, Iteration, Refinement, Selection, Usage
 from tests.fakes import datapoint
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refinecli.data.output_lines import Provenance, refined
 from refinecli.errors import BudgetError, CompletionError, RunError
 from refinecli.prompts import Prompts
-from refinecli.records import Provenance, refined
-from refinecli.refine import refine
-from refinecli.strategies import RefineOptions
+from refinecli.refining.rollout import refine
+from refinecli.refining.strategies import RefineOptions
 from refinecli.types import Completion, Datapoint, Draw, Iteration, Refinement, Roles, Usage
 from tests.fakes import (
     Answer,

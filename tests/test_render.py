@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from refinecli.asking import GradeOptions
+from refinecli.data.rows import dumps, read_row
+from refinecli.display.boxes import Body, Section
+from refinecli.display.transcript import Call, clean, plain, shown, transcript
+from refinecli.display.turn import iteration_view
 from refinecli.errors import CompletionError
-from refinecli.jsonl import dumps, read_row
+from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
-from refinecli.refine import refine
-from refinecli.render import Call, clean, plain, shown, transcript
-from refinecli.render_diff import tokens, word_diff
-from refinecli.render_text import Body, Section
-from refinecli.render_turn import iteration_view
-from refinecli.strategies import RefineOptions
+from refinecli.refining.rollout import refine
+from refinecli.refining.strategies import RefineOptions
+from refinecli.text.word_diff import tokens, word_diff
 from refinecli.types import (
     Completion,
     Datapoint,

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from refinecli.errors import RefineError, UsageError
-from refinecli.report.build import build
+from refinecli.report.figures import build
 from refinecli.report.gains import Regrade, Regrades
-from refinecli.report.html_tables import tables
+from refinecli.report.html.tables import tables
 from refinecli.report.runs import Run, read_run
-from refinecli.report.text import renderables
+from refinecli.report.table import renderables
 from tests.conftest import write_jsonl
 from tests.report_files import Row, failed_row, graded_row, row
 
@@ -72,7 +72,7 @@ def test_a_datapoint_that_failed_in_a_later_round_counts_with_its_best_response(
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 def test_compressed_outputs_are_read(tmp_path: Path, read: Read, suffix: str) -> None:
-    from refinecli.streams import zstd
+    from refinecli.data.sources import zstd
 
     data = "".join(json.dumps(line) + "\n" for line in gained(3)).encode()
     path = tmp_path / f"out.jsonl{suffix}"

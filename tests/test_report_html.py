@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from refinecli.data.sources import zstd
 from refinecli.errors import UsageError
-from refinecli.report.html import write_html
-from refinecli.streams import zstd
+from refinecli.report.html.page import write_html
 from tests.chat_server import ChatServer, Request, by_role
 from tests.conftest import Result, at, datapoint, write_jsonl
 from tests.report_pages import Browser, browser, gain, report_of, run_row, run_rows, why_no_browser

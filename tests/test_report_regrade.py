@@ -16,7 +16,7 @@ import pytest
 from refinecli.prompts import Prompts, grader_messages
 from refinecli.prompts.regrade import WORDINGS, reworded
 from refinecli.prompts.templates import GRADER_SYSTEM
-from refinecli.report.regrade import regrade_of
+from refinecli.report.fresh_grades import regrade_of
 from tests.chat_server import ChatServer, Reply, Request
 from tests.conftest import Result, Start, at, check_item, item, write_jsonl
 from tests.fakes import between, datapoint, rubric_item, text_of, without_nonce

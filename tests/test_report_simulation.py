@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import pytest
 
-from refinecli import prompts, records
-from refinecli.refine import refine as refine_datapoint
+from refinecli import prompts
+from refinecli.data import output_lines
+from refinecli.refining.rollout import refine as refine_datapoint
+from refinecli.refining.strategies import RefineOptions
 from refinecli.report.cases import Case, Item, Mark, Spent, Step
 from refinecli.report.gains import Regrade, gains
 from refinecli.report.runs import read_run
-from refinecli.strategies import RefineOptions
 from refinecli.types import JSONObject
 from tests import fakes
 from tests.conftest import write_jsonl
@@ -167,7 +168,7 @@ def test_the_real_loop_sees_the_gain_that_the_simulated_one_sees(tmp_path: Path)
         options = RefineOptions(max_iterations=ROUNDS)
         made = await refine_datapoint(datapoint, roles, options, prompts.Prompts())
         raw = {"id": number, "convo": [], "rubric_items": items}
-        return records.refined(raw, made, records.Provenance({}, "")).record
+        return output_lines.refined(raw, made, output_lines.Provenance({}, "")).record
 
     async def everything() -> list[JSONObject]:
         return [await refined(number) for number in range(world.datapoints)]

@@ -7,7 +7,7 @@ from math import sqrt
 
 import pytest
 
-from refinecli.report import statistics
+from refinecli.stats import statistics
 
 
 def draws(n: int, seed: int = 0) -> list[float]:

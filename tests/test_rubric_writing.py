@@ -11,12 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.asking import GradeOptions
+from refinecli.data.output_lines import Outcome, Provenance
 from refinecli.errors import CompletionError
-from refinecli.generators.rubrics import PromptReader, needs_rubric, responses
-from refinecli.prompts import Prompts, rubric_messages
-from refinecli.records import Outcome, Provenance
-from refinecli.rubric_writing import (
+from refinecli.generators.criterion_faults import alike, fault, is_vague
+from refinecli.generators.rubric_writer import (
     MOST_ITEMS,
     Criterion,
     Writing,
@@ -26,7 +24,9 @@ from refinecli.rubric_writing import (
     tried,
     write_rubric,
 )
-from refinecli.rubric_writing_checks import alike, fault, is_vague
+from refinecli.generators.rubrics import PromptReader, needs_rubric, responses
+from refinecli.grading.verdict import GradeOptions
+from refinecli.prompts import Prompts, rubric_messages
 from refinecli.types import Completion, Usage
 from tests.fakes import Call, Scripted, between, datapoint, score
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from refinecli.data.output_lines import Provenance, refined
 from refinecli.errors import CompletionError
 from refinecli.prompts import Prompts
-from refinecli.records import Provenance, refined
-from refinecli.refine import refine
-from refinecli.strategies import STRATEGIES, RefineOptions, most_calls, roles_of
+from refinecli.refining.rollout import refine
+from refinecli.refining.strategies import STRATEGIES, RefineOptions, most_calls, roles_of
 from refinecli.types import Completion, Datapoint, Refinement, Roles
 from tests.fakes import (
     Answer,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from refinecli.data.sources import Sink, Source, zstd
 from refinecli.errors import UsageError
-from refinecli.streams import Sink, Source, zstd
 from tests.chat_server import ChatServer, Reply, Request, by_role
 from tests.conftest import (
     Result,

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from refinecli.errors import UsageError
-from refinecli.transport import HttpClient, Reply, TransportError, joined
+from refinecli.models.http import HttpClient, Reply, TransportError, joined
 from tests import chat_server
 from tests.chat_server import ChatServer, by_role
 from tests.conftest import Result, datapoint, jsonl, read_jsonl

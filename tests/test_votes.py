@@ -7,10 +7,10 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.jsonl import dumps, read_row
-from refinecli.scoring import item_passed, ungraded
+from refinecli.data.rows import dumps, read_row
+from refinecli.grading.scoring import item_passed, ungraded
+from refinecli.grading.votes import combine
 from refinecli.types import Combine, Failure, Grade, RubricItem
-from refinecli.votes import combine
 from tests.conftest import check_item, datapoint, item
 
 

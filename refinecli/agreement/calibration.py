@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from refinecli.agreement import measures
 from refinecli.agreement.conclusions import chance
-from refinecli.agreement.records import Judged
-from refinecli.agreement.resampling import Clusters, Figure
-from refinecli.report.statistics import Floats
+from refinecli.agreement.judged import Judged
+from refinecli.stats.resampling import Clusters, Figure
+from refinecli.stats.statistics import Floats
 
 _FOLDS = 5
 _DIGITS = 4  # of a threshold, where that is enough

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from refinecli.agreement.resampling import SAME
-from refinecli.report.wording import ends, number, plural
+from refinecli.stats.resampling import SAME
+from refinecli.stats.wording import ends, number, plural
 from refinecli.types import JSONObject
 
 _EQUAL = 1e-9

@@ -21,11 +21,11 @@ from refinecli.cli.resume import cache_for
 from refinecli.errors import CompletionError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from refinecli.config import Settings
-    from refinecli.jsonl import Row
-    from refinecli.progress import Reporter
-    from refinecli.render_calls import Call
-    from refinecli.streams import Sink
+    from refinecli.data.rows import Row
+    from refinecli.data.sources import Sink
+    from refinecli.display.recorded_calls import Call
+    from refinecli.display.reporter import Reporter
+    from refinecli.settings.load import Settings
     from refinecli.types import (
         Completer,
         Completion,
@@ -94,12 +94,12 @@ def debug_rollout(
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """
-    from refinecli.cli.files import check_files
+    from refinecli.cli.file_checks import check_files
     from refinecli.cli.refine import check_drafts, refine_options
-    from refinecli.endpoints import check_endpoints
-    from refinecli.progress import Reporter
-    from refinecli.strategies import roles_of
-    from refinecli.streams import Sink
+    from refinecli.data.sources import Sink
+    from refinecli.display.reporter import Reporter
+    from refinecli.models.engine import check_endpoints
+    from refinecli.refining.strategies import roles_of
 
     if strategy is None and max_iterations is None:
         max_iterations = 0  # one rollout; a loop that was asked for is shown as one
@@ -130,9 +130,9 @@ def debug_rollout(
 
 
 def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
-    from refinecli.jsonl import dumps, read_row, read_rubric
-    from refinecli.run import Input
-    from refinecli.streams import Source
+    from refinecli.data.rows import dumps, read_row, read_rubric
+    from refinecli.data.sources import Source
+    from refinecli.runs.run import Input
 
     rubric = read_rubric(models.rubric) if models.rubric else ()
     if data.input is None:
@@ -171,8 +171,8 @@ class Recorder:
         usable: Usable | None = None,
         params: Params | None = None,
     ) -> Completion:
-        from refinecli.render_calls import Call
-        from refinecli.wire import way, with_system
+        from refinecli.display.recorded_calls import Call
+        from refinecli.models.request import way, with_system
 
         sent = tuple(with_system(self._system, messages))
         try:
@@ -196,16 +196,16 @@ def _rollout(
     full: bool,
     json: bool,
 ) -> int:
-    from refinecli import records
-    from refinecli.cli.execute import Interrupted, execute
     from refinecli.cli.job import write_summary
     from refinecli.cli.refine import refine_options
-    from refinecli.endpoints import open_engine
-    from refinecli.jsonl import dumps
-    from refinecli.refine import refine as refine_datapoint
-    from refinecli.request_log import RequestLog
-    from refinecli.strategies import roles_of
-    from refinecli.summary import Summary
+    from refinecli.data import output_lines
+    from refinecli.data.rows import dumps
+    from refinecli.models.engine import open_engine
+    from refinecli.models.request_log import RequestLog
+    from refinecli.refining.rollout import refine as refine_datapoint
+    from refinecli.refining.strategies import roles_of
+    from refinecli.runs.signals import Interrupted, execute
+    from refinecli.runs.summary import Summary
     from refinecli.types import Roles
 
     assert row.datapoint is not None
@@ -244,10 +244,10 @@ def _rollout(
             refinement = None
             try:
                 refinement = await refine_datapoint(datapoint, recorded, options, settings.prompts)
-                outcome = records.refined(row.raw, refinement, engine.made_with)
+                outcome = output_lines.refined(row.raw, refinement, engine.made_with)
             except CompletionError as error:
                 complain(error)
-                outcome = records.failed(row.raw, error, "policy")
+                outcome = output_lines.failed(row.raw, error, "policy")
             summary.add(outcome)
             await sink.open()
             if json:
@@ -292,7 +292,7 @@ def _transcript(
 
     from rich.console import Console
 
-    from refinecli.render import plain, transcript
+    from refinecli.display.transcript import plain, transcript
 
     terminal = sink.path is None and sys.stdout.isatty()
     here = Console()  # the terminal's own width and colours

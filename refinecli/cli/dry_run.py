@@ -9,16 +9,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanag
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from refinecli.clean import clean
+from refinecli.data.rows import Row
 from refinecli.errors import UsageError
-from refinecli.jsonl import Row
 from refinecli.prompts import message_text
+from refinecli.text.clean import clean
 from refinecli.types import Datapoint, Message
 
 if TYPE_CHECKING:
-    from refinecli.endpoints import Engine
-    from refinecli.records import Outcome
-    from refinecli.run import Work
+    from refinecli.data.output_lines import Outcome
+    from refinecli.models.engine import Engine
+    from refinecli.runs.run import Work
 
 # A rough count for English text and most tokenizers; the true one needs the model's own.
 CHARACTERS_PER_TOKEN = 4

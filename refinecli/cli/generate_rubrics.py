@@ -19,16 +19,16 @@ from refinecli.generators import TASKS
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
-    from refinecli.config import Settings
-    from refinecli.endpoints import Engine
+    from refinecli.data.output_lines import Outcome
+    from refinecli.data.rows import Row
+    from refinecli.display.reporter import Reporter
+    from refinecli.generators.rubric_writer import Writing
     from refinecli.generators.rubrics import PromptReader
-    from refinecli.jsonl import Row
-    from refinecli.progress import Reporter
-    from refinecli.records import Outcome
-    from refinecli.rubric_writing import Writing
-    from refinecli.run import Work
-    from refinecli.summary import Summary
-    from refinecli.traffic import Traffic
+    from refinecli.models.engine import Engine
+    from refinecli.models.traffic import Traffic
+    from refinecli.runs.run import Work
+    from refinecli.runs.summary import Summary
+    from refinecli.settings.load import Settings
     from refinecli.types import Datapoint, JSONObject, Message
 
 
@@ -80,9 +80,9 @@ def _two_fields(contrast: str | None) -> tuple[str, str] | None:
 
 def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
     """Fields that no row has are a slip, told before anything is sent."""
+    from refinecli.data.sources import Source
     from refinecli.generators.rubrics import responses
-    from refinecli.run import Input
-    from refinecli.streams import Source
+    from refinecli.runs.run import Input
 
     assert reader.contrast is not None
     source = Source(data.input)
@@ -111,12 +111,12 @@ def _work(
     rubric: Path | None,
     counts: _Counts,
 ) -> Work:
-    from refinecli import records
+    from refinecli.data import output_lines
+    from refinecli.data.rows import read_rubric
     from refinecli.errors import CompletionError
+    from refinecli.generators.rubric_writer import outcome, tried, write_rubric
     from refinecli.generators.rubrics import needs_rubric, responses
-    from refinecli.items import written_item
-    from refinecli.jsonl import read_rubric
-    from refinecli.rubric_writing import outcome, tried, write_rubric
+    from refinecli.item_defaults import written_item
 
     grader, prompts = engine.roles.grader, settings.prompts
     given = [written_item(item) for item in read_rubric(rubric)] if rubric else []
@@ -126,7 +126,7 @@ def _work(
         assert datapoint is not None
         if not needs_rubric(datapoint):
             counts.already += 1
-            return records.Outcome(row.raw, "done")
+            return output_lines.Outcome(row.raw, "done")
         pair = responses(row.raw, reader.contrast) if reader.contrast else None
         known = [item.rubric_str for item in datapoint.rubric_items[:-1]]
         try:
@@ -134,7 +134,7 @@ def _work(
             if pair:
                 writing = await tried(writing, datapoint, pair, grader, prompts, settings.grading)
         except CompletionError as error:
-            return records.failed(row.raw, error, "rubric")
+            return output_lines.failed(row.raw, error, "rubric")
         counts.add(writing, untried=reader.contrast is not None and pair is None)
         return outcome(row.raw, given, writing, engine.made_with)
 
@@ -143,12 +143,12 @@ def _work(
 
 def _plan(settings: Settings, reader: PromptReader) -> Plan:
     """What `--dry-run` says: how many items a model writes is not known, the most is."""
-    from refinecli.asking import most_calls
     from refinecli.cli.dry_run import Plan
+    from refinecli.generators.rubric_writer import MOST_ITEMS
     from refinecli.generators.rubrics import needs_rubric
+    from refinecli.grading.verdict import most_calls
+    from refinecli.models.request import with_system
     from refinecli.prompts import rubric_messages
-    from refinecli.rubric_writing import MOST_ITEMS
-    from refinecli.wire import with_system
 
     def prompts(datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
         if not needs_rubric(datapoint):
@@ -199,7 +199,7 @@ class _Counts:
         }
 
     def close(self, summary: Summary, traffic: Traffic, reporter: Reporter) -> bool:
-        from refinecli.traffic import traffic_words
+        from refinecli.models.traffic import traffic_words
 
         summary.rubrics = self.record()
         told = f"{summary.counts}; {traffic_words(traffic, summary.seconds)}"

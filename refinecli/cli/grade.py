@@ -22,19 +22,19 @@ from refinecli.cli.options import (
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
-    from refinecli.asking import GradeOptions
+    from refinecli.ci.junit import Case, Ending
     from refinecli.cli.dry_run import Plan
-    from refinecli.cli.labels import Labels
-    from refinecli.config import Settings
-    from refinecli.endpoints import Engine
-    from refinecli.gates import Gate, Verdict
-    from refinecli.jsonl import Row
-    from refinecli.junit import Case, Ending
-    from refinecli.progress import Reporter
-    from refinecli.records import Outcome
-    from refinecli.run import Work
-    from refinecli.summary import Summary
-    from refinecli.traffic import Traffic
+    from refinecli.cli.gold_labels import Labels
+    from refinecli.data.output_lines import Outcome
+    from refinecli.data.rows import Row
+    from refinecli.display.reporter import Reporter
+    from refinecli.grading.verdict import GradeOptions
+    from refinecli.models.engine import Engine
+    from refinecli.models.traffic import Traffic
+    from refinecli.runs.gates import Gate, Verdict
+    from refinecli.runs.run import Work
+    from refinecli.runs.summary import Summary
+    from refinecli.settings.load import Settings
     from refinecli.types import Datapoint
 
 
@@ -137,7 +137,7 @@ def grade(
 def _labels(path: str | None) -> Labels | None:
     if path is None:
         return None
-    from refinecli.cli.labels import Labels
+    from refinecli.cli.gold_labels import Labels
 
     return Labels(path)
 
@@ -200,7 +200,7 @@ def _plan(settings: Settings, repeats: int) -> Plan:
 
 
 def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
-    from refinecli.asking import most_calls
+    from refinecli.grading.verdict import most_calls
 
     if datapoint.response is None:
         return 0
@@ -208,9 +208,9 @@ def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
 
 
 def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
-    from refinecli import records
+    from refinecli.data import output_lines
     from refinecli.errors import CompletionError
-    from refinecli.votes import grade_by_votes
+    from refinecli.grading.votes import grade_by_votes
 
     async def work(row: Row) -> Outcome:
         datapoint = row.datapoint
@@ -218,12 +218,12 @@ def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | Non
         if datapoint.response is None:
             if isinstance(row.raw.get("error"), dict):  # why there is none is known already
                 kind = str(row.raw["error"].get("type", "failed"))
-                return records.Outcome(row.raw, "failed", failures=(kind,))
+                return output_lines.Outcome(row.raw, "failed", failures=(kind,))
             error = CompletionError(
                 "no_response",
                 "there is no response to grade; `refinecli refine --max-iterations 0` makes one",
             )
-            return records.failed(row.raw, error, "grade")
+            return output_lines.failed(row.raw, error, "grade")
         grades, usage = await grade_by_votes(
             datapoint,
             datapoint.response,
@@ -234,7 +234,7 @@ def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | Non
         )
         if labels:
             labels.add(row, grades)
-        return records.graded(row.raw, datapoint, grades, usage, engine.made_with)
+        return output_lines.graded(row.raw, datapoint, grades, usage, engine.made_with)
 
     return work
 
@@ -271,14 +271,14 @@ class _Watch:
     verdicts: list[Verdict] = field(default_factory=list)
 
     def written(self, outcome: Outcome) -> None:
-        from refinecli.junit import case_of
+        from refinecli.ci.junit import case_of
 
         case = case_of(outcome)
         for listener in self.listeners:
             listener.add(case)
 
     def close(self, summary: Summary, traffic: Traffic, reporter: Reporter) -> bool:
-        from refinecli.traffic import traffic_words
+        from refinecli.models.traffic import traffic_words
 
         score, passed = summary.score.value, summary.passed.value
         reporter.notice(f"grade: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
@@ -310,7 +310,7 @@ class _Watch:
             print(f"{flags}: not judged: {early}", file=sys.stderr)
         if not self.listeners:
             return
-        from refinecli.junit import Ending, GateCase
+        from refinecli.ci.junit import Ending, GateCase
 
         told = [GateCase(verdict.gate.text, verdict.reason) for verdict in self.verdicts]
         for listener in self.listeners:
@@ -322,7 +322,7 @@ class _Watch:
 
 def _gates(fail_under: str | None, required: Sequence[str], labels: Labels | None) -> list[Gate]:
     """All gates; one whose figure no summary has is a slip, told before anything is sent."""
-    from refinecli.gates import Gate, number, parse
+    from refinecli.runs.gates import Gate, number, parse
 
     gates = []
     if fail_under is not None:
@@ -333,8 +333,8 @@ def _gates(fail_under: str | None, required: Sequence[str], labels: Labels | Non
     for text in required:
         gates.append(replace(parse(text), text=f"--require '{text}'"))
     if required:
-        from refinecli.summary import Summary
-        from refinecli.traffic import Traffic
+        from refinecli.models.traffic import Traffic
+        from refinecli.runs.summary import Summary
 
         agreement = labels.figures() if labels else None
         figures = Summary(agreement=agreement).figures(Traffic())
@@ -359,7 +359,7 @@ def _only_known_later(gate: Gate) -> bool:
 
 
 def _verdict(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
-    from refinecli.gates import Verdict
+    from refinecli.runs.gates import Verdict
 
     try:
         return _check(gate, figures)
@@ -370,7 +370,7 @@ def _verdict(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
 
 
 def _check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
-    from refinecli import gates
+    from refinecli.runs import gates
 
     try:
         verdict = gates.check(gate, figures)
@@ -386,11 +386,11 @@ def _listeners(inputs: Sequence[str], junit: Path | None, *, quiet: bool) -> lis
     listeners: list[_Listener] = []
     name = ", ".join(name for name in inputs if name != "-") or None
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from refinecli.github import GitHub
+        from refinecli.ci.github import GitHub
 
         listeners.append(GitHub.here(os.environ, "grade", name, quiet=quiet))
     if junit is not None:
-        from refinecli.junit import JUnitFile
+        from refinecli.ci.junit import JUnitFile
 
         listeners.append(JUnitFile(junit, "refinecli grade", name))
     return listeners

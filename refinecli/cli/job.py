@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from refinecli.cli.files import check_files, check_shortens, check_stdout
+from refinecli.cli.file_checks import check_files, check_shortens, check_stdout
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -23,17 +23,17 @@ from refinecli.cli.options import (
 )
 from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.errors import OutputError, RefineError, UsageError
-from refinecli.traffic import Traffic, traffic_words
+from refinecli.models.traffic import Traffic, traffic_words
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
-    from refinecli.config import Settings
-    from refinecli.endpoints import Engine
-    from refinecli.progress import Reporter
-    from refinecli.records import Outcome
-    from refinecli.run import Counted, Input, Reader, Work
-    from refinecli.streams import Sink
-    from refinecli.summary import Summary
+    from refinecli.data.output_lines import Outcome
+    from refinecli.data.sources import Sink
+    from refinecli.display.reporter import Reporter
+    from refinecli.models.engine import Engine
+    from refinecli.runs.run import Counted, Input, Reader, Work
+    from refinecli.runs.summary import Summary
+    from refinecli.settings.load import Settings
     from refinecli.types import JSONObject
 
 
@@ -71,9 +71,9 @@ def input_of(
     data: InputOptions | SeveralInputs, rubric: Path | None, reader: Reader | None = None
 ) -> Input:
     """What a command reads: standard input where no file is named, and no file twice."""
-    from refinecli.jsonl import read_row, read_rubric
-    from refinecli.run import Input
-    from refinecli.streams import Source
+    from refinecli.data.rows import read_row, read_rubric
+    from refinecli.data.sources import Source
+    from refinecli.runs.run import Input
 
     names = data.inputs
     if len(names) > 1 and "-" in names:
@@ -92,9 +92,9 @@ def process(
     job: Job, data: InputOptions | SeveralInputs, out: OutputOptions, options: ModelOptions
 ) -> int:
     """Run the job; returns the exit code."""
-    from refinecli.endpoints import check_endpoints
-    from refinecli.progress import Reporter
-    from refinecli.streams import Sink
+    from refinecli.data.sources import Sink
+    from refinecli.display.reporter import Reporter
+    from refinecli.models.engine import check_endpoints
 
     rows = input_of(data, options.rubric, job.reader)
     cache = cache_for(out.output, options)
@@ -130,8 +130,8 @@ def process(
 
 def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -> int:
     from refinecli.cli.dry_run import describe, nothing_cached, replayed
-    from refinecli.endpoints import open_engine
-    from refinecli.progress import Reporter
+    from refinecli.display.reporter import Reporter
+    from refinecli.models.engine import open_engine
 
     if cache is None or not cache.exists:
         return describe(rows.all_rows(), rows.source.name, job.plan(), nothing_cached)
@@ -149,7 +149,7 @@ def _dry_run(job: Job, rows: Input, place: JSONObject, cache: RunCache | None) -
 
 def check_lines(rows: Input, keep_going: bool) -> Counted:
     """What is in the rows; lists every line that cannot be used and raises if it may not be."""
-    from refinecli.run import count_rows
+    from refinecli.runs.run import count_rows
 
     counted = count_rows(rows, (lambda error: None) if keep_going else complain)
     if counted.bad and not keep_going:
@@ -189,8 +189,8 @@ class _Run:
     forced: bool
 
     def go(self, total: int | None) -> int:
-        from refinecli.cli.execute import Interrupted, execute
-        from refinecli.summary import Summary
+        from refinecli.runs.signals import Interrupted, execute
+        from refinecli.runs.summary import Summary
 
         self.summary, self.traffic, self.locked = Summary(), Traffic(), False
         reporter, whole, early = self.reporter, False, ""
@@ -252,9 +252,9 @@ class _Run:
             self.job.written(outcome)
 
     async def _main(self, total: int | None) -> None:
-        from refinecli.endpoints import open_engine
-        from refinecli.request_log import RequestLog
-        from refinecli.run import run
+        from refinecli.models.engine import open_engine
+        from refinecli.models.request_log import RequestLog
+        from refinecli.runs.run import run
 
         job, reporter = self.job, self.reporter
         async with AsyncExitStack() as stack:
@@ -326,7 +326,7 @@ class _Run:
             self.cache.calls.wrote(signature)
 
     def _finished(self) -> int:
-        from refinecli.clean import clean
+        from refinecli.text.clean import clean
 
         job, summary = self.job, self.summary
         self.reporter.stop()
@@ -373,7 +373,7 @@ class _Run:
 
 def write_summary(path: Path, summary: Summary, traffic: Traffic) -> None:
     """Write the run's figures."""
-    from refinecli.jsonl import dumps
+    from refinecli.data.rows import dumps
 
     try:
         path.write_bytes(dumps(summary.record(traffic)) + b"\n")

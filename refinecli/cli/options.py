@@ -16,7 +16,7 @@ import typer
 from refinecli.errors import InputError, RefineError
 
 if TYPE_CHECKING:
-    from refinecli.config import Settings
+    from refinecli.settings.load import Settings
 
 _MODEL = "Models"
 _RUN = "Run"
@@ -247,7 +247,7 @@ class ModelOptions:
 
     def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
         """All settings, with these options and a command's own `flags` on top."""
-        from refinecli.config import load
+        from refinecli.settings.load import load
 
         shared = {
             "policy.model": self.model,
@@ -350,7 +350,7 @@ def note_if_beyond(flag: str, score: float | None, *, quiet: bool) -> None:
 
 def complain(error: RefineError) -> None:
     """Say on standard error what is wrong, where, and how to mend it."""
-    from refinecli.clean import clean
+    from refinecli.text.clean import clean
 
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
     print(f"error: {where}{clean(error.message)}", file=sys.stderr)

@@ -17,15 +17,15 @@ from refinecli.cli.options import (
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
-    from refinecli.config import Settings
-    from refinecli.endpoints import Engine
-    from refinecli.jsonl import Row
-    from refinecli.progress import Reporter
-    from refinecli.records import Outcome
-    from refinecli.run import Work
-    from refinecli.strategies import RefineOptions
-    from refinecli.summary import Summary
-    from refinecli.traffic import Traffic
+    from refinecli.data.output_lines import Outcome
+    from refinecli.data.rows import Row
+    from refinecli.display.reporter import Reporter
+    from refinecli.models.engine import Engine
+    from refinecli.models.traffic import Traffic
+    from refinecli.refining.strategies import RefineOptions
+    from refinecli.runs.run import Work
+    from refinecli.runs.summary import Summary
+    from refinecli.settings.load import Settings
     from refinecli.types import Datapoint, Iteration, Message
 
 
@@ -69,7 +69,7 @@ def refine(
     refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8
     """
     from refinecli.cli.job import Job, needs_input, process
-    from refinecli.strategies import roles_of
+    from refinecli.refining.strategies import roles_of
 
     settings = models.settings(
         {
@@ -105,7 +105,7 @@ def refine(
 
 
 def refine_options(settings: Settings) -> RefineOptions:
-    from refinecli.strategies import RefineOptions
+    from refinecli.refining.strategies import RefineOptions
 
     return RefineOptions(
         **settings.refine.model_dump(), grading=settings.grading, seed=settings.run.seed
@@ -142,12 +142,12 @@ def refine_work(
     engine: Engine, settings: Settings, options: RefineOptions, reporter: Reporter | None
 ) -> Work:
     """The work on one row; a reporter is shown each iteration."""
-    from refinecli import records
+    from refinecli.data import output_lines
     from refinecli.errors import CompletionError
-    from refinecli.refine import refine as refine_datapoint
+    from refinecli.refining.rollout import refine as refine_datapoint
 
     def observe(datapoint: Datapoint, iteration: Iteration) -> None:
-        from refinecli.render_turn import iteration_view
+        from refinecli.display.turn import iteration_view
 
         assert reporter is not None
         reporter.show(iteration_view(datapoint, iteration))
@@ -163,8 +163,8 @@ def refine_work(
                 observe if reporter else None,
             )
         except CompletionError as error:
-            return records.failed(row.raw, error, "policy")
-        return records.refined(row.raw, refinement, engine.made_with)
+            return output_lines.failed(row.raw, error, "policy")
+        return output_lines.refined(row.raw, refinement, engine.made_with)
 
     return work
 
@@ -172,7 +172,7 @@ def refine_work(
 def refine_plan(settings: Settings) -> Plan:
     """What `--dry-run` says of refining."""
     from refinecli.cli.dry_run import Plan
-    from refinecli.strategies import most_calls
+    from refinecli.refining.strategies import most_calls
 
     options, graders = refine_options(settings), len(settings.graders)
     return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options, graders))
@@ -180,9 +180,9 @@ def refine_plan(settings: Settings) -> Plan:
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
     """The draft's prompt and the grader's of the first item that a model grades."""
-    from refinecli.grade import first_prompt
+    from refinecli.grading.grade import first_prompt
+    from refinecli.models.request import with_system
     from refinecli.prompts import with_rubric
-    from refinecli.wire import with_system
 
     prompts = []
     if datapoint.response is None:
@@ -198,8 +198,8 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
 def _close(
     summary: Summary, traffic: Traffic, reporter: Reporter, output: str | None, strategy: str
 ) -> bool:
-    from refinecli.strategies import STRATEGIES
-    from refinecli.traffic import traffic_words
+    from refinecli.models.traffic import traffic_words
+    from refinecli.refining.strategies import STRATEGIES
 
     by_grade = STRATEGIES[strategy].by_grade
     reporter.notice(f"refine: {summary.counts}; {traffic_words(traffic, summary.seconds)}")

@@ -11,20 +11,20 @@ from pathlib import Path
 import typer
 
 from refinecli.cli.dry_run import CHARACTERS_PER_TOKEN, print_prompt
-from refinecli.cli.execute import Interrupted, execute
-from refinecli.cli.files import check_files
+from refinecli.cli.file_checks import check_files
 from refinecli.cli.job import write_summary
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
 from refinecli.cli.resume import RunCache, cache_for, continuing
-from refinecli.config import Settings
-from refinecli.endpoints import Engine, check_endpoints, open_engine
+from refinecli.data.output_lines import Outcome
+from refinecli.data.sources import Source
+from refinecli.display.reporter import Reporter
 from refinecli.errors import RefineError, UsageError
-from refinecli.local import find_weights
-from refinecli.progress import Reporter
-from refinecli.records import Outcome
+from refinecli.models.engine import Engine, check_endpoints, open_engine
+from refinecli.models.local.server import find_weights
+from refinecli.models.request_log import RequestLog
+from refinecli.models.traffic import Traffic, traffic_words
 from refinecli.report.cases import Key, grader_of
-from refinecli.report.gains import Regrade
-from refinecli.report.regrade import (
+from refinecli.report.fresh_grades import (
     Regraded,
     Unsent,
     alarms,
@@ -34,12 +34,12 @@ from refinecli.report.regrade import (
     perturbed,
     regrade,
 )
+from refinecli.report.gains import Regrade
 from refinecli.report.runs import Run
-from refinecli.request_log import RequestLog
-from refinecli.run import Input
-from refinecli.streams import Source
-from refinecli.summary import Summary
-from refinecli.traffic import Traffic, traffic_words
+from refinecli.runs.run import Input
+from refinecli.runs.signals import Interrupted, execute
+from refinecli.runs.summary import Summary
+from refinecli.settings.load import Settings
 from refinecli.types import Completer, JSONObject
 
 _ROLES = ("grader", "judge")

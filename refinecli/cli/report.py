@@ -16,8 +16,8 @@ from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
     from refinecli.cli.regrade import FreshGrades
-    from refinecli.gates import Gate, Verdict
     from refinecli.report.runs import Run
+    from refinecli.runs.gates import Gate, Verdict
     from refinecli.types import JSONObject
 
 
@@ -116,7 +116,7 @@ def report(
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
     refinecli report out.jsonl --regrade --grader-model gpt-4.1-mini
     """
-    from refinecli import gates
+    from refinecli.runs import gates
 
     if find_spec("scipy") is None:
         raise UsageError(
@@ -155,7 +155,7 @@ def report(
     if json:
         _write_json(figures, json)
     if html:
-        from refinecli.report.html import write_html
+        from refinecli.report.html.page import write_html
 
         write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
@@ -166,7 +166,7 @@ def report(
 
 def _show_config(models: RegradeOptions) -> int:
     from refinecli.cli.show_config import show_config
-    from refinecli.report.regrade import perturbed
+    from refinecli.report.fresh_grades import perturbed
 
     return show_config(perturbed(models.settings()), ("grader", "judge"))
 
@@ -185,8 +185,8 @@ def _check_no_models(models: RegradeOptions, repeats: int | None) -> None:
 
 def _checked(gate: Gate) -> Gate:
     """What stands first in the path is known without a look at any file."""
-    from refinecli import gates
     from refinecli.report import KEYS
+    from refinecli.runs import gates
 
     if gate.metric.split(".")[0] not in KEYS:
         gates.check(gate, dict.fromkeys(KEYS))  # says so, and what is close
@@ -247,7 +247,7 @@ def _check_replaced(outputs: Mapping[str, str | None]) -> None:
 
 
 def _is_report(data: bytes) -> bool:
-    from refinecli.jsonl import loads
+    from refinecli.data.rows import loads
     from refinecli.report import GENERATOR
 
     if f'<meta name="generator" content="{GENERATOR}">'.encode() in data[:2000]:
@@ -274,7 +274,7 @@ def _read(names: Sequence[str], labels: Sequence[str]) -> list[Run]:
 def _figures(
     runs: Sequence[Run], others: Sequence[Run], fresh: FreshGrades | None = None
 ) -> JSONObject:
-    from refinecli.report.build import build
+    from refinecli.report.figures import build
 
     if fresh is None:
         return build(runs, others)
@@ -284,7 +284,7 @@ def _figures(
 
 
 def _write_json(figures: JSONObject, file: str) -> None:
-    from refinecli.jsonl import dumps
+    from refinecli.data.rows import dumps
 
     data = dumps(figures) + b"\n"
     if file == "-":
@@ -299,7 +299,7 @@ def _write_json(figures: JSONObject, file: str) -> None:
 def _print(figures: JSONObject) -> None:
     from rich.console import Console
 
-    from refinecli.report.text import renderables
+    from refinecli.report.table import renderables
 
     class Report(Console):
         def on_broken_pipe(self) -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refinecli.clean import clean
 from refinecli.errors import RefineError, UsageError
+from refinecli.text.clean import clean
 
 if TYPE_CHECKING:
-    from refinecli.calls import CallCache
     from refinecli.cli.options import ModelOptions
-    from refinecli.streams import Source
+    from refinecli.data.sources import Source
+    from refinecli.models.cache.store import CallCache
     from refinecli.types import JSONObject
 
 # Another process's transaction takes milliseconds. Where one takes this long, what looks like a
@@ -45,7 +45,7 @@ class RunCache:
 
     def open(self) -> CallCache:
         """Make it ready; it is made only now, so that a run that is refused leaves none behind."""
-        from refinecli.calls import CallCache
+        from refinecli.models.cache.store import CallCache
 
         if self.calls is None:
             with self._patience():
@@ -79,7 +79,7 @@ class RunCache:
 
     def has_written(self, output: Path, *, this_run: bool = False) -> bool:
         """Whether FILE is just as a run, not yet over, left it."""
-        from refinecli.streams import signature
+        from refinecli.data.sources import signature
 
         if not (self.exists and output.is_file()):
             return False
@@ -89,7 +89,7 @@ class RunCache:
         """Go on with this run. A default cache that belongs to another is refused by name of what
         differs; a shared one keeps them apart. A file that would be `replaced` is no obstacle only
         where it is this run's own."""
-        from refinecli.jsonl import digest
+        from refinecli.data.rows import digest
 
         assert self.calls is not None
         settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
@@ -117,8 +117,8 @@ class RunCache:
     def remember(self, output: Path | None) -> None:
         """Offline nothing is written but this: that FILE is ours, and what is missing in it can be
         asked for later."""
-        from refinecli.calls import CallCache
-        from refinecli.streams import signature
+        from refinecli.data.sources import signature
+        from refinecli.models.cache.store import CallCache
 
         if not self.is_default or output is None or self.settings is None:
             return
@@ -224,7 +224,7 @@ def _differences(there: JSONObject, here: JSONObject) -> str:
 
 
 def _shown(value: object) -> str:
-    from refinecli.jsonl import dumps
+    from refinecli.data.rows import dumps
 
     text = "not set" if value in (None, {}) else dumps(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -21,7 +21,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from refinecli.generators.items import rubric_item
+from refinecli.generators.shared_items import rubric_item
 from refinecli.types import JSONObject
 
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from refinecli.generators.items import five_point_item
 from refinecli.generators.reading import Columns, checked, present
+from refinecli.generators.shared_items import five_point_item
 from refinecli.types import JSONObject
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from refinecli.generators.items import rubric_item
+from refinecli.data.rows import CONVO_NAMES
 from refinecli.generators.messages import checked_as, messages, sharegpt_messages
 from refinecli.generators.reading import Columns, present
-from refinecli.jsonl import CONVO_NAMES
+from refinecli.generators.shared_items import rubric_item
 from refinecli.types import JSONObject
 
 _SHAREGPT = "conversations"

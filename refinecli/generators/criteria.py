@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from refinecli.data.rows import dumps, read_row
 from refinecli.errors import InputError
 from refinecli.generators.reading import Columns
-from refinecli.jsonl import dumps, read_row
 from refinecli.types import JSONObject
 
 _LARGEST_WEIGHT = 1e9  # of a rubric item

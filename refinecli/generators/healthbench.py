@@ -33,9 +33,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from refinecli.generators.criteria import entries, labels, weight, weighted_items
-from refinecli.generators.items import criterion_item
 from refinecli.generators.messages import checked_as, messages
 from refinecli.generators.reading import Columns, present
+from refinecli.generators.shared_items import criterion_item
 from refinecli.types import JSONObject
 
 _AXIS = "axis:"

@@ -28,8 +28,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from refinecli.generators.ifeval_instructions import parts_of, texts
-from refinecli.generators.items import criterion_item
 from refinecli.generators.reading import Columns, checked, present
+from refinecli.generators.shared_items import criterion_item
 from refinecli.types import JSONObject
 
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from refinecli.generators.items import rubric_item
 from refinecli.generators.reading import Columns, checked
+from refinecli.generators.shared_items import rubric_item
 from refinecli.types import JSONObject
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from refinecli.data.rows import CONVO_NAMES
 from refinecli.generators.reading import Columns, checked
-from refinecli.jsonl import CONVO_NAMES
 from refinecli.types import JSONObject
 
 _ROLES: Mapping[str, str] = MappingProxyType(

@@ -33,9 +33,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from refinecli.generators.items import five_point_item
-from refinecli.generators.prometheus_prompts import is_judge_prompt, judged_datapoint
+from refinecli.generators.judge_prompts import is_judge_prompt, judged_datapoint
 from refinecli.generators.reading import Columns, checked, present
+from refinecli.generators.shared_items import five_point_item
 from refinecli.types import JSONObject
 
 

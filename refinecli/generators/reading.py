@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from refinecli.data.rows import dumps, loads, read_row
+from refinecli.data.sources import Source
 from refinecli.errors import InputError
-from refinecli.jsonl import dumps, loads, read_row
-from refinecli.streams import Source
 from refinecli.types import JSONObject
 
 _FILE_HINT = "the file must be JSONL (one object a line) or one JSON array of objects"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
+from refinecli.data.rows import CONVO_NAMES, Row, dumps, loads, read_row
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import chat
-from refinecli.jsonl import CONVO_NAMES, Row, dumps, loads, read_row
 from refinecli.types import Datapoint, JSONObject
 
 # What a row without items is read with: a datapoint has at least one.

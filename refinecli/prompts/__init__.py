@@ -1,5 +1,6 @@
 """Every word a model is sent, and nothing else."""
 
+from refinecli.prompts.conversation import ended, message_text
 from refinecli.prompts.critique import (
     criteria,
     feedback_messages,
@@ -25,7 +26,6 @@ from refinecli.prompts.templates import (
     Prompts,
     fill,
 )
-from refinecli.prompts.texts import ended, message_text
 
 __all__ = [
     "GRADER",

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from refinecli.prompts.material import harmless
+from refinecli.prompts.conversation import NO_ANSWER, flattened
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import NO_ANSWER, flattened
+from refinecli.prompts.untrusted import harmless
 from refinecli.types import Datapoint, Message
 
 

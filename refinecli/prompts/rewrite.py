@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from refinecli.prompts.conversation import NO_ANSWER
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import NO_ANSWER
 from refinecli.types import Datapoint, Grade, Message, RubricItem
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from refinecli.prompts.conversation import flattened
 from refinecli.prompts.critique import asked
-from refinecli.prompts.material import harmless
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import flattened
+from refinecli.prompts.untrusted import harmless
 from refinecli.types import Datapoint, Message
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from refinecli.prompts.conversation import NO_ANSWER, flattened
 from refinecli.prompts.critique import asked, criteria
-from refinecli.prompts.material import harmless, nonce, visible
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.texts import NO_ANSWER, flattened
+from refinecli.prompts.untrusted import harmless, nonce, visible
 from refinecli.types import Datapoint, Message
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from refinecli.report import statistics
 from refinecli.report.baselines import EQUAL_COST
 from refinecli.report.cases import Case
 from refinecli.report.gains import Regrades, differences
 from refinecli.report.runs import Run
-from refinecli.report.wording import change, plural
+from refinecli.stats import statistics
+from refinecli.stats.wording import change, plural
 from refinecli.types import JSONObject
 
 _LONGER = 1.1  # graders prefer length; a tenth more is where it begins to matter

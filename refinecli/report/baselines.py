@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refinecli.errors import UsageError
-from refinecli.report import statistics
 from refinecli.report.cases import Case, Key, Spent
 from refinecli.report.gains import LEAST_DIFFERING, Regrade, differences, record
 from refinecli.report.pairing import nothing_in_common, same_input, scored
 from refinecli.report.runs import Run, responses
+from refinecli.stats import statistics
 from refinecli.types import JSONObject
 
 # Tokens that count as equal: one draft more or less is often a step of some tenths.

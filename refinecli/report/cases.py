@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from refinecli.checks import ANSWER_CHECKS
-from refinecli.jsonl import digest
-from refinecli.occurrences import Occurrences
-from refinecli.report.phrases import convo_of, copied_phrases
-from refinecli.strategies import STRATEGIES
+from refinecli.checks.kinds import ANSWER_CHECKS
+from refinecli.data.repeats import Occurrences
+from refinecli.data.rows import digest
+from refinecli.refining.strategies import STRATEGIES
+from refinecli.report.rubric_copying import convo_of, copied_phrases
 from refinecli.types import JURY, JSONObject
 
 Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it

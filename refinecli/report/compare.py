@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refinecli.errors import UsageError
-from refinecli.report import statistics
 from refinecli.report.cases import Case
 from refinecli.report.gains import differences, loop_gain, record
 from refinecli.report.pairing import common, has_scores, same_input, scored
 from refinecli.report.runs import Run
+from refinecli.stats import statistics
 from refinecli.types import JSONObject
 
 

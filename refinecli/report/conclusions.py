@@ -8,8 +8,8 @@ from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead, differing, enough_differ
 from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.gains import LEAST_DIFFERING
-from refinecli.report.statistics import TOO_FEW
-from refinecli.report.wording import change, ends, number, plural
+from refinecli.stats.statistics import TOO_FEW
+from refinecli.stats.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
 _FLATTERED = "they flatter whichever chose among more of them. "

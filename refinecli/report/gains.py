@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from refinecli.report import statistics
 from refinecli.report.cases import Case, Key
+from refinecli.stats import statistics
 from refinecli.types import JSONObject
 
 

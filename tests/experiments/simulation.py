@@ -18,16 +18,16 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from refinecli import records
+from refinecli.data import output_lines
+from refinecli.data.sources import Source
 from refinecli.prompts import Prompts
-from refinecli.refine import refine
-from refinecli.report.build import build
+from refinecli.refining.rollout import refine
+from refinecli.refining.strategies import RefineOptions
+from refinecli.report.figures import build
+from refinecli.report.fresh_grades import pairs, regrade
 from refinecli.report.gains import Regrade
-from refinecli.report.regrade import pairs, regrade
 from refinecli.report.runs import read_run
-from refinecli.run import Input
-from refinecli.strategies import RefineOptions
-from refinecli.streams import Source
+from refinecli.runs.run import Input
 from tests import fakes
 
 
@@ -81,7 +81,9 @@ async def one(rng: random.Random, options: argparse.Namespace, file: Path) -> di
             made = await refine(datapoint, models, RefineOptions(), Prompts())
             convo = [{"role": "user", "content": "Say something good."}]
             raw = {"id": number, "convo": convo, "rubric_items": items}
-            done = records.refined(raw, made, records.Provenance({"grader": "scripted"}, ""))
+            done = output_lines.refined(
+                raw, made, output_lines.Provenance({"grader": "scripted"}, "")
+            )
             lines.write(json.dumps(done.record) + "\n")
     run = read_run(str(file))
     found: dict[Any, Regrade] = {}

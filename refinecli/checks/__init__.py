@@ -1,0 +1,1 @@
+"""Rubric items that code grades, without a model."""

@@ -1,0 +1,1 @@
+"""Outcomes as CI systems read them."""

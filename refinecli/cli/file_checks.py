@@ -1,0 +1,89 @@
+"""What a command does to files, found out before anything is paid for: a flag names one that can be
+written and is no other's, output does not go into the input, no result becomes shorter."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, SeveralInputs
+from refinecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from refinecli.runs.run import Input
+
+
+def check_files(
+    data: InputOptions | SeveralInputs,
+    out: OutputOptions,
+    options: ModelOptions,
+    more: Sequence[tuple[str, Path | None]] = (),
+) -> None:
+    """Find out before anything is paid for that a file which a flag names could not be written, or
+    would be written over another."""
+    taken = {}
+    for name in data.inputs:
+        taken[Path(name).resolve()] = "the input"
+    if out.output:
+        file = Path(out.output).resolve()
+        taken[file] = "the output"
+        for suffix in ("partial", "cache", "cache-wal", "cache-shm", "cache-journal"):
+            taken[file.with_name(f"{file.name}.{suffix}")] = "kept for the run itself"
+        if options.cache and options.cache.resolve() == file.with_name(f"{file.name}.cache"):
+            del taken[options.cache.resolve()]  # its own name for it
+    named = (
+        ("--cache", options.cache),
+        ("--summary", options.summary),
+        ("--log-requests", options.log_requests),
+        *more,
+    )
+    for flag, path in named:
+        if path is None:
+            continue
+        if path.is_char_device():  # such as /dev/null, which takes all that comes
+            continue
+        what = taken.get(path.resolve())
+        if what:
+            raise UsageError(f"{flag} {path}: is {what}", "name another file")
+        taken[path.resolve()] = f"the file of {flag}"
+        if flag != "--cache":
+            _check_writable(flag, path)
+
+
+def check_stdout(rows: Input) -> None:
+    """A file that grows by what is read from it has no end, and each line of it is paid for."""
+    written = os.fstat(1)
+    if not stat.S_ISREG(written.st_mode):
+        return
+    for source in rows.sources:
+        read = source.path.stat() if source.path else os.fstat(0)
+        if os.path.samestat(read, written):
+            raise UsageError(
+                f"{source.name}: is the input, and standard output goes there too",
+                "name another file; -o FILE makes it whole or not at all",
+            )
+
+
+def _check_writable(flag: str, path: Path) -> None:
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK):
+        reason = "is a directory" if path.is_dir() else "cannot be written"
+        raise UsageError(f"{flag} {path}: {reason}", "name a file in a folder that exists")
+
+
+def check_shortens(file: Path, name: str, rows: Input, total: int | None) -> None:
+    """A run may replace the file that it wrote by more lines, but not by fewer."""
+    from refinecli.data.sources import Source
+
+    coming = rows.limit if total is None else total
+    if coming is None:  # nobody knows
+        return
+    there = sum(1 for _ in Source(str(file)).read())
+    if coming < there:
+        raise UsageError(
+            f"{name}: has {there:,} lines, and this run would write {coming:,}",
+            "--force replaces it; or write to another file: -o",
+        )

@@ -1,0 +1,151 @@
+"""`grade --gold-field`: labels are checked before anything is sent, and compared at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinecli.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from refinecli.agreement.calibration import Calibration
+    from refinecli.agreement.judged import Judged
+    from refinecli.data.rows import Row
+    from refinecli.display.reporter import Reporter
+    from refinecli.runs.run import Input
+    from refinecli.stats.resampling import Figure
+    from refinecli.types import Grade, JSONObject
+
+
+@dataclass
+class Labels:
+    """The labels of one run beside its grades. They are kept until the end, a few hundred bytes for
+    each, under their file and line: lines are finished in any order."""
+
+    path: str
+    judged: dict[tuple[str, int], list[Judged]] = field(default_factory=dict)
+    unusable: int = 0
+    files: Sequence[str] = ()  # where there are several, in their order
+
+    def __post_init__(self) -> None:
+        if find_spec("scipy") is None:
+            raise UsageError("--gold-field needs scipy", "pip install 'refinecli[report]'")
+
+    def check(self, rows: Input, keep_going: bool) -> None:
+        """Read all labels of a file; each that is none is told, and that there are none at all."""
+        from refinecli.agreement.labels import gold
+        from refinecli.cli.options import complain
+
+        bad = found = datapoints = 0
+        for row in rows.all_rows():
+            if row.datapoint is None:
+                continue
+            datapoints += 1
+            try:
+                found += any(gold(row.raw, self.path, row.datapoint))
+            except InputError as error:
+                bad += 1
+                if not keep_going:
+                    error.where = f"{row.file or rows.source.name}:{row.line}"
+                    complain(error)
+        if bad and not keep_going:
+            raise UsageError(
+                f"{bad} lines have labels that cannot be used; nothing was sent",
+                "mend them, or add --keep-going: they count as unlabelled",
+            )
+        if datapoints and not found:
+            raise UsageError(
+                f"--gold-field {self.path}: no datapoint has such a field",
+                "such as `gold`, or `rubric_items.gold` for a label of each item",
+            )
+
+    def add(self, row: Row, grades: Sequence[Grade]) -> None:
+        from refinecli.agreement.labels import judged
+
+        assert row.datapoint is not None
+        try:
+            found = judged(row.raw, self.path, row.datapoint, grades)
+        except InputError:
+            self.unusable += 1
+            return
+        if row.file:
+            found = [replace(one, file=row.file) for one in found]
+        self.judged[row.file, row.line] = found
+
+    def figures(self) -> JSONObject:
+        """All figures, the same in whatever order the lines were finished."""
+        from refinecli.agreement.figures import agreement
+
+        return agreement(self._in_order())
+
+    def _in_order(self) -> list[Judged]:
+        place = {name: number for number, name in enumerate(self.files)}
+        lines = sorted(self.judged, key=lambda key: (place.get(key[0], 0), key[1]))
+        return [one for line in lines for one in self.judged[line]]
+
+    def calibrate(self, path: Path, before: float, reporter: Reporter) -> bool:
+        """Write the threshold that fits the labels as a config file, where there is one worth
+        having; whether there is none."""
+        from refinecli.agreement.calibration import calibrate
+
+        judged = self._in_order()
+        found = calibrate(judged, before)
+        if all(one.likely is None for one in judged):
+            why = "no verdict came by probabilities"
+        elif found is None:
+            why = "the verdicts by probabilities have no labels of both kinds"
+        elif found.chance != "better than chance":
+            said = found.chance or "too few to say whether they are better than chance"
+            why = (
+                f"the probabilities are {said}: AUC {_told(found.auc)} over {found.n}; more labels "
+                "tell more"
+            )
+        else:
+            for line in _calibrated(found):
+                reporter.notice(line)
+            _write(path, found)
+            reporter.notice(f"{path} is written; use it with --config {path}")
+            return False
+        reporter.notice(f"--calibrate: {path} is not written: {why}")
+        return True
+
+    def tell(self, figures: JSONObject, reporter: Reporter) -> None:
+        from refinecli.agreement.table import lines
+
+        if self.unusable:
+            reporter.notice(f"labels that cannot be used, taken for none: {self.unusable:,}")
+        for line in lines(figures):
+            reporter.notice(line)
+
+
+def _told(figure: Figure) -> str:
+    from refinecli.agreement.conclusions import told
+
+    return told(figure.record())
+
+
+def _calibrated(found: Calibration) -> list[str]:
+    """What a calibration is worth, in words."""
+    return [
+        f"a pass needs {found.threshold!r} of the probability, by {found.n:,} labelled grades of "
+        f"{found.clusters:,} datapoints",
+        f"balanced accuracy {_told(found.held_out)} by cross-validation; {_told(found.fitted)} on "
+        f"the labels that it was chosen on; {_told(found.before)} as it was set",
+    ]
+
+
+def _write(path: Path, found: Calibration) -> None:
+    lines = [
+        "# Written by refinecli grade --calibrate; for the grader and the examples it ran with.",
+        *(f"# {line}" for line in _calibrated(found)),
+        "[grade]",
+        'mode = "logprobs"',
+        f"pass_probability = {found.threshold!r}",
+    ]
+    try:
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"--calibrate {path}: {error.strerror}") from None

@@ -1,0 +1,182 @@
+"""The few shapes that everything shown is made of: headed sections, labels, texts, a score table.
+
+On a terminal a section is a panel; anywhere else it is a plain heading with the text indented under
+it, so that no text can pass for a heading of ours. All text is cleaned here, whoever wrote it.
+Print with `console.print(part, soft_wrap=plain(console))`: a pipe's lines are then never broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from refinecli.text.clean import clean, one_line
+
+
+def shown(text: str, style: str = "") -> Text:
+    """Untrusted text as it is, never as markup."""
+    return Text(clean(text), style)
+
+
+def plain(console: Console) -> bool:
+    """Whether there is no terminal to draw panels on: a pipe, a file, `TERM=dumb`."""
+    return not console.is_terminal or console.is_dumb_terminal
+
+
+def _colourless(console: Console) -> bool:
+    return plain(console) or console.no_color or console.color_system is None
+
+
+# ------------------------------------------------------------------ texts
+
+Piece: TypeAlias = tuple[str, str]  # what it is: "" or a key of _MARKS; its text
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How a marked piece looks: a style where there is colour, else brackets around each line."""
+
+    style: str
+    before: str = ""
+    after: str = ""
+
+
+_MARKS = MappingProxyType(
+    {
+        "": _Mark(""),
+        "deleted": _Mark("red strike", "[-", "-]"),
+        "inserted": _Mark("green underline", "{+", "+}"),
+        "match": _Mark("bold reverse", "»", "«"),
+        "note": _Mark("dim italic"),
+    }
+)
+# Of a long text the end is kept too: there graders give their verdict, and requests their format.
+_TAIL = 10
+_LONG_LINE, _LINE_HEAD, _LINE_TAIL = 1600, 1000, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A text of some pieces, indented; cut to about `limit` lines where that is not 0."""
+
+    pieces: Sequence[Piece]
+    limit: int = 0
+    hint: str = " (--full shows all)"
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = _assembled(self.pieces, self.style, marks=_colourless(console))
+        if not text.plain:
+            text = Text("(empty)", "dim italic")
+        lines = list(text.split("\n", allow_blank=True))
+        lines = _cut(lines, self.limit, self.hint) if self.limit else lines
+        if plain(console):
+            yield Text("\n").join(Text.assemble("  ", line) if line else line for line in lines)
+        else:
+            yield Padding(Text("\n").join(lines), (0, 0, 0, 2))
+
+
+def _assembled(pieces: Sequence[Piece], style: str, *, marks: bool) -> Text:
+    text = Text(style=style)
+    for kind, piece in pieces:
+        mark = _MARKS[kind]
+        if marks and mark.before:
+            lines = clean(piece).split("\n")
+            text.append("\n".join(mark.before + s + mark.after if s else s for s in lines))
+        else:
+            text.append(clean(piece), mark.style)
+    return text
+
+
+def _cut(lines: list[Text], limit: int, hint: str) -> list[Text]:
+    if len(lines) > limit + 1:
+        tail = min(_TAIL, limit // 3)
+        note = f"… {len(lines) - limit:,} more lines{hint}"
+        lines = [*lines[: limit - tail], Text(note, "dim italic"), *lines[len(lines) - tail :]]
+    return [_cut_line(line, hint) for line in lines]
+
+
+def _cut_line(line: Text, hint: str) -> Text:
+    if len(line) <= _LONG_LINE:
+        return line
+    left_out = len(line) - _LINE_HEAD - _LINE_TAIL
+    note = Text(f" … {left_out:,} more characters{hint} … ", "dim italic")
+    return Text.assemble(line[:_LINE_HEAD], note, line[len(line) - _LINE_TAIL :])
+
+
+def label(text: str, style: str = "bold") -> Text:
+    """A line of ours above a text, such as a role."""
+    return Text(one_line(text), style)
+
+
+# ------------------------------------------------------------------ sections and tables
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Labels and texts under a heading: a panel on a terminal, `== heading ==` elsewhere."""
+
+    title: str
+    parts: Sequence[RenderableType]
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        title = one_line(self.title)
+        if plain(console):
+            yield Text(f"== {title} ==")
+            yield from self.parts
+            yield Text()
+        else:
+            yield Panel(
+                Group(*self.parts),
+                box=box.ROUNDED,
+                title=Text(f" {title} ", f"bold {self.style}"),
+                title_align="left",
+                border_style=self.style,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A small table: the first and last column hold words, those between them numbers."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if plain(console):
+            yield from self._lines()
+            return
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+        for number, name in enumerate(self.header):
+            words = number in (0, len(self.header) - 1)
+            table.add_column(
+                name,
+                justify="left" if words else "right",
+                overflow="fold",
+                no_wrap=not words,
+            )
+        for row in self.rows:
+            table.add_row(*(Text(one_line(cell)) for cell in row))
+        yield table
+
+    def _lines(self) -> Iterator[Text]:
+        rows = [[one_line(cell) for cell in row] for row in (self.header, *self.rows)]
+        widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = []
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True)):
+                space = " " * (width - cell_len(cell))
+                words = number in (0, len(row) - 1)
+                cells.append(cell + space if words else space + cell)
+            yield Text("  " + "  ".join(cells).rstrip())

@@ -1,0 +1,127 @@
+"""Which recorded call wrote which response, and which of them graded which item.
+
+A call says its role, iteration and sample, not its item: that is told by the messages, which are
+made anew here and compared, and where two items ask the very same, by the reply that was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from refinecli.grading.scoring import split_reasoning
+from refinecli.grading.verdict import GradeOptions, Question, ways
+from refinecli.prompts import Prompts
+from refinecli.refining.steps import response_of
+from refinecli.types import JURY, Completion, Datapoint, Draw, Iteration, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a role was sent and what came back: a completion, or `error` where nothing did. `way` is
+    what was asked for beyond a reply."""
+
+    draw: Draw
+    messages: tuple[Message, ...]
+    completion: Completion | None
+    error: str = ""
+    way: str = ""
+
+
+class Ledger:
+    """The calls of one datapoint, each handed out once; `rest` is what nobody asked for."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = list(calls)
+
+    @property
+    def first_messages(self) -> tuple[Message, ...]:
+        """What the policy was sent first; drafts are all sent the same."""
+        return next((call.messages for call in self._calls if call.draw.role == "policy"), ())
+
+    def rest(self) -> tuple[Call, ...]:
+        return tuple(self._calls)
+
+    def writer(self, iteration: Iteration) -> Call | None:
+        """The call whose reply is the iteration's response, None for a given response and for a
+        critic's, which is a part of its reply."""
+        if iteration.role in ("input", "critic"):
+            return None
+        number = _drawn_as(iteration)
+        for call in sorted(self._calls, key=lambda call: call.draw.sample):
+            if (call.draw.role, call.draw.iteration) != (iteration.role, number):
+                continue
+            if call.completion and response_of(call.completion)[1] == iteration.response:
+                self._take([call])
+                return call
+        return None
+
+    def of(self, role: str, iteration: Iteration) -> list[Call]:
+        """A critic's or selector's calls on the way to an iteration, in the order of asking."""
+        drawn = (role, iteration.iteration)
+        calls = [call for call in self._calls if (call.draw.role, call.draw.iteration) == drawn]
+        calls.sort(key=lambda call: call.draw.sample)
+        self._take(calls)
+        return calls
+
+    def graders(
+        self,
+        datapoint: Datapoint,
+        iteration: Iteration,
+        writer: Call | None,
+        prompts: Prompts,
+        options: GradeOptions,
+    ) -> list[list[list[Call]]]:
+        """For each item and each who graded it: the call of each way to ask and, where there was
+        one, the second try."""
+        number = _drawn_as(iteration)
+        sample = writer.draw.sample if writer else 0
+        found, items = [], len(datapoint.rubric_items)
+        for index, grade in enumerate(iteration.grades):
+            question = Question(datapoint, iteration.response, index, prompts, options)
+            asked = [] if question.item.check else [_turns(way) for way in ways(question)]
+            chains: list[list[Call]] = []
+            for vote in (grade.votes or (grade,)) if asked else ():
+                role = f"{JURY}{vote.juror}" if vote.juror else "grader"
+                mine = [
+                    call
+                    for call in self._calls
+                    if (call.draw.role, call.draw.iteration) == (role, number)
+                    and call.draw.sample // items == sample  # as `grade` numbers them
+                ]
+                chains.append([call for way in asked for call in _chain(mine, way, vote.reply)])
+                self._take(chains[-1])
+            found.append([chain for chain in chains if chain])
+        return found
+
+    def _take(self, calls: Sequence[Call]) -> None:
+        self._calls = [call for call in self._calls if not any(call is one for one in calls)]
+
+
+def _drawn_as(iteration: Iteration) -> int:
+    """The iteration that its calls say: a draft's keep 0 and their own sample number, since a
+    failed draft shifts iteration numbers."""
+    return 0 if iteration.parent is None else iteration.iteration
+
+
+def _chain(calls: Sequence[Call], asked: Sequence[Message], reply: str | None) -> list[Call]:
+    chains = [[call, *_retry(call, calls)] for call in calls if _turns(call.messages) == asked]
+    kept = (chain for chain in chains if (last := chain[-1].completion) and last.text == reply)
+    return next(kept, chains[0] if chains else [])
+
+
+def _retry(first: Call, calls: Sequence[Call]) -> Iterator[Call]:
+    if first.completion is None:
+        return
+    asked = _turns(first.messages)
+    said = split_reasoning(first.completion.text)[1] or "(no answer)"
+    for call in calls:
+        turns = _turns(call.messages)
+        if turns[:-2] == asked and len(turns) >= 2 and turns[-2].get("content") == said:
+            yield call
+            return
+
+
+def _turns(messages: Sequence[Message]) -> list[Message]:
+    """The messages without system prompts, to which a role's own may have been added."""
+    return [message for message in messages if message["role"] != "system"]

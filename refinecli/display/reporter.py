@@ -1,0 +1,194 @@
+"""What a person sees on standard error while a run goes on: notices, progress, closing lines."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import termios
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from refinecli.data.output_lines import Outcome
+from refinecli.display.progress import Progress
+from refinecli.models.traffic import Traffic
+from refinecli.runs.summary import Summary
+from refinecli.text.clean import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+# On a plain standard error (a log file, CI) a line every 30 seconds is news; more is noise. The
+# rate wants more looks than that.
+SECONDS_BETWEEN_LOOKS = 1.0
+LOOKS_BETWEEN_LINES = 30
+# A bar is drawn this often, and not at all in a run that ends before the first time.
+SECONDS_BETWEEN_FRAMES = 0.2
+SECONDS_BEFORE_BAR = 0.5
+
+
+class Reporter:
+    """Everything that goes to standard error.
+
+    A bar only where it is a terminal, whatever FORCE_COLOR says: a log must not fill with cursor
+    movements. Progress is shown by a thread: it comes while nothing finishes, and a terminal that
+    is slow, or stopped with Ctrl-S, does not hold up requests.
+    """
+
+    def __init__(self, command: str, *, quiet: bool, verbose: bool) -> None:
+        self._command = command
+        self._quiet = quiet
+        self._verbose = verbose
+        self._console: Console | None = None
+        self._progress: Progress | None = None
+        self._live: Live | None = None
+        self._lines: deque[str] = deque()  # to be printed above the bar
+        self._printing = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def console(self) -> Console:
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(stderr=True)
+        return self._console
+
+    def show(self, renderable: RenderableType) -> None:
+        """Something asked for, such as `--show`: printed above the bar, `-q` or not."""
+        from refinecli.display.transcript import plain
+
+        self._print_lines()
+        self.console.print(renderable, soft_wrap=plain(self.console))
+
+    def notice(self, text: str) -> None:
+        """One line that is worth knowing."""
+        if not self._quiet:
+            self._line(text)
+
+    def detail(self, text: str) -> None:
+        """One line for `-v`."""
+        if self._verbose:
+            self._line(text)
+
+    def _line(self, text: str) -> None:
+        if self._live is not None:
+            self._lines.append(clean(text))
+        else:  # in one piece, since progress comes from another thread
+            sys.stderr.write(clean(text) + "\n")
+            sys.stderr.flush()
+
+    def start(
+        self, total: int | None, summary: Summary, traffic: Traffic, *, data_below: bool = False
+    ) -> None:
+        """Begin to show progress; `total` datapoints where that is known.
+
+        `data_below`: the output goes to the same terminal, where it is progress enough.
+        """
+        self._progress = Progress(self._command, total, summary, traffic)
+        if self._quiet:
+            return
+        if not (sys.stderr.isatty() and self.console.is_interactive):
+            show = self._show_lines
+        elif data_below:
+            free_to_draw(sys.stderr.fileno())  # and so no other process is
+            return
+        else:
+            show = self._show_bar
+        self._thread = threading.Thread(target=show, args=(self._progress,), daemon=True)
+        self._thread.start()
+
+    def finished(self) -> None:
+        """One datapoint is finished; those before it may not be."""
+        if self._progress is not None:
+            self._progress.finished += 1
+
+    def advance(self, outcome: Outcome) -> None:
+        """One datapoint is finished and written."""
+        if self._verbose:
+            name = outcome.record.get("id", f"line {outcome.line}")
+            score = "" if outcome.score is None else f", score {outcome.score:.3g}"
+            why = f" ({', '.join(outcome.failures)})" if outcome.failures else ""
+            self._line(f"{name}: {outcome.status}{score}{why}")
+
+    def stop(self) -> None:
+        """Take the bar away. What follows is printed as it comes."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _show_lines(self, progress: Progress) -> None:
+        looks = 0
+        while not self._over.wait(SECONDS_BETWEEN_LOOKS):
+            progress.update()
+            looks += 1
+            if looks % LOOKS_BETWEEN_LINES == 0:
+                self._line(progress.line())
+
+    def _show_bar(self, progress: Progress) -> None:
+        from rich.live import Live
+
+        from refinecli.display.bar import ProgressView
+
+        terminal = sys.stderr.fileno()
+        # One that reads from a pipe does not know how much will come: another is better to watch.
+        seconds = SECONDS_BEFORE_BAR * (1 if progress.total is not None else 2)
+        live = Live(
+            ProgressView(progress),
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+        )
+        while not self._over.wait(seconds):
+            seconds = SECONDS_BETWEEN_FRAMES
+            progress.update()
+            self._print_lines()
+            if not free_to_draw(terminal):
+                continue
+            if self._live is None:
+                live.start()
+                # A process that is killed could not bring a hidden cursor back.
+                self.console.show_cursor(True)
+                self._live = live
+            live.refresh()
+        if self._live is not None:
+            self._live = None
+            self._print_lines()
+            live.stop()
+
+    def _print_lines(self) -> None:
+        """What waits to be printed above the bar, all at once: each time costs a redrawn bar."""
+        with self._printing:
+            if not self._lines:
+                return
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            from rich.text import Text
+
+            self.console.print(Text("\n".join(lines)), soft_wrap=True)
+
+
+def free_to_draw(terminal: int) -> bool:
+    """Whether this process may draw on its terminal now.
+
+    Not in the background, nor under a pager; and in `refine | grade` only one process at a time,
+    which holds a lock until it ends.
+    """
+    try:
+        if os.tcgetpgrp(terminal) != os.getpgrp():
+            fcntl.lockf(terminal, fcntl.LOCK_UN)
+            return False
+    except OSError:  # it is not the terminal that we were started from, and nobody else's
+        pass
+    try:
+        line_by_line = termios.tcgetattr(terminal)[3] & termios.ICANON
+        fcntl.lockf(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except (OSError, termios.error):  # not every system can lock a terminal
+        return True
+    return bool(line_by_line)

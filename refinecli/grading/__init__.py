@@ -1,0 +1,1 @@
+"""One response against its rubric items."""

@@ -1,0 +1,99 @@
+"""A verdict as a JSON object: what an endpoint is asked for, and how its reply is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from refinecli.grading.scoring import Extraction, split_reasoning
+from refinecli.item_defaults import asking_for, naming
+from refinecli.types import Completion, JSONObject, RubricItem
+
+_REGEX, _INSTRUCTION = (
+    RubricItem.model_fields[name].default
+    for name in ("extraction_regex", "grader_output_format_instruction")
+)
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
+
+
+def takes_json(item: RubricItem) -> bool:
+    """Whether an item leaves the form of its verdict to us: one with a regex or an instruction of
+    its own keeps to that."""
+    ours = {_INSTRUCTION, asking_for(item.score_range)}
+    if item.choices:
+        ours = {naming(item.choices, fault=item.penalty)}
+    return item.extraction_regex == _REGEX and item.grader_output_format_instruction in ours
+
+
+def json_schema(item: RubricItem, *, reasons: bool) -> JSONObject:
+    """`response_format` for one verdict. Its range is left out, which not all endpoints take."""
+    score: JSONObject = {"type": "number"}
+    if item.choices:
+        score = {"type": "string", "enum": list(item.choices)}
+    properties = ({"reasons": {"type": "string"}} if reasons else {}) | {"score": score}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    named = {"name": "verdict", "strict": True, "schema": schema}
+    return {"type": "json_schema", "json_schema": named}
+
+
+def instruction(item: RubricItem, *, reasons: bool) -> str:
+    """How the verdict is to be written, for models whose endpoint does not see to it."""
+    before = '"reasons": "what you say first", ' if reasons else ""
+    return (
+        f'Reply with one JSON object and nothing else: {{{before}"score": …}}, '
+        f"where the score is {_meant(item)}."
+    )
+
+
+def answer(verdict: str | float, reasons: str | None) -> str:
+    """The reply that an example stands for."""
+    before = {} if reasons is None else {"reasons": reasons}
+    return orjson.dumps({**before, "score": verdict}).decode()
+
+
+def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
+    """The raw score in a JSON reply, and its reasons. The reply is the object and nothing beside
+    it, so that one which is only quoted in it cannot be meant."""
+    if completion.cut_off:
+        return Extraction(problem="the reply was cut off at the length limit"), ""
+    value = _json(completion.text)
+    if value is None:  # not before: its reasons may speak of such tags
+        value = _json(split_reasoning(completion.text)[1])
+    if value is None:
+        return Extraction(problem="the reply is not one JSON object"), ""
+    if not isinstance(value, dict) or "score" not in value:
+        return Extraction(problem="the reply is no JSON object with a score"), ""
+    reasons = value.get("reasons")
+    said = reasons.strip() if isinstance(reasons, str) else ""
+    score = value["score"]
+    if isinstance(score, bool) or not isinstance(score, str | int | float):
+        return Extraction(problem=f"{str(score)[:80]!r} is no score"), ""
+    raw_score = item.raw_score(score)
+    if raw_score is None:
+        return Extraction(problem=f"{str(score)[:80]!r} is not {_meant(item)}"), said
+    return Extraction(raw_score + 0.0), said
+
+
+def _json(text: str) -> Any:
+    """What a reply is as JSON, also in a code fence; None where it is none."""
+    text = text.strip()
+    if fenced := _FENCED.fullmatch(text):
+        text = fenced[1]
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _meant(item: RubricItem) -> str:
+    """What a score is, in words."""
+    if item.choices:
+        return f"one of {', '.join(orjson.dumps(name).decode() for name in item.choices)}"
+    return "a number from {:g} to {:g}".format(*item.score_range)

@@ -1,0 +1,111 @@
+"""One response against its rubric items: by code where an item has a check, else by the grader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from refinecli.errors import BudgetError
+from refinecli.grading.scoring import item_passed, ungraded
+from refinecli.grading.verdict import GradeOptions, Question, first_messages, verdict
+from refinecli.prompts import Prompts
+from refinecli.types import Completer, Datapoint, Draw, Failure, Grade, Message, RubricItem, Usage
+
+T = TypeVar("T")
+_AS_USUAL = GradeOptions()
+
+
+async def grade(
+    datapoint: Datapoint,
+    response: str,
+    grader: Completer,
+    prompts: Prompts,
+    options: GradeOptions = _AS_USUAL,
+    *,
+    role: str = "grader",
+    iteration: int = 0,
+    sample: int = 0,
+) -> tuple[tuple[Grade, ...], Usage]:
+    """One grade for each rubric item, in their order, and what the calls took.
+
+    Items are graded side by side, by a grader whose role that is. One that fails leaves its item
+    ungraded; RunError and BudgetError, which every further call would share, are raised.
+    """
+    if not response.strip():
+        return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
+    items = datapoint.rubric_items
+    # Items that ask the same are the same request, and so further samples of it.
+    asked = [(item.rubric_str, item.grader_output_format_instruction) for item in items]
+    samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
+    verdicts = await gather(
+        _grade_item(
+            Question(datapoint, response, index, prompts, options),
+            grader,
+            draw_of(datapoint, role, iteration, samples[index]),
+        )
+        for index in range(len(items))
+    )
+    grades, usages = zip(*verdicts, strict=True)
+    return grades, sum(usages, Usage())
+
+
+def first_prompt(
+    datapoint: Datapoint, prompts: Prompts, options: GradeOptions
+) -> list[Message] | None:
+    """What the grader is asked first of a datapoint; None where code grades all of it."""
+    response = datapoint.response or "(the response)"
+    for index, item in enumerate(datapoint.rubric_items):
+        if item.check is None:
+            return first_messages(Question(datapoint, response, index, prompts, options))
+    return None
+
+
+def draw_of(datapoint: Datapoint, role: str, iteration: int, sample: int = 0) -> Draw:
+    """Which draw of this datapoint a role's call in an iteration is."""
+    id, times, convo_times = datapoint.id, datapoint.occurrence, datapoint.convo_occurrence
+    return Draw(id, times, role, iteration, sample, convo_times)
+
+
+async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """`asyncio.gather`, but the first error cancels and awaits the rest before it comes out;
+    a used-up budget only awaits them."""
+    coroutines = list(coroutines)
+    if len(coroutines) == 1:  # the usual case, and a task takes a twentieth of a call's CPU
+        return [await coroutines[0]]
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except BudgetError:  # what is in flight is paid for
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
+    if question.item.check is not None:
+        return _check(question.index, question.item, question.response), Usage()
+    return await verdict(question, grader, draw)
+
+
+def _check(index: int, item: RubricItem, response: str) -> Grade:
+    assert item.check is not None
+    try:
+        score, feedback = item.check.grade(response)
+    except TimeoutError:
+        failure = Failure("no_score", "the check took too long on this response")
+        return ungraded(index, item, failure)
+    passed = item_passed(item, score)
+    return Grade(index, item.name, score, score, passed, "check", feedback or None)
+
+
+def _empty(index: int, item: RubricItem) -> Grade:
+    """An empty response scores 0 on every item, without a call."""
+    feedback = "The response is empty."
+    return Grade(
+        index, item.name, 0.0, item.score_range[0], item_passed(item, 0.0), "empty", feedback
+    )

@@ -1,0 +1,201 @@
+"""From a grader's reply to a score, and from item scores to the score of a response.
+
+The extraction ladder lives here alone. Each rung either holds or says why it does not; nothing is
+clamped and nothing is guessed, because a guess is a grade that nobody gave:
+
+    ended whole -> reasoning taken off -> last match of the item's regex -> plain number -> in range
+
+That the last verdict binds and that an unreadable one is a failure of the grader, not of the
+answer, follows inspect_ai's scorers; the regex and its first group are tinker-cookbook's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from refinecli.text.patterns import SECONDS, last_match
+from refinecli.types import Completion, Datapoint, Failure, Grade, RubricItem
+
+# tinker-cookbook's older default; greedy, it spans from the first tag to the last.
+_GREEDY_DEFAULT = "<score>(.*)</score>"
+_OPEN, _CLOSE = "<think>", "</think>"
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+# Scores such as (3 - 1) / 4 come out of floats; a pass must not hang on their last bit.
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """A raw score with its span in the reply's answer, or the reason why there is none."""
+
+    raw_score: float | None = None
+    span: tuple[int, int] | None = None
+    problem: str = ""
+
+
+def split_reasoning(text: str) -> tuple[str, str]:
+    """A grader's reasoning and the rest of its reply.
+
+    Models that think aloud write `<think>…</think>`; some chat templates swallow the opening tag,
+    so all before a lone `</think>` is reasoning too, and so is all after one that never closes.
+    What stood on either side of a block must not grow together into a score.
+    """
+    if "think>" not in text:
+        return "", text
+    thoughts, kept, place = [], [], 0
+    while (start := text.find(_OPEN, place)) >= 0:
+        end = text.find(_CLOSE, start)
+        if end < 0:
+            break
+        kept.append(text[place:start])
+        thoughts.append(text[start + len(_OPEN) : end])
+        place = end + len(_CLOSE)
+    answer = "\n".join([*kept, text[place:]])
+    before, lone, after = answer.rpartition(_CLOSE)
+    if lone:
+        thoughts.insert(0, before)
+        answer = after
+    answer, opened, rest = answer.partition(_OPEN)
+    if opened:
+        thoughts.append(rest)
+    return "\n".join(thought.strip() for thought in thoughts), answer.strip()
+
+
+def split_leading_reasoning(text: str) -> tuple[str, str]:
+    """A policy's reasoning and its response, which may itself speak of such tags: only a block that
+    the reply begins with is reasoning, or one that a `</think>` on a line of its own ends."""
+    if text.lstrip().startswith(_OPEN):
+        thought, _, response = text.lstrip().removeprefix(_OPEN).partition(_CLOSE)
+        return thought.strip(), response.strip()
+    lone = re.search(r"^</think>[ \t]*$", text, re.MULTILINE)
+    if lone and _OPEN not in text[: lone.start()]:
+        return text[: lone.start()].strip(), text[lone.end() :].strip()
+    return "", text
+
+
+def extract(item: RubricItem, completion: Completion) -> Extraction:
+    """The raw score in a grader's reply, between the ends of the item's `score_range`."""
+    if completion.cut_off:
+        return Extraction(problem="the reply was cut off at the length limit")
+    _, verdict = split_reasoning(completion.text)
+    if not verdict.strip():
+        return Extraction(problem="the reply is empty")
+    pattern = item.extraction_regex
+    try:
+        match = last_match(
+            "<score>(.*?)</score>" if pattern == _GREEDY_DEFAULT else pattern, verdict
+        )
+    except TimeoutError:
+        return Extraction(problem=f"{pattern!r} took longer than {SECONDS} s on the reply")
+    if match is None:
+        return Extraction(problem=f"nothing in the reply matches {pattern!r}")
+    # A pattern without a group means its whole match.
+    groups = range(1, match.re.groups + 1)
+    group = next((g for g in groups if match.group(g) is not None), None if groups else 0)
+    if group is None:
+        return Extraction(problem=f"the group of {pattern!r} is empty in its last match")
+    text, span = match.group(group).strip(), match.span(group)
+    if item.choices:
+        return _choice(text, span, item)
+    return _number(text, span, item.score_range)
+
+
+def _choice(text: str, span: tuple[int, int], item: RubricItem) -> Extraction:
+    place = item.raw_score(text)
+    if place is None:
+        return Extraction(
+            problem=f"{text[:80]!r} is none of the choices {', '.join(item.choices or ())}"
+        )
+    return Extraction(place, span)
+
+
+def _number(text: str, span: tuple[int, int], score_range: tuple[float, float]) -> Extraction:
+    if not _PLAIN_NUMBER.fullmatch(text):
+        return Extraction(problem=f"{text[:80]!r} is not a plain number")
+    low, high = score_range
+    value = float(text) + 0.0  # no negative zero
+    if not low <= value <= high:
+        return Extraction(problem=f"{text[:80]} is outside {low:g} to {high:g}")
+    return Extraction(value, span)
+
+
+def normalised(item: RubricItem, raw_score: float) -> float:
+    """A raw score as a share of its range, 0 to 1."""
+    low, high = item.score_range
+    return (raw_score - low) / (high - low)
+
+
+def item_passed(item: RubricItem, score: float) -> bool:
+    """Whether an item score (0..1) is good enough; a penalty item is passed by staying low."""
+    if item.penalty:
+        return score <= 1 - item.pass_score + _EPSILON
+    return score >= item.pass_score - _EPSILON
+
+
+def graded(
+    index: int, item: RubricItem, completion: Completion, found: Extraction, raw_score: float
+) -> Grade:
+    """The grade that an LLM's reply amounts to."""
+    score = normalised(item, raw_score)
+    return Grade(
+        item=index,
+        name=item.name,
+        score=score,
+        raw_score=raw_score,
+        passed=item_passed(item, score),
+        grader="llm",
+        feedback=explanation(completion.text, found, item) or None,
+        reply=completion.text,
+    )
+
+
+def explanation(reply: str, found: Extraction, item: RubricItem) -> str:
+    """The grader's reasons: its reply without its reasoning, without the verdict and without the
+    format instruction, which is nobody else's business."""
+    rest = _without_verdict(split_reasoning(reply)[1], found)
+    return rest.replace(item.grader_output_format_instruction, "").strip()
+
+
+def _without_verdict(answer: str, found: Extraction) -> str:
+    if found.span is None:
+        return answer
+    begin, end = found.span
+    # The verdict's own line goes; where it is the only line, its number and tags do.
+    line_begin = answer.rfind("\n", 0, begin) + 1
+    line_end = answer.find("\n", end) if "\n" in answer[end:] else len(answer)
+    rest = (answer[:line_begin] + answer[line_end:]).strip()
+    return rest or re.sub(r"<[^<>\n]{0,40}>", "", answer[:begin] + answer[end:]).strip()
+
+
+def ungraded(index: int, item: RubricItem, failure: Failure, reply: str | None = None) -> Grade:
+    """An item without a verdict: it has no score, and so has the response."""
+    grader: Literal["llm", "check"] = "llm" if item.check is None else "check"
+    return Grade(index, item.name, None, None, None, grader, None, reply, failure)
+
+
+def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float | None:
+    """Σ weight·score ÷ Σ positive weights, unclipped; None where any item is ungraded."""
+    total = 0.0
+    for item, grade in zip(items, grades, strict=True):
+        if grade.score is None:
+            return None
+        total += item.weight * grade.score
+    return total / sum(item.weight for item in items if item.weight > 0)
+
+
+def response_passed(datapoint: Datapoint, grades: Sequence[Grade], threshold: float | None) -> bool:
+    """Every required item passed and the score reaches the threshold; with neither, every item."""
+    score = total_score(datapoint.rubric_items, grades)
+    if score is None:
+        return False
+    required = [
+        grade for item, grade in zip(datapoint.rubric_items, grades, strict=True) if item.required
+    ]
+    if not required and threshold is None:
+        required = list(grades)
+    return all(grade.passed for grade in required) and (
+        threshold is None or score >= threshold - _EPSILON
+    )

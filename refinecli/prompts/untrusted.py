@@ -1,0 +1,128 @@
+"""Untrusted text as a model may be shown it: nothing hidden in it, and no tag that means something.
+
+A response is written by whoever gains from its score. Three things keep it in its place: its
+delimiters bear a nonce, what would read as a tag of ours is escaped, and characters that nobody can
+see, which split such a tag in two or spell a message of their own, are taken out first.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import sha256
+from types import MappingProxyType
+
+from refinecli.text.patterns import compiled
+
+# Letters of the scripts that need joiners and variation selectors, which are those that no tag of
+# ours can be mistaken for.
+_JOINING = (
+    r"(?<=[\p{L}\p{M}])(?<![\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Canadian_Aboriginal}"
+    r"\p{Inherited}\p{Common}])"
+)
+_PICTURE = r"[\p{Extended_Pictographic}\p{Emoji_Modifier}]"
+# The flags of England, Scotland and Wales are a black one and their names in tag characters.
+_FLAG = "\U0001f3f4"
+_FLAGS = "|".join(
+    "".join(chr(0xE0000 + ord(letter)) for letter in name) for name in ("gbeng", "gbsct", "gbwls")
+)
+# One look at each character, and only at hidden ones what stands before and after: ten times as
+# fast as the other way round.
+_HIDDEN = "|".join(
+    (
+        r"(?=[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
+        rf"{_FLAG}])(?:(?P<kept>{_FLAG}(?:(?:{_FLAGS})\U000e007f)?",
+        rf"{_JOINING}[\u034f\u180b-\u180f\u200c\u200d\ufe00-\ufe0f]",
+        rf"(?<={_PICTURE}\ufe0f?)\u200d(?=\p{{Extended_Pictographic}})",
+        r"(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]",
+        r"(?<=[0-9#*])\ufe0f(?=\u20e3)",
+        r"(?<=\p{Han})[\U000e0100-\U000e01ef])",
+        r".)",
+    )
+)
+_HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+
+# What a tag is called that a prompt of ours or a reply to it is made of; `think` ends the part of
+# a grader's reply that is no verdict, also where the grader only quotes it.
+_NAMES = (
+    "conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|rubric|think"
+    # Of chat templates: servers that look for such marks in all they are sent take these as theirs.
+    "|start_of_turn|end_of_turn|bos|eos"
+)
+_CHAT_MARKS = r"<(?=\|[^|<>\s]{1,40}+\|>|/?s>|/?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT)\])"
+_ESCAPES = MappingProxyType({"<": "&lt;", "[": "&#91;"})
+# What begins a tag, or looks like it.
+_OPENING = "\u2039\u2329\u3008\u27e8\u276e\u2770\u276c\u02c2\u1438"
+_BRACKET = re.compile(rf"[<\[{_OPENING}\ufe64\uff1c\ufe47\uff3b]")
+
+
+def visible(text: str) -> str:
+    """The text without the characters that have no look: zero-width ones, bidi and other controls,
+    tag characters. Joiners and variation selectors stay where a script or an emoji needs them."""
+    if text.isascii():
+        return _HIDDEN_ASCII.sub("", text)
+    return compiled(_HIDDEN).sub(lambda match: match["kept"] or "", text)
+
+
+def harmless(text: str, *names: str) -> str:
+    """Text that cannot open or close a tag of our prompts, of a chat template or of these names,
+    not even one that only looks like it (`＜/response＞`)."""
+    if _BRACKET.search(text) is None:  # nearly all text, and many times as fast
+        return text
+    look = text if text.isascii() else text.translate(_lookalikes())
+    pieces: list[str] = []
+    place = 0
+    for match in _tags(names).finditer(look):
+        pieces += (text[place : match.start()], _ESCAPES[match[0]])
+        place = match.end()
+    return "".join([*pieces, text[place:]])
+
+
+def nonce(*texts: str) -> str:
+    """What makes a response's delimiters its own. No author can know it beforehand, since it
+    depends on all that the response stands beside and on the response itself; and the same texts
+    have the same, so that a call is found again in the cache."""
+    digest = sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.hexdigest()[:12]
+
+
+@lru_cache(maxsize=256)
+def _tags(names: tuple[str, ...]) -> re.Pattern[str]:
+    """What finds the bracket that begins one of the tags."""
+    all_names = "|".join((_NAMES, *map(re.escape, names)))
+    return re.compile(rf"<(?=\s*+/?\s*+(?:{all_names})\b)|{_CHAT_MARKS}", re.IGNORECASE)
+
+
+# Each word an ASCII character of our tags and others that look like it, where they are no
+# compatibility forms of it. Not the double quotation marks of French and Chinese, which stand
+# before words in plain text.
+_TWINS = (
+    f"<{_OPENING} "
+    ">\u203a\u232a\u3009\u27e9\u276f\u2771\u276d\u02c3\u1433 "
+    "/\u2044\u2215\u29f8\u2571 |\u2223\u2502\u01c0 _\u2581 "
+    "aаα cсϲ dԁ eе iіι nո oоοօ pрρ sѕ tт uυս vνѵ AАΑ BВΒ CСϹ EЕΕ IІΙ MМΜ NΝ OОΟ PРΡ SЅ TТΤ VѴ"
+)
+_COMPATIBLE = (  # full-width, mathematical, circled, raised, Roman and small forms
+    *(range(0x00AA, 0x00BB), range(0x017F, 0x0180), range(0x02B0, 0x02E5), range(0x1D2C, 0x1DC0)),
+    *(range(0x2070, 0x20A0), range(0x2100, 0x2190), range(0x24B6, 0x24EB), range(0x2C7C, 0x2C7E)),
+    *(range(0xA7F2, 0xA7F5), range(0xFE33, 0xFE70), range(0xFF01, 0xFF5F)),
+    *(range(0x1D400, 0x1D800), range(0x1F12B, 0x1F14A)),
+)
+
+
+@lru_cache(maxsize=1)
+def _lookalikes() -> Mapping[int, str]:
+    """Characters that read as an ASCII one, each with it: a text keeps its length."""
+    found = {ord(twin): word[0] for word in _TWINS.split() for twin in word[1:]}
+    for codes in _COMPATIBLE:
+        for code in codes:
+            plain = unicodedata.normalize("NFKC", chr(code))
+            if len(plain) == 1 and plain.isascii():
+                found[code] = plain
+    return found

@@ -1,0 +1,1 @@
+"""The loops that make a response better, one file a strategy."""

@@ -1,0 +1,22 @@
+"""One datapoint through the loop that its options name."""
+
+from __future__ import annotations
+
+from refinecli.prompts import Prompts
+from refinecli.refining.strategies import STRATEGIES, RefineOptions, Rollout
+from refinecli.types import Datapoint, Observer, Refinement, Roles
+
+
+async def refine(
+    datapoint: Datapoint,
+    roles: Roles,
+    options: RefineOptions,
+    prompts: Prompts,
+    observe: Observer | None = None,
+) -> Refinement:
+    """Refine one datapoint's response; `observe` is shown each iteration as soon as it is done.
+
+    Raises CompletionError where not even a first response could be had.
+    """
+    show = observe or (lambda datapoint, iteration: None)
+    return await STRATEGIES[options.strategy](Rollout(datapoint, roles, options, prompts, show))

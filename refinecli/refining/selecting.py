@@ -1,0 +1,132 @@
+"""A selector's choice between responses, and a reply that must hold something: asked for, read, and
+asked for once more where it could not be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from refinecli import prompts as p
+from refinecli.errors import CompletionError
+from refinecli.grading.grade import draw_of, gather
+from refinecli.grading.scoring import split_reasoning
+from refinecli.types import (
+    Completer,
+    Completion,
+    Datapoint,
+    Draw,
+    Message,
+    Selection,
+    Usage,
+)
+
+T = TypeVar("T")
+_BEST = re.compile(r"<best>\s*([0-9]{1,3})\s*</best>", re.IGNORECASE)
+
+
+async def compare(
+    datapoint: Datapoint,
+    old: str,
+    new: str,
+    selector: Completer,
+    prompts: p.Prompts,
+    iteration: int,
+) -> tuple[Selection, Usage]:
+    """Which of two responses is better, asked in both orders, since selectors favour a place
+    (Zheng et al. 2023, arxiv.org/abs/2306.05685). Raises CompletionError without a verdict."""
+
+    async def vote(number: int) -> tuple[tuple[int, str], Usage] | CompletionError:
+        first, second = (old, new) if number == 0 else (new, old)
+        messages = p.compare_messages(prompts, datapoint, first, second)
+        draw = draw_of(datapoint, "selector", iteration, number)
+        try:
+            return await read_reply(selector, messages, draw, _reader(2), prompts.selector_retry)
+        except CompletionError as error:  # the other vote is paid for, and is kept
+            return error
+
+    replies = []
+    for reply in await gather([vote(0), vote(1)]):
+        if isinstance(reply, CompletionError):
+            raise reply
+        replies.append(reply)
+    choices = [choice for (choice, _), _ in replies]
+    selection = Selection(
+        votes=("old" if choices[0] == 0 else "new", "new" if choices[1] == 0 else "old"),
+        reasons=tuple(reason for (_, reason), _ in replies),
+    )
+    return selection, sum((usage for _, usage in replies), Usage())
+
+
+async def pick(
+    datapoint: Datapoint,
+    responses: Sequence[str],
+    selector: Completer,
+    prompts: p.Prompts,
+    iteration: int,
+) -> tuple[int, str, Usage]:
+    """The best of the responses, its index, and why. Raises CompletionError without a verdict."""
+    messages = p.pick_messages(prompts, datapoint, responses)
+    draw = draw_of(datapoint, "selector", iteration)
+    (best, reason), usage = await read_reply(
+        selector, messages, draw, _reader(len(responses)), prompts.selector_retry
+    )
+    return best, reason, usage
+
+
+def _reader(count: int) -> Callable[[Completion], tuple[int, str]]:
+    """Reads a reply's last choice among so many, counted from 0, and what it says beside it."""
+
+    def read(completion: Completion) -> tuple[int, str]:
+        answer = split_reasoning(completion.text)[1]
+        found = list(_BEST.finditer(answer))
+        if not found:
+            raise ValueError("nothing in it looks like <best>1</best>")
+        number = int(found[-1][1])
+        if not 1 <= number <= count:
+            raise ValueError(f"{number} is not one of the responses, 1 to {count}")
+        return number - 1, _BEST.sub("", answer).strip()
+
+    return read
+
+
+async def read_reply(
+    completer: Completer,
+    messages: list[Message],
+    draw: Draw,
+    read: Callable[[Completion], T],
+    again: str,
+) -> tuple[T, Usage]:
+    """What `read` finds in a reply, and what the calls took. It raises ValueError where it finds
+    nothing: then one more try, with the problem filled in `again`; then CompletionError."""
+
+    def readable(completion: Completion) -> bool:
+        try:
+            _read_whole(completion, read)
+        except ValueError:
+            return False
+        return True
+
+    completion = await completer(messages, draw, readable)
+    usage = completion.usage
+    try:
+        return _read_whole(completion, read), usage
+    except ValueError as error:
+        said = split_reasoning(completion.text)[1] or "(no answer)"
+        request = p.fill(again, problem=str(error))
+    more: list[Message] = [
+        *messages,
+        {"role": "assistant", "content": said},
+        {"role": "user", "content": request},
+    ]
+    completion = await completer(more, draw, readable)
+    try:
+        return _read_whole(completion, read), usage + completion.usage
+    except ValueError as error:
+        raise CompletionError("unreadable", f"the {draw.role}'s reply: {error}") from None
+
+
+def _read_whole(completion: Completion, read: Callable[[Completion], T]) -> T:
+    if completion.cut_off:
+        raise ValueError("the reply was cut off at the length limit")
+    return read(completion)

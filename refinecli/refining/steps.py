@@ -1,0 +1,201 @@
+"""What the loops are made of: a draft, grades, the better of two, the record of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from refinecli import prompts as p
+from refinecli.errors import CompletionError
+from refinecli.grading.grade import draw_of, gather
+from refinecli.grading.scoring import response_passed, split_leading_reasoning, total_score
+from refinecli.grading.votes import grade_by_votes
+from refinecli.refining.strategies import Rollout
+from refinecli.types import (
+    Completion,
+    Failure,
+    Iteration,
+    Message,
+    Refinement,
+    StopReason,
+    Usage,
+)
+
+# ------------------------------------------------------------------ one response
+
+
+def written(
+    number: int,
+    role: Literal["input", "policy", "reviser"],
+    parent: Iteration | None,
+    completion: Completion,
+) -> Iteration:
+    """The iteration that a writer's reply is, not graded yet; what it thought is set apart."""
+    reasoning, response = response_of(completion)
+    return Iteration(
+        iteration=number,
+        parent=parent.iteration if parent else None,
+        role=role,
+        response=response,
+        score=None,
+        accepted=True,
+        finish_reason=completion.finish_reason,
+        grades=(),
+        feedback=None,
+        usage=completion.usage,
+        reasoning=reasoning,
+    )
+
+
+def response_of(completion: Completion) -> tuple[str, str]:
+    """A reply's reasoning, from whichever place it came, and the response that others may see."""
+    thought, response = split_leading_reasoning(completion.text)
+    return "\n".join(filter(None, (completion.reasoning, thought))), response
+
+
+async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Iteration:
+    """The iteration with its grades and its score."""
+    datapoint = rollout.datapoint
+    grades, usage = await grade_by_votes(
+        datapoint,
+        iteration.response,
+        rollout.roles,
+        rollout.prompts,
+        rollout.options.grading,
+        iteration=iteration.iteration,
+        sample=sample,
+    )
+    score = total_score(datapoint.rubric_items, grades)
+    return replace(iteration, grades=grades, score=score, usage=iteration.usage + usage)
+
+
+async def first_draft(rollout: Rollout) -> Iteration:
+    """The response that the datapoint has, or else a draft; not graded."""
+    if rollout.datapoint.response is None:
+        return await _draft(rollout, 0)
+    given = Completion(rollout.datapoint.response, usage=Usage())
+    return replace(written(0, "input", None, given), response=given.text, reasoning="")
+
+
+async def _draft(rollout: Rollout, number: int) -> Iteration:
+    draw = draw_of(rollout.datapoint, "policy", 0, number)
+    return written(0, "policy", None, await rollout.roles.policy(draft_messages(rollout), draw))
+
+
+def draft_messages(rollout: Rollout) -> Sequence[Message]:
+    if rollout.options.show_rubric:
+        return p.with_rubric(rollout.prompts, rollout.datapoint)
+    return rollout.datapoint.convo
+
+
+async def rewritten(
+    rollout: Rollout, parent: Iteration, number: int, messages: list[Message]
+) -> Iteration:
+    """The reviser's response, not graded."""
+    completion = await rollout.roles.reviser(
+        messages, draw_of(rollout.datapoint, "reviser", number)
+    )
+    return written(number, "reviser", parent, completion)
+
+
+# ------------------------------------------------------------------ several drafts
+
+
+async def graded_drafts(rollout: Rollout) -> tuple[list[Iteration], Failure | None]:
+    """The drafts in order, each graded; a response that exists already counts as the first of them.
+
+    Where only some of several drafts could be had, those and the first failure; CompletionError
+    where none could.
+    """
+    given = int(rollout.datapoint.response is not None)
+    drafts = await gather(
+        [_graded_draft(rollout, number) for number in range(max(rollout.options.drafts, given))]
+    )
+    errors = [draft for draft in drafts if isinstance(draft, CompletionError)]
+    iterations: list[Iteration] = []
+    for draft in drafts:
+        if isinstance(draft, Iteration):
+            accepted = not iterations or better(draft, best_of(iterations))
+            if (draft.iteration, draft.accepted) != (len(iterations), accepted):
+                draft = replace(draft, iteration=len(iterations), accepted=accepted)
+            iterations.append(draft)
+    if not iterations:
+        raise errors[0]
+    if not errors:
+        return iterations, None
+    return iterations, Failure(errors[0].type, errors[0].message, "policy")
+
+
+async def _graded_draft(rollout: Rollout, number: int) -> Iteration | CompletionError:
+    try:
+        draft = await (_draft(rollout, number) if number else first_draft(rollout))
+    except CompletionError as error:
+        return error
+    return await graded(rollout, draft, sample=number)
+
+
+# ------------------------------------------------------------------ several responses
+
+
+def same_before(response: str, iterations: Sequence[Iteration]) -> Iteration | None:
+    """The first iteration with this very text."""
+    return next((it for it in iterations if it.response == response), None)
+
+
+def seen(iteration: Iteration) -> str:
+    """A response as critics and selectors see it."""
+    return p.ended(iteration.response, iteration.finish_reason)
+
+
+def better(new: Iteration, best: Iteration) -> bool:
+    """Strictly better; a graded response beats an ungraded one, never the other way round."""
+    return new.score is not None and (best.score is None or new.score > best.score)
+
+
+def best_of(iterations: Sequence[Iteration]) -> Iteration:
+    """The first of the best."""
+    best = iterations[0]
+    for iteration in iterations[1:]:
+        best = iteration if better(iteration, best) else best
+    return best
+
+
+# ------------------------------------------------------------------ the end
+
+
+async def graded_ends(rollout: Rollout, iterations: list[Iteration], kept: int) -> list[Iteration]:
+    """For loops without a grader: the first response and the kept one graded, equal texts once."""
+    first, last = iterations[0], iterations[kept]
+    if kept == 0 or first.response == last.response:
+        ends = [await graded(rollout, first)]
+        last = replace(last, grades=ends[0].grades, score=ends[0].score)
+        ends.append(ends[0] if kept == 0 else last)
+    else:
+        ends = await gather([graded(rollout, first), graded(rollout, last)])
+    result = list(iterations)
+    result[0], result[kept] = ends
+    for iteration in result:
+        rollout.show(rollout.datapoint, iteration)
+    return result
+
+
+def finished(
+    rollout: Rollout,
+    iterations: Sequence[Iteration],
+    kept: Iteration,
+    stop: StopReason,
+    failure: Failure | None,
+) -> Refinement:
+    """The record, with the response of `kept`."""
+    datapoint, options = rollout.datapoint, rollout.options
+    return Refinement(
+        status="failed" if failure else "ungraded" if kept.score is None else "done",
+        stop_reason=stop,
+        iterations=tuple(iterations),
+        best_iteration=kept.iteration,
+        passed=response_passed(datapoint, kept.grades, options.threshold),
+        error=failure,
+        usage=sum((iteration.usage for iteration in iterations), Usage()),
+        strategy=options.strategy,
+    )

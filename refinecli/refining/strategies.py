@@ -1,0 +1,160 @@
+"""The loops of `refinecli refine --strategy NAME`, one module each, and what they share.
+
+A strategy is an async function named like its module: it is handed a `Rollout` and gives a
+`Refinement`. The table below says all that settings need to know, so that a strategy's module is
+imported only when it is used. `steps` holds what loops are made of.
+
+To add a strategy: write the module, add a line to the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from refinecli.grading.verdict import GradeOptions
+from refinecli.grading.verdict import most_calls as most_calls_of
+
+if TYPE_CHECKING:
+    from refinecli.prompts import Prompts
+    from refinecli.types import Datapoint, Observer, Refinement, Roles
+
+
+@dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """How far to go: rewrites at most, drafts to start from, the score that is good enough; when a
+    rewrite is accepted; after how many that are not to give up; whether a text that came before
+    ends the loop; whether the first answer is shown the rubric; principles to criticise by; how
+    graders are asked."""
+
+    strategy: str = "refine"
+    max_iterations: int = 3
+    drafts: int = 1
+    threshold: float | None = None
+    accept: Literal["better", "not-worse", "pairwise"] = "better"
+    patience: int | None = None
+    stop_on_repeat: bool = True
+    show_rubric: bool = False
+    principles: tuple[str, ...] = ()
+    grading: GradeOptions = field(default_factory=GradeOptions)
+    seed: int | None = None
+
+
+# Those that only some strategies know.
+OPTIONS = frozenset(
+    {"max_iterations", "drafts", "accept", "patience", "stop_on_repeat", "principles"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One datapoint on its way through a loop; `show` is handed each iteration once it is done."""
+
+    datapoint: Datapoint
+    roles: Roles
+    options: RefineOptions
+    prompts: Prompts
+    show: Observer
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """What can be said about a strategy without importing it. `options` are those of OPTIONS that
+    mean something to it; `calls` gives the responses it writes beside the drafts, those it has
+    graded, and the calls it makes beside writing and grading, at the most; `by_grade` says whether
+    it keeps what was graded best, so that a gain is optimistic."""
+
+    name: str
+    summary: str
+    roles: tuple[str, ...]
+    options: frozenset[str]
+    calls: Callable[[RefineOptions], tuple[int, int, int]]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    by_grade: bool = False
+
+    def __call__(self, rollout: Rollout) -> Awaitable[Refinement]:
+        """Raises CompletionError where not even a first response could be had."""
+        module = self.name.replace("-", "_")
+        loop = getattr(import_module(f"{__package__}.{module}"), module)
+        return loop(rollout)  # type: ignore[no-any-return]
+
+
+def _refine_calls(options: RefineOptions) -> tuple[int, int, int]:
+    rounds = options.max_iterations
+    votes = 4 * rounds if options.accept == "pairwise" else 0
+    return rounds, options.drafts + rounds, votes
+
+
+def _ends(options: RefineOptions) -> int:
+    """The first response and the last, where there is another."""
+    return 1 + (options.max_iterations > 0)
+
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {
+        strategy.name: strategy
+        for strategy in (
+            Strategy(
+                "refine",
+                "rewrite the best answer from what failed",
+                ("policy", "reviser", "grader"),
+                OPTIONS - {"principles"},
+                _refine_calls,
+                by_grade=True,
+            ),
+            Strategy(
+                "best-of-n",
+                "draft N answers, keep the best",
+                ("policy", "grader"),
+                frozenset({"drafts"}),
+                lambda options: (0, options.drafts, 0),
+                {"drafts": 4, "max_iterations": 0},
+                by_grade=True,
+            ),
+            Strategy(
+                "self-refine",
+                "answer, feedback in the critic's own words, rewrite",
+                ("policy", "reviser", "grader", "critic"),
+                frozenset({"max_iterations", "stop_on_repeat", "principles"}),
+                lambda options: (options.max_iterations, _ends(options), options.max_iterations),
+            ),
+            Strategy(
+                "rm-gallery",
+                "the selector's reason for the best so far is the feedback",
+                ("policy", "reviser", "grader", "selector"),
+                frozenset({"max_iterations"}),
+                lambda options: (
+                    options.max_iterations,
+                    _ends(options),
+                    2 * options.max_iterations,
+                ),
+            ),
+            Strategy(
+                "writer-critic",
+                "a critic improves the answer, the selector picks the better",
+                ("policy", "grader", "critic", "selector"),
+                frozenset({"max_iterations"}),
+                lambda options: (0, _ends(options), 6 * options.max_iterations),
+                {"max_iterations": 1},
+            ),
+        )
+    }
+)
+
+
+def roles_of(options: RefineOptions) -> tuple[str, ...]:
+    """The roles that a refinement asks."""
+    roles = STRATEGIES[options.strategy].roles
+    return (*roles, "selector") if options.accept == "pairwise" else roles
+
+
+def most_calls(datapoint: Datapoint, options: RefineOptions, graders: int = 1) -> int:
+    """Every response written and graded, item by item, each item by each of the `graders` and with
+    its one more try."""
+    written, graded, other = STRATEGIES[options.strategy].calls(options)
+    grading = sum(most_calls_of(item, options.grading) for item in datapoint.rubric_items)
+    given = datapoint.response is not None
+    return options.drafts - int(given) + written + other + graders * grading * graded

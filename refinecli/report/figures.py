@@ -1,0 +1,80 @@
+"""The report as one JSON object: what `--json` writes, and all that text and HTML show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from refinecli.report import KEYS
+from refinecli.report.alarms import alarms
+from refinecli.report.baselines import baseline, first_answer, run_cost
+from refinecli.report.by_item import items
+from refinecli.report.by_iteration import iterations, selections
+from refinecli.report.cases import UNGRADED_LOOPS, Case, Key
+from refinecli.report.compare import compared, pass_rate, trend
+from refinecli.report.conclusions import conclusions
+from refinecli.report.gains import Regrade, Regrades, differences, gains, record
+from refinecli.report.runs import Run
+from refinecli.types import JSONObject
+
+
+def build(
+    runs: Sequence[Run],
+    baselines: Sequence[Run] = (),
+    regraded: Regrades | None = None,
+    heldout: Regrades | None = None,
+) -> JSONObject:
+    """The report on the last of `runs`; two are compared, and the trend goes over all."""
+    run = runs[-1]
+    final = differences(run.cases, lambda case: case.final)
+    scored = [case for case in run.cases if case.final is not None]
+    later = [case for case in run.cases if case.fresh is not None]
+    gained = gains(run.cases, regraded, heldout)
+    first = first_answer(run, gained["regraded_gain"])
+    others = [
+        baseline(run, other, _of(regraded, at), _of(heldout, at))
+        for at, other in enumerate(baselines)
+    ]
+    figures = {
+        **gained,
+        "scored": len(final.values),
+        "score": record(final.interval),
+        "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
+        "regraded_score": _afresh(run, regraded),
+        "heldout_score": _afresh(run, heldout),
+        "pass_rate": pass_rate(scored),
+        "fresh_pass_rate": pass_rate(later, fresh=True) if later else None,
+        "failed": run.failed,
+        "ungraded": run.ungraded,
+        "runs": [one.record() for one in runs],
+        "kept_by_score": run.strategy not in UNGRADED_LOOPS,
+        "only_drafts": run.only_drafts,
+        "iterations": iterations(run.cases),
+        "items": items(run.cases, regraded),
+        "baselines": [*([first] if first else ()), *others],
+        "run_cost": run_cost(run),
+        "selections": selections(run.cases),
+        "compared": compared(runs[0], runs[1]) if len(runs) == 2 else None,
+        "trend": trend(runs) if len(runs) > 1 else None,
+        "gates": [],
+        "regrade": None,
+    }
+    figures["alarms"] = alarms(run, figures, regraded)
+    figures["conclusions"] = conclusions(figures, regraded=regraded is not None)
+    return {key: figures[key] for key in KEYS}
+
+
+def _afresh(run: Run, grades: Regrades | None) -> JSONObject | None:
+    """The mean of the responses returned, by fresh grades."""
+
+    def final(case: Case) -> float | None:
+        return one.final if (one := (grades or {}).get(case.key)) else None
+
+    return record(differences(run.cases, final).interval)
+
+
+def _of(grades: Regrades | None, place: int) -> dict[Key, Regrade | None] | None:
+    """The fresh grades of one baseline."""
+    found = {
+        key: one.others[place] for key, one in (grades or {}).items() if len(one.others) > place
+    }
+    return found or None

@@ -1,0 +1,319 @@
+"""Fresh grades of a run's first and final responses, by its grader and by the held-out judge.
+
+At temperature 0 the same grader asked the same words repeats its error, and the loop kept the
+response that the error favoured. So fresh means perturbed: each repeat has another wording of the
+grader's prompt, its own seed and a temperature, all of them the same for both responses of a
+datapoint. Nothing that is sent tells which of the two it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from statistics import fmean, stdev
+from typing import TypeAlias
+
+from refinecli.errors import CompletionError
+from refinecli.grading.grade import gather, grade
+from refinecli.prompts import Prompts
+from refinecli.prompts.regrade import reworded
+from refinecli.report.cases import Key, grader_of
+from refinecli.report.gains import Regrade
+from refinecli.report.runs import Run
+from refinecli.runs.ordered_map import ordered_map
+from refinecli.runs.run import Input
+from refinecli.settings.load import Settings
+from refinecli.settings.roles import RoleSettings
+from refinecli.types import (
+    Completer,
+    Completion,
+    Datapoint,
+    Draw,
+    JSONObject,
+    Message,
+    Params,
+    RubricItem,
+    Usable,
+)
+
+# Where a grader is meant to answer at 0: enough that a close call may fall the other way.
+_TEMPERATURE = 0.7
+_SEED = 42  # where the user gives none
+# In place of an iteration's number: no reply of a loop is taken for one of ours.
+_NO_ROUND = -1
+
+Scores: TypeAlias = Sequence[float | None]  # of each item
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a datapoint began with and what came of it; in `others`, what baselines made of it."""
+
+    datapoint: Datapoint
+    key: Key
+    first: str
+    final: str
+    others: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Regraded:
+    """One datapoint graded afresh, by role; how many grades were a model's to give, or are
+    missing, and why those are."""
+
+    pair: Pair
+    by_role: Mapping[str, Regrade]
+    grades: int
+    failures: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether each role gave both responses a score."""
+        return all(
+            one.gain is not None
+            for regrade in self.by_role.values()
+            for one in (regrade, *regrade.others)
+            if one
+        )
+
+
+def perturbed(settings: Settings) -> Settings:
+    """The settings with graders that need not say the same twice: a temperature above 0, seeds."""
+
+    def role(one: RoleSettings) -> RoleSettings:
+        return replace(one, temperature=_TEMPERATURE) if one.temperature == 0 else one
+
+    seed = _SEED if settings.run.seed is None else settings.run.seed
+    return replace(
+        settings,
+        grader=role(settings.grader),
+        jury=(),  # its grades are noisy together, not each by itself
+        judge=settings.judge and role(settings.judge),
+        run=settings.run.model_copy(update={"seed": seed}),
+    )
+
+
+def count_pairs(run: Run) -> int:
+    """How many datapoints have both scores from the loop; the rest say nothing of a gain."""
+    return sum(case.first is not None and case.final is not None for case in run.cases)
+
+
+async def pairs(
+    rows: Input, run: Run, others: Sequence[Mapping[Key, str]] = ()
+) -> AsyncGenerator[Pair, None]:
+    """The responses to grade, from the file that the run was read from, in its order."""
+    refined = (case for case in run.cases if case.refined)
+    async with aclosing(rows.stream()) as stream:
+        async for row in stream:
+            if row.error:
+                raise row.error
+            refinement = row.raw.get("refinement")
+            if row.datapoint is None or not isinstance(refinement, dict):
+                continue
+            case, iterations = next(refined), refinement["iterations"]
+            if case.first is not None and case.final is not None:
+                first, final = iterations[0]["response"], iterations[case.best]["response"]
+                texts = tuple(other.get(case.key) for other in others)
+                yield Pair(row.datapoint, case.key, first, final, texts)
+
+
+async def regrade(
+    pairs: AsyncIterable[Pair],
+    completers: Mapping[str, Completer],
+    prompts: Prompts,
+    repeats: int,
+    *,
+    concurrency: int,
+) -> AsyncGenerator[Regraded, None]:
+    """Each pair graded `repeats` times by each role, in order, as soon as it is ready."""
+    worded = [reworded(prompts, repeat) for repeat in range(repeats)]
+    results = ordered_map(
+        pairs,
+        lambda pair: _regraded(pair, completers, worded),
+        active=concurrency,
+        window=max(256, 8 * concurrency),
+    )
+    async with aclosing(results):
+        async for result in results:
+            yield result
+
+
+# ------------------------------------------------------------------ one datapoint
+
+
+async def _regraded(
+    pair: Pair, completers: Mapping[str, Completer], worded: Sequence[Prompts]
+) -> Regraded:
+    # Equal texts are graded once; their order tells nothing of which was first.
+    others = (text for text in pair.others if text is not None)
+    texts = sorted({pair.first, pair.final, *others}, key=_scattered)
+    asked = [(role, text) for text in texts for role in completers]
+    found = await gather(
+        grade(
+            pair.datapoint,
+            text,
+            _drawn_as(role, completers[role]),
+            prompts,
+            iteration=_NO_ROUND,
+            sample=repeat,
+        )
+        for role, text in asked
+        for repeat, prompts in enumerate(worded)
+    )
+    grades = [of_repeat for of_repeat, _ in found]
+    scores = [[grade.score for grade in of_repeat] for of_repeat in grades]
+    by_text = {key: scores[at * len(worded) :][: len(worded)] for at, key in enumerate(asked)}
+
+    def against(role: str, text: str) -> Regrade:
+        items = pair.datapoint.rubric_items
+        return regrade_of(items, by_text[role, text], by_text[role, pair.final])
+
+    return Regraded(
+        pair,
+        {
+            role: replace(
+                against(role, pair.first),
+                others=tuple(None if text is None else against(role, text) for text in pair.others),
+            )
+            for role in completers
+        },
+        grades=sum(
+            one.grader == "llm" or not one.graded for of_repeat in grades for one in of_repeat
+        ),
+        failures=tuple(one.error.type for of_repeat in grades for one in of_repeat if one.error),
+    )
+
+
+def _scattered(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _drawn_as(role: str, completer: Completer) -> Completer:
+    async def ask(
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
+    ) -> Completion:
+        return await completer(messages, replace(draw, role=role), usable, params)
+
+    return ask
+
+
+def regrade_of(
+    items: Sequence[RubricItem], first: Sequence[Scores], final: Sequence[Scores]
+) -> Regrade:
+    """What repeated grades of two responses amount to; `first` and `final` hold each repeat's."""
+    means = [
+        _means([scores[i] for scores in first], [scores[i] for scores in final])
+        for i in range(len(items))
+    ]
+    apart = [spread for text in (first, final) if (spread := _spread(items, text)) is not None]
+    return Regrade(
+        first=_score(items, [mean for mean, _ in means]),
+        final=_score(items, [mean for _, mean in means]),
+        items=tuple(means),
+        spread=fmean(apart) if apart else None,
+    )
+
+
+def _means(first: Scores, final: Scores) -> tuple[float | None, float | None]:
+    """An item's means over the repeats that graded both responses, since a wording may be stricter
+    than another; where there is none of those, over what there is."""
+    both = [(a, b) for a, b in zip(first, final, strict=True) if a is not None and b is not None]
+    if both:
+        return fmean(a for a, _ in both), fmean(b for _, b in both)
+    return _mean(first), _mean(final)
+
+
+def _mean(scores: Scores) -> float | None:
+    there = [score for score in scores if score is not None]
+    return fmean(there) if there else None
+
+
+def _spread(items: Sequence[RubricItem], text: Sequence[Scores]) -> float | None:
+    whole = [total for scores in text if (total := _score(items, scores)) is not None]
+    return stdev(whole) if len(whole) > 1 else None
+
+
+def _score(items: Sequence[RubricItem], scores: Scores) -> float | None:
+    total = 0.0
+    for item, score in zip(items, scores, strict=True):
+        if score is None:
+            return None
+        total += item.weight * score
+    return total / sum(item.weight for item in items if item.weight > 0)
+
+
+# ------------------------------------------------------------------ who graded, and how much of it
+
+_UNGRADED = 0.05  # share of the fresh grades
+
+
+def left_out(ungraded: int, grades: int) -> list[JSONObject]:
+    """An alarm where many fresh grades are missing: those that are left may not be like them."""
+    if ungraded <= _UNGRADED * grades:
+        return []
+    message = f"{ungraded:,} of {grades:,} fresh grades have no score; means are over the rest."
+    return [{"type": "ungraded_afresh", "message": message}]
+
+
+def alarms(run: Run, models: Mapping[str, str]) -> list[JSONObject]:
+    """What is wrong with who graded: `models` are those of the fresh grades."""
+    found = []
+    grader, before, judge = models["grader"], grader_of(run.models), models.get("judge")
+    if before and grader != before:
+        found.append(
+            (
+                "other_grader",
+                f"The run was graded by {before}, and afresh by {grader}: the optimism also holds "
+                "what sets them apart.",
+            )
+        )
+    known = {f"the run's {role}": model for role, model in run.models.items()}
+    known["the grader of the fresh grades"] = grader
+    if judge and (same := [role for role, model in known.items() if model == judge]):
+        found.append(
+            (
+                "judge_not_held_out",
+                f"The judge is not held out: {judge} is also {' and '.join(same)}, and shares "
+                "its errors.",
+            )
+        )
+    return [{"type": kind, "message": message} for kind, message in found]
+
+
+# ------------------------------------------------------------------ nothing sent
+
+
+@dataclass(slots=True)
+class Unsent:
+    """Stands before a role that must not be asked, or in its place: counts what only a model could
+    have answered, and keeps the first of it."""
+
+    inner: Completer | None = None
+    missing: int = 0
+    characters: int = 0
+    first: Sequence[Message] = ()
+
+    async def __call__(
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        params: Params | None = None,
+    ) -> Completion:
+        from refinecli.prompts import message_text
+
+        try:
+            if self.inner is not None:
+                return await self.inner(messages, draw, usable, params)
+        except CompletionError as error:
+            if error.type != "offline":
+                raise
+        self.missing += 1
+        self.characters += sum(len(message_text(message)) for message in messages)
+        self.first = self.first or messages
+        raise CompletionError("offline", "a dry run sends nothing")

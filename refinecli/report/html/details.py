@@ -1,0 +1,161 @@
+"""One datapoint in full: its conversation, and each iteration with its changes and its grades."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from typing import Any, cast
+
+from refinecli.data.rows import CONVO_NAMES
+from refinecli.prompts import message_text
+from refinecli.report.html.text import fields, rows
+from refinecli.text.clean import clean, one_line
+from refinecli.text.word_diff import word_diff
+from refinecli.types import JSONObject, Message
+
+# Characters of one text. A page is for reading; whoever needs all of it has the run's file. It also
+# bounds what comparing two responses takes.
+_MOST = 20_000
+_MOST_ASIDE = 6_000  # of a grader's reply, reasoning, an error
+
+
+def conversation(record: JSONObject) -> list[Message]:
+    """The prefix, under whichever name it came."""
+    for name in CONVO_NAMES:
+        value = record.get(name)
+        if isinstance(value, str):
+            return [{"role": "user", "content": value}]
+        if value is not None:
+            return cast(list[Message], rows(value))
+    return []
+
+
+def detail(record: JSONObject) -> JSONObject:
+    """What `page.js` shows when a datapoint is opened; parts that are absent are left out."""
+    refinement = fields(record.get("refinement"))
+    iterations = rows(refinement.get("iterations"))
+    if not iterations and record.get("response") is not None:
+        grading = fields(record.get("grading"))
+        score, grades = record.get("score"), grading.get("grades")
+        iterations = [{"response": record["response"], "score": score, "grades": grades}]
+    by_number = {_key(one.get("iteration")): one for one in iterations}
+    best = by_number.get(_key(refinement.get("best_iteration")))
+    return _present(
+        {
+            "convo": [
+                {"role": one_line(str(one.get("role"))), "text": _text(message_text(one))}
+                for one in conversation(record)
+            ],
+            "reference": _optional(record.get("reference")),
+            "items": [_item(item) for item in rows(record.get("rubric_items"))],
+            "iterations": [
+                _iteration(one, by_number.get(_key(one.get("parent"))), best is one)
+                for one in iterations
+            ],
+            "status": refinement.get("status") or fields(record.get("grading")).get("status"),
+            "models": fields(refinement.get("models")),
+            "error": _error(record.get("error")),
+            "raw": _optional(record.get("raw")) if not iterations else None,
+        }
+    )
+
+
+def _key(number: object) -> Hashable:
+    """An iteration's number, or what a damaged or foreign file has in its place."""
+    return number if isinstance(number, Hashable) else str(number)
+
+
+def _present(value: JSONObject) -> JSONObject:
+    return {key: part for key, part in value.items() if part not in (None, "", [], {}, False)}
+
+
+def _text(text: str, most: int = _MOST) -> str:
+    """The text as it can be shown: cut, and with what would act or hide in it made visible."""
+    if len(text) > most:
+        text = text[:most] + f"\n… {len(text) - most:,} more characters are in the run's file"
+    return clean(text.replace("\r\n", "\n"))
+
+
+def _optional(value: object, most: int = _MOST) -> str | None:
+    if value is None:
+        return None
+    return _text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), most)
+
+
+def _error(value: object) -> str | None:
+    error = fields(value)
+    parts = [error.get("stage"), error.get("type"), error.get("message")]
+    return _text(": ".join(str(part) for part in parts if part), _MOST_ASIDE) or None
+
+
+def _item(item: JSONObject) -> JSONObject:
+    check = item.get("check")
+    return _present(
+        {
+            "text": _optional(item.get("rubric_str"), _MOST_ASIDE),
+            "check": _optional(check, _MOST_ASIDE) if check else None,
+            "reveal": item.get("reveal") if item.get("reveal") == "verdict" else None,
+            "penalty": isinstance(weight := item.get("weight"), int | float) and weight < 0,
+            "required": item.get("required") is True,
+        }
+    )
+
+
+def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONObject:
+    usage = fields(one.get("usage"))
+    return _present(
+        {
+            "iteration": _text(str(one.get("iteration", 0))),
+            "parent": _optional(one.get("parent")),
+            "role": _optional(one.get("role")),
+            "score": one.get("score") if isinstance(one.get("score"), int | float) else None,
+            "accepted": one.get("accepted") is True,
+            "best": best,
+            "cut_off": one.get("finish_reason") == "length",
+            **_response(one, parent),
+            "grades": [_grade(grade) for grade in rows(one.get("grades"))],
+            "selection": _selection(fields(one.get("selection"))),
+            "feedback": _optional(one.get("feedback")),
+            "reasoning": _optional(one.get("reasoning"), _MOST_ASIDE),
+            "calls": usage.get("calls"),
+            "tokens": sum(
+                n
+                for key in ("prompt_tokens", "completion_tokens")
+                if isinstance(n := usage.get(key), int)
+            ),
+        }
+    ) | {"score": one.get("score") if isinstance(one.get("score"), int | float) else None}
+
+
+def _response(one: JSONObject, parent: JSONObject | None) -> JSONObject:
+    """The response's text or, with a parent, its difference, of which the text can be had again."""
+    text = _optional(one.get("response")) or ""
+    if parent is None:
+        return {"text": text}
+    pieces = word_diff(_optional(parent.get("response")) or "", text, full=True)
+    # The difference marks changed line breaks by arrows: not to be taken for the text's own.
+    return {"changes": pieces, "text": text if "↵" in text else None}
+
+
+def _grade(grade: JSONObject) -> JSONObject:
+    passed = grade.get("passed")
+    return _present(
+        {
+            "item": grade.get("item"),
+            "name": _text(str(grade.get("name"))),
+            "verdict": "ungraded" if passed is None else "passed" if passed else "failed",
+            "grader": grade.get("grader"),
+            "feedback": _optional(grade.get("feedback"), _MOST_ASIDE),
+            "reply": _optional(grade.get("reply"), _MOST_ASIDE),
+            "error": _error(grade.get("error")),
+        }
+    ) | {"score": grade.get("score")}
+
+
+def _selection(selection: JSONObject) -> JSONObject:
+    def texts(key: str) -> list[str]:
+        value: Any = selection.get(key)
+        return [_text(str(part), _MOST_ASIDE) for part in value] if isinstance(value, list) else []
+
+    winner = _optional(selection.get("winner"))
+    return _present({"winner": winner, "votes": texts("votes"), "reasons": texts("reasons")})

@@ -1,0 +1,196 @@
+"""The head of the page: what was run, the alarms, and what may be said of it, as HTML."""
+
+from __future__ import annotations
+
+import re
+
+from refinecli.report.alarms import graders_differ
+from refinecli.report.baselines import ahead, enough_differ
+from refinecli.report.html.tables import tables
+from refinecli.report.html.text import data, ends, escape, fields, mean, number, rows, signed
+from refinecli.types import JSONObject
+
+
+def name_of(report: JSONObject) -> str:
+    """What the page is about: the label of the run reported on, else its file."""
+    run = fields(_run(report))
+    return str(run.get("label") or run.get("file") or "a run")
+
+
+def _run(report: JSONObject) -> JSONObject:
+    """The run that is reported on: of several, the last."""
+    return ([{}, *rows(report.get("runs"))])[-1]
+
+
+def summary(report: JSONObject) -> str:
+    """All of the page above the datapoints."""
+    sections = tables(report)
+    links = {_anchor(title): title for title in [*sections, "Datapoints"]}
+    contents = "".join(f'<a href="#{name}">{title}</a>' for name, title in links.items())
+    parts = [
+        _head(report),
+        _alarms(report),
+        _verdict(report),
+        f'<nav class="contents" aria-label="Contents">{contents}</nav>',
+    ]
+    for title, body in sections.items():
+        name = _anchor(title)
+        heading = f'<h2 id="{name}">{title}</h2>'
+        parts.append(f'<section aria-labelledby="{name}">{heading}{body}</section>')
+    return "\n".join(part for part in parts if part)
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+# ------------------------------------------------------------------ what was run
+
+
+def _head(report: JSONObject) -> str:
+    run = _run(report)
+    facts = {
+        "file": data(run.get("file")) if run.get("file") else "",
+        "date": data(run.get("date")) if run.get("date") else "",
+        "strategy": data(run.get("strategy")) if run.get("strategy") else "",
+        "models": _models(fields(run.get("models"))),
+        "datapoints": _counts(run),
+        "cost": _cost(run),
+    }
+    given = "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items() if value
+    )
+    title = f"<h1>{data(name_of(report))}</h1>"
+    facts_list = f'<dl class="facts">{given}</dl>' if given else ""
+    return f'<header><p class="over">refinecli report</p>{title}{facts_list}</header>'
+
+
+def _models(models: JSONObject) -> str:
+    """Each model once, with the roles it has."""
+    roles: dict[str, list[str]] = {}
+    for role, model in models.items():
+        roles.setdefault(str(model), []).append(str(role))
+    return "; ".join(f"{data(model)} ({escape(', '.join(to))})" for model, to in roles.items())
+
+
+def _counts(run: JSONObject) -> str:
+    if not isinstance(run.get("datapoints"), int):
+        return ""
+    parts = [
+        f"{number(run[key])} {key}"
+        for key in ("done", "ungraded", "failed", "skipped")
+        if isinstance(run.get(key), int) and (run[key] or key == "done")
+    ]
+    return f"{number(run['datapoints'])} ({', '.join(parts)})" if parts else ""
+
+
+def _cost(run: JSONObject) -> str:
+    tokens = [run.get(key) for key in ("prompt_tokens", "completion_tokens")]
+    spent = sum(n for n in tokens if isinstance(n, int))
+    return (
+        f"{number(run['calls'])} calls, {spent:,} tokens, as if none had been shared"
+        if run.get("calls")
+        else ""
+    )
+
+
+def _alarms(report: JSONObject) -> str:
+    alarms = "".join(
+        f"<li><strong>{escape(str(alarm.get('type')).replace('_', ' '))}:</strong> "
+        f"{data(alarm.get('message'))}</li>"
+        for alarm in rows(report.get("alarms"))
+    )
+    if not alarms:
+        return ""
+    return (
+        '<section class="alarms" aria-labelledby="alarms"><h2 id="alarms">⚠ Look at this first</h2>'
+        f"<ul>{alarms}</ul></section>"
+    )
+
+
+# ------------------------------------------------------------------ what may be said
+
+
+def _verdict(report: JSONObject) -> str:
+    kind, title = _headline(report)
+    sentences = report.get("conclusions")
+    said = "".join(
+        f"<li>{_with_code(sentence)}</li>"
+        for sentence in (sentences if isinstance(sentences, list) else [])
+    )
+    mark = {"yes": "✓", "no": "✗", "open": "?"}[kind]
+    return (
+        f'<section class="verdict {kind}" aria-labelledby="verdict"><h2 id="verdict">'
+        f'<span class="mark" aria-hidden="true">{mark}</span> {title}</h2>'
+        f"{f'<ul>{said}</ul>' if said else ''}</section>"
+    )
+
+
+def _with_code(sentence: object) -> str:
+    """A sentence of ours: commands stand between backquotes, or begin with two dashes."""
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
+    return re.sub(r"(?<![\w-])--[a-z]+(?![^<]*</code>)", r'<code class="flag">\g<0></code>', text)
+
+
+# What a claim rests on, and the gain that says it.
+_BASES = {"code": "loop_gain", "regraded": "regraded_gain", "heldout": "heldout_gain"}
+
+
+def _headline(report: JSONObject) -> tuple[str, str]:
+    """The claim in a line; `open` where nothing can be claimed, one way or the other."""
+    claim = fields(report.get("claim"))
+    if mean(report.get("loop_gain")) is None or len(rows(report.get("iterations"))) == 1:
+        score = mean(report.get("score"))
+        return "open", "No score" if score is None else f"Score {number(score)}; nothing to compare"
+    if report.get("too_few"):
+        return "open", "Too few independent datapoints to tell"
+    gain = report.get(_BASES.get(str(claim.get("basis")), ""))
+    by_code = claim.get("basis") == "code"
+    beaten = [
+        row for row in rows(report.get("baselines")) if row.get("drafts") and _beats(row, by_code)
+    ]
+    better = "; resampling beats refining" if beaten else ""
+    if mean(gain) is None:
+        if (ends(report.get("loop_gain")) or (1, 1))[0] > 0:
+            return "open", f"Open: the gain was not graded afresh{better}"
+        return "no", f"No gain is shown{better or ', not even in the loop'}"
+    if claim.get("gain") is not True:
+        interval = ends(gain)
+        if interval and interval[1] < 0:
+            return "no", f"The answers got worse: {signed(mean(gain))}{better}"
+        chance = (
+            ": it may be chance" if any((mean(gain), *(interval or ()))) else ": no score differs"
+        )
+        return ("no" if better else "open"), f"No gain is shown{better or chance}"
+    title = f"A gain over the first answer: {signed(mean(gain))}"
+    doubts = []
+    if claim.get("basis") == "regraded" and (ends(report.get("heldout_gain")) or (1, 1))[0] <= 0:
+        doubts.append("the held-out judge does not find it")
+    unbeaten = [
+        data(row.get("name"))
+        for row in rows(report.get("baselines"))
+        if row.get("drafts") and not _is_beaten(row, by_code) and row not in beaten
+    ]
+    if unbeaten:
+        doubts.append(f"none is shown over {' or '.join(unbeaten)}")
+    if beaten:
+        return "no", f"{title}{better}"
+    if doubts:
+        return "open", f"{title}; {'; '.join(doubts)}"
+    return "yes", title
+
+
+def _is_beaten(row: JSONObject, by_code: bool) -> bool:
+    """Not by the loops' own grades, unless code gave them: they flatter whichever chose more."""
+    return _is_claimed(row, by_code) and (ends(ahead(row)) or (0, 0))[0] > 0
+
+
+def _beats(row: JSONObject, by_code: bool) -> bool:
+    """Whether the baseline is better, at no more cost."""
+    dear = (row.get("drafts") or 0) > (row.get("drafts_at_equal_cost") or row.get("drafts") or 0)
+    return _is_claimed(row, by_code) and not dear and (ends(ahead(row)) or (0, 0))[1] < 0
+
+
+def _is_claimed(row: JSONObject, by_code: bool) -> bool:
+    fresh = row.get("regraded_gain_over_it") or row.get("fresh")
+    return enough_differ(row) and bool(by_code or (fresh and not graders_differ(row)))

@@ -1,0 +1,363 @@
+"""The page's tables, one section each, as HTML. A part that the report lacks has no section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from refinecli.report.html.chart import Point, Scale, chart
+from refinecli.report.html.text import (
+    NOTHING,
+    count,
+    data,
+    ends,
+    escape,
+    fields,
+    mean,
+    number,
+    rows,
+    share,
+    signed,
+    table,
+    with_interval,
+)
+from refinecli.types import JSONObject
+
+_MOST_ROWS = 100  # of one table; names of items can be as many as datapoints
+_MOST_NAMES = 50  # of datapoints in a sentence
+
+
+def tables(report: JSONObject) -> dict[str, str]:
+    """The sections by their titles, in order."""
+    refined = len(rows(report.get("iterations"))) > 1
+    found = {
+        "Gains": _gains(report) if refined else "",
+        "Iterations": _iterations(report) if refined else "",
+        "Baselines": _baselines(report),
+        "Rubric items": _items(report),
+        "Gates": _gates(report),
+        "Who was chosen": _selections(report),
+        "Two runs": _two_runs(fields(report.get("compared"))),
+        "Trend": _trend(rows(report.get("trend"))),
+    }
+    return {title: body for title, body in found.items() if body}
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{text}</p>'
+
+
+def _more(found: Sequence[object]) -> str:
+    left = len(found) - _MOST_ROWS
+    return _note(f"… and {left:,} more, in the JSON report.") if left > 0 else ""
+
+
+def _rounded(value: object) -> str:
+    return f"{value:,.0f}" if isinstance(value, int | float) else NOTHING
+
+
+# ------------------------------------------------------------------ gains
+
+_GAINS = (
+    ("loop_gain", "In the loop", "by the grades that chose what to keep"),
+    ("regraded_gain", "Graded afresh", "first against final, blind"),
+    ("heldout_gain", "Held-out judge", "took no part in the loop"),
+    ("optimism", "Optimism", "in the loop − graded afresh"),
+    ("judge_gap", "Judge gap", "graded afresh − held-out judge"),
+    ("revealed_gain", "Items told to the policy", "in the loop"),
+    ("verdict_gain", "Hidden items", "in the loop; the policy learns only that they are not met"),
+)
+
+
+def _gains(report: JSONObject) -> str:
+    apart = mean(report.get("verdict_gain")) is not None
+    given = [
+        (title, note, report[key])
+        for key, title, note in _GAINS
+        if mean(report.get(key)) is not None and (key != "revealed_gain" or apart)
+    ]
+    if not given:
+        return ""
+    scale = Scale.over([gain for _, _, gain in given])
+    body = [
+        [f"{title} <small>{note}</small>", signed(mean(gain)), _interval(gain), scale.bar(gain)]
+        for title, note, gain in given
+    ]
+    head = ("Final less first response", "Mean", "95% interval", "Around 0")
+    notes = "".join(map(_note, _below_gains(report)))
+    return table("Gains and their intervals", head, body) + notes
+
+
+def _below_gains(report: JSONObject) -> Iterator[str]:
+    named = (("In the loop", "sign_test"), ("Graded afresh", "regraded_sign_test"))
+    for name, key in named:
+        if test := fields(report.get(key)):
+            yield f"{name}: {_sign_test(test)}."
+    if report.get("too_few"):
+        yield "Too few datapoints for an interval."
+    elif isinstance(least := report.get("detectable"), int | float):
+        many = count(int(report.get("n") or 0), "datapoint")
+        found = number(float(least))
+        yield (
+            f"With {many}, a gain of {found} as this grader sees it would be found four times in "
+            "five; the true gain behind it may be larger."
+        )
+
+
+def _sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:
+    counts = (number(test.get(key)) for key in ("wins", "ties", "losses"))
+    told = ", ".join(f"{n} {word}" for n, word in zip(counts, words, strict=True))
+    return f"{told} (sign test, p {_p(test.get('p_value'))})"
+
+
+def _p(value: object) -> str:
+    if not isinstance(value, int | float):
+        return f"= {NOTHING}"
+    return "&lt; 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _interval(gain: object) -> str:
+    interval = ends(gain)
+    return f"{signed(interval[0])} to {signed(interval[1])}" if interval else NOTHING
+
+
+# ------------------------------------------------------------------ iterations
+
+
+def _iterations(report: JSONObject) -> str:
+    found = rows(report.get("iterations"))
+    head = (
+        *("Iteration", "Datapoints", "Mean score", "Accepted", "Items fixed", "Items broken"),
+        *("Characters", "Calls", "Prompt tokens", "Completion tokens"),
+    )
+    body = [
+        [
+            number(row.get("iteration")),
+            number(row.get("active", row.get("n"))),
+            with_interval(row.get("score"), number),
+            with_interval(row.get("accepted"), share),
+            number(row.get("fixed")),
+            number(row.get("broken")),
+            _rounded(row.get("characters")),
+            *(number(row.get(key)) for key in ("calls", "prompt_tokens", "completion_tokens")),
+        ]
+        for row in found
+    ]
+    note = _note(
+        "The mean score is that of what would be returned after the round, over all "
+        f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
+        "failed in the response before it and passes now; broken: the other way; first "
+        "responses and drafts have none before them. Brackets are 95% intervals. "
+        f"{_UNSHARED}"
+    )
+    return _curve(report, found) + table("Iterations", head, body) + note
+
+
+def _curve(report: JSONObject, found: Sequence[JSONObject]) -> str:
+    points = [
+        Point(number(row.get("iteration")), score, *(ends(row.get("score")) or (score, score)))
+        for row in found
+        if (score := mean(row.get("score"))) is not None
+    ]
+    own = {run.get("file") for run in rows(report.get("runs"))[-1:]}  # its own first answer
+    lines = [
+        (str(row.get("name")), score)
+        for row in rows(report.get("baselines"))
+        if (score := mean(row.get("score"))) is not None and row.get("file") not in own
+    ]
+    told = "Mean score by iteration"
+    told += ", with 95% intervals" if any(point.low < point.high for point in points) else ""
+    told += "; dashed: baselines" if lines else ""
+    return chart(points, lines, "iteration", told)
+
+
+# ------------------------------------------------------------------ baselines, items
+
+
+def _baselines(report: JSONObject) -> str:
+    found = rows(report.get("baselines"))
+    if not found:
+        return ""
+    head = [
+        *("Run", "n", "Score", "Ahead", "Calls", "Tokens", "Tokens, of this run's"),
+        "Tokens for 0.01 gained",
+    ]
+    afresh = any(row.get("regraded_gain_over_it") for row in found)
+    head += ["Ahead, graded afresh"] if afresh else []
+    run = fields(report.get("run_cost"))
+    both = [{"name": "this run", **run}, *found] if run.get("n") else found
+    body = [
+        [
+            data(row.get("name")),
+            number(row.get("n")),
+            with_interval(row.get("score"), number),
+            with_interval(row.get("gain_over_it")),
+            number(row.get("calls")),
+            number(row.get("tokens")),
+            _times(row.get("tokens_ratio")),
+            _rounded(row.get("cost_per_point")),
+            *([with_interval(row.get("regraded_gain_over_it"))] if afresh else []),
+        ]
+        for row in both[:_MOST_ROWS]
+    ]
+    notes = "".join(map(_note, [*_below_baselines(found), *_left_out(report, run)]))
+    return table("Baselines", head, body) + notes
+
+
+_UNSHARED = "Calls and tokens: as if none had been shared or taken from a cache."
+
+
+def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
+    yield "Ahead: what this run scores beyond it, paired by datapoint."
+    if any(row.get("regraded_gain_over_it") for row in found):
+        yield "Graded afresh: the responses of both, blind; the other scores are the loops' own."
+    yield _UNSHARED
+    yield "Tokens for 0.01 gained: those beyond the first answers', for each 0.01 scored over them."
+    for row in found:
+        name = data(row.get("name"))
+        if row.get("fresh"):
+            score = number(mean(row.get("run_score")))
+            yield f"{name}: by a later grading, which gives this run {score}."
+        elif row.get("drafts") and row.get("drafts_drawn"):
+            drafts, drawn = number(row["drafts"]), number(row["drafts_drawn"])
+            yield f"{name}: the first {drafts} of {drawn} drafts, chosen by their tokens alone."
+        if row.get("left_out"):
+            yield f"{name}: {number(row['left_out'])} not scored in both are left out."
+
+
+def _left_out(report: JSONObject, run: JSONObject) -> Iterator[str]:
+    """Why the run costs less here than above."""
+    left = int((rows(report.get("runs")) or [{}])[-1].get("datapoints") or 0) - (run.get("n") or 0)
+    if run.get("n") and left > 0:
+        yield (
+            f"This run: {left:,} without a first and a final score are left out, with their calls "
+            "and tokens."
+        )
+
+
+def _times(value: object) -> str:
+    return f"{value:.2f} ×" if isinstance(value, int | float) else NOTHING
+
+
+def _items(report: JSONObject) -> str:
+    found = rows(report.get("items"))
+    if not found:
+        return ""
+    fresh = any(row.get("regraded_gain") for row in found)
+    head = ["Item", "n", "First", "Final", "Gain", "Around 0", "Fixed", "Broken", "Ungraded"]
+    head += ["Graded afresh"] if fresh else []
+    scale = Scale.over([row.get("gain") for row in found[:_MOST_ROWS]])
+    body = []
+    for row in found[:_MOST_ROWS]:
+        cells = [
+            data(row.get("name")) + _marks(row),
+            number(row.get("n")),
+            *(number(mean(row.get(key))) for key in ("first", "final")),
+            with_interval(row.get("gain")),
+            scale.bar(row.get("gain")),
+            *(number(row.get(key)) for key in ("fixed", "broken", "ungraded")),
+        ]
+        body.append([*cells, with_interval(row.get("regraded_gain"))] if fresh else cells)
+    return table("Rubric items", head, body) + _more(found)
+
+
+def _marks(item: JSONObject) -> str:
+    marks = ["hidden: the policy learns only that it is not met"]
+    marks = marks if item.get("reveal") == "verdict" else []
+    marks += ["penalty: better as its score falls"] if item.get("penalty") else []
+    return f" <small>{'; '.join(marks)}</small>" if marks else ""
+
+
+# ------------------------------------------------------------------ gates, selections
+
+
+def _gates(report: JSONObject) -> str:
+    found = rows(report.get("gates"))
+    body = [
+        [
+            f"<code>{escape(row.get('gate'))}</code>",
+            number(row.get("value")),
+            "✓ met" if row.get("met") else '<b class="bad">✗ missed</b>',
+        ]
+        for row in found
+    ]
+    return table("Gates", ("Gate", "Value", "Met"), body) if body else ""
+
+
+def _selections(report: JSONObject) -> str:
+    found = fields(report.get("selections"))
+    total = sum(n for n in found.values() if isinstance(n, int))
+    body = [
+        [data(winner), number(n), share(n / total if total and isinstance(n, int) else None)]
+        for winner, n in found.items()
+    ]
+    return table("Who was chosen", ("Winner", "Times", "Share"), body) if body else ""
+
+
+# ------------------------------------------------------------------ several runs
+
+
+def _two_runs(pair: JSONObject) -> str:
+    if not pair:
+        return ""
+    title = f"{data(pair.get('new'))} less {data(pair.get('old'))}"
+    many = f"{number(pair.get('n'))} datapoints in common"
+    again = " graded afresh" if pair.get("fresh") else ""
+    told = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
+    words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
+    for name, key, up, down in words:
+        if test := fields(pair.get(key)):
+            told.append(f"{name}: {_sign_test(test, (up, 'equal', down))}.")
+    for name, key in (("✗→✓ Pass now", "now_pass"), ("✓→✗ Fail now", "now_fail")):
+        if isinstance(ids := pair.get(key), list) and ids:
+            told.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
+    if pair.get("left_out"):
+        told.append(f"{number(pair['left_out'])} results not scored in both are left out.")
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in told) + "</ul>"
+
+
+def _listed(ids: Sequence[object]) -> str:
+    left = len(ids) - _MOST_NAMES
+    more = f" and {left:,} more" if left > 0 else ""
+    return ", ".join(map(data, ids[:_MOST_NAMES])) + more
+
+
+def _trend(runs: Sequence[JSONObject]) -> str:
+    if not runs:
+        return ""
+    head = ("Run", "Date", "Strategy", "Models", "n", "Score", "Passed", "Loop gain", "Change")
+    body = [
+        [
+            data(run.get("label")),
+            f'<span class="flag">{data(run.get("date") or NOTHING)}</span>',
+            data(run.get("strategy") or NOTHING),
+            data(", ".join(dict.fromkeys(map(str, fields(run.get("models")).values())))),
+            number(run.get("n")),
+            with_interval(run.get("score"), number),
+            with_interval(run.get("pass_rate"), share),
+            with_interval(run.get("loop_gain")),
+            with_interval(run.get("change")),
+        ]
+        for run in runs
+    ]
+    points = [
+        Point(str(run.get("label")), score, *(ends(run.get("score")) or (score, score)))
+        for run in runs
+        if (score := mean(run.get("score"))) is not None
+    ]
+    series = {(str(run.get("strategy")), str(run.get("models"))) for run in runs}
+    drawn = chart(points, [], "run", "Mean score by run", joined=len(series) == 1)
+    note = _note("Change: against the run before it with the same strategy and models, paired.")
+    if runs[-1].get("fresh"):
+        note += _note("Scores are those of a later grading; the loop gain is the loop's own.")
+    return drawn + table("Trend", head, body, words=4) + note + _item_trend(runs)
+
+
+def _item_trend(runs: Sequence[JSONObject]) -> str:
+    scores = [{item.get("name"): item for item in rows(run.get("items"))} for run in runs]
+    names = list(dict.fromkeys(name for run in scores for name in run))
+    body = [
+        [data(name), *(number(fields(run.get(name)).get("score")) for run in scores)]
+        for name in names[:_MOST_ROWS]
+    ]
+    head = ["Item", *(data(run.get("label")) for run in runs)]
+    return table("Items by run", head, body) + _more(names) if body else ""

@@ -1,0 +1,44 @@
+"""Whether a response copies the rubric: long phrases of a criterion that it did not have before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from refinecli.data.rows import CONVO_NAMES
+from refinecli.types import JSONObject
+
+_PHRASE = 6  # words: long enough that two people would hardly write them by chance
+_WORD = re.compile(r"\w+")
+
+
+def copied_phrases(row: JSONObject, first: str, final: str) -> bool:
+    """Whether the final response holds a long phrase of a criterion that a model judges, which
+    stands neither in the first response nor in the prompt."""
+    if first == final:
+        return False
+    criteria = [
+        item["rubric_str"]
+        for item in row.get("rubric_items") or ()
+        if item.get("check") is None and isinstance(item.get("rubric_str"), str)
+    ]
+    found = set().union(*map(_phrases, criteria)) & _phrases(final)
+    return bool(found and found - _phrases(first) - _phrases(_text(convo_of(row))))
+
+
+def _phrases(text: str) -> set[tuple[str, ...]]:
+    words = _WORD.findall(text.lower())
+    return {tuple(words[at : at + _PHRASE]) for at in range(len(words) - _PHRASE + 1)}
+
+
+def convo_of(row: JSONObject) -> Any:
+    return next((row[name] for name in CONVO_NAMES if row.get(name) is not None), [])
+
+
+def _text(value: Any) -> str:
+    """All texts in a JSON value, one after the other."""
+    if isinstance(value, str):
+        return value
+    values = value.values() if isinstance(value, dict) else value
+    return "\n".join(map(_text, values)) if isinstance(values, Iterable) else ""

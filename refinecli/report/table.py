@@ -1,0 +1,393 @@
+"""The report on a terminal: conclusions first, then a table for each question, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.text import Text
+
+from refinecli.report.baselines import ahead
+from refinecli.stats.wording import change, ends, number, plural
+from refinecli.text.clean import one_line
+from refinecli.types import JSONObject
+
+_WIDTH = 80
+_MOST_ITEMS = 20
+_MOST_FLIPS = 10
+_MOST_RUNS = 4  # beside each other in the trend of items
+
+
+def renderables(figures: JSONObject) -> Iterator[Text]:
+    """The lines of the report; print each with `soft_wrap=True`."""
+    yield from _about(figures)
+    yield from _section("In short", _wrapped(figures["conclusions"]))
+    yield from _section("Alarms", _wrapped([alarm["message"] for alarm in figures["alarms"]]))
+    yield from _section("Gains, final less first response", _gains(figures))
+    yield from _section("Iterations", _iterations(figures))
+    yield from _section("Rubric items", _items(figures["items"]))
+    yield from _section("Baselines", _baselines(figures))
+    yield from _section("Two runs", _two_runs(figures["compared"]))
+    yield from _section("Trend", _trend(figures["trend"]))
+    yield from _section("Gates", _gates(figures["gates"]))
+
+
+def _section(title: str, lines: Iterator[str]) -> Iterator[Text]:
+    listed = list(lines)
+    if listed:
+        yield Text()
+        yield Text(title, "bold")
+        yield from (Text(line) for line in listed)
+
+
+def _wrapped(sentences: Sequence[str]) -> Iterator[str]:
+    for sentence in sentences:
+        yield from _lines(sentence, "  ", "    ")
+
+
+def _lines(text: str, first: str, others: str) -> Iterator[str]:
+    """The text in lines of as many cells as there are: `textwrap` counts characters, and some take
+    two cells."""
+    line = first
+    for word in one_line(text).split(" "):
+        for piece in chop_cells(word, _WIDTH - len(others)):
+            full = line.strip() and cell_len(line) + 1 + cell_len(piece) > _WIDTH
+            if full:
+                yield line
+                line = others
+            line += f" {piece}" if line.strip() else piece
+    yield line
+
+
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False
+) -> Iterator[str]:
+    """Aligned columns, the first to the left; it gives way where the line would be too long, and
+    what does not fit there is cut, or stands on a line of its own."""
+    cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    rest = sum(widths[1:]) + 2 * len(widths)
+    widths[0] = min(widths[0], max(8, _WIDTH - rest))
+    for row in cells:
+        if cut:
+            row = [_shortened(row[0], widths[0]), *row[1:]]
+        if cell_len(row[0]) > widths[0]:
+            yield "  " + _left(row[0], _WIDTH - 2).rstrip()
+            row = ["", *row[1:]]
+        line = "".join(
+            "  " + (_left(cell, width) if not place else _right(cell, width))
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield line.rstrip()
+
+
+def _left(cell: str, width: int) -> str:
+    if cell_len(cell) > width:
+        return set_cell_size(cell, width - 1) + "…"
+    return cell + " " * (width - cell_len(cell))
+
+
+def _shortened(cell: str, width: int) -> str:
+    """Without its middle: names of a kind begin alike, and often end alike too."""
+    if cell_len(cell) <= width:
+        return cell
+    end = cell[len(cell) - (width - 1) // 2 :]
+    while cell_len(end) > (width - 1) // 2:
+        end = end[1:]
+    return set_cell_size(cell, width - 1 - cell_len(end)).rstrip() + "…" + end
+
+
+def _right(cell: str, width: int) -> str:
+    return " " * (width - cell_len(cell)) + cell
+
+
+# ------------------------------------------------------------------ sections
+
+
+def _about(figures: JSONObject) -> Iterator[Text]:
+    run = figures["runs"][-1]
+    told = [f"{run['label']}: {run['strategy']}"]
+    told += [f"{role} {model}" for role, model in run["models"].items()]
+    yield from (Text(line, "bold") for line in _lines(", ".join(told), "", "  "))
+    counts = [f"{run[name]:,} {name}" for name in ("done", "ungraded", "failed") if run[name]]
+    spent = [plural(run["calls"], "call")]
+    spent.append(plural(run["prompt_tokens"] + run["completion_tokens"], "token"))
+    if run["skipped"]:
+        spent.append(f"{plural(run['skipped'], 'line')} without a result")
+    text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
+    text += " (as if none had been shared)" if run["calls"] else ""
+    yield from (Text(line) for line in _lines(text, "", "  "))
+
+
+_GAINS = (
+    ("in the loop", "loop_gain"),
+    ("graded afresh", "regraded_gain"),
+    ("held-out judge", "heldout_gain"),
+    ("optimism (loop less afresh)", "optimism"),
+    ("judge gap (afresh less judge)", "judge_gap"),
+    ("items told to the policy", "revealed_gain"),
+    ("hidden items (reveal: verdict)", "verdict_gain"),
+)
+
+
+def _gains(figures: JSONObject) -> Iterator[str]:
+    if len(figures["iterations"]) < 2:
+        return
+    rows = [
+        [name, number(gain["mean"], signed=True), ends(gain, signed=True)]
+        for name, key in _GAINS
+        if (gain := figures[key]) is not None
+    ]
+    yield from _table(("", "mean", "95% interval"), rows)
+    for name, key in (("in the loop", "sign_test"), ("graded afresh", "regraded_sign_test")):
+        if test := figures[key]:
+            yield from _wrapped(
+                [
+                    f"{name}: {test['wins']:,} better, {test['ties']:,} equal, "
+                    f"{test['losses']:,} worse (sign test p = {test['p_value']:.2g})"
+                ]
+            )
+    if fresh := figures.get("regrade"):
+        who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
+        yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who or 'code'}"])
+    if figures["detectable"] is not None:
+        found = number(figures["detectable"])
+        yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"
+
+
+_UNSHARED = "calls, tokens: as if none had been shared or taken from a cache"
+
+
+def _iterations(figures: JSONObject) -> Iterator[str]:
+    if len(figures["iterations"]) < 2:
+        return
+    rows = [
+        [
+            str(row["iteration"]),
+            f"{row['active']:,}",
+            number(row["score"]["mean"]) if row["score"] else "-",
+            ends(row["score"]),
+            f"{row['accepted']['mean']:.0%}" if row["accepted"] else "-",
+            _count(row["fixed"]),
+            _count(row["broken"]),
+            f"{row['characters']:,.0f}",
+            f"{row['calls']:,}",
+            f"{row['prompt_tokens'] + row['completion_tokens']:,}",
+        ]
+        for row in figures["iterations"]
+    ]
+    header = ("", "ran", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
+    yield from _table(header, rows)
+    notes = [
+        "score: of what would be returned after that round; the finished count on",
+        "ran: datapoints; kept: share of them whose new response was accepted",
+        "fixed, broken: items that failed in the response before it and pass now, and the reverse; "
+        "first responses and drafts have none before them",
+        "length: mean characters of what would be returned",
+        _UNSHARED,
+    ]
+    if won := figures["selections"]:
+        told = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
+        notes.append(f"picked by the selector: {told}")
+    yield from _wrapped(notes)
+
+
+def _items(items: Sequence[JSONObject]) -> Iterator[str]:
+    if not items or not any(item["n"] for item in items):
+        return
+    if not any(item["first"] for item in items):
+        yield from _table(
+            ("", "n", "score", "95%", "ungraded"),
+            [
+                [
+                    item["name"],
+                    f"{item['n']:,}",
+                    number(_mean(item["final"])),
+                    ends(item["final"]),
+                    f"{item['ungraded']:,}",
+                ]
+                for item in items[:_MOST_ITEMS]
+            ],
+        )
+        return
+    afresh = any(item["regraded_gain"] for item in items)
+    header = ["", "n", "first", "final", "gain", "95%", "fixed", "broken"]
+    header += ["afresh"] if afresh else ["ungraded"]
+    rows = [header, *(_item(item, afresh=afresh) for item in items[:_MOST_ITEMS])]
+    if not afresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
+        rows = [row[:-1] for row in rows]
+    yield from _table(rows[0], rows[1:], cut=True)
+    if len(items) > _MOST_ITEMS:
+        yield f"  and {len(items) - _MOST_ITEMS:,} more; --json has all"
+    marked = [name for name in ("hidden", "penalty") if any(_marks(i, name) for i in items)]
+    if marked:
+        notes = {
+            "hidden": "* hidden: the policy learns only that it is not met",
+            "penalty": "- penalty: better as its score falls",
+        }
+        yield "  " + "; ".join(notes[name] for name in marked)
+
+
+def _marks(item: JSONObject, name: str) -> bool:
+    return bool(item["penalty"] if name == "penalty" else item["reveal"] == "verdict")
+
+
+def _item(item: JSONObject, *, afresh: bool) -> list[str]:
+    marks = ("*" if _marks(item, "hidden") else "") + ("-" if _marks(item, "penalty") else "")
+    last = item["regraded_gain"]
+    return [
+        item["name"] + (f" {marks}" if marks else ""),
+        f"{item['n']:,}",
+        number(_mean(item["first"])),
+        number(_mean(item["final"])),
+        number(_mean(item["gain"]), signed=True),
+        ends(item["gain"], signed=True),
+        f"{item['fixed']:,}",
+        f"{item['broken']:,}",
+        number(_mean(last), signed=True) if afresh else f"{item['ungraded']:,}",
+    ]
+
+
+def _mean(interval: Any) -> float | None:
+    return interval["mean"] if interval else None
+
+
+def _baselines(figures: JSONObject) -> Iterator[str]:
+    rows = figures["baselines"]
+    if not rows:
+        return
+    run = figures["run_cost"]
+    cells = [["this run", run, None]]
+    cells += [[row["name"], row, ahead(row)] for row in rows]
+    afresh = any(row["regraded_gain_over_it"] for row in rows)
+    yield from _table(
+        ("", "n", "score", "ahead*" if afresh else "ahead", "95%", "calls", "tokens", "a point"),
+        [
+            [
+                name,
+                _count(row["n"]),
+                number(_mean(row["score"])),
+                number(_mean(over), signed=True),
+                ends(over, signed=True),
+                _count(row["calls"]),
+                _count(row["tokens"]),
+                _count(row["cost_per_point"]),
+            ]
+            for name, row, over in cells
+        ],
+    )
+    notes = list(_baseline_notes(rows))
+    left = figures["runs"][-1]["datapoints"] - (run["n"] or 0)
+    if run["n"] and left:
+        notes.append(
+            f"this run: {left:,} without a first and a final score left out, with their calls and "
+            "tokens"
+        )
+    yield from _wrapped(notes)
+
+
+def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
+    yield "ahead: what the run scores beyond it, paired by datapoint"
+    again = [row for row in rows if row["regraded_gain_over_it"]]
+    if again:
+        loops = [
+            f"{row['name']} {number(_mean(row['gain_over_it']), signed=True)}" for row in again
+        ]
+        yield f"* responses of both graded afresh; by the loops' own grades: {', '.join(loops)}"
+    yield _UNSHARED
+    yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
+    for row in rows:
+        if row.get("fresh"):
+            yield f"{row['name']}: by a later `grade`, which gives this run {_score(row)}"
+        elif row.get("drafts"):
+            yield (
+                f"{row['name']}: the first {row['drafts']} of {row['drafts_drawn']} drafts of "
+                "each datapoint, a number chosen by tokens alone"
+            )
+        if row.get("left_out"):
+            yield f"{row['name']}: {row['left_out']:,} not scored in both, left out"
+    yield _graded_where(rows)
+
+
+def _score(row: JSONObject) -> str:
+    return number(_mean(row["run_score"]))
+
+
+def _graded_where(rows: Sequence[JSONObject]) -> str:
+    if any(row.get("fresh") for row in rows):
+        return "scores: of a later `grade` where both files have them, else of the loops themselves"
+    return "scores: as graded in the loops themselves, on both sides"
+
+
+def _count(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _two_runs(pair: JSONObject | None) -> Iterator[str]:
+    if pair is None:
+        return
+    yield from _wrapped(
+        [
+            f"{pair['new']} less {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
+            f"{change(pair['gain'])}{', graded afresh' if pair['fresh'] else ''}"
+        ]
+    )
+    for name, key in (("score", "sign_test"), ("passed", "flip_test")):
+        test = pair[key]
+        yield (
+            f"  {name}: {test['wins']:,} up, {test['ties']:,} equal, {test['losses']:,} down "
+            f"(exact p = {test['p_value']:.2g})"
+        )
+    for name, key in (("pass now", "now_pass"), ("fail now", "now_fail")):
+        if ids := pair[key]:
+            more = f", and {len(ids) - _MOST_FLIPS:,} more" if len(ids) > _MOST_FLIPS else ""
+            yield from _wrapped([f"{name}: " + ", ".join(map(str, ids[:_MOST_FLIPS])) + more])
+    if pair["left_out"]:
+        yield f"  {plural(pair['left_out'], 'result')} not scored in both, left out"
+
+
+def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
+    if not runs:
+        return
+    yield from _table(
+        ("", "n", "score", "95%", "passed", "gain", "change"),
+        [
+            [
+                f"{run['label']} {run['strategy']} {_model(run)}".rstrip(),
+                f"{run['n']:,}",
+                number(_mean(run["score"])),
+                ends(run["score"]),
+                f"{run['pass_rate']['mean']:.1%}" if run["pass_rate"] else "-",
+                number(_mean(run["loop_gain"]), signed=True),
+                number(_mean(run["change"]), signed=True),
+            ]
+            for run in runs
+        ],
+    )
+    yield "  change: against the run before it with the same strategy and models, paired"
+    if runs[-1]["fresh"]:
+        yield "  scores: of a later `grade`; gain: as graded in the loop"
+    yield ""
+    yield from _item_trend(runs[-_MOST_RUNS:])
+
+
+def _model(run: JSONObject) -> str:
+    models = run["models"]
+    return str(models.get("policy") or next(iter(models.values()), ""))
+
+
+def _item_trend(runs: Sequence[JSONObject]) -> Iterator[str]:
+    scores = [{item["name"]: item["score"] for item in run["items"]} for run in runs]
+    names = list(dict.fromkeys(name for run in scores for name in run))
+    header = ["item", *(_left(one_line(run["label"]), 12).rstrip() for run in runs)]
+    rows = [[name, *(number(run.get(name)) for run in scores)] for name in names[:_MOST_ITEMS]]
+    yield from _table(header, rows)
+    if len(names) > _MOST_ITEMS:
+        yield f"  and {len(names) - _MOST_ITEMS:,} more; --json has all"
+
+
+def _gates(gates: Sequence[JSONObject]) -> Iterator[str]:
+    for gate in gates:
+        met = "met" if gate["met"] else "MISSED"
+        yield from _wrapped([f"{met}: {gate['gate']} (it is {number(gate['value'], digits=4)})"])

@@ -1,0 +1,1 @@
+"""A whole input through one piece of work."""

@@ -1,0 +1,145 @@
+"""A run in numbers: what `--summary` writes and the last lines on standard error say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from time import monotonic
+
+from refinecli.data.output_lines import Outcome
+from refinecli.models.traffic import Traffic
+from refinecli.types import JSONObject
+
+# What `errors` counts by. A gate on any other would always be met: it is a slip.
+ERROR_TYPES = (
+    *("bad_reply", "bad_request", "connection", "content_filter", "context_length", "failed"),
+    *("input", "no_response", "no_rubric", "no_score", "offline", "rate_limit", "refusal"),
+    *("server", "timeout", "tool_calls", "unreadable"),
+)
+
+
+@dataclass(slots=True)
+class Mean:
+    """A running mean; None while there is nothing to average."""
+
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, value: float | None) -> None:
+        if value is not None:
+            self.count += 1
+            self.total += value
+
+    @property
+    def value(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts over the datapoints of one run, in constant memory."""
+
+    done: int = 0
+    ungraded: int = 0
+    failed: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    first_failure: str = ""  # whose, and why
+    noisy: bool = False  # whether a model graded anything
+    votes_missing: int = 0  # of grades that the others made without them
+    fell_back: int = 0  # verdicts in words where probabilities were wanted
+    winners: Counter[str] = field(default_factory=Counter)
+    score: Mean = field(default_factory=Mean)
+    initial_score: Mean = field(default_factory=Mean)
+    # Over the datapoints that have both scores: the means above may rest on different ones.
+    gain: Mean = field(default_factory=Mean)
+    passed: Mean = field(default_factory=Mean)
+    agreement: JSONObject | None = None
+    rubrics: JSONObject | None = None  # of `generate-data rubrics`
+    started: float = field(default_factory=monotonic)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one output line; they come in order."""
+        setattr(self, outcome.status, getattr(self, outcome.status) + 1)
+        self.errors.update(outcome.failures)
+        self.winners.update(outcome.winners)
+        if outcome.why and not self.first_failure:
+            name = outcome.record.get("id", f"line {outcome.line}")
+            self.first_failure = f"{name}: {outcome.why}"
+        self.noisy = self.noisy or outcome.noisy
+        self.fell_back += outcome.fell_back
+        self.votes_missing += outcome.votes_missing
+        self.score.add(outcome.score)
+        self.initial_score.add(outcome.initial_score)
+        if outcome.score is not None and outcome.initial_score is not None:
+            self.gain.add(outcome.score - outcome.initial_score)
+        if outcome.score is not None:
+            self.passed.add(float(outcome.passed))
+
+    @property
+    def datapoints(self) -> int:
+        return self.done + self.ungraded + self.failed
+
+    @property
+    def counts(self) -> str:
+        """Such as `12 datapoints: 11 done, 1 failed`."""
+        parts = [f"{self.done} done"]
+        parts += [f"{self.ungraded} ungraded"] if self.ungraded else []
+        parts += [f"{self.failed} failed"] if self.failed else []
+        what = "datapoint" if self.datapoints == 1 else "datapoints"
+        return f"{self.datapoints} {what}: {', '.join(parts)}"
+
+    @property
+    def notices(self) -> list[str]:
+        """What to say of grades that were made otherwise than was meant."""
+        told = []
+        if self.fell_back:
+            some = "1 verdict was" if self.fell_back == 1 else f"{self.fell_back:,} verdicts were"
+            told.append(
+                f"{some} asked for in words: the endpoint gives no probabilities, or the labels "
+                "had less than 0.9 of the first token's (then grade.examples help)"
+            )
+        if self.votes_missing:
+            told.append(
+                "1 vote is missing, of a grade that the others made without it; it says why"
+                if self.votes_missing == 1
+                else f"{self.votes_missing:,} votes are missing, of grades that the others made "
+                "without them; each says why"
+            )
+        return told
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self.started
+
+    def record(self, traffic: Traffic) -> JSONObject:
+        """The object that `--summary` writes; tokens and cost are those of the calls sent."""
+        return {
+            "datapoints": self.datapoints,
+            "done": self.done,
+            "ungraded": self.ungraded,
+            "failed": self.failed,
+            "errors": dict(self.errors.most_common()),
+            "score": self.score.value,
+            "initial_score": self.initial_score.value,
+            "pass_rate": self.passed.value,
+            **({"winners": dict(self.winners.most_common())} if self.winners else {}),
+            **({"fell_back": self.fell_back} if self.fell_back else {}),
+            **({"votes_missing": self.votes_missing} if self.votes_missing else {}),
+            **({} if self.agreement is None else {"agreement": self.agreement}),
+            **({} if self.rubrics is None else {"rubrics": self.rubrics}),
+            "calls": traffic.sent,
+            "replayed": traffic.replayed,
+            "retried": traffic.retried,
+            "refused": traffic.refused,
+            "prompt_tokens": traffic.prompt_tokens,
+            "completion_tokens": traffic.completion_tokens,
+            **({} if (cost := traffic.whole_cost) is None else {"cost": round(cost, 6)}),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def figures(self, traffic: Traffic) -> JSONObject:
+        """The same for gates: what did not happen is there as 0, what is unknown as null, and what
+        agrees with labels by its own name too."""
+        zero = {"fell_back": 0, "votes_missing": 0}
+        record = {**(self.agreement or {}), "cost": None, **zero, **self.record(traffic)}
+        return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

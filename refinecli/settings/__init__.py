@@ -1,0 +1,1 @@
+"""Flags, environment, files and defaults as one typed object."""

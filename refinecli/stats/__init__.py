@@ -1,0 +1,1 @@
+"""Statistics that `report` and `agreement` share."""

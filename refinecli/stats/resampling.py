@@ -1,0 +1,174 @@
+"""Intervals of figures that are no plain means: whole clusters drawn again, many times.
+
+scipy's bootstrap calls its statistic once a resample or needs rows of equal length, and a library
+of metrics takes milliseconds for each of thirty figures: minutes, where sums over clusters take a
+second. So a figure is a quotient of sums wherever it can be one, and all figures share the draws;
+what goes by ranks is computed by scipy on each resample, of which there are fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from refinecli.stats.statistics import CONFIDENCE, RESAMPLES, TOO_FEW, Floats
+from refinecli.types import JSONObject
+
+_SEED = 42
+_BATCH = 2_000_000  # numbers held at once
+_MOST_DRAWN = 100_000_000  # numbers drawn for the sums, and rows for the ranks, all in all
+_MOST_ROWS = 4_000_000
+_LEAST_RESAMPLES, _RANK_RESAMPLES = 1_000, 2_000
+_ZERO = 1e-9  # a divisor below it is the dust of adding floats
+# An interval over the resamples where a figure is defined leaves out the worst ones.
+_MOST_UNDEFINED = 0.05
+
+# Why there are no ends where the resamples say nothing of what another case would have been.
+SAME = "the same in every resample: they show no error"
+
+Formula: TypeAlias = Callable[[Floats], Floats]
+Ranked: TypeAlias = Callable[[Floats, Floats], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value and where it lies 19 times in 20; `reason` says why there is none, or no ends."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+
+    def record(self) -> JSONObject:
+        found: JSONObject = {"value": self.value, "low": self.low, "high": self.high}
+        return found | ({"reason": self.reason} if self.reason else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A quotient of formulas over summed columns, the last axis of what they are given. It is a
+    `share` where each row counts or does not; `undefined` says what a divisor of 0 means."""
+
+    top: Formula
+    bottom: Formula
+    undefined: str
+    share: bool = False
+
+    def __call__(self, sums: Floats) -> Floats:
+        top, bottom = self.top(sums), self.bottom(sums)
+        there = np.abs(bottom) > _ZERO
+        return np.where(there, top / np.where(there, bottom, 1.0), np.nan).astype(np.float64)
+
+
+class Clusters:
+    """Rows, and which of them vary together; figures over them, with their intervals."""
+
+    def __init__(self, clusters: Sequence[Hashable]) -> None:
+        places: dict[Hashable, int] = {}
+        codes = [places.setdefault(cluster, len(places)) for cluster in clusters]
+        self._codes = np.asarray(codes, dtype=np.intp)
+        self.rows, self.units = len(codes), len(places)
+
+    @property
+    def too_few(self) -> str:
+        """Why there is no interval, where there are too few to draw from."""
+        if self.units >= TOO_FEW:
+            return ""
+        return f"too few for an interval: {self.units}, and it takes {TOO_FEW}"
+
+    def of_sums(
+        self, columns: Sequence[Floats], measures: Mapping[str, Measure]
+    ) -> dict[str, Figure]:
+        """Each measure over the columns; a plain share has Wilson's interval."""
+        table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+        total, by_cluster = table.sum(axis=0), self._sums(table)
+        drawn = None if self.too_few else self._drawn_sums(by_cluster)
+        found = {}
+        for name, measure in measures.items():
+            value = float(measure(total))
+            if np.isnan(value):
+                found[name] = Figure(None, reason=measure.undefined)
+            elif measure.share and (self._plain(table, measure) or _at_an_end(value)):
+                found[name] = _wilson(value, int(np.sum(measure.bottom(by_cluster) > _ZERO)))
+            elif drawn is None:
+                found[name] = Figure(_rounded(value), reason=self.too_few)
+            else:
+                found[name] = _between(value, measure(drawn))
+        return found
+
+    def _plain(self, table: Floats, measure: Measure) -> bool:
+        """Whether each cluster is one row that counts or does not."""
+        counts = np.concatenate([measure.top(table), measure.bottom(table)])
+        return self.units == self.rows and bool(np.all(np.isin(counts, (0.0, 1.0))))
+
+    def _sums(self, table: Floats) -> Floats:
+        columns = [np.bincount(self._codes, column, self.units) for column in table.T]
+        return np.round(np.column_stack(columns), 12).astype(np.float64)
+
+    def of_ranks(self, x: Floats, y: Floats, measure: Ranked, undefined: str) -> Figure:
+        """A measure of two columns that is computed on the rows of each resample."""
+        value = measure(x, y)
+        if np.isnan(value):
+            return Figure(None, reason=undefined)
+        if self.too_few:
+            return Figure(_rounded(value), reason=self.too_few)
+        again = [measure(x[rows], y[rows]) for rows in self._drawn_rows()]
+        return _between(value, np.asarray(again, dtype=np.float64))
+
+    def _drawn_sums(self, by_cluster: Floats) -> Floats:
+        """The sums of each resample. How often each kind of cluster is drawn is multinomial, which
+        takes the same time for many equal clusters as for one."""
+        kinds, counts = np.unique(by_cluster, axis=0, return_counts=True)
+        rng = np.random.default_rng(_SEED)
+        resamples = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_DRAWN // len(kinds)))
+        batch = max(1, _BATCH // len(kinds))
+        parts = [
+            rng.multinomial(self.units, counts / self.units, size=min(batch, resamples - at))
+            @ kinds
+            for at in range(0, resamples, batch)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _drawn_rows(self) -> Iterator[NDArray[np.intp]]:
+        """The rows of each resample: all of a cluster, as often as it is drawn."""
+        order = np.argsort(self._codes, kind="stable")
+        sizes = np.bincount(self._codes, minlength=self.units)
+        starts = np.cumsum(sizes) - sizes
+        rng = np.random.default_rng(_SEED)
+        resamples = min(_RANK_RESAMPLES, max(_RANK_RESAMPLES // 5, _MOST_ROWS // self.rows))
+        for _ in range(resamples):
+            drawn = rng.integers(0, self.units, self.units)
+            lengths = sizes[drawn]
+            before = np.cumsum(lengths) - lengths
+            yield order[np.repeat(starts[drawn] - before, lengths) + np.arange(lengths.sum())]
+
+
+def _between(value: float, again: Floats) -> Figure:
+    defined = again[~np.isnan(again)]
+    missing = 1 - len(defined) / len(again)
+    if missing > _MOST_UNDEFINED:
+        return Figure(_rounded(value), reason=f"undefined in {missing:.0%} of the resamples")
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    if np.ptp(defined) < _ZERO:
+        return Figure(_rounded(value), reason=SAME)
+    return Figure(_rounded(value), _rounded(low), _rounded(high))
+
+
+def _wilson(value: float, n: int) -> Figure:
+    ends = stats.binomtest(round(value * n), n).proportion_ci(CONFIDENCE, method="wilson")
+    return Figure(_rounded(value), _rounded(ends.low), _rounded(ends.high))
+
+
+def _at_an_end(value: float) -> bool:
+    """All or none: every resample would say the same, though the next case need not."""
+    return value < _ZERO or value > 1 - _ZERO
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 9) + 0.0  # no -0.0
