@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
 
 from rich import box
 from rich.cells import cell_len
@@ -21,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from refinecli.text.clean import clean, one_line
+from refinecli.text.word_diff import Piece
 
 
 def shown(text: str, style: str = "") -> Text:
@@ -38,8 +38,6 @@ def _colourless(console: Console) -> bool:
 
 
 # ------------------------------------------------------------------ texts
-
-Piece: TypeAlias = tuple[str, str]  # what it is: "" or a key of _MARKS; its text
 
 
 @dataclass(frozen=True, slots=True)

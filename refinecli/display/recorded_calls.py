@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from refinecli.grading.scoring import split_reasoning
 from refinecli.grading.verdict import GradeOptions, Question, ways
 from refinecli.prompts import Prompts
 from refinecli.refining.steps import response_of
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import JURY, Completion, Datapoint, Draw, Iteration, Message
 
 

@@ -18,7 +18,6 @@ from rich.text import Text
 from refinecli.display.boxes import (
     Body,
     Columns,
-    Piece,
     Section,
     label,
     plain,
@@ -36,12 +35,13 @@ from refinecli.display.marks import (
 )
 from refinecli.display.recorded_calls import Call, Ledger
 from refinecli.grading import by_json
-from refinecli.grading.scoring import extract, response_passed, split_reasoning
+from refinecli.grading.scoring import extract, response_passed
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts, message_text
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.text.clean import clean, one_line
-from refinecli.text.word_diff import word_diff
+from refinecli.text.reasoning import split_reasoning
+from refinecli.text.word_diff import Piece, word_diff
 from refinecli.types import (
     Combine,
     Completion,

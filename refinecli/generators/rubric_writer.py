@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from refinecli import prompts as p
+from refinecli.completers import ask_readable, draw_of, gather
 from refinecli.data.output_lines import Outcome, Provenance, Status, failed, usage_record
 from refinecli.data.rows import loads
 from refinecli.errors import CompletionError
 from refinecli.generators.criteria import told_apart
 from refinecli.generators.criterion_faults import fault
 from refinecli.generators.shared_items import criterion_item
-from refinecli.grading.grade import draw_of, gather, grade
-from refinecli.grading.scoring import split_reasoning
+from refinecli.grading.grade import grade
 from refinecli.grading.verdict import GradeOptions
 from refinecli.item_defaults import item_fields
 from refinecli.prompts.untrusted import harmless
-from refinecli.refining.selecting import read_reply
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completer, Completion, Datapoint, Grade, JSONObject, RubricItem, Usage
 
 MOST_ITEMS = 24  # in one reply; more are a model that has lost its thread
@@ -162,7 +162,7 @@ async def write_rubric(
             raise ValueError(writing.told)
         return writing
 
-    writing, usage = await read_reply(grader, messages, draw, read, prompts.rubric_retry)
+    writing, usage = await ask_readable(grader, messages, draw, read, prompts.rubric_retry)
     return replace(writing, usage=usage)
 
 

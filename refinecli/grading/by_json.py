@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from refinecli.grading.scoring import Extraction, split_reasoning
+from refinecli.grading.scoring import Extraction
 from refinecli.item_defaults import asking_for, naming
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, JSONObject, RubricItem
 
 _REGEX, _INSTRUCTION = (

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
-
-from refinecli.errors import BudgetError
+from refinecli.completers import draw_of, gather
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.verdict import GradeOptions, Question, first_messages, verdict
 from refinecli.prompts import Prompts
 from refinecli.types import Completer, Datapoint, Draw, Failure, Grade, Message, RubricItem, Usage
 
-T = TypeVar("T")
 _AS_USUAL = GradeOptions()
 
 
@@ -59,31 +54,6 @@ def first_prompt(
         if item.check is None:
             return first_messages(Question(datapoint, response, index, prompts, options))
     return None
-
-
-def draw_of(datapoint: Datapoint, role: str, iteration: int, sample: int = 0) -> Draw:
-    """Which draw of this datapoint a role's call in an iteration is."""
-    id, times, convo_times = datapoint.id, datapoint.occurrence, datapoint.convo_occurrence
-    return Draw(id, times, role, iteration, sample, convo_times)
-
-
-async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """`asyncio.gather`, but the first error cancels and awaits the rest before it comes out;
-    a used-up budget only awaits them."""
-    coroutines = list(coroutines)
-    if len(coroutines) == 1:  # the usual case, and a task takes a twentieth of a call's CPU
-        return [await coroutines[0]]
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    except BudgetError:  # what is in flight is paid for
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from refinecli.text.patterns import SECONDS, last_match
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, Datapoint, Failure, Grade, RubricItem
 
 # tinker-cookbook's older default; greedy, it spans from the first tag to the last.
 _GREEDY_DEFAULT = "<score>(.*)</score>"
-_OPEN, _CLOSE = "<think>", "</think>"
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 # Scores such as (3 - 1) / 4 come out of floats; a pass must not hang on their last bit.
 _EPSILON = 1e-9
@@ -34,46 +34,6 @@ class Extraction:
     raw_score: float | None = None
     span: tuple[int, int] | None = None
     problem: str = ""
-
-
-def split_reasoning(text: str) -> tuple[str, str]:
-    """A grader's reasoning and the rest of its reply.
-
-    Models that think aloud write `<think>…</think>`; some chat templates swallow the opening tag,
-    so all before a lone `</think>` is reasoning too, and so is all after one that never closes.
-    What stood on either side of a block must not grow together into a score.
-    """
-    if "think>" not in text:
-        return "", text
-    thoughts, kept, place = [], [], 0
-    while (start := text.find(_OPEN, place)) >= 0:
-        end = text.find(_CLOSE, start)
-        if end < 0:
-            break
-        kept.append(text[place:start])
-        thoughts.append(text[start + len(_OPEN) : end])
-        place = end + len(_CLOSE)
-    answer = "\n".join([*kept, text[place:]])
-    before, lone, after = answer.rpartition(_CLOSE)
-    if lone:
-        thoughts.insert(0, before)
-        answer = after
-    answer, opened, rest = answer.partition(_OPEN)
-    if opened:
-        thoughts.append(rest)
-    return "\n".join(thought.strip() for thought in thoughts), answer.strip()
-
-
-def split_leading_reasoning(text: str) -> tuple[str, str]:
-    """A policy's reasoning and its response, which may itself speak of such tags: only a block that
-    the reply begins with is reasoning, or one that a `</think>` on a line of its own ends."""
-    if text.lstrip().startswith(_OPEN):
-        thought, _, response = text.lstrip().removeprefix(_OPEN).partition(_CLOSE)
-        return thought.strip(), response.strip()
-    lone = re.search(r"^</think>[ \t]*$", text, re.MULTILINE)
-    if lone and _OPEN not in text[: lone.start()]:
-        return text[: lone.start()].strip(), text[lone.end() :].strip()
-    return "", text
 
 
 def extract(item: RubricItem, completion: Completion) -> Extraction:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from refinecli.grading.grade import gather, grade
+from refinecli.completers import gather
+from refinecli.grading.grade import grade
 from refinecli.grading.scoring import item_passed
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
 
 import orjson
 
+from refinecli.completers import wire_seed
 from refinecli.errors import UsageError
 from refinecli.settings.roles import RoleSettings
 from refinecli.types import JURY, Draw, JSONObject, Message, Params
@@ -56,13 +56,6 @@ def with_system(system: str | None, messages: Sequence[Message]) -> list[Message
     if isinstance(own, list):
         merged["content"] = [{"type": "text", "text": system}, *own]
     return [merged, *messages[1:]]
-
-
-def wire_seed(seed: int, draw: Draw) -> int:
-    """31 bits from the run's seed and the draw, the same on every machine."""
-    parts = [seed, draw.datapoint_id, draw.occurrence, draw.role, draw.iteration, draw.sample]
-    data = json.dumps(parts).encode()
-    return int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1
 
 
 def sample_index(body: Mapping[str, object], draw: Draw) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from refinecli.grading.scoring import split_reasoning
 from refinecli.prompts.conversation import flattened
 from refinecli.prompts.templates import Prompts, fill
 from refinecli.prompts.untrusted import harmless, nonce, visible
 from refinecli.text.patterns import SECONDS, compiled
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Datapoint, Example, Message, RubricItem
 
 if TYPE_CHECKING:

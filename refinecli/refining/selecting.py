@@ -1,27 +1,22 @@
-"""A selector's choice between responses, and a reply that must hold something: asked for, read, and
-asked for once more where it could not be read."""
+"""A selector's choice between responses."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from refinecli import prompts as p
+from refinecli.completers import ask_readable, draw_of, gather
 from refinecli.errors import CompletionError
-from refinecli.grading.grade import draw_of, gather
-from refinecli.grading.scoring import split_reasoning
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import (
     Completer,
     Completion,
     Datapoint,
-    Draw,
-    Message,
     Selection,
     Usage,
 )
 
-T = TypeVar("T")
 _BEST = re.compile(r"<best>\s*([0-9]{1,3})\s*</best>", re.IGNORECASE)
 
 
@@ -41,7 +36,7 @@ async def compare(
         messages = p.compare_messages(prompts, datapoint, first, second)
         draw = draw_of(datapoint, "selector", iteration, number)
         try:
-            return await read_reply(selector, messages, draw, _reader(2), prompts.selector_retry)
+            return await ask_readable(selector, messages, draw, _reader(2), prompts.selector_retry)
         except CompletionError as error:  # the other vote is paid for, and is kept
             return error
 
@@ -68,7 +63,7 @@ async def pick(
     """The best of the responses, its index, and why. Raises CompletionError without a verdict."""
     messages = p.pick_messages(prompts, datapoint, responses)
     draw = draw_of(datapoint, "selector", iteration)
-    (best, reason), usage = await read_reply(
+    (best, reason), usage = await ask_readable(
         selector, messages, draw, _reader(len(responses)), prompts.selector_retry
     )
     return best, reason, usage
@@ -88,45 +83,3 @@ def _reader(count: int) -> Callable[[Completion], tuple[int, str]]:
         return number - 1, _BEST.sub("", answer).strip()
 
     return read
-
-
-async def read_reply(
-    completer: Completer,
-    messages: list[Message],
-    draw: Draw,
-    read: Callable[[Completion], T],
-    again: str,
-) -> tuple[T, Usage]:
-    """What `read` finds in a reply, and what the calls took. It raises ValueError where it finds
-    nothing: then one more try, with the problem filled in `again`; then CompletionError."""
-
-    def readable(completion: Completion) -> bool:
-        try:
-            _read_whole(completion, read)
-        except ValueError:
-            return False
-        return True
-
-    completion = await completer(messages, draw, readable)
-    usage = completion.usage
-    try:
-        return _read_whole(completion, read), usage
-    except ValueError as error:
-        said = split_reasoning(completion.text)[1] or "(no answer)"
-        request = p.fill(again, problem=str(error))
-    more: list[Message] = [
-        *messages,
-        {"role": "assistant", "content": said},
-        {"role": "user", "content": request},
-    ]
-    completion = await completer(more, draw, readable)
-    try:
-        return _read_whole(completion, read), usage + completion.usage
-    except ValueError as error:
-        raise CompletionError("unreadable", f"the {draw.role}'s reply: {error}") from None
-
-
-def _read_whole(completion: Completion, read: Callable[[Completion], T]) -> T:
-    if completion.cut_off:
-        raise ValueError("the reply was cut off at the length limit")
-    return read(completion)

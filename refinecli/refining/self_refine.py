@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from refinecli import prompts as p
+from refinecli.completers import draw_of, wire_seed
 from refinecli.errors import CompletionError
-from refinecli.grading.grade import draw_of
-from refinecli.grading.scoring import split_reasoning
-from refinecli.models.request import wire_seed
 from refinecli.refining.steps import (
     finished,
     first_draft,
@@ -18,6 +16,7 @@ from refinecli.refining.steps import (
     seen,
 )
 from refinecli.refining.strategies import Rollout
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason, Usage
 
 _SATISFIED = "nothing to change"

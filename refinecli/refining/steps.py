@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Literal
 
 from refinecli import prompts as p
+from refinecli.completers import draw_of, gather
 from refinecli.errors import CompletionError
-from refinecli.grading.grade import draw_of, gather
-from refinecli.grading.scoring import response_passed, split_leading_reasoning, total_score
+from refinecli.grading.scoring import response_passed, total_score
 from refinecli.grading.votes import grade_by_votes
 from refinecli.refining.strategies import Rollout
+from refinecli.text.reasoning import split_leading_reasoning
 from refinecli.types import (
     Completion,
     Failure,

@@ -6,12 +6,12 @@ import re
 from dataclasses import replace
 
 from refinecli import prompts as p
+from refinecli.completers import ask_readable, draw_of
 from refinecli.errors import CompletionError
-from refinecli.grading.grade import draw_of
-from refinecli.grading.scoring import split_reasoning
-from refinecli.refining.selecting import compare, read_reply
+from refinecli.refining.selecting import compare
 from refinecli.refining.steps import finished, first_draft, graded_ends, same_before, seen
 from refinecli.refining.strategies import Rollout
+from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, Failure, Iteration, Refinement, StopReason
 
 _OPEN = re.compile(r"<improved>", re.IGNORECASE)
@@ -53,7 +53,7 @@ async def _improved(rollout: Rollout, best: Iteration, number: int) -> tuple[Ite
     """The critic's version of the best response, and what it found wrong with it."""
     messages = p.improve_messages(rollout.prompts, rollout.datapoint, seen(best))
     draw = draw_of(rollout.datapoint, "critic", number)
-    (criticism, response, reasoning), usage = await read_reply(
+    (criticism, response, reasoning), usage = await ask_readable(
         rollout.roles.critic, messages, draw, _read, rollout.prompts.improve_retry
     )
     iteration = Iteration(

@@ -15,8 +15,9 @@ from hashlib import blake2b
 from statistics import fmean, stdev
 from typing import TypeAlias
 
+from refinecli.completers import gather
 from refinecli.errors import CompletionError
-from refinecli.grading.grade import gather, grade
+from refinecli.grading.grade import grade
 from refinecli.prompts import Prompts
 from refinecli.prompts.regrade import reworded
 from refinecli.report.cases import Key, grader_of

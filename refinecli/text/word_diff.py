@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
+from typing import TypeAlias
 
-from refinecli.display.boxes import Piece
 from refinecli.text.clean import clean
 
 # A word, a number, a mark or a CJK character, with the white space before it.
@@ -28,7 +28,10 @@ _DEEPEST = 50  # levels of anchors within anchors; texts need three or four
 _ISLAND = 12  # changed tokens around each equal one that make it a coincidence
 _CONTEXT = 2  # unchanged lines that stay on either side of a change
 
-Block = tuple[int, int, int]  # so many equal tokens, from here in the old, from there in the new
+Piece: TypeAlias = tuple[str, str]  # "", "deleted" or "inserted"; its text
+Block: TypeAlias = tuple[
+    int, int, int
+]  # so many equal tokens, from here in the old, from there in the new
 
 
 def word_diff(old: str, new: str, *, full: bool) -> list[Piece]:

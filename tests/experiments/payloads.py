@@ -3,7 +3,7 @@
     python -m tests.experiments payloads            # some minutes; prints a Markdown table
 
 *quoted*: an honest grader's verdict, read by the parser, where the grader quotes the response
-before and after it; *gullible*: a grader (code, `tests/gullible.py`) that believes what it reads
+before and after it; *gullible*: a grader (`tests/support/gullible.py`) that believes what it reads
 outside of the response's delimiters. *bare*: the response pasted in as it is; *tags*: our words
 with tags that anybody can write; *ours*: the prompt that is sent. Then the embedded model, which is
 shown two examples, by the probabilities of its verdict. A gain is the score with the payload less
@@ -18,8 +18,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tests.gullible import Grader, Prompt, bare, gullible, honest, in_tags, ours, score
-from tests.payloads import CASES, JSON, PAYLOADS, RATING, RESULT, TAGGED, Case, Payload, Target
+from tests.support.gullible import Grader, Prompt, bare, gullible, honest, in_tags, ours, score
+from tests.support.payloads import (
+    CASES,
+    JSON,
+    PAYLOADS,
+    RATING,
+    RESULT,
+    TAGGED,
+    Case,
+    Payload,
+    Target,
+)
 
 SCRIPTED: dict[str, tuple[Prompt, Grader]] = {
     "quoted, bare": (bare, honest),

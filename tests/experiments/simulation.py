@@ -28,7 +28,7 @@ from refinecli.report.fresh_grades import pairs, regrade
 from refinecli.report.gains import Regrade
 from refinecli.report.runs import read_run
 from refinecli.runs.run import Input
-from tests import fakes
+from tests.support import fakes
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
 """When the next request to one endpoint, model and key may go.
 
 In flight from 32 to `most` within a few round trips, bit by bit until the first reply comes; at the
-rate that was learned from what the endpoint refuses (`learned_rate.py` says how); and within `rpm` and
-`tpm`. One HTTP attempt:
+rate learned from what the endpoint refuses (`learned_rate.py`), within `rpm` and `tpm`. An attempt:
 
     turn = await pacer.admit()
     status = ...

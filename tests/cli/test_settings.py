@@ -1,0 +1,318 @@
+"""Settings: which source wins, what is refused and how, and what --show-config tells."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from refinecli.errors import UsageError
+from refinecli.settings.load import Settings, load
+from tests.conftest import Result, at, datapoint, jsonl, read_jsonl, write_jsonl
+from tests.support.chat_server import ChatServer, by_role
+
+Cli = Callable[..., Result]
+OPENAI = "https://api.openai.com/v1"
+BASE = "http://somewhere.test/v1"
+
+
+def config(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return path
+
+
+# ------------------------------------------------------------------ which source wins
+
+
+def settled(
+    tmp_path: Path, *, flag: str = "", set_: str = "", env: str = "", file: str = ""
+) -> tuple[str | None, str]:
+    """The policy's model with these sources, and where it is said to come from."""
+    settings = load(
+        {"policy.model": flag or None, "policy.base_url": BASE},
+        [f"policy.model={set_}"] if set_ else [],
+        {"REFINECLI_POLICY__MODEL": env} if env else {},
+        [config(tmp_path, f'[policy]\nmodel = "{file}"\n')] if file else [],
+    )
+    return settings.policy.model, settings.sources.get("policy.model", "default")
+
+
+def test_a_flag_wins_over_set(tmp_path: Path) -> None:
+    assert settled(tmp_path, flag="a", set_="b") == ("a", "--model")
+
+
+def test_set_wins_over_the_environment(tmp_path: Path) -> None:
+    assert settled(tmp_path, set_="b", env="c") == ("b", "--set policy.model")
+
+
+def test_the_environment_wins_over_a_file(tmp_path: Path) -> None:
+    where = "environment REFINECLI_POLICY__MODEL"
+    assert settled(tmp_path, env="c", file="d") == ("c", where)
+
+
+def test_a_file_wins_over_the_default(tmp_path: Path) -> None:
+    assert settled(tmp_path, file="d") == ("d", str(tmp_path / "config.toml"))
+    assert settled(tmp_path) == (None, "default")
+
+
+def test_the_later_set_wins() -> None:
+    assert load({}, ["run.seed=1", "run.seed=2"], {}).run.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        (["--max-iterations", "1"], "max_iterations = 1  # --max-iterations"),
+        (["--drafts", "2"], "drafts = 2  # --drafts"),
+        (["--threshold", "0.5"], "threshold = 0.5  # --threshold"),
+        (["--concurrency", "3"], "concurrency = 3  # --concurrency"),
+        (["--max-calls", "9"], "max_calls = 9  # --max-calls"),
+        (["--max-errors", "5%"], 'max_errors = "5%"  # --max-errors'),
+        (["--seed", "0"], "seed = 0  # --seed"),
+        (["--grader-model", "g"], 'model = "g"  # --grader-model'),
+        (["--grader-base-url", BASE], f'base_url = "{BASE}"  # --grader-base-url'),
+        (["--set", "grader.temperature=0.25"], "temperature = 0.25  # --set grader.temperature"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_every_flag_is_shown_with_its_name_over_all_else(
+    cli: Cli, tmp_path: Path, flag: list[str], expected: str
+) -> None:
+    config(
+        tmp_path,
+        '[policy]\nmodel = "m"\nbase_url = "http://f.test/v1"\n[grader]\nmodel = "file"\n'
+        'base_url = "http://g.test/v1"\n[refine]\nmax_iterations = 7\ndrafts = 7\nthreshold = 0.7\n'
+        '[run]\nconcurrency = 7\nmax_calls = 7\nmax_errors = "7"\nseed = 7\n',
+    )
+    result = cli("refine", "--config", "config.toml", *flag, "--show-config")
+    assert result.returncode == 0, result.stderr
+    assert expected in result.stdout.splitlines()
+
+
+def test_no_config_is_picked_up_from_the_working_directory(cli: Cli, tmp_path: Path) -> None:
+    names = ["config.toml", "refinecli.toml", ".refinecli.toml", ".env", "pyproject.toml"]
+    for name in names:
+        (tmp_path / name).write_text('[policy]\nmodel = "sneaky"\n[tool.refinecli]\nx = 1\n')
+    (tmp_path / ".env").write_text("REFINECLI_POLICY__MODEL=sneaky\n")
+    result = cli("refine", "--model", "m", "--base-url", BASE, "--show-config")
+    assert result.returncode == 0, result.stderr
+    assert "sneaky" not in cli("refine", "--show-config").stdout + result.stdout
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        *((name, False) for name in ("X-Author", "X-Max-Tokens", "X-Tokenizer", "X-Keyboard")),
+        *((name, True) for name in ("Authorization", "Proxy-Authorization", "X-Auth", "X_AUTH1")),
+        *((name, True) for name in ("api-key", "x-goog-api-key", "X-ApiKey", "X-Key-Id", "X-Keys")),
+        *((name, True) for name in ("X-Auth-User", "AccessToken", "Set-Cookie", "X-DB-PASSWORD")),
+    ],
+)
+def test_a_header_whose_name_says_secret_is_refused_word_for_word(
+    cli: Cli, tmp_path: Path, header: str, secret: bool
+) -> None:
+    (tmp_path / "c.toml").write_text(f'[policy]\nmodel = "m"\nheaders = {{"{header}" = "it"}}\n')
+    args = ("--config", "c.toml", "--base-url", BASE, "--show-config")
+    result = cli("refine", *args)
+    assert (result.returncode, "holds a secret" in result.stderr) == (2 if secret else 0, secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "hint"),
+    [
+        ("[policy]\ntemprature = 1\n", "there is no setting policy.temprature", "temperature"),
+        ("[polcy]\nmodel = 'm'\n", "there is no setting polcy", "policy"),
+        ("[run]\nconcurency = 1\n", "there is no setting run.concurency", "concurrency"),
+        ("model = 'm'\n", "model is not a section", "[model]"),
+        ("[policy\n", "config.toml: ", "TOML"),
+        ("[run]\nconcurrency = 0\n", "run.concurrency: ", ""),
+        ("[run]\nconcurrency = 'x'\n", "run.concurrency: ", ""),
+        ("[policy]\ntop_p = 2\n", "policy.top_p: ", ""),
+        ("[policy]\nheaders = {Authorization = 'Bearer x'}\n", "holds a secret", "api_key_env"),
+        ("[prompts]\nrewrite = 'missing.txt'\n", "prompts.rewrite: ", ""),
+        ("[jury]\nmodel = 'm'\n", "jury.model is no juror", "[jury.NAME]"),
+        ("[jury.'a b']\nmodel = 'm'\n", "jury.a b is no juror", "of letters"),
+        ("[jury.a]\nmodle = 'm'\n", "there is no setting jury.a.modle", "model"),
+        ("[jury.a]\ntop_p = 2\n", "config.toml: jury.a.top_p: ", ""),
+        ("[jury.a]\nmodel = 'm'\n", "jury.a is a jury of one", "second [jury.NAME]"),
+        ("[jury.a]\n[jury.b]\n", "jury.a and jury.b are the same model", "leave jury.b out"),
+        ("[grade]\ncombine = 'mean'\n", "grade.combine: ", "'median' or 'majority'"),
+    ],
+)
+def test_a_wrong_file_is_exit_2_with_the_place_and_a_suggestion(
+    cli: Cli, tmp_path: Path, text: str, words: str, hint: str
+) -> None:
+    config(tmp_path, text)
+    result = cli("refine", "--config", "config.toml", "--model", "m", stdin=jsonl([datapoint()]))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert hint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_variable_or_set_is_named() -> None:
+    with pytest.raises(UsageError, match="REFINECLI_POLICY__TEMPRATURE") as caught:
+        load({}, [], {"REFINECLI_POLICY__TEMPRATURE": "1"})
+    assert "temperature" in caught.value.hint
+    with pytest.raises(UsageError, match=r"--set grader\.tempratur"):
+        load({}, ["grader.tempratur=1"], {})
+    with pytest.raises(UsageError, match=r"--set grader\.temperature"):
+        load({}, ["grader.temperature=-1"], {})
+
+
+def test_a_variable_of_another_program_is_none_of_ours() -> None:
+    load({}, [], {"REFINECLI_DEBUG": "1", "POLICY__MODEL": "x"})
+
+
+# ------------------------------------------------------------------ roles
+
+
+def roles(*sets: str, **environ: str) -> Settings:
+    return load({}, sets, environ)
+
+
+def test_without_a_model_all_roles_are_local() -> None:
+    assert [role.weights for role in roles().roles] == ["local"] * 5
+
+
+def test_a_model_without_a_url_is_at_openai_base_url_or_openai() -> None:
+    assert roles("policy.model=m").policy.base_url == OPENAI
+    settings = roles("policy.model=m", OPENAI_BASE_URL=BASE)
+    assert settings.policy.base_url == BASE
+    assert settings.grader.base_url == BASE
+    assert roles("policy.model=m").grader.api_key_env == "OPENAI_API_KEY"
+
+
+def test_a_gguf_file_is_served_here() -> None:
+    settings = roles("policy.model=some/where.gguf", "grader.model=gpt-x")
+    assert settings.policy.weights == "some/where.gguf"
+    assert (settings.grader.weights, settings.grader.base_url) == (None, OPENAI)
+
+
+def test_local_writes_while_another_grades_and_the_other_way_round() -> None:
+    settings = roles("grader.model=g", f"grader.base_url={BASE}")
+    assert (settings.policy.weights, settings.grader.weights) == ("local", None)
+    settings = roles("policy.model=m", f"policy.base_url={BASE}", "grader.model=local")
+    assert (settings.policy.weights, settings.grader.weights) == (None, "local")
+    assert settings.grader.base_url is None
+
+
+def test_reviser_speaks_like_the_policy_and_the_grader_does_not() -> None:
+    settings = roles("policy.model=m", "policy.system=Be brief.", "policy.max_tokens=9")
+    assert (settings.reviser.system, settings.reviser.max_tokens) == ("Be brief.", 9)
+    assert (settings.grader.system, settings.grader.max_tokens) == (None, None)
+
+
+def test_values_in_set_are_toml_or_else_text() -> None:
+    settings = roles(
+        "policy.model=2024-11-20",
+        "policy.system=Be = brief",
+        "policy.temperature=0.5",
+        "policy.extra_body.nested.deep=true",
+        "policy.extra_body.other=[1, 2]",
+    )
+    assert settings.policy.model == "2024-11-20"
+    assert settings.policy.system == "Be = brief"
+    assert settings.policy.extra_body == {"nested": {"deep": True}, "other": [1, 2]}
+
+
+# ------------------------------------------------------------------ --show-config
+
+
+def test_show_config_tells_variables_and_hosts_and_never_a_key(cli: Cli, tmp_path: Path) -> None:
+    config(
+        tmp_path,
+        '[policy]\nmodel = "m"\nbase_url = "http://policy.test/v1"\napi_key_env = "MY_KEY"\n'
+        '[grader]\nmodel = "g"\nbase_url = "http://grader.test/v1"\napi_key_env = "NOT_SET"\n',
+    )
+    env = {"MY_KEY": "sk-secret", "OPENAI_API_KEY": "sk-other"}
+    result = cli("refine", "--config", "config.toml", "--show-config", env=env)
+    assert result.returncode == 0, result.stderr
+    assert "MY_KEY (set) to policy.test" in result.stdout
+    assert "NOT_SET (NOT set) to grader.test" in result.stdout
+    assert "sk-" not in result.stdout + result.stderr
+
+
+def test_show_config_sends_nothing_and_needs_neither_input_nor_key(cli: Cli) -> None:
+    with ChatServer(by_role("4")) as server:
+        for command in ("refine", "grade", "debug-rollout"):
+            result = cli(command, "--base-url", server.url, "--show-config")
+            assert result.returncode == 0, result.stderr
+        assert (server.requests, server.model_requests) == ([], 0)
+    assert cli("refine", "--model", "gpt-x", "--show-config").returncode == 0
+
+
+def test_what_show_config_prints_is_a_config(cli: Cli, tmp_path: Path) -> None:
+    flags = [
+        "--model",
+        "m",
+        "--base-url",
+        BASE,
+        "--set",
+        'policy.system=say "hi"\nand go',
+        "--seed=3",
+    ]
+    flags += ["--set", "policy.headers.X-A=b", "--set", "policy.extra_body={top_k = 5}"]
+    first = cli("refine", *flags, "--show-config")
+    parsed = tomllib.loads(first.stdout)
+    assert parsed["policy"]["model"] == "m"
+    (tmp_path / "again.toml").write_text(first.stdout)
+    second = cli("refine", "--config", "again.toml", "--show-config")
+    assert second.returncode == 0, second.stderr
+    assert tomllib.loads(second.stdout) == parsed
+
+
+# ------------------------------------------------------------------ prompts
+
+
+def test_prompts_come_from_files_beside_the_config_and_keep_their_braces(
+    cli: Cli, tmp_path: Path
+) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    (folder / "rewrite.txt").write_text("MINE {x} {0} %s {{problems}} {{{keep}}}\n")
+    (folder / "grader.txt").write_text(
+        "JUDGE {json: {}} {{response}} <criterion>{{criterion}}</criterion> {{instruction}}"
+    )
+    config(folder, '[prompts]\nrewrite = "rewrite.txt"\ngrader = "grader.txt"\n')
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(rubric_items=[{"rubric_str": "Is {{keep}} 4?"}])])
+    script = by_role("{{criterion}} {}", "Bad {{problems}} {x}.\n<score>0</score>")
+    with ChatServer(script) as server:
+        args = ["in.jsonl", *at(server), "--config", "conf/config.toml", "--max-iterations", "1"]
+        result = cli("refine", *args)
+        graded, rewrite = server.requests[1], server.requests[2]
+    assert result.returncode == 0, result.stderr
+    assert graded.last.startswith(
+        "JUDGE {json: {}} {{criterion}} {} <criterion>Is {{keep}} 4?</criterion> Please"
+    )
+    assert rewrite.last.startswith("MINE {x} {0} %s - Is {{keep}} 4?")
+    assert "Bad {{problems}} {x}." in rewrite.last
+    assert rewrite.last.endswith("{}")
+    assert read_jsonl(result.stdout)[0]["response"] == "{{criterion}} {}"
+
+
+def test_a_prompt_given_on_the_command_line_is_meant_from_here(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "rewrite.txt").write_text("HERE {{problems}}")
+    args = ["--set", "prompts.rewrite=rewrite.txt", "--show-config"]
+    result = cli("refine", *args)
+    assert "rewrite: 17 characters, --set prompts.rewrite" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("nothing", "{{problems}} is missing"), ("{{problems}} {{secret}}", "{{secret}}")],
+)
+def test_a_prompt_that_cannot_work_is_refused(
+    cli: Cli, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "rewrite.txt").write_text(text)
+    result = cli("refine", "--set", "prompts.rewrite=rewrite.txt", stdin=jsonl([datapoint()]))
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "rewrite" in result.stderr

@@ -1,0 +1,66 @@
+"""What is written: the README's table names all fields of an output line, and no others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from refinecli.data.output_lines import Provenance, graded, refined
+from refinecli.types import Failure, Grade, Iteration, Refinement, Selection, Usage
+from tests.support.fakes import datapoint
+
+README = Path(__file__).parents[3] / "README.md"
+MADE_WITH = Provenance({"policy": "m"}, "digest")
+USAGE = Usage(1, 2, 3, 4, 5)
+# What stands in the same cells beside fields: the values that some of them take.
+VALUES = {
+    *("done", "ungraded", "failed", "graded"),
+    *("policy", "reviser", "critic", "input"),
+    *("llm", "check", "empty", "--repeats"),
+}
+VOTE = Grade(
+    *(0, "tone", 1.0, 1.0, True, "llm", "Good.", "<score>1</score>"), juror="strict", repeat=0
+)
+WHOLE = Grade(
+    *(0, "tone", None, None, None, "llm", None, "?"),
+    error=Failure("no_score", "there is no score in it"),
+    votes=(VOTE,),
+    mass=0.9,
+    probabilities={"yes": 1.0},
+)
+
+
+def a_refinement() -> Refinement:
+    iteration = Iteration(
+        *(0, None, "policy", "text", None, True, "stop", (WHOLE,), None, USAGE, "Hm."),
+        Selection(("new", "new"), ("Better.", "Better.")),
+    )
+    failure = Failure("timeout", "no answer", "reviser")
+    return Refinement("failed", "failed", (iteration,), 0, False, failure, USAGE)
+
+
+def listed() -> dict[str, set[str]]:
+    """The fields that README.md's second table names, by where they are."""
+    section = README.read_text("utf-8").split("### What comes out\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|$", section, re.MULTILINE)
+    return {place: set(re.findall("`([^`]+)`", text)) - VALUES for place, text in rows}
+
+
+def test_the_readme_names_every_field_that_is_written() -> None:
+    record: dict[str, Any] = refined({}, a_refinement(), MADE_WITH).record["refinement"]
+    (iteration,) = record["iterations"]
+    (grade,) = iteration["grades"]
+    assert listed() == {
+        "refinement": record.keys(),
+        "iterations": iteration.keys() | iteration["selection"].keys(),
+        "grades": grade.keys() | grade["votes"][0].keys(),
+        "usage": record["usage"].keys(),
+    }
+
+
+def test_what_grade_writes_has_the_same_shapes() -> None:
+    record = graded({}, datapoint(), (WHOLE,), USAGE, MADE_WITH).record
+    assert record.keys() == {"score", "grading"}
+    assert record["grading"].keys() == {"status", "grades", "usage", "models", "settings"}
+    assert record["grading"]["usage"].keys() == listed()["usage"]

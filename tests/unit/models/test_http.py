@@ -1,0 +1,511 @@
+"""HTTP over real sockets: TLS, proxies, time limits, and each failure by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import select
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from refinecli.errors import UsageError
+from refinecli.models.http import HttpClient, Reply, TransportError, joined
+from tests.conftest import Result, datapoint, jsonl, read_jsonl
+from tests.support import chat_server
+from tests.support.chat_server import ChatServer, by_role
+
+Cli = Callable[..., Result]
+NAME = "models.test"  # resolved by nobody but our proxies
+ENVIRONMENT = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def post(
+    url: str, *, timeout: float = 30, body: bytes = b'{"messages": [{"content": ""}]}'
+) -> Reply:
+    async def main() -> Reply:
+        client = HttpClient()
+        try:
+            return await client.post(url, body, {"content-type": "application/json"}, timeout)
+        finally:
+            await client.aclose()
+
+    return asyncio.run(main())
+
+
+def failure_of(url: str, **options: Any) -> TransportError:
+    with pytest.raises(TransportError) as caught:
+        post(url, **options)
+    return caught.value
+
+
+# ------------------------------------------------------------------ failures by name
+
+
+def test_a_refused_connection_is_called_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    error = failure_of(f"http://127.0.0.1:{port}/v1")
+    assert (error.kind, str(error)) == ("connect", "Connection refused")
+
+
+def test_a_host_that_does_not_exist_is_called_so() -> None:
+    error = failure_of("http://no-such-host.invalid/v1")
+    assert (error.kind, str(error)) == ("connect", "no such host")
+
+
+def test_a_slow_reply_is_a_timeout_of_so_many_seconds() -> None:
+    never = threading.Event()
+    with ChatServer(lambda r: chat_server.Reply("4", wait_for=never)) as server:
+        error = failure_of(f"{server.url}/chat/completions", timeout=0.2)
+        never.set()
+    assert (error.kind, str(error)) == ("timeout", "no reply within 0.2 s")
+
+
+@pytest.mark.parametrize(
+    "reply", [chat_server.Reply(drop=True), chat_server.Reply("x", truncate=True)]
+)
+def test_a_connection_that_breaks_off_is_a_lost_connection(reply: chat_server.Reply) -> None:
+    with ChatServer(lambda r: reply) as server:
+        error = failure_of(f"{server.url}/chat/completions")
+    assert error.kind == "connection"
+    assert str(error)
+
+
+RAW: dict[str, tuple[bytes, str]] = {
+    "no HTTP": (b"hello\r\n\r\n", "connection"),
+    "bad status line": (b"HTTP/1.1 abc OK\r\n\r\n", "connection"),
+    "bad header": (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "connection"),
+    "reset in the body": (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", "connection"),
+    "cut chunk": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
+        "connection",
+    ),
+    "bad chunk": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+        "connection",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RAW)
+def test_what_is_not_http_is_a_lost_connection(case: str) -> None:
+    data, kind = RAW[case]
+    with raw_server(lambda connection: connection.sendall(data)) as url:
+        assert failure_of(url, timeout=5).kind == kind
+
+
+def test_a_body_that_stops_coming_is_a_timeout() -> None:
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
+        done.wait(30)
+
+    with raw_server(serve) as url:
+        assert failure_of(url, timeout=0.2).kind == "timeout"
+        done.set()
+
+
+class raw_server:  # noqa: N801 - used like a function
+    """Accepts connections, reads a request's head and lets `serve` do the rest."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._accept)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                self._serve(connection)
+
+
+def test_a_header_of_16_kb_is_read() -> None:
+    reply = chat_server.Reply("4", headers={"x-long": "y" * 16_000})
+    with ChatServer(lambda r: reply) as server:
+        assert post(f"{server.url}/chat/completions").headers["x-long"] == "y" * 16_000
+
+
+def test_a_header_that_is_no_utf_8_can_be_encoded_again() -> None:
+    head = b"HTTP/1.1 200 OK\r\nX-City: K\xf6ln\r\ncontent-length: 2\r\n\r\n{}"
+    with raw_server(lambda connection: connection.sendall(head)) as url:
+        assert post(url).headers["x-city"] == "Köln"
+
+
+def test_a_body_in_pieces_is_put_together() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n")
+        connection.sendall(b"1\r\n}\r\n0\r\n\r\n")
+
+    with raw_server(serve) as url:
+        assert post(url).content == b"{}"
+
+
+def test_a_packed_body_is_unpacked() -> None:
+    packed = gzip.compress(b"{}")
+    reply = chat_server.Reply(raw=packed, headers={"content-encoding": "gzip"})
+    with ChatServer(lambda r: reply) as server:
+        assert post(f"{server.url}/chat/completions").content == b"{}"
+
+
+def test_cookies_are_not_sent_back() -> None:
+    reply = chat_server.Reply("4", headers={"set-cookie": "a=b"})
+    with ChatServer(lambda r: reply) as server:
+
+        async def twice() -> None:
+            client = HttpClient(tls=False)
+            for _ in range(2):
+                await client.post(f"{server.url}/chat/completions", b'{"messages":[]}', {}, 30)
+            await client.aclose()
+
+        asyncio.run(twice())
+        assert [request.headers.get("cookie") for request in server.requests] == [None, None]
+
+
+def test_redirects_are_not_followed() -> None:
+    reply = chat_server.Reply(status=308, raw=b"", headers={"location": "/elsewhere"})
+    with ChatServer(lambda r: reply) as server:
+        answer = post(f"{server.url}/chat/completions")
+        assert len(server.requests) == 1
+    assert (answer.status, answer.headers["location"]) == (308, "/elsewhere")
+
+
+def test_what_a_server_sends_too_much_answers_no_later_request() -> None:
+    heard, sent = threading.Event(), threading.Event()
+    connections: list[str] = []
+
+    def whole(text: str) -> bytes:
+        return f"HTTP/1.1 200 OK\r\ncontent-length: {len(text)}\r\n\r\n{text}".encode()
+
+    def serve(connection: socket.socket) -> None:
+        connections.append("another")
+        if len(connections) > 1:
+            connection.sendall(whole("second"))
+            return
+        connection.sendall(whole("first"))
+        heard.wait()
+        connection.sendall(whole("too much"))
+        sent.set()
+        connection.recv(65536)
+
+    async def main(url: str) -> list[bytes]:
+        client = HttpClient()
+        first = await client.post(url, b"{}", {}, 30)
+        heard.set()
+        await asyncio.to_thread(sent.wait)
+        for _ in range(100):  # the loop looks at its sockets each time
+            await asyncio.sleep(0)
+        second = await client.post(url, b"{}", {}, 30)
+        await client.aclose()
+        return [first.content, second.content]
+
+    with raw_server(serve) as url:
+        assert asyncio.run(main(url)) == [b"first", b"second"]
+
+
+def test_many_requests_are_in_flight_at_once() -> None:
+    count, everybody = 150, threading.Event()
+
+    def script(request: chat_server.Request) -> chat_server.Reply:
+        if request.number == count - 1:
+            everybody.set()
+        return chat_server.Reply("4", wait_for=everybody)
+
+    async def all_at_once(url: str) -> list[int]:
+        client = HttpClient()
+        body = b'{"messages": [{"content": ""}]}'
+        replies = await asyncio.gather(*(client.post(url, body, {}, 30) for _ in range(count)))
+        await client.aclose()
+        return [reply.status for reply in replies]
+
+    with ChatServer(script) as server:
+        assert asyncio.run(all_at_once(f"{server.url}/chat/completions")) == [200] * count
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("http://h/v1", "http://h/v1/chat/completions"),
+        ("http://h/v1/", "http://h/v1/chat/completions"),
+        ("http://h", "http://h/chat/completions"),
+        ("http://h/v1/chat/completions", "http://h/v1/chat/completions"),
+        ("http://h/d/x?api-version=1", "http://h/d/x/chat/completions?api-version=1"),
+    ],
+)
+def test_a_path_goes_before_the_query(base: str, url: str) -> None:
+    assert joined(base, "/chat/completions") == url
+
+
+@pytest.mark.parametrize("base", ["http://x:99999/v1?key=k", "http://x:abc/v1"])
+def test_a_base_url_that_is_none_is_told_without_its_query(base: str) -> None:
+    with pytest.raises(UsageError, match="is no URL") as raised:
+        joined(base, "/models")
+    assert "key=k" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("HTTPS://Example.COM:443/v1", "https://example.com/v1/models"),
+        ("http://h/a b/", "http://h/a%20b/models"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1/models"),
+    ],
+)
+def test_urls_that_are_the_same_are_written_alike(base: str, url: str) -> None:
+    assert joined(base, "/models") == url
+
+
+# ------------------------------------------------------------------ TLS
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca.pem and, signed by it, server.pem and server.key for loopback and NAME."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed: TLS IS NOT TESTED")
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "ext").write_text(
+        f"subjectAltName=IP:127.0.0.1,DNS:{NAME}\nbasicConstraints=CA:FALSE\n"
+    )
+    (folder / "ca.cnf").write_text(
+        "[req]\ndistinguished_name=dn\nx509_extensions=ca\nprompt=no\n[dn]\nCN=Test CA\n"
+        "[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n"
+        "subjectKeyIdentifier=hash\n"
+    )
+    new_key = ["-newkey", "rsa:2048", "-nodes"]
+    for args in (
+        ["req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-config", "ca.cnf"],
+        ["req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=server"],
+        [
+            *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+            *("-CAcreateserial", "-out", "server.pem", "-extfile", "ext"),
+        ],
+    ):
+        subprocess.run([openssl, *args], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tls(certificates: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    return context
+
+
+def test_a_certificate_that_ssl_cert_file_signs_is_trusted_and_no_other(
+    cli: Cli, certificates: Path, tls: ssl.SSLContext
+) -> None:
+    with ChatServer(by_role("4"), tls=tls) as server:
+        flags = ["--base-url", server.url, "--model", "m", "--set", "policy.retries=0"]
+        row = jsonl([datapoint()])
+        trusted = {"SSL_CERT_FILE": str(certificates / "ca.pem")}
+        result = cli("refine", *flags, stdin=row, env=trusted)
+        assert result.returncode == 0, result.stderr
+        assert read_jsonl(result.stdout)[0]["response"] == "4"
+        sent = len(server.requests)
+        refused = cli("refine", *flags, stdin=row)
+        assert len(server.requests) == sent
+    assert refused.returncode == 3
+    assert "certificate verify failed" in refused.stderr
+
+
+def test_an_ssl_cert_file_that_cannot_be_read_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+    flags = ["--base-url", "https://127.0.0.1:9/v1", "--model", "m"]
+    for command in ("refine", "debug-rollout"):
+        for name in ("missing.pem", "empty.pem"):
+            env = {"SSL_CERT_FILE": str(tmp_path / name)}
+            result = cli(command, *flags, stdin=jsonl([datapoint()]), env=env)
+            assert "Traceback" not in result.stderr
+            assert result.returncode == 2, result.stderr
+            assert "SSL_CERT_FILE" in result.stderr
+
+
+# ------------------------------------------------------------------ proxies
+
+
+class Proxy:
+    """An HTTP proxy that sends everything to one port; `lines` are the request lines it saw, and
+    `heads` the headers after them."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.lines: list[str] = []
+        self.heads: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept)]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Proxy:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._serve, args=(client,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as upstream:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(65536)
+            line, _, rest = head.partition(b"\r\n")
+            self.lines.append(line.decode())
+            self.heads.append(rest.decode().lower())
+            method, target, version = line.split()
+            if method == b"CONNECT":
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                path = b"/" + target.split(b"/", 3)[3]
+                upstream.sendall(b" ".join([method, path, version]) + b"\r\n" + rest)
+            _relay(client, upstream)
+
+
+def _relay(one: socket.socket, two: socket.socket) -> None:
+    other = {one: two, two: one}
+    while True:
+        for ready in select.select([one, two], [], [])[0]:
+            try:
+                data = ready.recv(65536)
+                if not data:
+                    return
+                other[ready].sendall(data)
+            except OSError:
+                return
+
+
+@pytest.fixture
+def http_server() -> Iterator[ChatServer]:
+    with ChatServer(by_role("4")) as server:
+        yield server
+
+
+def through(cli: Cli, url: str, **env: str) -> Result:
+    flags = ["--base-url", url, "--model", "m", "--concurrency", "1", "--set", "policy.retries=0"]
+    return cli("refine", *flags, stdin=jsonl([datapoint()]), env=env)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_http_proxy_is_used(cli: Cli, http_server: ChatServer, variable: str) -> None:
+    with Proxy(http_server.port) as proxy:
+        result = through(cli, f"http://{NAME}/v1", **{variable: proxy.url})
+        assert result.returncode == 0, result.stderr
+        assert set(proxy.lines) == {f"POST http://{NAME}/v1/chat/completions HTTP/1.1"}
+    assert http_server.requests[0].headers["host"] == NAME
+
+
+def test_https_proxy_is_used_by_connect_and_sees_nothing_else(
+    cli: Cli, certificates: Path, tls: ssl.SSLContext
+) -> None:
+    with ChatServer(by_role("4"), tls=tls) as server, Proxy(server.port) as proxy:
+        env = {"SSL_CERT_FILE": str(certificates / "ca.pem"), "HTTPS_PROXY": proxy.url}
+        result = through(cli, f"https://{NAME}/v1", **env)
+        assert result.returncode == 0, result.stderr
+        assert set(proxy.lines) == {f"CONNECT {NAME}:443 HTTP/1.1"}
+        assert len(server.requests) == 2
+
+
+def test_a_proxy_is_given_the_password_in_its_url_and_the_model_is_not(
+    cli: Cli, http_server: ChatServer, certificates: Path, tls: ssl.SSLContext
+) -> None:
+    word = "proxy-authorization: basic " + b64encode(b"me:secret").decode().lower()
+    with Proxy(http_server.port) as proxy:
+        result = through(
+            cli, f"http://{NAME}/v1", HTTP_PROXY=proxy.url.replace("//", "//me:secret@")
+        )
+        assert result.returncode == 0, result.stderr
+        assert all(word in head for head in proxy.heads)
+    with ChatServer(by_role("4"), tls=tls) as server, Proxy(server.port) as proxy:
+        env = {"SSL_CERT_FILE": str(certificates / "ca.pem")}
+        env["HTTPS_PROXY"] = proxy.url.replace("//", "//me:secret@")
+        result = through(cli, f"https://{NAME}/v1", **env)
+        assert result.returncode == 0, result.stderr
+        assert all(word in head for head in proxy.heads)
+        assert not any("proxy-authorization" in request.headers for request in server.requests)
+
+
+def test_a_range_of_addresses_in_no_proxy_does_no_harm(cli: Cli, http_server: ChatServer) -> None:
+    with Proxy(http_server.port) as proxy:
+        env = {"HTTP_PROXY": proxy.url, "NO_PROXY": "::1/128,fe80::/10,10.0.0.0/8"}
+        result = through(cli, f"http://{NAME}/v1", **env)
+        assert result.returncode == 0, result.stderr
+        assert proxy.lines
+
+
+@pytest.mark.parametrize("exempt", [NAME, ".test", "*"])
+def test_no_proxy_is_honoured(cli: Cli, http_server: ChatServer, exempt: str) -> None:
+    with Proxy(http_server.port) as proxy:
+        result = through(cli, f"http://{NAME}/v1", HTTP_PROXY=proxy.url, NO_PROXY=exempt)
+        assert proxy.lines == []
+    assert result.returncode == 3  # reached directly, nobody has that name
+    assert "no such host" in result.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_loopback_is_reached_without_the_proxy(
+    cli: Cli, http_server: ChatServer, host: str
+) -> None:
+    with Proxy(http_server.port) as proxy:
+        url = f"http://{host}:{http_server.port}/v1"
+        result = through(cli, url, HTTP_PROXY=proxy.url, ALL_PROXY=proxy.url)
+        assert result.returncode == 0, result.stderr
+        assert proxy.lines == []
+
+
+def test_a_proxy_that_is_not_there_is_named_as_nobody_there(cli: Cli) -> None:
+    result = through(cli, f"http://{NAME}/v1", HTTP_PROXY="http://127.0.0.1:9")
+    assert result.returncode == 3
+    assert "refused" in result.stderr
+
+
+def test_a_proxy_of_another_kind_is_refused_by_name(cli: Cli) -> None:
+    result = through(cli, f"http://{NAME}/v1", ALL_PROXY="socks5://127.0.0.1:9")
+    assert result.returncode in (2, 3)
+    assert "socks5" in result.stderr
+    assert "Traceback" not in result.stderr
