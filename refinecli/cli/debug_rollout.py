@@ -22,7 +22,7 @@ from refinecli.errors import CompletionError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.data.rows import Row
-    from refinecli.data.sources import Sink
+    from refinecli.data.sinks import Sink
     from refinecli.display.recorded_calls import Call
     from refinecli.display.reporter import Reporter
     from refinecli.settings.load import Settings
@@ -96,7 +96,7 @@ def debug_rollout(
     """
     from refinecli.cli.file_checks import check_files
     from refinecli.cli.refine import check_drafts, refine_options
-    from refinecli.data.sources import Sink
+    from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import check_endpoints
     from refinecli.refining.strategies import roles_of
@@ -130,7 +130,9 @@ def debug_rollout(
 
 
 def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
-    from refinecli.data.rows import dumps, read_row, read_rubric
+    from refinecli.data.json_text import dumps
+    from refinecli.data.rows import read_row
+    from refinecli.data.rubric_file import read_rubric
     from refinecli.data.sources import Source
     from refinecli.runs.run import Input
 
@@ -199,7 +201,7 @@ def _rollout(
     from refinecli.cli.job import write_summary
     from refinecli.cli.refine import refine_options
     from refinecli.data import output_lines
-    from refinecli.data.rows import dumps
+    from refinecli.data.json_text import dumps
     from refinecli.models.engine import open_engine
     from refinecli.models.request_log import RequestLog
     from refinecli.refining.rollout import refine as refine_datapoint

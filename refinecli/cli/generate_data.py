@@ -16,7 +16,7 @@ from refinecli.errors import UsageError
 from refinecli.generators import TASKS, Task
 
 if TYPE_CHECKING:
-    from refinecli.data.sources import Sink
+    from refinecli.data.sinks import Sink
     from refinecli.types import JSONObject
 
 DEFAULT_ROWS = 100
@@ -116,7 +116,7 @@ def generate_data(
     seed = DEFAULT_SEED if models.seed is None else models.seed
     rows = _rows(chosen, from_file, total, seed, with_response)
     if models.rubric is not None:
-        from refinecli.data.rows import read_rubric
+        from refinecli.data.rubric_file import read_rubric
         from refinecli.generators.criteria import with_rubric
 
         rows = with_rubric(rows, read_rubric(models.rubric))
@@ -171,7 +171,7 @@ def _write(
     targets: list[tuple[str | None, int | None]], rows: Iterator[JSONObject], force: bool
 ) -> int:
     """Write the next so many rows to each target; no file appears before all are whole."""
-    from refinecli.data.sources import Sink
+    from refinecli.data.sinks import Sink
     from refinecli.runs.signals import Interrupted, execute
 
     sinks = [(Sink(path, force=force), count) for path, count in targets]
@@ -192,7 +192,7 @@ def _write(
 
 
 async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:
-    from refinecli.data.rows import dumps
+    from refinecli.data.json_text import dumps
     from refinecli.data.sources import in_daemon_thread
 
     for sink, count in sinks:

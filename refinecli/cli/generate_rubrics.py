@@ -112,7 +112,7 @@ def _work(
     counts: _Counts,
 ) -> Work:
     from refinecli.data import output_lines
-    from refinecli.data.rows import read_rubric
+    from refinecli.data.rubric_file import read_rubric
     from refinecli.errors import CompletionError
     from refinecli.generators.rubric_writer import outcome, tried, write_rubric
     from refinecli.generators.rubrics import needs_rubric, responses

@@ -28,7 +28,7 @@ from refinecli.models.traffic import Traffic, traffic_words
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
     from refinecli.data.output_lines import Outcome
-    from refinecli.data.sources import Sink
+    from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import Engine
     from refinecli.runs.run import Counted, Input, Reader, Work
@@ -71,7 +71,8 @@ def input_of(
     data: InputOptions | SeveralInputs, rubric: Path | None, reader: Reader | None = None
 ) -> Input:
     """What a command reads: standard input where no file is named, and no file twice."""
-    from refinecli.data.rows import read_row, read_rubric
+    from refinecli.data.rows import read_row
+    from refinecli.data.rubric_file import read_rubric
     from refinecli.data.sources import Source
     from refinecli.runs.run import Input
 
@@ -92,7 +93,7 @@ def process(
     job: Job, data: InputOptions | SeveralInputs, out: OutputOptions, options: ModelOptions
 ) -> int:
     """Run the job; returns the exit code."""
-    from refinecli.data.sources import Sink
+    from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import check_endpoints
 
@@ -373,7 +374,7 @@ class _Run:
 
 def write_summary(path: Path, summary: Summary, traffic: Traffic) -> None:
     """Write the run's figures."""
-    from refinecli.data.rows import dumps
+    from refinecli.data.json_text import dumps
 
     try:
         path.write_bytes(dumps(summary.record(traffic)) + b"\n")

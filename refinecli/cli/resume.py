@@ -79,7 +79,7 @@ class RunCache:
 
     def has_written(self, output: Path, *, this_run: bool = False) -> bool:
         """Whether FILE is just as a run, not yet over, left it."""
-        from refinecli.data.sources import signature
+        from refinecli.data.sinks import signature
 
         if not (self.exists and output.is_file()):
             return False
@@ -89,7 +89,7 @@ class RunCache:
         """Go on with this run. A default cache that belongs to another is refused by name of what
         differs; a shared one keeps them apart. A file that would be `replaced` is no obstacle only
         where it is this run's own."""
-        from refinecli.data.rows import digest
+        from refinecli.data.json_text import digest
 
         assert self.calls is not None
         settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
@@ -117,7 +117,7 @@ class RunCache:
     def remember(self, output: Path | None) -> None:
         """Offline nothing is written but this: that FILE is ours, and what is missing in it can be
         asked for later."""
-        from refinecli.data.sources import signature
+        from refinecli.data.sinks import signature
         from refinecli.models.cache.store import CallCache
 
         if not self.is_default or output is None or self.settings is None:
@@ -224,7 +224,7 @@ def _differences(there: JSONObject, here: JSONObject) -> str:
 
 
 def _shown(value: object) -> str:
-    from refinecli.data.rows import dumps
+    from refinecli.data.json_text import dumps
 
     text = "not set" if value in (None, {}) else dumps(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

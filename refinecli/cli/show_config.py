@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from refinecli.data.rows import dumps
+from refinecli.data.json_text import dumps
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings, chain, fallback, gives_verdicts
 

@@ -1,38 +1,26 @@
 """One line of JSONL <-> one datapoint; what is wrong with a line is said with `path:line`.
 
-Reading keeps the line's own object beside the datapoint, so that writing gives back every key we
-do not know, equal as JSON. orjson does the work; where it would not give back what stood there
-(integers beyond 64 bits, lone surrogates) the standard library does.
+Reading keeps the line's own object next to the datapoint, so that writing gives back every key we
+do not know, equal as JSON.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_args
+from typing import Any, NamedTuple
 
-import orjson
 from pydantic import ValidationError
 
-from refinecli.checks.kinds import Check
 from refinecli.data.fast_rows import plain_datapoint
-from refinecli.errors import InputError, UsageError
+from refinecli.data.json_text import digest, loads
+from refinecli.data.row_errors import check_kinds, input_error
+from refinecli.errors import InputError
 from refinecli.item_defaults import item_fields, slip, with_defaults, without_nulls, written_item
-from refinecli.types import Datapoint, JSONObject, RubricItem
+from refinecli.types import Datapoint, JSONObject
 
 CONVO_NAMES = ("convo", "prefix", "messages", "prompt")
-# orjson turns an integer beyond 64 bits into a float, and such an integer has 19 digits or more.
-# Looked for by `in` among bytes whose digits are all made 0: ten times as fast as by an expression.
-_BIG_INTEGER = b"0" * 19
-_DIGITS_TO_0 = bytes(ord("0") if chr(byte).isdecimal() else 255 for byte in range(256))
-# Every line that is read has to be written again, and Python writes some hundred levels at most.
-_SURELY_WRITABLE = 500
 
 
 class Row(NamedTuple):
@@ -49,63 +37,6 @@ class Row(NamedTuple):
     text: str = ""
     note: str = ""  # what looks like a slip, but may be meant
     file: str = ""
-
-
-# ------------------------------------------------------------------ JSON
-
-
-def loads(data: bytes) -> Any:
-    """The JSON value; raises ValueError (with the reason) where it is none, or one too deep."""
-    text = data.decode("utf-8")
-    if _BIG_INTEGER in data.translate(_DIGITS_TO_0):
-        return _exact_loads(text)
-    if len(data) > _SURELY_WRITABLE and data.count(b"[") + data.count(b"{") > _SURELY_WRITABLE:
-        return _exact_loads(text)
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _exact_loads(text)
-
-
-def _exact_loads(text: str) -> Any:
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
-
-    def finite(text: str) -> float:
-        if math.isinf(number := float(text)):
-            raise ValueError(f"{text} is too large a number")
-        return number
-
-    try:
-        value = json.loads(text, parse_constant=refuse, parse_float=finite)
-        dumps(value)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return value
-
-
-def dumps(value: Any) -> bytes:
-    """The value as one line of JSON, without the newline."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # a big integer or a lone surrogate
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
-
-
-def canonical(value: Any) -> bytes:
-    """Bytes that are equal for equal JSON values, whatever the order of keys."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
-
-
-def digest(value: Any) -> str:
-    """16 hexadecimal digits that are equal for equal JSON values, whatever the order of keys."""
-    return hashlib.sha256(canonical(value)).hexdigest()[:16]
-
-
-# ------------------------------------------------------------------ reading
 
 
 def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()) -> Row:
@@ -220,11 +151,11 @@ def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Data
     fields["rubric_items"] = _items(items)
     given_id = raw.get("id")
     fields["id"] = "" if given_id is None else given_id
-    _check_kinds(items)
+    check_kinds(items)
     try:
         datapoint = Datapoint.model_validate(fields)
     except ValidationError as error:
-        raise _input_error(error, name) from None
+        raise input_error(error, name) from None
     _check_convo(datapoint, name)
     if not any(item.weight > 0 for item in datapoint.rubric_items):
         raise InputError("rubric_items: no item has a positive weight", "give one weight above 0")
@@ -250,14 +181,6 @@ def _message(message: object) -> object:
     return {**without_nulls(message), **({"content": content} if "content" in message else {})}
 
 
-def _check_kinds(items: object) -> None:
-    """pydantic looks `kind` up in a table, and fails on what cannot be a key of one."""
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        check = item.get("check") if isinstance(item, dict) else None
-        if isinstance(check, dict) and isinstance(check.get("kind"), list | dict):
-            raise InputError(f"rubric_items[{index}].check: kind must be a text", _HINTS["check"])
-
-
 def _check_convo(datapoint: Datapoint, name: str) -> None:
     for index, message in enumerate(datapoint.convo):
         if message.get("content") is None and not message.get("tool_calls"):
@@ -267,131 +190,6 @@ def _check_convo(datapoint: Datapoint, name: str) -> None:
             f"{name}: must not end with an assistant message",
             "an answer that exists already belongs into `response`",
         )
-
-
-_HINTS = {
-    "rubric_str": "the criterion in words",
-    "check": "checks and their options: README, 'The datapoint'",
-    "role": "system, user, assistant or tool",
-    "weight": "a number; negative for a penalty",
-    "score_range": "two numbers, the lower one first",
-    "pass_score": "the share of its range that an item needs to pass, such as 0.7",
-    "rubric_items": 'a list of objects, such as [{"rubric_str": "Is the answer polite?"}]',
-}
-
-
-_CHECKS: dict[str, Any] = {
-    kind.model_fields["kind"].annotation.__args__[0]: kind for kind in get_args(get_args(Check)[0])
-}
-_PLAIN_WORDS = {
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "string_type": "must be a text",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "too_short": "must not be empty",
-}
-
-
-def _input_error(error: ValidationError, convo_name: str) -> InputError:
-    # pydantic calls a list too short where one of its entries is wrong.
-    details = [
-        detail
-        for detail in error.errors(include_url=False, include_context=False)
-        if not (detail["type"] == "too_short" and detail["input"])
-    ]
-    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")  # a slip explains the rest
-    path = _place(details[0]["loc"], convo_name)
-    message = _said(details[0])
-    if {detail["type"] for detail in details if detail["loc"][:-1] == details[0]["loc"][:-1]} == {
-        "int_type",
-        "float_type",
-    }:
-        message = _PLAIN_WORDS["float_type"]
-    message = message.removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    more = len({_place(detail["loc"], convo_name) for detail in details}) - 1
-    suffix = f" (and {more} more {'mistake' if more == 1 else 'mistakes'})" if more else ""
-    leaf = re.split(r"[.\[]", path)
-    hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
-    return InputError(f"{path}: {message}{suffix}", hint)
-
-
-def _said(detail: Any) -> str:
-    """What is wrong, with what was probably meant."""
-    kind, given = detail["type"], detail["input"]
-    known = ", ".join(sorted(_CHECKS))
-    if kind == "union_tag_not_found":
-        return f"kind is missing; one of {known}"
-    if kind == "union_tag_invalid":
-        return f"unknown kind {given['kind']!r}{_close(given['kind'], _CHECKS)}; one of {known}"
-    if kind == "extra_forbidden" and "check" in detail["loc"]:
-        fields = _CHECKS[detail["loc"][-2]].model_fields
-        options = {field.alias or name for name, field in fields.items()} - {"kind"}
-        name = detail["loc"][-1]
-        listed = ", ".join(sorted(options)) or "none"
-        return f"no such option{_close(name, options)}; {detail['loc'][-2]} takes {listed}"
-    return str(_PLAIN_WORDS.get(kind, detail["msg"]))
-
-
-def _close(name: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f", did you mean {close[0]}?" if close else ""
-
-
-def _place(loc: tuple[int | str, ...], convo_name: str) -> str:
-    """`rubric_items[0].check.words` from pydantic's location, without the names of union arms."""
-    path = ""
-    for position, part in enumerate(loc):
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif position and loc[position - 1] in ("check", "content", "id", "group", "tags", "value"):
-            continue
-        else:
-            path += f".{part}" if path else convo_name if part == "convo" else part
-    return path
-
-
-# ------------------------------------------------------------------ rubric files
-
-
-def read_rubric(path: Path) -> list[JSONObject]:
-    """The items of a `--rubric` file: TOML `[[rubric_items]]`, or JSON with those or a list."""
-    import tomllib
-
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"--rubric {path}: {error.strerror}") from None
-    try:
-        value = tomllib.loads(data.decode()) if path.suffix == ".toml" else loads(data)
-    except ValueError as error:
-        raise UsageError(f"--rubric {path}: {error}", "TOML (.toml) or JSON") from None
-    items = value.get("rubric_items") if isinstance(value, dict) else value
-    if not isinstance(items, list) or not items:
-        raise UsageError(
-            f"--rubric {path}: no rubric items in it", "a list of items under `rubric_items`"
-        )
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise UsageError(f"--rubric {path}: rubric_items[{index}] is not an object")
-        try:
-            _check_kinds(items)
-            RubricItem.model_validate(item_fields(item, index))
-        except ValidationError as error:
-            fault = _input_error(error, "convo")
-            raise UsageError(
-                f"--rubric {path}: rubric_items[{index}].{fault.message}", fault.hint
-            ) from None
-        except InputError as fault:
-            raise UsageError(f"--rubric {path}: {fault.message}", fault.hint) from None
-    return items
-
-
-# ------------------------------------------------------------------ writing
 
 
 def unreadable_record(row: Row) -> JSONObject:

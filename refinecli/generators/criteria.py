@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from refinecli.data.rows import dumps, read_row
+from refinecli.data.json_text import dumps
+from refinecli.data.rows import read_row
 from refinecli.errors import InputError
 from refinecli.generators.reading import Columns
 from refinecli.types import JSONObject

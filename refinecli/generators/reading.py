@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from refinecli.data.rows import dumps, loads, read_row
+from refinecli.data.json_text import dumps, loads
+from refinecli.data.rows import read_row
 from refinecli.data.sources import Source
 from refinecli.errors import InputError
 from refinecli.types import JSONObject

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from refinecli import prompts as p
 from refinecli.completers import ask_readable, draw_of, gather
+from refinecli.data.json_text import loads
 from refinecli.data.output_lines import Outcome, Provenance, Status, failed, usage_record
-from refinecli.data.rows import loads
 from refinecli.errors import CompletionError
 from refinecli.generators.criteria import told_apart
 from refinecli.generators.criterion_faults import fault

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from refinecli.data.rows import CONVO_NAMES, Row, dumps, loads, read_row
+from refinecli.data.json_text import dumps, loads
+from refinecli.data.rows import CONVO_NAMES, Row, read_row
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import chat
 from refinecli.types import Datapoint, JSONObject

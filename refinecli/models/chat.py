@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from time import time
 from typing import Protocol
 
-from refinecli.data.rows import digest
+from refinecli.data.json_text import digest
 from refinecli.errors import CompletionError, OutputError, RunError, UnsupportedError
 from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cache.store import CallCache, request_key, row_name

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from refinecli.data.json_text import digest
 from refinecli.data.output_lines import Provenance
-from refinecli.data.rows import digest
 from refinecli.errors import RunError, UsageError
 from refinecli.models.budget import Amount, Limits
 from refinecli.models.local.server import Endpoint, find_weights, fingerprint, serve

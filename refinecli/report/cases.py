@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from refinecli.checks.kinds import ANSWER_CHECKS
+from refinecli.data.json_text import digest
 from refinecli.data.repeats import Occurrences
-from refinecli.data.rows import digest
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.report.rubric_copying import convo_of, copied_phrases
 from refinecli.types import JURY, JSONObject

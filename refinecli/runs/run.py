@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from refinecli.data.json_text import canonical, dumps
 from refinecli.data.output_lines import Outcome
 from refinecli.data.repeats import Occurrences
-from refinecli.data.rows import Row, canonical, dumps, read_row, unreadable_record
-from refinecli.data.sources import Sink, Source
+from refinecli.data.rows import Row, read_row, unreadable_record
+from refinecli.data.sinks import Sink
+from refinecli.data.sources import Source
 from refinecli.errors import InputError
 from refinecli.runs.ordered_map import ordered_map
 from refinecli.runs.summary import Summary

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from refinecli.data.rows import read_row, read_rubric
+from refinecli.data.rows import read_row
+from refinecli.data.rubric_file import read_rubric
 from refinecli.prompts import GRADER_SYSTEM, PLACEHOLDERS
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.settings.load import RoleSettings, load

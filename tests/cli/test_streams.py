@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.data.sources import Sink, Source, zstd
+from refinecli.data.sinks import Sink
+from refinecli.data.sources import Source, zstd
 from refinecli.errors import UsageError
 from tests.conftest import (
     Result,

@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from refinecli.data.rows import dumps
+from refinecli.data.json_text import dumps
 from refinecli.errors import UsageError
 from refinecli.report import GENERATOR
 from refinecli.report.html.run import RunPage, read_run

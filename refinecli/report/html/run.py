@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from refinecli.data.rows import dumps, loads
+from refinecli.data.json_text import dumps, loads
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError
 from refinecli.prompts import message_text

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from refinecli.data import rows as jsonl
 from refinecli.data.fast_rows import plain_datapoint
-from refinecli.data.rows import digest, dumps, loads, read_row, read_rubric, unreadable_record
+from refinecli.data.json_text import digest, dumps, loads
+from refinecli.data.rows import read_row, unreadable_record
+from refinecli.data.rubric_file import read_rubric
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
 from refinecli.types import Datapoint

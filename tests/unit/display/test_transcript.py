@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from refinecli.data.rows import dumps, read_row
+from refinecli.data.json_text import dumps
+from refinecli.data.rows import read_row
 from refinecli.display.boxes import Body, Section
 from refinecli.display.transcript import Call, clean, plain, shown, transcript
 from refinecli.display.turn import iteration_view

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.rows import dumps, read_row
+from refinecli.data.json_text import dumps
+from refinecli.data.rows import read_row
 from refinecli.generators import TASKS
 from refinecli.generators.email.asides import CLASHES, SIDE_CASES
 from refinecli.generators.email.cases import MAIN_CASES, written

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.checks.kinds import ContainsAll, WordCount
-from refinecli.data.rows import dumps, read_row
+from refinecli.data.json_text import dumps
+from refinecli.data.rows import read_row
 from refinecli.data.sources import zstd
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import TASKS

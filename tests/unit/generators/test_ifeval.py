@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.rows import dumps, read_row
+from refinecli.data.json_text import dumps
+from refinecli.data.rows import read_row
 from refinecli.errors import InputError
 from refinecli.generators import TASKS
 from refinecli.generators.reading import read_objects

@@ -7,7 +7,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.rows import dumps, read_row
+from refinecli.data.json_text import dumps
+from refinecli.data.rows import read_row
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.votes import combine
 from refinecli.types import Combine, Failure, Grade, RubricItem

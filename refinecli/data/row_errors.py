@@ -1,0 +1,106 @@
+"""pydantic's errors in our words: the field's path, what is wrong with it, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from refinecli.checks.kinds import Check
+from refinecli.errors import InputError
+
+_HINTS = {
+    "rubric_str": "the criterion in words",
+    "check": "checks and their options: README, 'The datapoint'",
+    "role": "system, user, assistant or tool",
+    "weight": "a number; negative for a penalty",
+    "score_range": "two numbers, the lower one first",
+    "pass_score": "the share of its range that an item needs to pass, such as 0.7",
+    "rubric_items": 'a list of objects, such as [{"rubric_str": "Is the answer polite?"}]',
+}
+
+
+_CHECKS: dict[str, Any] = {
+    kind.model_fields["kind"].annotation.__args__[0]: kind for kind in get_args(get_args(Check)[0])
+}
+_PLAIN_WORDS = {
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "too_short": "must not be empty",
+}
+
+
+def input_error(error: ValidationError, convo_name: str) -> InputError:
+    # pydantic calls a list too short where one of its entries is wrong.
+    details = [
+        detail
+        for detail in error.errors(include_url=False, include_context=False)
+        if not (detail["type"] == "too_short" and detail["input"])
+    ]
+    details.sort(key=lambda detail: detail["type"] != "extra_forbidden")  # a slip explains the rest
+    path = _place(details[0]["loc"], convo_name)
+    message = _said(details[0])
+    if {detail["type"] for detail in details if detail["loc"][:-1] == details[0]["loc"][:-1]} == {
+        "int_type",
+        "float_type",
+    }:
+        message = _PLAIN_WORDS["float_type"]
+    message = message.removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    more = len({_place(detail["loc"], convo_name) for detail in details}) - 1
+    suffix = f" (and {more} more {'mistake' if more == 1 else 'mistakes'})" if more else ""
+    leaf = re.split(r"[.\[]", path)
+    hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
+    return InputError(f"{path}: {message}{suffix}", hint)
+
+
+def _said(detail: Any) -> str:
+    """What is wrong, with what was probably meant."""
+    kind, given = detail["type"], detail["input"]
+    known = ", ".join(sorted(_CHECKS))
+    if kind == "union_tag_not_found":
+        return f"kind is missing; one of {known}"
+    if kind == "union_tag_invalid":
+        return f"unknown kind {given['kind']!r}{_close(given['kind'], _CHECKS)}; one of {known}"
+    if kind == "extra_forbidden" and "check" in detail["loc"]:
+        fields = _CHECKS[detail["loc"][-2]].model_fields
+        options = {field.alias or name for name, field in fields.items()} - {"kind"}
+        name = detail["loc"][-1]
+        listed = ", ".join(sorted(options)) or "none"
+        return f"no such option{_close(name, options)}; {detail['loc'][-2]} takes {listed}"
+    return str(_PLAIN_WORDS.get(kind, detail["msg"]))
+
+
+def _close(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _place(loc: tuple[int | str, ...], convo_name: str) -> str:
+    """`rubric_items[0].check.words` from pydantic's location, without the names of union arms."""
+    path = ""
+    for position, part in enumerate(loc):
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif position and loc[position - 1] in ("check", "content", "id", "group", "tags", "value"):
+            continue
+        else:
+            path += f".{part}" if path else convo_name if part == "convo" else part
+    return path
+
+
+def check_kinds(items: object) -> None:
+    """pydantic looks `kind` up in a table, and fails on what cannot be a key of one."""
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        check = item.get("check") if isinstance(item, dict) else None
+        if isinstance(check, dict) and isinstance(check.get("kind"), list | dict):
+            raise InputError(f"rubric_items[{index}].check: kind must be a text", _HINTS["check"])
