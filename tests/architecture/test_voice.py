@@ -79,9 +79,12 @@ def messages(place: str, tree: ast.Module) -> Iterator[Text]:
                 str(one.value) if isinstance(one, ast.Constant) else "{}" for one in node.values
             ]
             yield Text("message", f"{place}:{node.lineno}", "".join(parts))
-        elif isinstance(node, ast.Constant) and id(node) not in skipped:
-            if isinstance(node.value, str):
-                yield Text("message", f"{place}:{node.lineno}", node.value)
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in skipped
+        ):
+            yield Text("message", f"{place}:{node.lineno}", node.value)
 
 
 def comments(place: str, code: str) -> Iterator[Text]:
