@@ -23,8 +23,17 @@ Params: TypeAlias = Mapping[str, Any]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 # How the votes on one item become one grade.
 Combine: TypeAlias = Literal["median", "majority"]
-# What a juror's role name begins with.
-JURY = "jury."
+_JURY = "jury."  # what a juror's role name begins with
+
+
+def juror_role(name: str) -> str:
+    """Return the name of a juror's role."""
+    return _JURY + name
+
+
+def juror_in(role: str) -> str | None:
+    """Return the juror's name in the name of its role; None for every other role."""
+    return role.removeprefix(_JURY) if role.startswith(_JURY) else None
 
 
 Choice: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]

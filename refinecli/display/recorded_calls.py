@@ -13,7 +13,7 @@ from refinecli.grading.verdict import GradeOptions, Question, ways
 from refinecli.prompts import Prompts
 from refinecli.refining.steps import response_of
 from refinecli.text.reasoning import split_reasoning
-from refinecli.types import JURY, Completion, Datapoint, Draw, Iteration, Message
+from refinecli.types import Completion, Datapoint, Draw, Iteration, Message, juror_role
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Ledger:
             asked = [] if question.item.check else [_turns(way) for way in ways(question)]
             chains: list[list[Call]] = []
             for vote in (grade.votes or (grade,)) if asked else ():
-                role = f"{JURY}{vote.juror}" if vote.juror else "grader"
+                role = juror_role(vote.juror) if vote.juror else "grader"
                 mine = [
                     call
                     for call in self._calls

@@ -12,7 +12,16 @@ from refinecli.grading.grade import grade
 from refinecli.grading.scoring import item_passed
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
-from refinecli.types import JURY, Combine, Datapoint, Failure, Grade, Roles, RubricItem, Usage
+from refinecli.types import (
+    Combine,
+    Datapoint,
+    Failure,
+    Grade,
+    Roles,
+    RubricItem,
+    Usage,
+    juror_in,
+)
 
 
 async def grade_by_votes(
@@ -65,9 +74,10 @@ async def grade_by_votes(
 
 def _cast(one: Grade, role: str, repeat: int | None) -> Grade:
     """The grade as a juror's vote; what code grades is nobody's, nor are a lone grader's."""
-    if one.grader != "llm" or not role.startswith(JURY):
+    juror = juror_in(role)
+    if one.grader != "llm" or juror is None:
         return one
-    return replace(one, juror=role.removeprefix(JURY), repeat=repeat)
+    return replace(one, juror=juror, repeat=repeat)
 
 
 def combine(item: RubricItem, votes: Sequence[Grade], how: Combine = "median") -> Grade:

@@ -11,7 +11,7 @@ import orjson
 from refinecli.completers import wire_seed
 from refinecli.errors import UsageError
 from refinecli.settings.roles import RoleSettings
-from refinecli.types import JURY, Draw, JSONObject, Message, Params
+from refinecli.types import Draw, JSONObject, Message, Params, juror_in
 
 
 def body_of(
@@ -63,7 +63,7 @@ def sample_index(body: Mapping[str, object], draw: Draw) -> str:
     of them are the same. Jurors may send the same, and have a vote each."""
     if body.get("temperature") == 0:
         return ""
-    juror = f".{draw.role}" if draw.role.startswith(JURY) else ""
+    juror = f".{draw.role}" if juror_in(draw.role) else ""
     return f"{draw.convo_occurrence}.{draw.iteration}.{draw.sample}{juror}"
 
 

@@ -16,7 +16,7 @@ from refinecli.data.json_text import digest
 from refinecli.data.repeats import Occurrences
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.report.rubric_copying import convo_of, copied_phrases
-from refinecli.types import JURY, JSONObject
+from refinecli.types import JSONObject, juror_in
 
 Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it
 
@@ -136,7 +136,7 @@ def models_of(result: JSONObject) -> dict[str, str]:
 
 def grader_of(models: Mapping[str, str]) -> str:
     """The grader's model, or the jurors'; empty where code grades all."""
-    jurors = [model for role, model in models.items() if role.startswith(JURY)]
+    jurors = [model for role, model in models.items() if juror_in(role)]
     return f"a jury of {' and '.join(jurors)}" if jurors else models.get("grader", "")
 
 

@@ -36,7 +36,7 @@ from refinecli.settings.roles import (
     resolved,
 )
 from refinecli.settings.sources import flag, layers, place_of, put
-from refinecli.types import JURY, Combine
+from refinecli.types import Combine, juror_role
 
 
 class RefineConfig(Section):
@@ -195,7 +195,7 @@ def load(
         later_place_wins(name, merged.get(name), ranks)
     if isinstance(jury := merged.get("jury"), dict):
         for name, juror in jury.items():
-            later_place_wins(JURY + name, juror, ranks)
+            later_place_wins(juror_role(name), juror, ranks)
     if isinstance(given := merged.get("refine", {}), dict):
         merged["refine"] = _settled(given, sources)
     try:
@@ -204,7 +204,7 @@ def load(
         raise _usage_error(error, sources) from None
 
     written = {name: getattr(config, name) for name in ROLES}
-    written |= {JURY + name: juror for name, juror in config.jury.items()}
+    written |= {juror_role(name): juror for name, juror in config.jury.items()}
     merged_roles: dict[str, RoleConfig] = {}
     for name, own in written.items():
         below = fallback(name)
@@ -230,7 +230,7 @@ def load(
         critic=role("critic"),
         selector=role("selector"),
         judge=None if judge == RoleConfig() else role("judge"),
-        jury=_jury([role(JURY + name) for name in config.jury], config.grade, sources),
+        jury=_jury([role(juror_role(name)) for name in config.jury], config.grade, sources),
         refine=config.refine,
         grade=grade,
         grading=_grading(grade),

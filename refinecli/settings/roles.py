@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from refinecli.errors import UsageError
-from refinecli.types import JURY, JSONObject
+from refinecli.types import JSONObject, juror_in
 
 # A role that is not set is the one it points to. The judge, held out for reports, has no default.
 FALLBACKS = MappingProxyType(
@@ -128,7 +128,7 @@ class RoleSettings:
 
     @property
     def is_juror(self) -> bool:
-        return self.name.startswith(JURY)
+        return juror_in(self.name) is not None
 
     def asks_the_same(self, other: RoleSettings) -> bool:
         """Whether both are the same model, asked in the same way."""
@@ -141,12 +141,12 @@ class RoleSettings:
 
 def fallback(name: str) -> str | None:
     """The role that this one is where it says nothing itself."""
-    return "grader" if name.startswith(JURY) else FALLBACKS.get(name)
+    return "grader" if juror_in(name) else FALLBACKS.get(name)
 
 
 def gives_verdicts(name: str) -> bool:
     """Who does so is asked at temperature 0, unless it is told otherwise."""
-    return name in ("grader", "selector", "judge") or name.startswith(JURY)
+    return name in ("grader", "selector", "judge") or juror_in(name) is not None
 
 
 def chain(name: str) -> Iterator[str]:
