@@ -9,21 +9,57 @@
     ├── OutputError         3   a result could not be written
     └── BudgetError         4   what the user allowed to be spent is used up
 
-The core raises them, `cli` turns them into exit codes, nobody else looks.
+The core raises them, `cli` turns them into exit codes, nobody else looks. A message mentions an
+option by `option("max_calls", 5)`, never as a flag: from Python the option is an argument.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+# Around a mention, characters that no message has: what others wrote is cleaned of them.
+_OPEN, _CLOSE = "\x0e", "\x0f"
+_MENTION = re.compile(f"{_OPEN}([a-z_.]+)=([^{_CLOSE}]*){_CLOSE}")
+
+
+def option(name: str, value: object = "") -> str:
+    """Mention an option in a message or a hint: `cli` shows `--max-calls 5`, everyone else sees
+    `max_calls=5`. A name with a dot is a setting, which the command line knows as `--set`."""
+    return f"{_OPEN}{name}={value}{_CLOSE}"
+
+
+def spelled(text: str, spell: Callable[[str, str], str] | None = None) -> str:
+    """Return the text with every mention of an option spelled out: as `spell(name, value)` does,
+    or as an argument in Python."""
+    return _MENTION.sub(lambda found: (spell or _argument)(found[1], found[2]), text)
+
+
+def _argument(name: str, value: str) -> str:
+    return f"{name}={value}" if value else name
+
 
 class RefineError(Exception):
-    """What went wrong, and in `hint` what the user can do about it."""
+    """What went wrong, and in `hint` what the user can do about it. In `args` both still have
+    their mentions of options, for whoever spells them or raises the error as another."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(message, hint)
+
+    @property
+    def message(self) -> str:
+        """What is wrong, in the words of a Python caller."""
+        return spelled(self.args[0])
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, in the words of a Python caller."""
+        return spelled(self.args[1])
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class UsageError(RefineError):

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
     StrategyName,
-    complain,
     takes,
 )
 from refinecli.cli.resume import cache_for
@@ -117,7 +117,7 @@ def debug_rollout(
     check_files(data, out, models)
     row = _chosen(data, models, index, id)
     sink = Sink(out.output, force=out.force)
-    reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose)
+    reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose, spell=as_flags)
     check_endpoints(settings, roles, offline=models.offline)
     if row.note and not models.dry_run:
         reporter.notice(f"{data.input}:{row.line}: {row.note}")

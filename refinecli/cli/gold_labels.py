@@ -37,7 +37,7 @@ class Labels:
     def check(self, rows: Input, keep_going: bool) -> None:
         """Read all labels of a file; each that is none is told, and that there are none at all."""
         from refinecli.agreement.labels import gold
-        from refinecli.cli.options import complain
+        from refinecli.cli.complaints import complain
 
         bad = found = datapoints = 0
         for row in rows.all_rows():

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.file_checks import check_files, check_shortens, check_stdout
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
     SeveralInputs,
-    complain,
 )
 from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.errors import OutputError, RefineError, UsageError
@@ -117,7 +117,9 @@ def process(
             total = counted.rows
             if job.roles == ("grader",) and not counted.asks_grader:
                 job = replace(job, roles=())  # code grades it all, and code needs no model
-        reporter = Reporter(job.command, quiet=options.quiet, verbose=options.verbose)
+        reporter = Reporter(
+            job.command, quiet=options.quiet, verbose=options.verbose, spell=as_flags
+        )
         check_endpoints(job.settings, job.roles, offline=options.offline)
         if options.dry_run:
             if ours and not out.force:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from refinecli.errors import InputError, RefineError
+from refinecli.cli.complaints import complain
+from refinecli.errors import RefineError
 
 if TYPE_CHECKING:
     from refinecli.settings.load import Settings
@@ -346,14 +347,3 @@ def note_if_beyond(flag: str, score: float | None, *, quiet: bool) -> None:
         f"{flag} {str(score).removesuffix('.0')}: scores end at 1, so none reaches it{meant}",
         file=sys.stderr,
     )
-
-
-def complain(error: RefineError) -> None:
-    """Say on standard error what is wrong, where, and how to mend it."""
-    from refinecli.text.clean import clean
-
-    where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
-    print(f"error: {where}{clean(error.message)}", file=sys.stderr)
-    for line in filter(None, error.hint.split("\n")):
-        print(f"  hint: {clean(line)}", file=sys.stderr)
-    sys.stderr.flush()

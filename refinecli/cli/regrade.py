@@ -10,10 +10,11 @@ from pathlib import Path
 
 import typer
 
+from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.dry_run import CHARACTERS_PER_TOKEN, print_prompt
 from refinecli.cli.file_checks import check_files
 from refinecli.cli.job import write_summary
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, complain
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions
 from refinecli.cli.resume import RunCache, cache_for, continuing
 from refinecli.data.output_lines import Outcome
 from refinecli.data.sources import Source
@@ -142,7 +143,12 @@ class _Regrading:
         self.summary = Summary()
         self.traffic = Traffic()
         self.found = FreshGrades(self.repeats)
-        self.reporter = Reporter("regrade", quiet=self.options.quiet, verbose=self.options.verbose)
+        self.reporter = Reporter(
+            "regrade",
+            quiet=self.options.quiet,
+            verbose=self.options.verbose,
+            spell=as_flags,
+        )
 
     def go(self) -> FreshGrades:
         code = 0

@@ -8,10 +8,12 @@ import sys
 import termios
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from refinecli.data.output_lines import Outcome
 from refinecli.display.progress import Progress
+from refinecli.errors import spelled
 from refinecli.models.traffic import Traffic
 from refinecli.runs.summary import Summary
 from refinecli.text.clean import clean
@@ -37,8 +39,16 @@ class Reporter:
     is slow, or stopped with Ctrl-S, does not hold up requests.
     """
 
-    def __init__(self, command: str, *, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self,
+        command: str,
+        *,
+        quiet: bool,
+        verbose: bool,
+        spell: Callable[[str], str] = spelled,
+    ) -> None:
         self._command = command
+        self._spell = spell  # the options that a line mentions
         self._quiet = quiet
         self._verbose = verbose
         self._console: Console | None = None
@@ -75,10 +85,11 @@ class Reporter:
             self._line(text)
 
     def _line(self, text: str) -> None:
+        line = clean(self._spell(text))
         if self._live is not None:
-            self._lines.append(clean(text))
+            self._lines.append(line)
         else:  # in one piece, since progress comes from another thread
-            sys.stderr.write(clean(text) + "\n")
+            sys.stderr.write(line + "\n")
             sys.stderr.flush()
 
     def start(

@@ -1,0 +1,30 @@
+"""Errors and notices in the words of the command line: the only place that spells the options
+which the rest of the package mentions."""
+
+from __future__ import annotations
+
+import sys
+
+from refinecli.errors import InputError, RefineError, spelled
+from refinecli.text.clean import clean
+
+
+def as_flags(text: str) -> str:
+    """Return the text with each option that it mentions spelled as a flag."""
+    return spelled(text, _flag)
+
+
+def _flag(name: str, value: str) -> str:
+    if "." in name:  # a setting
+        return f"--set {name}={value}"
+    return f"--{name.replace('_', '-')} {value}".rstrip()
+
+
+def complain(error: RefineError) -> None:
+    """Say on standard error what is wrong, where, and how to mend it."""
+    message, hint = map(as_flags, error.args)
+    where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
+    print(f"error: {where}{clean(message)}", file=sys.stderr)
+    for line in filter(None, hint.split("\n")):
+        print(f"  hint: {clean(line)}", file=sys.stderr)
+    sys.stderr.flush()
