@@ -1,5 +1,5 @@
-"""What a command does to files, found out before anything is paid for: a flag names one that can be
-written and is no other's, output does not go into the input, no result becomes shorter."""
+"""Checks of files before anything is paid for: a flag names one that can be written and is nobody
+else's, output does not go into the input, no result becomes shorter."""
 
 from __future__ import annotations
 

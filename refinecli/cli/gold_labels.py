@@ -128,7 +128,7 @@ def _told(figure: Figure) -> str:
 
 
 def _calibrated(found: Calibration) -> list[str]:
-    """What a calibration is worth, in words."""
+    """Return what a calibration is worth, in words."""
     return [
         f"a pass needs {found.threshold!r} of the probability, by {found.n:,} labelled grades of "
         f"{found.clusters:,} datapoints",

@@ -1,4 +1,4 @@
-"""How far a run is, in words: what is done, how fast, what goes on, what it took."""
+"""The progress of a run in words: what is done, how fast, what is in flight, what it took."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
 
 class Progress:
-    """How far a run is, in words. It reads counters that others keep, when it is asked to."""
+    """The progress of a run in words. It reads counters that others keep, when asked to."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Progress:
         self._pace.update(self.finished)
 
     def course(self) -> list[Part]:
-        """How much is done, how fast, and how long it takes."""
+        """Return how much is done, how fast, and how long it takes."""
         if self.total is None:
             parts = [Part(f"{self.finished:,} done", 0)]
         else:
@@ -65,7 +65,7 @@ class Progress:
         return parts
 
     def state(self) -> list[Part]:
-        """What goes on, what went wrong, and what it took."""
+        """Return what is in flight, what went wrong, and what it took."""
         summary, traffic = self._summary, self._traffic
         parts = [Part(f"{traffic.in_flight:,} in flight", 3)]
         mean = summary.score.value

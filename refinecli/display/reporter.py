@@ -1,4 +1,4 @@
-"""What a person sees on standard error while a run goes on: notices, progress, closing lines."""
+"""Standard error during a run: notices, progress, closing lines."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ class Reporter:
         return self._console
 
     def show(self, renderable: RenderableType) -> None:
-        """Something asked for, such as `--show`: printed above the bar, `-q` or not."""
+        """Print what was asked for, such as each turn, above the bar, also with `-q`."""
         from refinecli.display.transcript import plain
 
         self._print_lines()
         self.console.print(renderable, soft_wrap=plain(self.console))
 
     def notice(self, text: str) -> None:
-        """One line that is worth knowing."""
+        """Show a line that is worth knowing."""
         if not self._quiet:
             self._line(text)
 
     def detail(self, text: str) -> None:
-        """One line for `-v`."""
+        """Show a line to those who gave `-v`."""
         if self._verbose:
             self._line(text)
 
@@ -173,7 +173,7 @@ class Reporter:
             live.stop()
 
     def _print_lines(self) -> None:
-        """What waits to be printed above the bar, all at once: each time costs a redrawn bar."""
+        """Print the lines that wait above the bar, all at once: each time costs a redrawn bar."""
         with self._printing:
             if not self._lines:
                 return
@@ -184,7 +184,7 @@ class Reporter:
 
 
 def free_to_draw(terminal: int) -> bool:
-    """Whether this process may draw on its terminal now.
+    """Return whether this process may draw on its terminal now.
 
     Not in the background, nor under a pager; and in `refine | grade` only one process at a time,
     which holds a lock until it ends.

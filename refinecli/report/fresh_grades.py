@@ -50,7 +50,7 @@ Scores: TypeAlias = Sequence[float | None]  # of each item
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a datapoint began with and what came of it; in `others`, what baselines made of it."""
+    """A datapoint's first and final response; in `others`, those that baselines made of it."""
 
     datapoint: Datapoint
     key: Key
@@ -71,7 +71,7 @@ class Regraded:
 
     @property
     def whole(self) -> bool:
-        """Whether each role gave both responses a score."""
+        """True where each role gave both responses a score."""
         return all(
             one.gain is not None
             for regrade in self.by_role.values()
@@ -97,7 +97,7 @@ def perturbed(settings: Settings) -> Settings:
 
 
 def count_pairs(run: Run) -> int:
-    """How many datapoints have both scores from the loop; the rest say nothing of a gain."""
+    """Count the datapoints with both scores from the loop; the rest say nothing of a gain."""
     return sum(case.first is not None and case.final is not None for case in run.cases)
 
 
@@ -206,7 +206,7 @@ def _drawn_as(role: str, completer: Completer) -> Completer:
 def regrade_of(
     items: Sequence[RubricItem], first: Sequence[Scores], final: Sequence[Scores]
 ) -> Regrade:
-    """What repeated grades of two responses amount to; `first` and `final` hold each repeat's."""
+    """Sum up repeated grades of two responses; `first` and `final` hold each repeat's."""
     means = [
         _means([scores[i] for scores in first], [scores[i] for scores in final])
         for i in range(len(items))
@@ -262,7 +262,7 @@ def left_out(ungraded: int, grades: int) -> list[JSONObject]:
 
 
 def alarms(run: Run, models: Mapping[str, str]) -> list[JSONObject]:
-    """What is wrong with who graded: `models` are those of the fresh grades."""
+    """Return an alarm for each fault in who graded: `models` are those of the fresh grades."""
     found = []
     grader, before, judge = models["grader"], grader_of(run.models), models.get("judge")
     if before and grader != before:

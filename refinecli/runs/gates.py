@@ -41,7 +41,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a gate was met, and where it was not, why."""
+    """A gate, the value it was held against, and where it was missed, the reason."""
 
     gate: Gate
     value: float | None
@@ -50,7 +50,7 @@ class Verdict:
 
 
 def parse(text: str) -> Gate:
-    """The gate that `text` means."""
+    """Read a gate; raise UsageError where `text` is not one."""
     found = _GATE.fullmatch(text)
     hint = "METRIC, one of >= <= > <, and a number, such as 'score>=0.8'"
     if not found:
@@ -65,13 +65,13 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?
 
 
 def number(text: str) -> float | None:
-    """The finite decimal number that `text` is; float() would take `1_0` and other digits too."""
+    """Read a finite decimal number; float() would take `1_0` and other digits too."""
     value = float(text) if _NUMBER.fullmatch(text) else float("nan")
     return value if isfinite(value) else None
 
 
 def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
-    """Whether `figures` meet the gate. A figure that is null misses it: nothing is known of it.
+    """Hold `figures` against the gate. A figure that is null misses it: nothing is known of it.
 
     A part of the path is a key, a place in a list (-1 is the last) or the `name` or `label` of an
     entry; an interval stands for its mean, and of a yes or no the one is 1 and the other 0. Raises
@@ -93,7 +93,7 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
 
 
 def _told(value: float, gate: Gate) -> str:
-    """The value that misses the gate, in as many digits as it takes to see that it does."""
+    """Return the value that misses the gate, in as many digits as it takes to see that it does."""
     if isinstance(value, int):
         return str(+value)
     for digits in range(4, 18):
@@ -105,12 +105,12 @@ def _told(value: float, gate: Gate) -> str:
 
 
 def _middle(interval: Mapping[str, Any]) -> str | None:
-    """The key of what an interval stands for."""
+    """Return the key of what an interval stands for."""
     return next((key for key in ("mean", "value") if key in interval), None)
 
 
 def _found(value: Any, parts: Sequence[str], above: tuple[str, ...]) -> Iterator[tuple[Any, str]]:
-    """What stands at the path, and the path itself, or as much of it as is not null."""
+    """Yield each value at the path, with the path itself or as much of it as is not null."""
     if not parts or (value is None and above):
         yield value, ".".join(above)
         return
@@ -132,7 +132,7 @@ def _entries(value: Any, name: str) -> Iterator[Any]:
 
 
 def _close(metric: str, figures: Mapping[str, Any]) -> str:
-    """What was probably meant."""
+    """Return the hint that names the metrics that were probably meant."""
     known = list(dict.fromkeys(_paths(figures, "")))
     close = difflib.get_close_matches(metric, known, n=3, cutoff=0.6)
     close += [path for path in known if path.startswith(metric) and path not in close][:3]
@@ -140,7 +140,7 @@ def _close(metric: str, figures: Mapping[str, Any]) -> str:
 
 
 def _paths(value: Any, above: str) -> Iterator[str]:
-    """The paths of all figures; entries of lists by name where they have one."""
+    """Yield the paths of all figures; entries of lists by name where they have one."""
     if isinstance(value, Mapping):
         if _middle(value):
             yield above.rstrip(".")

@@ -20,7 +20,7 @@ async def ordered_map(
     window: int,
     patience: float = 0.0,
 ) -> AsyncGenerator[B, None]:
-    """The results of `work` on each item, in the items' order, each as soon as it can be given.
+    """Yield the results of `work` on each item, in the items' order, each as soon as possible.
 
     At most `active` items are worked on at once, and at most `window` lie between the oldest
     unfinished and the newest started, which bounds memory where one item takes long. An error ends
@@ -92,7 +92,7 @@ async def ordered_map(
 
 
 async def _unless(failed: asyncio.Future[None], awaitable: Awaitable[A]) -> A:
-    """The awaitable's result; raises what `failed` holds as soon as it holds something."""
+    """Return the awaitable's result; raise the error in `failed` as soon as there is one."""
     future: asyncio.Future[A] = asyncio.ensure_future(awaitable)
     if not future.done():
         both: set[asyncio.Future[Any]] = {future, failed}

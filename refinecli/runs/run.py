@@ -32,8 +32,8 @@ Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, o
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is read: where from, in this order, how much of it all, the rubric added to every row,
-    and by whom."""
+    """The rows to work on: the sources in their order, the most to read of them all, the rubric
+    added to every row, and the reader of a line."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()
@@ -47,11 +47,11 @@ class Input:
 
     @property
     def rereadable(self) -> bool:
-        """Whether all of it can be read twice."""
+        """True where all of it can be read twice."""
         return all(source.rereadable for source in self.sources)
 
     def all_rows(self) -> Iterator[Row]:
-        """All rows, waiting for each; a source that cannot be read again is used up."""
+        """Yield all rows, waiting for each; a source that cannot be read again is used up."""
         seen = Occurrences(), Occurrences()
         lines = ((source, *line) for source in self.sources for line in source.read())
         for source, number, line in islice(lines, self.limit):
@@ -72,7 +72,7 @@ class Input:
         return row._replace(datapoint=datapoint.model_copy(update=update))
 
     async def stream(self) -> AsyncGenerator[Row, None]:
-        """All rows as they arrive; rows with the same id or conversation are told apart."""
+        """Yield all rows as they arrive; rows with the same id or conversation are told apart."""
         seen = Occurrences(), Occurrences()
         count = 0
         if self.limit == 0:
@@ -87,7 +87,7 @@ class Input:
 
 
 class Counted(NamedTuple):
-    """How many rows there are, how many of them cannot be used, and whether a model grades any."""
+    """The number of rows, of those that cannot be used, and whether a model grades any."""
 
     rows: int
     bad: int
@@ -95,7 +95,7 @@ class Counted(NamedTuple):
 
 
 def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted:
-    """Read all rows once; each that cannot be used is told."""
+    """Read all rows once, and hand each that cannot be used to `on_error`."""
     rows = bad = 0
     asks_grader = False
     for row in source.all_rows():

@@ -90,7 +90,7 @@ class Summary:
 
     @property
     def notices(self) -> list[str]:
-        """What to say of grades that were made otherwise than was meant."""
+        """Lines about grades that were made otherwise than was meant."""
         told = []
         if self.fell_back:
             some = "1 verdict was" if self.fell_back == 1 else f"{self.fell_back:,} verdicts were"
