@@ -130,11 +130,11 @@ def debug_rollout(
 
 
 def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
-    from refinecli.data.json_text import dumps
     from refinecli.data.rows import read_row
     from refinecli.data.rubric_file import read_rubric
     from refinecli.data.sources import Source
     from refinecli.runs.run import Input
+    from refinecli.text.json_text import dumps
 
     rubric = read_rubric(models.rubric) if models.rubric else ()
     if data.input is None:
@@ -201,13 +201,13 @@ def _rollout(
     from refinecli.cli.job import write_summary
     from refinecli.cli.refine import refine_options
     from refinecli.data import output_lines
-    from refinecli.data.json_text import dumps
     from refinecli.models.engine import open_engine
     from refinecli.models.request_log import RequestLog
     from refinecli.refining.rollout import refine as refine_datapoint
     from refinecli.refining.strategies import roles_of
     from refinecli.runs.signals import Interrupted, execute
     from refinecli.runs.summary import Summary
+    from refinecli.text.json_text import dumps
     from refinecli.types import Roles
 
     assert row.datapoint is not None

@@ -192,8 +192,8 @@ def _write(
 
 
 async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:
-    from refinecli.data.json_text import dumps
     from refinecli.data.sources import in_daemon_thread
+    from refinecli.text.json_text import dumps
 
     for sink, count in sinks:
         await sink.open()

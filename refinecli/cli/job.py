@@ -376,7 +376,7 @@ class _Run:
 
 def write_summary(path: Path, summary: Summary, traffic: Traffic) -> None:
     """Write the run's figures."""
-    from refinecli.data.json_text import dumps
+    from refinecli.text.json_text import dumps
 
     try:
         path.write_bytes(dumps(summary.record(traffic)) + b"\n")

@@ -247,8 +247,8 @@ def _check_replaced(outputs: Mapping[str, str | None]) -> None:
 
 
 def _is_report(data: bytes) -> bool:
-    from refinecli.data.json_text import loads
     from refinecli.report import GENERATOR
+    from refinecli.text.json_text import loads
 
     if f'<meta name="generator" content="{GENERATOR}">'.encode() in data[:2000]:
         return True
@@ -284,7 +284,7 @@ def _figures(
 
 
 def _write_json(figures: JSONObject, file: str) -> None:
-    from refinecli.data.json_text import dumps
+    from refinecli.text.json_text import dumps
 
     data = dumps(figures) + b"\n"
     if file == "-":

@@ -89,7 +89,7 @@ class RunCache:
         """Go on with this run. A default cache that belongs to another is refused by name of what
         differs; a shared one keeps them apart. A file that would be `replaced` is no obstacle only
         where it is this run's own."""
-        from refinecli.data.json_text import digest
+        from refinecli.text.json_text import digest
 
         assert self.calls is not None
         settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
@@ -224,7 +224,7 @@ def _differences(there: JSONObject, here: JSONObject) -> str:
 
 
 def _shown(value: object) -> str:
-    from refinecli.data.json_text import dumps
+    from refinecli.text.json_text import dumps
 
     text = "not set" if value in (None, {}) else dumps(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

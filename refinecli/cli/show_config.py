@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from refinecli.data.json_text import dumps
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings, chain, fallback, gives_verdicts
+from refinecli.text.json_text import dumps
 
 
 def show_config(settings: Settings, roles: Sequence[str]) -> int:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from refinecli.data.fast_rows import plain_datapoint
-from refinecli.data.json_text import digest, loads
-from refinecli.data.row_errors import check_kinds, input_error
 from refinecli.errors import InputError
+from refinecli.field_errors import check_kinds, input_error
 from refinecli.item_defaults import item_fields, slip, with_defaults, without_nulls, written_item
+from refinecli.text.json_text import digest, loads
 from refinecli.types import Datapoint, JSONObject
 
 CONVO_NAMES = ("convo", "prefix", "messages", "prompt")

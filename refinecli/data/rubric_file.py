@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from refinecli.data.json_text import loads
-from refinecli.data.row_errors import check_kinds, input_error
 from refinecli.errors import InputError, UsageError
+from refinecli.field_errors import check_kinds, input_error
 from refinecli.item_defaults import item_fields
+from refinecli.text.json_text import loads
 from refinecli.types import JSONObject, RubricItem
 
 

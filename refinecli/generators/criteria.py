@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.errors import InputError
 from refinecli.generators.reading import Columns
+from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 _LARGEST_WEIGHT = 1e9  # of a rubric item

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from refinecli.data.json_text import dumps, loads
 from refinecli.data.rows import read_row
 from refinecli.data.sources import Source
 from refinecli.errors import InputError
+from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
 
 _FILE_HINT = "the file must be JSONL (one object a line) or one JSON array of objects"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 from refinecli import prompts as p
 from refinecli.completers import ask_readable, draw_of, gather
-from refinecli.data.json_text import loads
 from refinecli.data.output_lines import Outcome, Provenance, Status, failed, usage_record
 from refinecli.errors import CompletionError
 from refinecli.generators.criteria import told_apart
@@ -24,6 +23,7 @@ from refinecli.grading.grade import grade
 from refinecli.grading.verdict import GradeOptions
 from refinecli.item_defaults import item_fields
 from refinecli.prompts.untrusted import harmless
+from refinecli.text.json_text import loads
 from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completer, Completion, Datapoint, Grade, JSONObject, RubricItem, Usage
 

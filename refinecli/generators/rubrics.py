@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from refinecli.data.json_text import dumps, loads
 from refinecli.data.rows import CONVO_NAMES, Row, read_row
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import chat
+from refinecli.text.json_text import dumps, loads
 from refinecli.types import Datapoint, JSONObject
 
 # What a row without items is read with: a datapoint has at least one.

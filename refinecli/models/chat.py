@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from time import time
 from typing import Protocol
 
-from refinecli.data.json_text import digest
 from refinecli.errors import CompletionError, OutputError, RunError, UnsupportedError
 from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cache.store import CallCache, request_key, row_name
@@ -34,6 +33,7 @@ from refinecli.models.reply import (
 from refinecli.models.request import api_key, body_of, changed, encoded, headers, sample_index, way
 from refinecli.models.spending import Spending
 from refinecli.settings.roles import RoleSettings
+from refinecli.text.json_text import digest
 from refinecli.types import Completion, Draw, JSONObject, Message, Params, Usable
 
 _SURELY_A_KEY = 16  # characters

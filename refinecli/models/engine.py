@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from refinecli.data.json_text import digest
 from refinecli.data.output_lines import Provenance
 from refinecli.errors import RunError, UsageError
 from refinecli.models.budget import Amount, Limits
@@ -20,6 +19,7 @@ from refinecli.models.local.server import Endpoint, find_weights, fingerprint, s
 from refinecli.models.wrappers import Juror, Jury
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import FETCHING, RoleSettings, fallback, how_to_name
+from refinecli.text.json_text import digest
 from refinecli.types import (
     Completer,
     Completion,

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from refinecli.checks.kinds import ANSWER_CHECKS
-from refinecli.data.json_text import digest
 from refinecli.data.repeats import Occurrences
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.report.rubric_copying import convo_of, copied_phrases
+from refinecli.text.json_text import digest
 from refinecli.types import JSONObject, juror_in
 
 Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from refinecli.data.json_text import canonical, loads
 from refinecli.data.repeats import Occurrences
 from refinecli.data.sources import Source
 from refinecli.errors import InputError, UsageError
 from refinecli.report.cases import Case, Spent, case_of, grader_of, key_of, models_of, strategy_of
+from refinecli.text.json_text import canonical, loads
 from refinecli.types import JSONObject
 
 

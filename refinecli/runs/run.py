@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from refinecli.data.json_text import canonical, dumps
 from refinecli.data.output_lines import Outcome
 from refinecli.data.repeats import Occurrences
 from refinecli.data.rows import Row, read_row, unreadable_record
@@ -20,6 +19,7 @@ from refinecli.data.sources import Source
 from refinecli.errors import InputError
 from refinecli.runs.ordered_map import ordered_map
 from refinecli.runs.summary import Summary
+from refinecli.text.json_text import canonical, dumps
 from refinecli.types import Datapoint, JSONObject
 
 # Seconds that replies have to come in, and be kept, when the run ends early.

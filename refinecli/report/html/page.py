@@ -16,12 +16,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from refinecli.data.json_text import dumps
 from refinecli.errors import UsageError
 from refinecli.report import GENERATOR
 from refinecli.report.html.run import RunPage, read_run
 from refinecli.report.html.summary import name_of, summary
 from refinecli.report.html.text import count, escape
+from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 

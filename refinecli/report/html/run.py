@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from refinecli.data.json_text import dumps, loads
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError
 from refinecli.prompts import message_text
 from refinecli.report.html.details import conversation, detail
 from refinecli.report.html.text import count, fields, rows
 from refinecli.text.clean import one_line
+from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
 
 # Details of all datapoints, up to so many; of more than that, of those most worth a look.

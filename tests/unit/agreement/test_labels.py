@@ -9,10 +9,10 @@ import pytest
 
 from refinecli.agreement.judged import Judged, Label
 from refinecli.agreement.labels import gold, judged
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.errors import InputError
 from refinecli.grading.scoring import item_passed
+from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint, Grade, JSONObject
 from tests.conftest import datapoint, item
 

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from refinecli.data import rows as jsonl
 from refinecli.data.fast_rows import plain_datapoint
-from refinecli.data.json_text import digest, dumps, loads
 from refinecli.data.rows import read_row, unreadable_record
 from refinecli.data.rubric_file import read_rubric
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
+from refinecli.text.json_text import digest, dumps, loads
 from refinecli.types import Datapoint
 from tests.conftest import datapoint
 

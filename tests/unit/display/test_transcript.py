@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.display.boxes import Body, Section
 from refinecli.display.transcript import Call, clean, plain, shown, transcript
@@ -25,6 +24,7 @@ from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import RefineOptions
+from refinecli.text.json_text import dumps
 from refinecli.text.word_diff import tokens, word_diff
 from refinecli.types import (
     Completion,

@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.generators import TASKS
 from refinecli.generators.email.asides import CLASHES, SIDE_CASES
 from refinecli.generators.email.cases import MAIN_CASES, written
 from refinecli.generators.email.words import FIRST_NAMES, LAST_NAMES, SHOP_NAMES, TRADES
+from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint, RubricItem
 
 ROWS: list[dict[str, Any]] = list(TASKS["email"].generate(1000, 42))

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.checks.kinds import ContainsAll, WordCount
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.data.sources import zstd
 from refinecli.errors import InputError, UsageError
@@ -24,6 +23,7 @@ from refinecli.generators import TASKS
 from refinecli.generators.criteria import with_rubric
 from refinecli.generators.keywords import WORDS
 from refinecli.generators.reading import read_objects
+from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.errors import InputError
 from refinecli.generators import TASKS
 from refinecli.generators.reading import read_objects
+from refinecli.text.json_text import dumps
 from refinecli.types import RubricItem
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ifeval.jsonl"

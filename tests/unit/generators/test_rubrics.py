@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.generators import TASKS
+from refinecli.text.json_text import dumps
 from tests.unit.generators.test_generators import (
     HEALTHBENCH,
     RAR,

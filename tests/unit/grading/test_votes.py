@@ -7,10 +7,10 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.data.json_text import dumps
 from refinecli.data.rows import read_row
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.votes import combine
+from refinecli.text.json_text import dumps
 from refinecli.types import Combine, Failure, Grade, RubricItem
 from tests.conftest import check_item, datapoint, item
 
