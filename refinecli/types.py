@@ -19,7 +19,6 @@ from refinecli.checks.kinds import Check
 from refinecli.text.patterns import Pattern, verdict_in
 
 JSONObject: TypeAlias = dict[str, Any]
-Params: TypeAlias = Mapping[str, Any]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 # How the votes on one item become one grade.
 Combine: TypeAlias = Literal["median", "majority"]
@@ -225,13 +224,32 @@ class Draw:
 Usable: TypeAlias = Callable[[Completion], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class JSONReply:
+    """Ask for a reply that is one JSON object: one of this `schema`, or any."""
+
+    schema: JSONObject | None = None
+    name: str = "verdict"  # of the schema, which some endpoints insist on
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTokens:
+    """Ask for so many `alternatives` to each token, and for a reply of `max_tokens` at most."""
+
+    alternatives: int
+    max_tokens: int
+
+
+# What a request wants of its reply beyond a text. Not every endpoint gives each of them.
+Wants: TypeAlias = JSONReply | FirstTokens
+
+
 class Completer(Protocol):
     """One role's model: messages in, one reply out; CompletionError where none is to be had.
 
     A new reply that is not `usable` to the caller is returned all the same, but kept for no one
-    else; where the caller does not say, it is not usable if it was cut off. `params` are further
-    parameters of this request, such as `response_format`; UnsupportedError where the endpoint is
-    known not to take them.
+    else; where the caller does not say, it is not usable if it was cut off. UnsupportedError where
+    the endpoint is known not to give what the request `wants`.
     """
 
     async def __call__(
@@ -239,7 +257,7 @@ class Completer(Protocol):
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion: ...
 
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
         Datapoint,
         Draw,
         Message,
-        Params,
         Refinement,
         Usable,
+        Wants,
     )
 
 # Shown where no INPUT is given: one item that hides the answer, and one that may be told.
@@ -171,20 +171,20 @@ class Recorder:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
         from refinecli.display.recorded_calls import Call
-        from refinecli.models.request import way, with_system
+        from refinecli.models.request import with_system
 
         sent = tuple(with_system(self._system, messages))
         try:
-            completion = await self._completer(messages, draw, usable, params)
+            completion = await self._completer(messages, draw, usable, wants)
         except UnsupportedError:
             raise  # the next way to ask follows, and stderr says what is not sent
         except CompletionError as error:
-            self._calls.append(Call(draw, sent, None, error.message, way(params)))
+            self._calls.append(Call(draw, sent, None, error.message, wants))
             raise
-        self._calls.append(Call(draw, sent, completion, way=way(params)))
+        self._calls.append(Call(draw, sent, completion, wants=wants))
         return completion
 
 

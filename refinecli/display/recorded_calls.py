@@ -13,19 +13,19 @@ from refinecli.grading.verdict import GradeOptions, Question, ways
 from refinecli.prompts import Prompts
 from refinecli.refining.steps import response_of
 from refinecli.text.reasoning import split_reasoning
-from refinecli.types import Completion, Datapoint, Draw, Iteration, Message, juror_role
+from refinecli.types import Completion, Datapoint, Draw, Iteration, Message, Wants, juror_role
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a role was sent and what came back: a completion, or `error` where nothing did. `way` is
-    what was asked for beyond a reply."""
+    """What a role was sent and what came back: a completion, or `error` where nothing did. It
+    is what the role `wants` of its reply beyond a text."""
 
     draw: Draw
     messages: tuple[Message, ...]
     completion: Completion | None
     error: str = ""
-    way: str = ""
+    wants: Wants | None = None
 
 
 class Ledger:

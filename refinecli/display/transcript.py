@@ -49,9 +49,11 @@ from refinecli.types import (
     Grade,
     Iteration,
     JSONObject,
+    JSONReply,
     Message,
     Refinement,
     RubricItem,
+    Wants,
 )
 
 __all__ = ["Call", "clean", "plain", "shown", "transcript"]
@@ -284,17 +286,17 @@ def _exchange(item: RubricItem, chain: list[Call], limit: int) -> list[Renderabl
             parts += [label("✗ the call failed", "bold red"), Body([("", call.error)], limit)]
             continue
         parts += _output(item, call.completion, limit)
-        problem = _problem(item, call.way, call.completion)
+        problem = _problem(item, call.wants, call.completion)
         if problem and place < len(chain) - 1:
             parts += [label("no score could be read"), Body([("", problem)], limit)]
     return parts
 
 
-def _problem(item: RubricItem, way: str, completion: Completion) -> str:
+def _problem(item: RubricItem, wants: Wants | None, completion: Completion) -> str:
     """Why there is no score in a grader's reply."""
     if completion.first_tokens is not None:
         return "too little of the first token's probability is on a label"
-    if way.startswith("response_format"):
+    if isinstance(wants, JSONReply):
         return by_json.read(item, completion)[0].problem
     return extract(item, completion).problem
 

@@ -10,7 +10,7 @@ import orjson
 from refinecli.grading.scoring import Extraction
 from refinecli.item_defaults import asking_for, naming
 from refinecli.text.reasoning import split_reasoning
-from refinecli.types import Completion, JSONObject, RubricItem
+from refinecli.types import Completion, JSONObject, JSONReply, RubricItem
 
 _REGEX, _INSTRUCTION = (
     RubricItem.model_fields[name].default
@@ -28,20 +28,20 @@ def takes_json(item: RubricItem) -> bool:
     return item.extraction_regex == _REGEX and item.grader_output_format_instruction in ours
 
 
-def json_schema(item: RubricItem, *, reasons: bool) -> JSONObject:
-    """`response_format` for one verdict. Its range is left out, which not all endpoints take."""
+def wanted(item: RubricItem, *, reasons: bool) -> JSONReply:
+    """Return the JSON that holds one verdict. Its range is left out, which not all endpoints
+    take."""
     score: JSONObject = {"type": "number"}
     if item.choices:
         score = {"type": "string", "enum": list(item.choices)}
     properties = ({"reasons": {"type": "string"}} if reasons else {}) | {"score": score}
-    schema = {
+    schema: JSONObject = {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
-    named = {"name": "verdict", "strict": True, "schema": schema}
-    return {"type": "json_schema", "json_schema": named}
+    return JSONReply(schema)
 
 
 def instruction(item: RubricItem, *, reasons: bool) -> str:

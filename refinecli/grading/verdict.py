@@ -27,9 +27,10 @@ from refinecli.types import (
     Draw,
     Example,
     Failure,
+    FirstTokens,
     Grade,
+    JSONReply,
     Message,
-    Params,
     RubricItem,
     Usage,
 )
@@ -39,7 +40,6 @@ _ALTERNATIVES = (20, 5)
 Read: TypeAlias = Callable[["Question", Completion], Grade]
 # A label, and white space that may come before it.
 _LABEL_TOKENS = 4
-_JSON_OBJECT: Params = {"type": "json_object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +129,10 @@ async def _by_probabilities(
     """None where the endpoint gives no probabilities; ungraded where its labels have too little."""
     messages = label_messages(question)
     for alternatives in _ALTERNATIVES:
-        params = {
-            "logprobs": True,
-            "top_logprobs": alternatives,
-            "max_tokens": _LABEL_TOKENS,
-        }
+        wants = FirstTokens(alternatives, _LABEL_TOKENS)
         try:
             completion = await grader(
-                messages, draw, lambda reply: _likely(question, reply).graded, params
+                messages, draw, lambda reply: _likely(question, reply).graded, wants
             )
         except UnsupportedError:
             continue
@@ -186,9 +182,9 @@ async def _in_words(question: Question, grader: Completer, draw: Draw) -> tuple[
     """By JSON where that is wanted, the item leaves its form to us and the endpoint takes it; else
     by the item's own format."""
     if question.by_json:
-        schema = by_json.json_schema(question.item, reasons=question.reasons)
-        for form in (schema, _JSON_OBJECT):
-            ask = partial(grader, params={"response_format": form})
+        by_schema = by_json.wanted(question.item, reasons=question.reasons)
+        for wants in (by_schema, JSONReply()):
+            ask = partial(grader, wants=wants)
             instruction = by_json.instruction(question.item, reasons=question.reasons)
             try:
                 return await _asked(

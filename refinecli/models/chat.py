@@ -30,11 +30,19 @@ from refinecli.models.reply import (
     usage_in,
     without_secret,
 )
-from refinecli.models.request import api_key, body_of, changed, encoded, headers, sample_index, way
+from refinecli.models.request import (
+    api_key,
+    body_of,
+    changed,
+    encoded,
+    headers,
+    name_of,
+    sample_index,
+)
 from refinecli.models.spending import Spending
 from refinecli.settings.roles import RoleSettings
 from refinecli.text.json_text import digest
-from refinecli.types import Completion, Draw, JSONObject, Message, Params, Usable
+from refinecli.types import Completion, Draw, JSONObject, Message, Usable, Wants
 
 _SURELY_A_KEY = 16  # characters
 _SHOWN = 120  # characters of an error in a line for `-v`
@@ -162,13 +170,13 @@ class RoleChat:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
         """One reply; raises CompletionError, RunError, BudgetError or OutputError."""
-        meant = body_of(self._role, messages, draw, self._seed, params)
-        asked = way(params)
-        if not asked:
-            return await self._settled(meant, draw, usable, asked)
+        meant = body_of(self._role, messages, draw, self._seed, wants)
+        if wants is None:
+            return await self._settled(meant, draw, usable, "")
+        asked = name_of(wants)
         async with self._connection.trying(asked):
             return await self._settled(meant, draw, usable, asked)
 

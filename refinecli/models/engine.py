@@ -26,9 +26,9 @@ from refinecli.types import (
     Draw,
     JSONObject,
     Message,
-    Params,
     Roles,
     Usable,
+    Wants,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ async def _nobody(
     messages: Sequence[Message],
     draw: Draw,
     usable: Usable | None = None,
-    params: Params | None = None,
+    wants: Wants | None = None,
 ) -> Completion:
     raise AssertionError(f"the {draw.role} of this run was to be asked nothing")
 
@@ -248,7 +248,7 @@ class _TryOnly:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
         if self._log:
             self._log.notice(
@@ -257,7 +257,7 @@ class _TryOnly:
                 "with --grader-model"
             )
             self._log = None
-        return await self._grader(messages, draw, usable, params)
+        return await self._grader(messages, draw, usable, wants)
 
 
 # ------------------------------------------------------------------ models and words

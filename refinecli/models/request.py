@@ -11,7 +11,7 @@ import orjson
 from refinecli.completers import wire_seed
 from refinecli.errors import UsageError
 from refinecli.settings.roles import RoleSettings
-from refinecli.types import Draw, JSONObject, Message, Params, juror_in
+from refinecli.types import Draw, JSONObject, JSONReply, Message, Wants, juror_in
 
 
 def body_of(
@@ -19,7 +19,7 @@ def body_of(
     messages: Sequence[Message],
     draw: Draw,
     seed: int | None,
-    params: Params | None = None,
+    wants: Wants | None = None,
 ) -> JSONObject:
     """The request as it is meant, before what its endpoint refuses is left out of it."""
     body: JSONObject = {
@@ -31,18 +31,27 @@ def body_of(
         "seed": None if seed is None else wire_seed(seed, draw),
     }
     # Only None means absent: temperature 0 and seed 0 must reach the wire.
-    if params:
-        body |= params
+    if wants is not None:
+        body |= params_of(wants)
     return {k: v for k, v in body.items() if v is not None} | role.extra_body
 
 
-def way(params: Params | None) -> str:
-    """What a request asks for beyond a reply, in words to remember a refusal by; "" for nothing."""
-    if not params:
-        return ""
-    if form := params.get("response_format"):
-        return f"response_format {form['type']}"
-    return f"top_logprobs {params['top_logprobs']}" if "top_logprobs" in params else ""
+def params_of(wants: Wants) -> JSONObject:
+    """Return the parameters by which a request says what it wants."""
+    if not isinstance(wants, JSONReply):
+        top = {"logprobs": True, "top_logprobs": wants.alternatives}
+        return {**top, "max_tokens": wants.max_tokens}
+    if wants.schema is None:
+        return {"response_format": {"type": "json_object"}}
+    named = {"name": wants.name, "strict": True, "schema": wants.schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def name_of(wants: Wants) -> str:
+    """Return the words that users read, and the call cache remembers, where it is refused."""
+    if not isinstance(wants, JSONReply):
+        return f"top_logprobs {wants.alternatives}"
+    return "response_format json_object" if wants.schema is None else "response_format json_schema"
 
 
 def with_system(system: str | None, messages: Sequence[Message]) -> list[Message]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from refinecli.errors import CompletionError, RunError
-from refinecli.types import Completer, Completion, Draw, Message, Params, Usable
+from refinecli.types import Completer, Completion, Draw, Message, Usable, Wants
 
 if TYPE_CHECKING:
     from refinecli.models.chat import Chat
@@ -52,10 +52,10 @@ class Juror:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
         try:
-            return await self._completer(messages, draw, usable, params)
+            return await self._completer(messages, draw, usable, wants)
         except RunError as error:
             self._jury.lose(self._name, error)
             kind = "connection" if error.type in ("connect", "unreachable") else error.type

@@ -34,9 +34,9 @@ from refinecli.types import (
     Draw,
     JSONObject,
     Message,
-    Params,
     RubricItem,
     Usable,
+    Wants,
 )
 
 # Where a grader is meant to answer at 0: enough that a close call may fall the other way.
@@ -196,9 +196,9 @@ def _drawn_as(role: str, completer: Completer) -> Completer:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
-        return await completer(messages, replace(draw, role=role), usable, params)
+        return await completer(messages, replace(draw, role=role), usable, wants)
 
     return ask
 
@@ -304,13 +304,13 @@ class Unsent:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
         from refinecli.prompts import message_text
 
         try:
             if self.inner is not None:
-                return await self.inner(messages, draw, usable, params)
+                return await self.inner(messages, draw, usable, wants)
         except CompletionError as error:
             if error.type != "offline":
                 raise

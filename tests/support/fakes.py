@@ -15,12 +15,12 @@ from refinecli.types import (
     Datapoint,
     Draw,
     Message,
-    Params,
     Refinement,
     Roles,
     RubricItem,
     Usable,
     Usage,
+    Wants,
 )
 
 
@@ -30,7 +30,7 @@ class Call:
 
     messages: list[Message]
     draw: Draw
-    params: Params | None = None
+    wants: Wants | None = None
 
     @property
     def last(self) -> str:
@@ -68,9 +68,9 @@ class Scripted:
         messages: Sequence[Message],
         draw: Draw,
         usable: Usable | None = None,
-        params: Params | None = None,
+        wants: Wants | None = None,
     ) -> Completion:
-        call = Call(list(messages), draw, params)
+        call = Call(list(messages), draw, wants)
         self.calls.append(call)
         if callable(self.script):
             answer = self.script(call)
