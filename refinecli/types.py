@@ -234,7 +234,7 @@ class JSONReply:
 
 @dataclass(frozen=True, slots=True)
 class FirstTokens:
-    """Ask for so many `alternatives` to each token, and for a reply of `max_tokens` at most."""
+    """Ask for the likeliest `alternatives` to each token of a reply of at most `max_tokens`."""
 
     alternatives: int
     max_tokens: int
