@@ -1,195 +1,21 @@
-"""The house: who may import what, what `--help` costs, and that its examples run."""
+"""What `--help` costs, and that its examples run."""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import refinecli
 from tests.conftest import CLEAN, Result, datapoint, write_jsonl
 from tests.support.report_files import row as refined_row
 
 Cli = Callable[..., Result]
-PACKAGE = Path(refinecli.__file__).parent
-CORE = (
-    "types",
-    "grading.scoring",
-    "checks.kinds",
-    "grading.grade",
-    "grading.votes",
-    "refining.selecting",
-    "refining.rollout",
-    "text.patterns",
-    "data.output_lines",
-    "errors",
-    "text.json_text",
-    "field_errors",
-    "data.rubric_file",
-    "data.rows",
-    "item_defaults",
-    "data.fast_rows",
-    "runs.ordered_map",
-    "models.budget",
-    "data.repeats",
-    "models.pacing.pacer",
-    "models.pacing.learned_rate",
-    "prompts.grader",
-    "prompts.critique",
-    "prompts.select",
-    "prompts.rewrite",
-    "prompts.regrade",
-    "prompts.rubric",
-    "prompts.untrusted",
-    "generators.rubric_writer",
-    "generators.criterion_faults",
-    "grading.verdict",
-    "grading.by_probabilities",
-    "grading.by_json",
-    "refining.refine",
-    "refining.self_refine",
-    "refining.writer_critic",
-    "text.units",
-    "checks.json_schema",
-    "models.pacing.rate_headers",
-    "models.endpoint",
-    "models.reply",
-    "models.request",
-    "models.traffic",
-    "display.throughput",
-    "display.progress",
-)
-EDGE_LIBRARIES = {"aiohttp", "yarl", "typer", "rich", "sqlite3", "xllamacpp"}
-# Where each library may be imported; folders end in a slash.
-HOMES = {
-    "httpx": ("models/http.py",),
-    "aiohttp": ("models/http.py",),
-    "yarl": ("models/http.py",),
-    "multidict": ("models/http.py",),
-    "certifi": ("models/http.py",),
-    "typer": ("cli/",),
-    "click": (),
-    "xllamacpp": ("models/local/child.py",),
-    "rich": (
-        "display/",
-        "text/word_diff.py",
-        "cli/debug_rollout.py",
-        "cli/report.py",
-        "report/table.py",
-    ),
-    "scipy": ("stats/", "agreement/"),
-    "numpy": ("stats/", "agreement/"),
-    "sqlite3": ("models/cache/",),
-    "regex": ("text/patterns.py", "prompts/grader.py", "checks/"),
-    "jsonschema_rs": ("checks/json_schema.py",),
-    "sentencex": ("text/units.py",),
-    "snowballstemmer": ("text/units.py",),
-    "requests": (),
-    "urllib3": (),
-    "openai": (),
-}
-
-
-def modules() -> dict[str, Path]:
-    """Each module of the package by its dotted name within it."""
-    return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
-        for path in sorted(PACKAGE.rglob("*.py"))
-    }
-
-
-def imports(path: Path, *, lazy: bool = True, typing: bool = True) -> Iterator[str]:
-    """Dotted names that a file imports; inside functions and under TYPE_CHECKING too, if asked."""
-
-    def visit(nodes: list[ast.stmt]) -> Iterator[str]:
-        for node in nodes:
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path}: a relative import"
-                assert node.module is not None
-                yield node.module
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                yield from visit(node.body if typing else node.orelse)
-            elif not lazy and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            else:
-                for _, value in ast.iter_fields(node):
-                    if isinstance(value, list):
-                        yield from visit([v for v in value if isinstance(v, ast.stmt)])
-                        for handler in value:
-                            if isinstance(handler, ast.ExceptHandler | ast.match_case):
-                                yield from visit(handler.body)
-
-    yield from visit(ast.parse(path.read_text("utf-8")).body)
-
-
-def libraries(path: Path) -> set[str]:
-    return {name.split(".")[0] for name in imports(path)}
-
-
-def test_the_core_modules_are_all_there() -> None:
-    assert set(CORE) <= modules().keys()
-
-
-@pytest.mark.parametrize("name", CORE)
-def test_the_core_knows_no_terminal_no_http_and_no_database(name: str) -> None:
-    assert not libraries(modules()[name]) & EDGE_LIBRARIES
-
-
-@pytest.mark.parametrize("name", CORE)
-def test_the_core_does_not_reach_them_through_others_either(name: str) -> None:
-    known = modules()
-    seen: set[str] = set()
-    waiting = [name]
-    while waiting:
-        module = waiting.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        reached = set(imports(known[module], typing=False))
-        found = {dotted.split(".")[0] for dotted in reached} & EDGE_LIBRARIES
-        assert not found, f"{name} reaches {found} through {module}"
-        inside = {dotted.removeprefix("refinecli.") for dotted in reached}
-        waiting += inside & known.keys()
-
-
-@pytest.mark.parametrize("library", HOMES)
-def test_each_library_is_imported_in_its_one_place(library: str) -> None:
-    for path in modules().values():
-        place = path.relative_to(PACKAGE).as_posix()
-        if library in libraries(path):
-            assert place.startswith(HOMES[library]), f"{place} imports {library}"
-
-
-def test_nothing_imports_the_command_line_but_itself() -> None:
-    for name, path in modules().items():
-        if not name.startswith("cli") and name != "__main__":
-            assert not any(dotted.startswith("refinecli.cli") for dotted in imports(path)), name
-
-
-def test_no_two_modules_know_each_other() -> None:
-    known = modules()
-    reached = {
-        name: {dotted.removeprefix("refinecli.") for dotted in imports(path)} & known.keys()
-        for name, path in known.items()
-    }
-    pairs = {(one, other) for one in known for other in reached[one] if one in reached[other]}
-    assert not pairs
-
-
-def test_every_module_says_what_it_is() -> None:
-    for name, path in modules().items():
-        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), name
-
 
 # ------------------------------------------------------------------ --help
 

@@ -1,0 +1,247 @@
+"""The house: who may import what. Arrows go down only, and each library has one home."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.source import (
+    PACKAGE,
+    imports,
+    inside,
+    libraries,
+    modules,
+    place,
+    shown,
+    tree,
+)
+from tests.conftest import CLEAN
+
+# The places on the top floor, from the ground up: a module imports its own place and those before.
+ORDER = (
+    "errors",
+    "text",
+    "checks",
+    "item_defaults",
+    "types",
+    "stats",
+    "prompts",
+    "completers",
+    "grading",
+    "refining",
+    "data",
+    "agreement",
+    "generators",
+    "settings",
+    "models",
+    "api",
+    "runs",
+    "display",
+    "ci",
+    "report",
+    "integrations",
+    "guide",
+    "cli",
+)
+# Up to here nothing touches files, sockets, the environment, the clock or the terminal.
+PURE = ORDER[: ORDER.index("refining") + 1]
+# Imports that run up today. Mend one and its line here must go; none may be added.
+UP: dict[tuple[str, str], str] = {
+    ("item_defaults", "types"): "the records are to build themselves from the defaults",
+}
+
+# Where each library from outside may be imported; folders end in a slash.
+HOMES = {
+    "aiohttp": ("models/http.py",),
+    "backports": ("data/sources.py",),
+    "certifi": ("models/http.py",),
+    "httpx": ("models/http.py",),
+    "jsonschema_rs": ("checks/json_schema.py",),
+    "multidict": ("models/http.py",),
+    "numpy": ("stats/", "agreement/"),
+    # JSON in bytes: lines, replies, what the cache holds.
+    "orjson": ("data/", "models/", "grading/by_json.py", "checks/kinds.py"),
+    "pydantic": (
+        "types.py",
+        "item_defaults.py",
+        "checks/",
+        "text/patterns.py",
+        "data/",
+        "settings/",
+    ),
+    # `prompts/grader` names a compiled pattern's type; the time limit stands in `text/patterns`.
+    "regex": ("text/patterns.py", "prompts/grader.py"),
+    # Renderables, tables, and the console that a command prints them on.
+    "rich": ("display/", "report/table.py", "cli/debug_rollout.py", "cli/report.py"),
+    "scipy": ("stats/", "agreement/"),
+    "sentencex": ("text/units.py",),
+    "snowballstemmer": ("text/units.py",),
+    "sqlite3": ("models/cache/",),
+    "typer": ("cli/",),
+    "typing_extensions": ("types.py",),
+    "xllamacpp": ("models/local/child.py",),
+    "yarl": ("models/http.py",),
+}
+
+# What reaches out of the process, or depends on when and where it runs.
+REACHES_OUT = frozenset(
+    """
+    os io sys pathlib shutil tempfile glob fcntl mmap gzip bz2 lzma zipfile tarfile sqlite3
+    socket ssl select selectors http urllib subprocess multiprocessing threading signal
+    time datetime zoneinfo locale getpass platform secrets uuid logging importlib.resources
+    """.split()  # noqa: SIM905
+)
+# `urllib.parse` and the like only take strings apart.
+HARMLESS = frozenset({"urllib.parse"})
+CALLS_OUT = frozenset({"open", "print", "input", "exec", "eval", "breakpoint"})
+
+
+def test_the_top_floor_can_be_taken_in_at_a_glance() -> None:
+    files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    unknown = (files | folders) - set(ORDER)
+    assert not unknown, (
+        f"refinecli/: {sorted(unknown)} stands on the top floor and not in ORDER. "
+        f"Put it into the package whose concern it is, or name its place in ORDER in {__file__}."
+    )
+    assert len(files) <= 12, (
+        f"refinecli/: {len(files)} single modules on the top floor, 12 at most: {sorted(files)}. "
+        "Move one into a package."
+    )
+    assert len(ORDER) <= 23, f"{len(ORDER)} places, 23 at most: no new one without leaving one."
+
+
+def _steps(name: str) -> list[tuple[int, str]]:
+    """Return the other places that a module imports from, with the lines."""
+    return [
+        (line, place(target))
+        for line, target in inside(modules()[name])
+        if target and place(target) != place(name)
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name not in ("", "__main__")])
+def test_a_module_imports_only_its_own_place_and_those_below(name: str) -> None:
+    here = place(name)
+    for line, there in _steps(name):
+        if (here, there) in UP:
+            continue
+        assert there in ORDER, f"{shown(modules()[name], line)}: {there} is not in ORDER"
+        assert ORDER.index(there) < ORDER.index(here), (
+            f"{shown(modules()[name], line)}: {here} imports {there}, which stands above it. "
+            f"Move what it needs down into {here} or below, or hand it in as an argument."
+        )
+
+
+@pytest.mark.parametrize(("here", "there"), UP, ids=str)
+def test_an_arrow_that_may_run_up_still_does(here: str, there: str) -> None:
+    assert any(
+        target == there for name in modules() if place(name) == here for _, target in _steps(name)
+    ), f"{here} no longer imports {there}: delete its line from UP in {__file__}."
+
+
+def _cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules that reach each other (Tarjan)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        number[name] = low[name] = len(number)
+        stack.append(name)
+        for target in graph[name]:
+            if target not in number:
+                visit(target)
+            if target in stack:
+                low[name] = min(low[name], low[target])
+        if low[name] == number[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1 or name in graph[name]:
+                found.append(group)
+
+    for name in graph:
+        if name not in number:
+            visit(name)
+    return found
+
+
+def test_cycles_of_any_length_are_found() -> None:
+    assert _cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert _cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_modules_know_each_other_through_any_number_of_others() -> None:
+    graph = {
+        name: {target for _, target in inside(path) if target and target != name}
+        for name, path in modules().items()
+        if name
+    }
+    cycles = _cycles(graph)
+    assert not cycles, (
+        f"These modules import each other in a circle: {' -> '.join(sorted(cycles[0]))}. "
+        "Move what they share into a module below them."
+    )
+
+
+def test_each_library_is_imported_in_its_one_home() -> None:
+    for path in modules().values():
+        where = path.relative_to(PACKAGE).as_posix()
+        for line, library in libraries(path):
+            if library in sys.stdlib_module_names and library not in HOMES:
+                continue
+            assert library in HOMES, (
+                f"{shown(path, line)}: {library} has no home. Name one in HOMES in {__file__}, "
+                "and the dependency in pyproject.toml."
+            )
+            assert where.startswith(HOMES[library]), (
+                f"{shown(path, line)}: {library} lives in {', '.join(HOMES[library])}. "
+                "Call a function from there."
+            )
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_home_is_lived_in(library: str) -> None:
+    places = {path.relative_to(PACKAGE).as_posix(): path for path in modules().values()}
+    for home in HOMES[library]:
+        assert any(where.startswith(home) for where in places), (
+            f"{home}, a home of {library}, does not exist: mend HOMES in {__file__}."
+        )
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if place(name) in PURE])
+def test_up_to_refining_nothing_reaches_out(name: str) -> None:
+    path = modules()[name]
+    for line, module, _ in imports(path):
+        assert module in HARMLESS or not {module, place(module)} & REACHES_OUT, (
+            f"{shown(path, line)}: {module} reaches files, sockets, the environment or the clock. "
+            "Hand the value in as an argument; read it in data, settings, models or above."
+        )
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in CALLS_OUT, (
+                f"{shown(path, node.lineno)}: {node.func.id}() reaches out of the core. "
+                "Return the value and let the caller do that."
+            )
+
+
+def test_every_module_says_what_it_is() -> None:
+    for path in modules().values():
+        assert ast.get_docstring(tree(path)), f"{shown(path)}: begin with a docstring of a line"
+
+
+def test_to_import_the_package_loads_nothing_from_outside() -> None:
+    code = "import sys, refinecli; print(*{name.split('.')[0] for name in sys.modules})"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=CLEAN, check=True
+    )
+    loaded = set(result.stdout.split()) & (HOMES.keys() - sys.stdlib_module_names | {"sqlite3"})
+    assert not loaded, (
+        f"refinecli/__init__.py: `import refinecli` loads {sorted(loaded)}. "
+        "Import it in `__getattr__`, when a name is asked for."
+    )
+    assert not result.stderr
