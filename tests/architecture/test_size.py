@@ -74,9 +74,7 @@ def _check(
         lines, where = sizes.get(key, (0, key))
         if lines <= most:
             now = f"{lines} lines now" if lines else "gone"
-            wrong.append(
-                f"{where}: {now}. Delete its exception in tests/architecture/test_size.py."
-            )
+            wrong.append(f"{where}: {now}. Delete its exception in test_size.py.")
     assert not wrong, "\n".join(wrong)
 
 
