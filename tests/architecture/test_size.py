@@ -27,8 +27,8 @@ FUNCTIONS = {
 FILES = {
     "agreement/figures.py": 405,
     "checks/kinds.py": 429,
-    "display/transcript.py": 427,
-    "models/chat.py": 455,
+    "display/transcript.py": 435,
+    "models/chat.py": 480,
 }
 CLASSES: dict[str, int] = {}
 
