@@ -95,11 +95,12 @@ def debug_rollout(
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """
     from refinecli.cli.file_checks import check_files
-    from refinecli.cli.refine import check_drafts, refine_options
+    from refinecli.cli.refine import check_drafts
     from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import check_endpoints
     from refinecli.refining.strategies import roles_of
+    from refinecli.runs.work import refine_options
 
     if strategy is None and max_iterations is None:
         max_iterations = 0  # one rollout; a loop that was asked for is shown as one
@@ -199,7 +200,6 @@ def _rollout(
     json: bool,
 ) -> int:
     from refinecli.cli.job import write_summary
-    from refinecli.cli.refine import refine_options
     from refinecli.data import output_lines
     from refinecli.models.engine import open_engine
     from refinecli.models.request_log import RequestLog
@@ -207,6 +207,7 @@ def _rollout(
     from refinecli.refining.strategies import roles_of
     from refinecli.runs.signals import Interrupted, execute
     from refinecli.runs.summary import Summary
+    from refinecli.runs.work import refine_options
     from refinecli.text.json_text import dumps
     from refinecli.types import Roles
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions
@@ -19,14 +19,10 @@ from refinecli.generators import TASKS
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
-    from refinecli.data.output_lines import Outcome
-    from refinecli.data.rows import Row
     from refinecli.display.reporter import Reporter
     from refinecli.generators.rubric_writer import Writing
     from refinecli.generators.rubrics import PromptReader
-    from refinecli.models.engine import Engine
     from refinecli.models.traffic import Traffic
-    from refinecli.runs.run import Work
     from refinecli.runs.summary import Summary
     from refinecli.settings.load import Settings
     from refinecli.types import Datapoint, JSONObject, Message
@@ -40,7 +36,10 @@ def generate_rubrics(
     with_response: bool,
 ) -> int:
     from refinecli.cli.job import Job, process
+    from refinecli.data.rubric_file import read_rubric
     from refinecli.generators.rubrics import PromptReader
+    from refinecli.item_defaults import written_item
+    from refinecli.runs.rubric_work import write_rubric
 
     reader = PromptReader(with_response, _two_fields(contrast))
     settings = replace(models.settings(), jury=())  # one writes, and tries what it wrote
@@ -52,13 +51,21 @@ def generate_rubrics(
         TASKS["rubrics"].missing_file()
     if reader.contrast:
         _check_contrast(data, reader)
-    counts = _Counts()
+    given = [written_item(item) for item in read_rubric(models.rubric)] if models.rubric else []
+    counts = _Counts(reader.contrast is not None)
     job = Job(
         command="generate-data rubrics",
         roles=("grader",),
         settings=settings,
         shapes={"contrast": list(reader.contrast)} if reader.contrast else {},
-        work=lambda engine, reporter: _work(engine, settings, reader, models.rubric, counts),
+        work=lambda engine, reporter: partial(
+            write_rubric,
+            engine=engine,
+            settings=settings,
+            given=given,
+            contrast=reader.contrast,
+            on_writing=counts.add,
+        ),
         plan=lambda: _plan(settings, reader),
         close=counts.close,
         reader=reader,
@@ -101,44 +108,7 @@ def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
         )
 
 
-# ------------------------------------------------------------------ one row
-
-
-def _work(
-    engine: Engine,
-    settings: Settings,
-    reader: PromptReader,
-    rubric: Path | None,
-    counts: _Counts,
-) -> Work:
-    from refinecli.data import output_lines
-    from refinecli.data.rubric_file import read_rubric
-    from refinecli.errors import CompletionError
-    from refinecli.generators.rubric_writer import outcome, tried, write_rubric
-    from refinecli.generators.rubrics import needs_rubric, responses
-    from refinecli.item_defaults import written_item
-
-    grader, prompts = engine.roles.grader, settings.prompts
-    given = [written_item(item) for item in read_rubric(rubric)] if rubric else []
-
-    async def work(row: Row) -> Outcome:
-        datapoint = row.datapoint
-        assert datapoint is not None
-        if not needs_rubric(datapoint):
-            counts.already += 1
-            return output_lines.Outcome(row.raw, "done")
-        pair = responses(row.raw, reader.contrast) if reader.contrast else None
-        known = [item.rubric_str for item in datapoint.rubric_items[:-1]]
-        try:
-            writing = await write_rubric(datapoint, known, grader, prompts)
-            if pair:
-                writing = await tried(writing, datapoint, pair, grader, prompts, settings.grading)
-        except CompletionError as error:
-            return output_lines.failed(row.raw, error, "rubric")
-        counts.add(writing, untried=reader.contrast is not None and pair is None)
-        return outcome(row.raw, given, writing, engine.made_with)
-
-    return work
+# ------------------------------------------------------------------ what it takes
 
 
 def _plan(settings: Settings, reader: PromptReader) -> Plan:
@@ -170,8 +140,9 @@ def _plan(settings: Settings, reader: PromptReader) -> Plan:
 
 @dataclass
 class _Counts:
-    """What became of all criteria of a run."""
+    """The criteria of a run, by what became of them. With a `contrast` each is to be tried."""
 
+    contrast: bool
     already: int = 0  # rows that had a rubric
     prompts: int = 0
     tried: int = 0  # prompts whose criteria were held against two responses
@@ -180,10 +151,13 @@ class _Counts:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def add(self, writing: Writing, *, untried: bool) -> None:
+    def add(self, writing: Writing | None) -> None:
+        if writing is None:
+            self.already += 1
+            return
         self.prompts += 1
         self.tried += writing.tried
-        self.untried += untried
+        self.untried += self.contrast and not writing.tried
         self.written += len(writing.criteria)
         self.kept += len(writing.kept)
         self.dropped += writing.dropped

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -26,13 +27,10 @@ if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
     from refinecli.cli.gold_labels import Labels
     from refinecli.data.output_lines import Outcome
-    from refinecli.data.rows import Row
     from refinecli.display.reporter import Reporter
     from refinecli.grading.verdict import GradeOptions
-    from refinecli.models.engine import Engine
     from refinecli.models.traffic import Traffic
     from refinecli.runs.gates import Gate, Verdict
-    from refinecli.runs.run import Work
     from refinecli.runs.summary import Summary
     from refinecli.settings.load import Settings
     from refinecli.types import Datapoint
@@ -102,6 +100,7 @@ def grade(
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import Job, needs_input, process
+    from refinecli.runs.work import NO_RESPONSE, grade_row
 
     labels = _labels(gold_field)
     gates = _gates(fail_under, require or [], labels)
@@ -124,7 +123,14 @@ def grade(
         roles=("grader",),
         settings=settings,
         shapes={"repeats": repeats} if repeats > 1 else {},
-        work=lambda engine, reporter: _work(engine, settings, repeats, labels),
+        work=lambda engine, reporter: partial(
+            grade_row,
+            engine=engine,
+            settings=settings,
+            repeats=repeats,
+            on_grades=labels.add if labels else None,
+            no_response=f"{NO_RESPONSE}; `refinecli refine --max-iterations 0` makes one",
+        ),
         plan=lambda: _plan(settings, repeats),
         close=watch.close,
         written=watch.written if watch.listeners else None,
@@ -205,38 +211,6 @@ def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
     if datapoint.response is None:
         return 0
     return sum(most_calls(item, options) for item in datapoint.rubric_items)
-
-
-def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
-    from refinecli.data import output_lines
-    from refinecli.errors import CompletionError
-    from refinecli.grading.votes import grade_by_votes
-
-    async def work(row: Row) -> Outcome:
-        datapoint = row.datapoint
-        assert datapoint is not None
-        if datapoint.response is None:
-            if isinstance(row.raw.get("error"), dict):  # why there is none is known already
-                kind = str(row.raw["error"].get("type", "failed"))
-                return output_lines.Outcome(row.raw, "failed", failures=(kind,))
-            error = CompletionError(
-                "no_response",
-                "there is no response to grade; `refinecli refine --max-iterations 0` makes one",
-            )
-            return output_lines.failed(row.raw, error, "grade")
-        grades, usage = await grade_by_votes(
-            datapoint,
-            datapoint.response,
-            engine.roles,
-            settings.prompts,
-            settings.grading,
-            repeats=repeats,
-        )
-        if labels:
-            labels.add(row, grades)
-        return output_lines.graded(row.raw, datapoint, grades, usage, engine.made_with)
-
-    return work
 
 
 # ------------------------------------------------------------------ gates, and who is told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,16 +18,11 @@ from refinecli.cli.options import (
 
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
-    from refinecli.data.output_lines import Outcome
-    from refinecli.data.rows import Row
     from refinecli.display.reporter import Reporter
-    from refinecli.models.engine import Engine
     from refinecli.models.traffic import Traffic
-    from refinecli.refining.strategies import RefineOptions
-    from refinecli.runs.run import Work
     from refinecli.runs.summary import Summary
     from refinecli.settings.load import Settings
-    from refinecli.types import Datapoint, Iteration, Message
+    from refinecli.types import Datapoint, Message, Observer
 
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
@@ -70,6 +66,7 @@ def refine(
     """
     from refinecli.cli.job import Job, needs_input, process
     from refinecli.refining.strategies import roles_of
+    from refinecli.runs.work import refine_options, refine_row
 
     settings = models.settings(
         {
@@ -93,8 +90,11 @@ def refine(
         roles=roles_of(options),
         settings=settings,
         shapes={"refine": settings.refine.model_dump()},
-        work=lambda engine, reporter: refine_work(
-            engine, settings, options, reporter if show else None
+        work=lambda engine, reporter: partial(
+            refine_row,
+            engine=engine,
+            settings=settings,
+            observe=_shown_by(reporter) if show else None,
         ),
         plan=lambda: refine_plan(settings),
         close=lambda summary, traffic, reporter: _close(
@@ -102,14 +102,6 @@ def refine(
         ),
     )
     return process(job, data, out, models)
-
-
-def refine_options(settings: Settings) -> RefineOptions:
-    from refinecli.refining.strategies import RefineOptions
-
-    return RefineOptions(
-        **settings.refine.model_dump(), grading=settings.grading, seed=settings.run.seed
-    )
 
 
 def check_drafts(settings: Settings) -> None:
@@ -138,41 +130,18 @@ def _check_rounds(settings: Settings) -> None:
             )
 
 
-def refine_work(
-    engine: Engine, settings: Settings, options: RefineOptions, reporter: Reporter | None
-) -> Work:
-    """The work on one row; a reporter is shown each iteration."""
-    from refinecli.data import output_lines
-    from refinecli.errors import CompletionError
-    from refinecli.refining.rollout import refine as refine_datapoint
+def _shown_by(reporter: Reporter) -> Observer:
+    """Return an observer that shows each iteration as soon as it is done."""
+    from refinecli.display.turn import iteration_view
 
-    def observe(datapoint: Datapoint, iteration: Iteration) -> None:
-        from refinecli.display.turn import iteration_view
-
-        assert reporter is not None
-        reporter.show(iteration_view(datapoint, iteration))
-
-    async def work(row: Row) -> Outcome:
-        assert row.datapoint is not None
-        try:
-            refinement = await refine_datapoint(
-                row.datapoint,
-                engine.roles,
-                options,
-                settings.prompts,
-                observe if reporter else None,
-            )
-        except CompletionError as error:
-            return output_lines.failed(row.raw, error, "policy")
-        return output_lines.refined(row.raw, refinement, engine.made_with)
-
-    return work
+    return lambda datapoint, iteration: reporter.show(iteration_view(datapoint, iteration))
 
 
 def refine_plan(settings: Settings) -> Plan:
     """What `--dry-run` says of refining."""
     from refinecli.cli.dry_run import Plan
     from refinecli.refining.strategies import most_calls
+    from refinecli.runs.work import refine_options
 
     options, graders = refine_options(settings), len(settings.graders)
     return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options, graders))
