@@ -288,7 +288,7 @@ class _Run:
                 on_finished=reporter.finished,
                 on_note=reporter.notice,
                 on_outcome=self._written,
-                on_unsettled=calls.unsettled if calls else None,
+                on_unsettled=calls.runs.unsettled if calls else None,
             )
             self._check_all_came(total)
 
@@ -326,7 +326,7 @@ class _Run:
 
     def _note_output(self, signature: str) -> None:
         if self.cache and self.cache.calls:
-            self.cache.calls.wrote(signature)
+            self.cache.calls.runs.wrote(signature)
 
     def _finished(self) -> int:
         from refinecli.text.clean import clean

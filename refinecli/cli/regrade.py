@@ -229,7 +229,7 @@ class _Regrading:
         kinds = () if result.whole else tuple(dict.fromkeys(result.failures))
         self.summary.add(Outcome({}, "done" if result.whole else "ungraded", failures=kinds))
         if not result.whole and self.cache.calls:
-            self.cache.calls.unsettled(result.pair.datapoint)
+            self.cache.calls.runs.unsettled(result.pair.datapoint)
         reporter.finished()
 
     def _finished(self) -> int:

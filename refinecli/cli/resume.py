@@ -52,8 +52,8 @@ class RunCache:
                 self.calls = CallCache(
                     self.path, self.offline, self.any_run, shared=not self.is_default
                 )
-                if not self.is_default and not self.calls.fact(_NAMED):
-                    self.calls.learn(_NAMED, True)
+                if not self.is_default and not self.calls.facts.get(_NAMED):
+                    self.calls.facts.learn(_NAMED, True)
         return self.calls
 
     @contextmanager
@@ -75,7 +75,9 @@ class RunCache:
 
     def belongs_to(self, output: Path) -> bool:
         """Whether a run that is not over keeps its replies here and writes to that file."""
-        return self.exists and (self.is_default or self.open().writes_to(str(output.resolve())))
+        return self.exists and (
+            self.is_default or self.open().runs.writes_to(str(output.resolve()))
+        )
 
     def has_written(self, output: Path, *, this_run: bool = False) -> bool:
         """Whether FILE is just as a run, not yet over, left it."""
@@ -83,7 +85,7 @@ class RunCache:
 
         if not (self.exists and output.is_file()):
             return False
-        return self.open().has_written(signature(output, output), this_run=this_run)
+        return self.open().runs.has_written(signature(output, output), this_run=this_run)
 
     def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
         """Go on with this run. A default cache that belongs to another is refused by name of what
@@ -99,7 +101,7 @@ class RunCache:
             del settings["output"]
         self.settings = settings
         with self._patience():
-            there = self.calls.begin(name, settings)
+            there = self.calls.runs.begin(name, settings)
         if there is not None and not self.restart:
             raise UsageError(
                 f"{self.path} belongs to another run: {_differences(there, settings)}",
@@ -112,7 +114,7 @@ class RunCache:
                 "--force replaces it; or write to another file",
             )
         if there is not None and not self.offline:
-            self.calls.restart(name, settings)
+            self.calls.runs.restart(name, settings)
 
     def remember(self, output: Path | None) -> None:
         """Offline nothing is written but this: that FILE is ours, and what is missing in it can be
@@ -124,8 +126,8 @@ class RunCache:
             return
         with suppress(RefineError):  # it may lie where nothing can be written
             calls = CallCache(self.path)
-            calls.begin("", self.settings)
-            calls.wrote(signature(output, output))
+            calls.runs.begin("", self.settings)
+            calls.runs.wrote(signature(output, output))
             calls.close()
 
     @property
@@ -149,14 +151,14 @@ class RunCache:
                         f"{self.path}: is kept, with {unused:,} replies that these rows did not "
                         "need; the same command without --limit uses them"
                     )
-                elif calls.fact(_NAMED):
+                elif calls.facts.get(_NAMED):
                     reason = f"{self.path}: is kept, since a run has named it with --cache"
                 else:
                     calls.remove()
                     return ""
             if whole:
                 with self._patience():
-                    calls.end(complete=over)
+                    calls.runs.end(complete=over)
             return reason
         finally:
             calls.close()

@@ -117,7 +117,7 @@ class Chat:
         name = (url, role.model, secret)
         if name not in self._connections:
             connection = Connection(url, role.model, place or url)
-            if self.calls and isinstance(learned := self.calls.fact(_fact(connection)), dict):
+            if self.calls and isinstance(learned := self.calls.facts.get(_fact(connection)), dict):
                 connection.changes.update(learned)
                 for original, renamed in learned.items():
                     what = f"is sent as {renamed}" if renamed else "is not sent"
@@ -206,7 +206,7 @@ class RoleChat:
                 if told := connection.settle(refused, changes):
                     self._chat.log.notice(told)
                     if self._chat.calls:
-                        self._chat.calls.learn(_fact(connection), connection.changes)
+                        self._chat.calls.facts.learn(_fact(connection), connection.changes)
 
     def _from_before(
         self, meant: JSONObject, request: _Request, changes: Mapping[str, str | None]

@@ -224,7 +224,7 @@ class _Settler:
         fact = f"model of {digest(role.base_url)}"
         if self._offline:
             assert self._calls is not None
-            if isinstance(model := self._calls.fact(fact), str):
+            if isinstance(model := self._calls.facts.get(fact), str):
                 return model
             raise UsageError(
                 f"{role.name}: which model {shown} serves is not in the call cache",
@@ -232,7 +232,7 @@ class _Settler:
             )
         model = await _only_model(self._client, role)
         if self._calls:
-            self._calls.learn(fact, model)
+            self._calls.facts.learn(fact, model)
         return model
 
 

@@ -27,7 +27,7 @@ KEY = request_key("http://host/v1/chat/completions", b"{}", "")
 def opened(path: Path, run: str = "run", **options: Any) -> Iterator[CallCache]:
     cache = CallCache(path / "c.db", **options)
     try:
-        cache.begin(run, {"command": "refine"})
+        cache.runs.begin(run, {"command": "refine"})
         yield cache
     finally:
         cache.close()
@@ -130,12 +130,12 @@ def test_after_a_whole_run_only_what_failed_is_asked_anew(tmp_path: Path) -> Non
 
     with opened(tmp_path) as cache:
         asyncio.run(main())
-        cache.unsettled(datapoint({}, id="bad"))
-        cache.end(complete=False)
+        cache.runs.unsettled(datapoint({}, id="bad"))
+        cache.runs.end(complete=False)
     with opened(tmp_path) as cache:
         assert cache.find(failed) is None
         assert cache.find(done) == b"no score at first"
-        cache.end(complete=True)
+        cache.runs.end(complete=True)
     with opened(tmp_path) as cache:  # the same command, but a new run
         assert cache.find(done) is None
 
@@ -143,7 +143,7 @@ def test_after_a_whole_run_only_what_failed_is_asked_anew(tmp_path: Path) -> Non
 def test_a_run_that_died_keeps_also_what_failed(tmp_path: Path) -> None:
     with opened(tmp_path) as cache:
         put(cache, b"no score", usable=False)
-        cache.unsettled(datapoint({}, id="a"))
+        cache.runs.unsettled(datapoint({}, id="a"))
     with opened(tmp_path) as cache:
         assert cache.find(KEY) == b"no score"
 
@@ -153,27 +153,27 @@ def test_a_run_that_died_keeps_also_what_failed(tmp_path: Path) -> None:
 
 def test_a_run_with_other_settings_is_shown_and_changes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as cache:
-        there = cache.begin("run", {"command": "grade"})
+        there = cache.runs.begin("run", {"command": "grade"})
         assert there == {"command": "refine"}
-        assert cache.begin("run", {"command": "refine"}) is None
+        assert cache.runs.begin("run", {"command": "refine"}) is None
 
 
 def test_what_was_learned_of_an_endpoint_outlives_the_run(tmp_path: Path) -> None:
     with opened(tmp_path) as cache:
-        cache.learn("changes", {"temperature": None})
+        cache.facts.learn("changes", {"temperature": None})
     with opened(tmp_path) as cache:
-        assert cache.fact("changes") == {"temperature": None}
-        assert cache.fact("other") is None
+        assert cache.facts.get("changes") == {"temperature": None}
+        assert cache.facts.get("other") is None
 
 
 def test_the_output_is_known_again_until_the_run_is_over(tmp_path: Path) -> None:
     with opened(tmp_path) as cache:
-        cache.wrote("10 bytes")
+        cache.runs.wrote("10 bytes")
     with opened(tmp_path) as cache:
-        assert cache.has_written("10 bytes")
-        assert not cache.has_written("11 bytes")
-        cache.end(complete=True)
-        assert not cache.has_written("10 bytes")
+        assert cache.runs.has_written("10 bytes")
+        assert not cache.runs.has_written("11 bytes")
+        cache.runs.end(complete=True)
+        assert not cache.runs.has_written("10 bytes")
 
 
 # ------------------------------------------------------------------ the file
@@ -231,7 +231,7 @@ def test_a_file_that_is_no_whole_cache_is_named_and_left_as_it_was(
     make(path)
     before = path.read_bytes()
     with pytest.raises(UsageError) as caught:
-        CallCache(path, offline=offline).begin("run", {})
+        CallCache(path, offline=offline).runs.begin("run", {})
     assert str(path) in caught.value.message
     assert caught.value.hint
     assert path.read_bytes() == before
