@@ -1,5 +1,5 @@
-"""What all that ask models share: which draw a call is, its seed, calls side by side, and a reply
-that must hold something: asked for, read, and asked for once more where it could not be read."""
+"""Ask models: name each call's draw, derive its seed, make calls concurrently, and retry once for a
+reply that can be read."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ T = TypeVar("T")
 
 
 def draw_of(datapoint: Datapoint, role: str, iteration: int, sample: int = 0) -> Draw:
-    """Which draw of this datapoint a role's call in an iteration is."""
+    """Return the draw that a role's call for this datapoint in this iteration is."""
     id, times, convo_times = datapoint.id, datapoint.occurrence, datapoint.convo_occurrence
     return Draw(id, times, role, iteration, sample, convo_times)
 
 
 def wire_seed(seed: int, draw: Draw) -> int:
-    """31 bits from the run's seed and the draw, the same on every machine."""
+    """Derive 31 bits from the run's seed and the draw, the same on every machine."""
     parts = [seed, draw.datapoint_id, draw.occurrence, draw.role, draw.iteration, draw.sample]
     data = json.dumps(parts).encode()
     return int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1
 
 
 async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """`asyncio.gather`, but the first error cancels and awaits the rest before it comes out;
-    a used-up budget only awaits them."""
+    """Await all, like `asyncio.gather`, but cancel and await the rest before raising the first
+    error; after a used-up budget, only await them."""
     coroutines = list(coroutines)
     if len(coroutines) == 1:  # the usual case, and a task takes a twentieth of a call's CPU
         return [await coroutines[0]]
@@ -56,8 +56,8 @@ async def ask_readable(
     read: Callable[[Completion], T],
     again: str,
 ) -> tuple[T, Usage]:
-    """What `read` finds in a reply, and what the calls took. It raises ValueError where it finds
-    nothing: then one more try, with the problem filled in `again`; then CompletionError."""
+    """Return what `read` finds in a reply, and the usage of the calls. Where `read` raises
+    ValueError, ask once more with the problem filled into `again`, then raise CompletionError."""
 
     def readable(completion: Completion) -> bool:
         try:
@@ -71,11 +71,11 @@ async def ask_readable(
     try:
         return _read_whole(completion, read), usage
     except ValueError as error:
-        said = split_reasoning(completion.text)[1] or "(no answer)"
+        answer = split_reasoning(completion.text)[1] or "(no answer)"
         request = fill(again, problem=str(error))
     more: list[Message] = [
         *messages,
-        {"role": "assistant", "content": said},
+        {"role": "assistant", "content": answer},
         {"role": "user", "content": request},
     ]
     completion = await completer(more, draw, readable)

@@ -2,15 +2,15 @@
 
     RefineError
     ├── UsageError          2   a flag, a config value, a file: nothing was sent
-    ├── InputError          2   one line of the input (an `error` record where the run goes on)
+    ├── InputError          2   one line of the input (an `error` record where the run continues)
     ├── CompletionError     -   one call failed for good: an ungraded item, a failed datapoint
-    │   └── UnsupportedError -  the endpoint does not take a request of this kind: ask otherwise
+    │   └── UnsupportedError -  the endpoint does not take a request of this kind: ask another way
     ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
     ├── OutputError         3   a result could not be written
     └── BudgetError         4   what the user allowed to be spent is used up
 
-The core raises them, `cli` turns them into exit codes, nobody else looks. A message mentions an
-option by `option("max_calls", 5)`, never as a flag: from Python the option is an argument.
+The library raises them; only `cli` turns them into exit codes. A message mentions an option by
+`option("max_calls", 5)`, never as a flag: from Python the option is an argument.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ def _argument(name: str, value: str) -> str:
 
 
 class RefineError(Exception):
-    """What went wrong, and in `hint` what the user can do about it. In `args` both still have
-    their mentions of options, for whoever spells them or raises the error as another."""
+    """A failure that the user sees: what went wrong and, in `hint`, what to do about it.
+
+    In `args` both still have their mentions of options, for code that spells them or raises the
+    error as another.
+    """
 
     exit_code = 1
 
@@ -80,7 +83,7 @@ class InputError(RefineError):
 
 
 class CompletionError(RefineError):
-    """One call failed for good. `type` is what summaries count it under, such as `timeout`."""
+    """One call failed for good. Summaries count it under its `type`, such as `timeout`."""
 
     exit_code = 3
 
@@ -90,8 +93,8 @@ class CompletionError(RefineError):
 
 
 class UnsupportedError(CompletionError):
-    """The endpoint does not take what this request asks for beyond a reply, such as a JSON reply or
-    the probabilities of its tokens; there is another way to ask."""
+    """The endpoint refuses what this request asks for besides a reply, such as JSON or the
+    probabilities of tokens; there is another way to ask."""
 
     def __init__(self, message: str) -> None:
         super().__init__("unsupported", message)
@@ -108,7 +111,7 @@ class RunError(RefineError):
 
 
 class OutputError(RefineError):
-    """A result could not be written: the disk is full, the file has appeared meanwhile."""
+    """A result could not be written: the disk is full, or the file has appeared since the start."""
 
     exit_code = 3
 

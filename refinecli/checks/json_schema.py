@@ -1,6 +1,7 @@
-"""JSON Schemas from data files: checked when they are read, never fetched, and what does not fit.
+"""Check JSON Schemas from data files, and say what does not fit them; nothing is ever fetched.
 
-A pattern in a schema is given up after so many steps back, for it comes from a data file too.
+A pattern in a schema is given up after a number of backtracking steps, since it comes from a data
+file too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def on_one_line(schema: dict[str, Any]) -> str:
-    """The schema as JSON; raises where it has what JSON has not (TOML: dates)."""
+    """Write the schema as JSON; raise where it has a value that JSON lacks (a date from TOML)."""
     return json.dumps(schema, ensure_ascii=False, allow_nan=False)
 
 
@@ -53,25 +54,24 @@ def _validator(schema: str) -> jsonschema_rs.Validator:
 
 
 def misfits(schema: str, value: object) -> Iterator[str]:
-    """What of the value does not fit the schema, each with its place; or only that it does not,
-    where alternatives inside alternatives would make that endless to say.
+    """List what does not fit the schema, each with its place; or say only that it does not fit,
+    where nested alternatives would make the list endless.
 
-    Raises TimeoutError where it, or a pattern, takes too many steps.
+    Raise TimeoutError where the schema, or a pattern in it, takes too many steps.
     """
     validator, steps = _validator(schema), _steps(schema, _depth(value))
     if steps <= _MOST_LISTED:
         return map(_worded, validator.iter_errors(value))
-    # What does not fit may also be a pattern that was given up: only a list of misfits tells.
+    # A value may also fail because a pattern was given up, which only the list of misfits shows.
     if steps > _MOST_TRIED or (not (fits := validator.is_valid(value)) and '"pattern' in schema):
         raise TimeoutError("the schema's alternatives take too many steps")
     return iter(() if fits else ("in none of its many alternatives",))
 
 
-# ------------------------------------------------------------------ how long it may take
+# ------------------------------------------------------------------ limits
 
 
-# A step takes some 10 microseconds where misfits are listed, and some 10 nanoseconds where they are
-# not.
+# A step takes some 10 microseconds with a list of misfits, some 10 nanoseconds without.
 _MOST_LISTED, _MOST_TRIED = 10_000, 50_000_000
 _SAME_PLACE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -84,7 +84,7 @@ _ONE_OF_BELOW = ("properties", "prefixItems")  # a place has one name, or one nu
 
 
 def _depth(value: object) -> int:
-    """How many lists and objects lie in each other."""
+    """Count how deep lists and objects are nested."""
     depth, level = 0, [value]
     while level := [
         entry
@@ -98,19 +98,19 @@ def _depth(value: object) -> int:
 
 @lru_cache(maxsize=1024)
 def _steps(schema: str, depth: int) -> int:
-    """How many parts of the schema are held, at the most, against one place of a value so deep and
-    all that it lies in: where alternatives lie in alternatives, these multiply."""
-    root, known = json.loads(schema), dict[tuple[int, int], int]()
+    """Bound how many parts of the schema apply to one place of a value of this depth and to all
+    that encloses it. Alternatives within alternatives multiply."""
+    root, found = json.loads(schema), dict[tuple[int, int], int]()
 
     def count(part: Any, below: int) -> int:
         if isinstance(part, list):
             return sum(count(entry, below) for entry in part)
         if not isinstance(part, dict) or below < 0:
             return 0
-        if (key := (id(part), below)) not in known:
-            known[key] = 1  # where it refers to itself at the same place
-            known[key] = min(1 + sum(inside(part, below)), _MOST_TRIED + 1)
-        return known[key]
+        if (key := (id(part), below)) not in found:
+            found[key] = 1  # where it refers to itself at the same place
+            found[key] = min(1 + sum(inside(part, below)), _MOST_TRIED + 1)
+        return found[key]
 
     def inside(part: dict[str, Any], below: int) -> Iterator[int]:
         for name, entry in part.items():
@@ -132,7 +132,8 @@ def _steps(schema: str, depth: int) -> int:
 
 
 def _referred(root: Any, reference: str) -> Any:
-    """What a reference within the schema is to; of other kinds, the whole schema."""
+    """Return the part that a reference within the schema names; for other kinds, the whole
+    schema."""
     part = root
     for name in reference.removeprefix("#").split("/")[1:]:
         name = unquote(name).replace("~1", "/").replace("~0", "~")
@@ -167,7 +168,8 @@ def _reason(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _shortened(message: str) -> str:
-    """A message begins with the value, which may be long, and ends with what was expected."""
+    """Shorten a message, which begins with the value, maybe a long one, and ends with what was
+    expected."""
     head, tail = 80, 160
     if len(message) <= head + tail:
         return message

@@ -1,7 +1,7 @@
-"""Rubric items graded by code: exact, free and the same every time.
+"""Grade rubric items by code: exact, free and the same every time.
 
-Each kind is a small model: its fields are what a data file may say, `describe` is the criterion in
-words, `grade` gives a score from 0 to 1 and feedback specific enough to act on.
+Each kind is a small model: its fields are what a data file may set, `describe` is the criterion in
+words, and `grade` returns a score from 0 to 1 with feedback specific enough to act on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from refinecli.text.patterns import SECONDS, Pattern, compiled
 
 
 class CheckResult(NamedTuple):
-    """A score in 0..1 and, unless all is well, what is wrong."""
+    """A score in 0..1 and, unless it is 1, what is wrong."""
 
     score: float
     feedback: str
@@ -31,21 +31,23 @@ Number: TypeAlias = Annotated[int | float, Field(allow_inf_nan=False)]
 
 
 class _Check(BaseModel):
-    # A misspelt option of a check would silently grade something else, so it is an error. Built as
-    # part of a rubric item, not once more each on its own: that took 6 ms of every command.
+    # A misspelt option of a check would silently grade something else, so it is an error. Models
+    # are built as part of a rubric item, not each on its own too: that took 6 ms of every command.
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 def _known_language(language: str) -> str:
-    if language not in (known := units.stem_languages()):
-        raise ValueError(f"no stems are known for it, but for {', '.join(known)}")
+    if language not in (languages := units.stem_languages()):
+        raise ValueError(f"must be one of {', '.join(languages)}")
     return language
 
 
 class _Words(_Check):
-    """`stem` finds a word in its other forms too: "runs" and "running" where "run" is asked for.
-    Typographic apostrophes and quotation marks are as straight ones, and letters and digits are
-    the same however they are encoded, but for `text`, which is to the letter."""
+    """Words to look for. `stem` finds other forms too: "runs" and "running" for "run".
+
+    Typographic apostrophes and quotation marks equal straight ones, and the encoding of letters and
+    digits makes no difference, except with `text`, which matches to the letter.
+    """
 
     words: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False, min_length=1)
@@ -86,9 +88,9 @@ _LETTERS = re.compile(r"[^\W\x00-\x7f]+")  # and digits
 
 
 def _one_encoding(text: str) -> str:
-    """The text with accents composed, and ligatures, full-width letters and the like as plain ones.
+    """Compose accents, and replace ligatures, full-width letters and the like with plain ones.
 
-    Only letters and digits: with all of NFKC, "10²" would have the word 102 and "Acme™" no Acme.
+    Only letters and digits: full NFKC would find the word 102 in "10²" but no Acme in "Acme™".
     """
     if text.isascii():
         return text
@@ -101,13 +103,14 @@ def _plain(letters: re.Match[str]) -> str:
     if is_normalized("NFKC", old):
         return old
     new = normalize("NFKC", old)
-    # What is neither is a superscript or a fraction; what is none any more would end a word.
+    # Superscripts and fractions, neither letters nor decimals, stay; so do characters whose plain
+    # form is not alphanumeric, since it would end a word.
     return new if new.isalnum() and all(c.isalpha() or c.isdecimal() for c in old) else old
 
 
 @lru_cache(maxsize=8192)
 def _word_pattern(word: str, match: str, case: bool) -> re.Pattern[str]:
-    # Lookarounds rather than \b, so that words like "C++" have their boundaries too.
+    # Lookarounds rather than \b, so that words like "C++" have boundaries too.
     word = units.straightened(_one_encoding(word)) if match == "word" else word
     text = r"\s+".join(re.escape(part) for part in word.split()) or re.escape(word)
     if match == "word":
@@ -116,7 +119,7 @@ def _word_pattern(word: str, match: str, case: bool) -> re.Pattern[str]:
 
 
 class ContainsAll(_Words):
-    """Every word is there; the score is the share that is."""
+    """Every word is in the response; the score is the share that is."""
 
     kind: Literal["contains_all"]
 
@@ -131,7 +134,7 @@ class ContainsAll(_Words):
 
 
 class ContainsAny(_Words):
-    """At least one of the words is there."""
+    """At least one of the words is in the response."""
 
     kind: Literal["contains_any"]
 
@@ -145,7 +148,7 @@ class ContainsAny(_Words):
 
 
 class ContainsNone(_Words):
-    """None of the words is there; the score is the share that is absent."""
+    """None of the words is in the response; the score is the share that is absent."""
 
     kind: Literal["contains_none"]
 
@@ -170,14 +173,14 @@ class Regex(_Check):
         return f"The response matches the regular expression {self.pattern}"
 
     def grade(self, response: str) -> CheckResult:
-        """Raise TimeoutError where the pattern takes longer than `patterns.SECONDS`."""
+        """Grade the response; raise TimeoutError where the pattern takes longer than `SECONDS`."""
         if compiled(self.pattern).search(response, timeout=SECONDS):
             return CheckResult(1.0, "")
         return CheckResult(0.0, f"does not match {_brief(self.pattern, 80)}")
 
 
 class Equals(_Check):
-    """The whole response is the value, but for white space around it."""
+    """The whole response is the value, apart from white space around it."""
 
     kind: Literal["equals"]
     value: str | Number
@@ -222,9 +225,9 @@ class NumberIs(_Check):
 
 
 class _Counted(_Check):
-    """How many there are of something lies within `min` and `max`."""
+    """A count that lies within `min` and `max`."""
 
-    one: ClassVar[str]  # what is counted, in words
+    one: ClassVar[str]  # the name of what is counted
     several: ClassVar[str]
     min: Annotated[int, Field(ge=0)] | None = None
     max: Annotated[int, Field(ge=0)] | None = None
@@ -265,8 +268,7 @@ class _Counted(_Check):
 
 
 class WordCount(_Counted):
-    """The number of words; a word is anything between white space that has a letter or a digit in
-    it."""
+    """The number of words: pieces between white space that have a letter or a digit in them."""
 
     one, several = "word", "words"
     kind: Literal["words"]
@@ -276,7 +278,7 @@ class WordCount(_Counted):
 
 
 class SentenceCount(_Counted):
-    """The number of sentences, headings and items of lists among them."""
+    """The number of sentences, including headings and list items."""
 
     one, several = "sentence", "sentences"
     kind: Literal["sentences"]
@@ -296,7 +298,7 @@ class ParagraphCount(_Counted):
 
 
 class CharacterCount(_Counted):
-    """The number of characters as they are seen, but for white space around the response."""
+    """The number of characters as a reader sees them, without white space around the response."""
 
     one, several = "character", "characters"
     kind: Literal["characters"]
@@ -306,7 +308,7 @@ class CharacterCount(_Counted):
 
 
 class Count(_Counted):
-    """How often the pattern matches; matches do not overlap."""
+    """The number of matches of the pattern, which do not overlap."""
 
     one, several = "match", "matches"
     kind: Literal["count"]
@@ -316,7 +318,7 @@ class Count(_Counted):
         return f"The response has {self.bounds()} of the regular expression {self.pattern}"
 
     def grade(self, response: str) -> CheckResult:
-        """Raise TimeoutError where the pattern takes longer than `patterns.SECONDS`."""
+        """Grade the response; raise TimeoutError where the pattern takes longer than `SECONDS`."""
         matches = compiled(self.pattern).finditer(response, timeout=SECONDS, concurrent=False)
         texts = [_brief(match[0]) for match in matches]
         found = ", ".join(f'"{text}"' for text in islice(filter(None, dict.fromkeys(texts)), 5))
@@ -335,21 +337,21 @@ def _not_blank(text: str) -> str:
 
 
 class _Edge(_Check):
-    """A literal text; white space is all the same, and typographic quotation marks and apostrophes
-    are as straight ones. Whatever else stands before or after it (a quotation mark, markup, a full
-    stop) is in the way."""
+    """A literal text. All white space is equal, and typographic quotation marks and apostrophes
+    equal straight ones. Anything else before or after it (a quotation mark, markup, a full stop)
+    makes it fail."""
 
     value: Annotated[str, AfterValidator(_not_blank)]
     case: bool = False
 
     def same(self, text: str) -> str:
-        """The text with what makes no difference taken out."""
+        """Reduce the text to what makes a difference."""
         text = re.sub(r"\s+", " ", units.straightened(text))
         return text if self.case else text.casefold()
 
 
 class StartsWith(_Edge):
-    """The response starts with the value, but for white space before it."""
+    """The response starts with the value, apart from white space before it."""
 
     kind: Literal["starts_with"]
 
@@ -364,7 +366,7 @@ class StartsWith(_Edge):
 
 
 class EndsWith(_Edge):
-    """The response ends with the value, but for white space after it."""
+    """The response ends with the value, apart from white space after it."""
 
     kind: Literal["ends_with"]
 
@@ -392,7 +394,8 @@ class IsJson(_Check):
         return f"The response is valid JSON and nothing else, and fits this JSON Schema: {schema}"
 
     def grade(self, response: str) -> CheckResult:
-        """Raise TimeoutError where a pattern in the schema takes too many steps."""
+        """Grade the response; raise TimeoutError where a pattern in the schema takes too many
+        steps."""
         import orjson
 
         try:
@@ -425,5 +428,5 @@ Check: TypeAlias = Annotated[
     | IsJson,
     Field(discriminator="kind"),
 ]
-# These hold the answer, so the policy learns only the verdict unless an item says otherwise.
+# These contain the answer, so the policy learns only the verdict unless an item says otherwise.
 ANSWER_CHECKS = ("equals", "number")

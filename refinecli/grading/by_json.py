@@ -1,4 +1,4 @@
-"""A verdict as a JSON object: what an endpoint is asked for, and how its reply is read."""
+"""Get a verdict as a JSON object: ask an endpoint for it and read the reply."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 
 
 def takes_json(item: RubricItem) -> bool:
-    """Whether an item leaves the form of its verdict to us: one with a regex or an instruction of
-    its own keeps to that."""
+    """Return whether an item leaves the form of its verdict to us: one with its own regex or
+    instruction keeps to that."""
     ours = {_INSTRUCTION, asking_for(item.score_range)}
     if item.choices:
         ours = {naming(item.choices, fault=item.penalty)}
@@ -29,8 +29,7 @@ def takes_json(item: RubricItem) -> bool:
 
 
 def wanted(item: RubricItem, *, reasons: bool) -> JSONReply:
-    """Return the JSON that holds one verdict. Its range is left out, which not all endpoints
-    take."""
+    """Build the JSON that holds one verdict, without its range, which some endpoints refuse."""
     score: JSONObject = {"type": "number"}
     if item.choices:
         score = {"type": "string", "enum": list(item.choices)}
@@ -45,7 +44,7 @@ def wanted(item: RubricItem, *, reasons: bool) -> JSONReply:
 
 
 def instruction(item: RubricItem, *, reasons: bool) -> str:
-    """How the verdict is to be written, for models whose endpoint does not see to it."""
+    """Describe the form of the verdict, for models whose endpoint does not enforce it."""
     before = '"reasons": "what you say first", ' if reasons else ""
     return (
         f'Reply with one JSON object and nothing else: {{{before}"score": …}}, '
@@ -54,18 +53,18 @@ def instruction(item: RubricItem, *, reasons: bool) -> str:
 
 
 def answer(verdict: str | float, reasons: str | None) -> str:
-    """The reply that an example stands for."""
+    """Write the reply that an example stands for."""
     before = {} if reasons is None else {"reasons": reasons}
     return orjson.dumps({**before, "score": verdict}).decode()
 
 
 def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
-    """The raw score in a JSON reply, and its reasons. The reply is the object and nothing beside
-    it, so that one which is only quoted in it cannot be meant."""
+    """Read the raw score in a JSON reply, and its reasons. The reply must be the object and nothing
+    else, so that a quoted object is never taken for the verdict."""
     if completion.cut_off:
         return Extraction(problem="the reply was cut off at the length limit"), ""
     value = _json(completion.text)
-    if value is None:  # not before: its reasons may speak of such tags
+    if value is None:  # only now: its reasons may mention such tags
         value = _json(split_reasoning(completion.text)[1])
     if value is None:
         return Extraction(problem="the reply is not one JSON object"), ""
@@ -83,7 +82,7 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
 
 
 def _json(text: str) -> Any:
-    """What a reply is as JSON, also in a code fence; None where it is none."""
+    """Parse a reply as JSON, also in a code fence; return None where it is not JSON."""
     text = text.strip()
     if fenced := _FENCED.fullmatch(text):
         text = fenced[1]
@@ -94,7 +93,7 @@ def _json(text: str) -> Any:
 
 
 def _meant(item: RubricItem) -> str:
-    """What a score is, in words."""
+    """Say in words what a score may be."""
     if item.choices:
         return f"one of {', '.join(orjson.dumps(name).decode() for name in item.choices)}"
     return "a number from {:g} to {:g}".format(*item.score_range)

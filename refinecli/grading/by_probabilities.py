@@ -1,8 +1,8 @@
-"""A verdict from the probabilities of a reply's first token, instead of from what was drawn.
+"""Derive a verdict from the probabilities of a reply's first token instead of the drawn token.
 
-The grader is asked for one label: `yes` or `no`, a whole number, or the letter of a choice. Its
-score is what these labels' values come to on average, each as likely as the model finds it (G-Eval,
-Liu et al. 2023, arxiv.org/abs/2303.16634).
+The grader is asked for one label: `yes` or `no`, a whole number, or the letter of a choice. The
+score is the average of the labels' values, each weighted by the probability that the model gives it
+(G-Eval, Liu et al. 2023, arxiv.org/abs/2303.16634).
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from typing import NamedTuple
 from refinecli.grading.scoring import item_passed, normalised
 from refinecli.types import RubricItem
 
-# Providers give 20 alternatives at the most, and 2 labels or 11 leave room for their spellings.
+# Providers give at most 20 alternatives; 11 labels leave room for their spellings.
 _MOST_LABELS = 11
-# What a token may have around its label: ` Yes`, `**yes**`, `A)`; and white space as tokenizers'
-# files spell it, which some servers give: `\u0120yes`, `\u2581yes`.
+# Characters that a token may have around its label: ` Yes`, `**yes**`, `A)`; and white space as
+# spelled in tokenizers' files, which some servers give: `\u0120yes`, `\u2581yes`.
 _AROUND = " \t\r\n*_\"'`.,:;()[]<>\u0120\u010a\u010d\u2581"
-# What tokens may come to together, as far as numbers were rounded; more is no distribution.
+# The most that probabilities may sum to, allowing for rounding; more is not a distribution.
 _ALL = 1.02
-# Below this the model meant something else than a label, and what remains is no verdict.
+# With less probability on labels the model meant something else, and the rest is not a verdict.
 ENOUGH = 0.9
 
 
 class Label(NamedTuple):
-    """One verdict as the grader is to write it, and the raw score that it means."""
+    """One verdict as the grader is to write it, and its raw score."""
 
     text: str
     value: float
 
 
 class Reading(NamedTuple):
-    """Each label's probability, and all of them together, 0 to 1."""
+    """Each label's probability, and their sum, 0 to 1."""
 
     probabilities: Mapping[str, float]
     mass: float
 
 
 def labels_of(item: RubricItem) -> tuple[Label, ...]:
-    """The verdicts that an item can be given in one token, the lowest first; none where its scale
-    has no few steps."""
+    """Return the verdicts that an item can be given in one token, lowest first; none where its
+    scale has too many steps."""
     return _labels(item.choices, *item.score_range)
 
 
@@ -59,14 +59,14 @@ def _labels(choices: tuple[str, ...] | None, low: float, high: float) -> tuple[L
 
 
 def read(labels: Iterable[Label], first_tokens: Iterable[tuple[str, float]]) -> Reading:
-    """How likely each label is, from tokens with their log probabilities; no label where these
-    cannot be probabilities."""
+    """Return how likely each label is, from tokens with their log probabilities; no label is likely
+    where these cannot be probabilities."""
     found: dict[str, float] = {}
     for token, logprob in first_tokens:
         text = token.strip(_AROUND).casefold()
         found[text] = found.get(text, 0.0) + exp(logprob)
     names = [label.text for label in labels]
-    found.pop("", None)  # what comes after white space counts, and is part of it
+    found.pop("", None)  # white space alone begins no label
     if sum(found.values()) > _ALL:
         found = {}
     sure = {name: _sure(name, names, found) for name in names}
@@ -74,8 +74,8 @@ def read(labels: Iterable[Label], first_tokens: Iterable[tuple[str, float]]) -> 
 
 
 def _sure(name: str, names: Iterable[str], found: Mapping[str, float]) -> float:
-    """A label's probability; none where its token may only be the beginning of a longer label, as
-    1 is of 10 for models that write digit by digit."""
+    """Return a label's probability; 0 where its token may be the beginning of a longer label, as 1
+    is of 10 for models that write digit by digit."""
     longer = [other for other in names if other != name and other.startswith(name)]
     if any(other.casefold() not in found for other in longer):
         return 0.0
@@ -83,7 +83,7 @@ def _sure(name: str, names: Iterable[str], found: Mapping[str, float]) -> float:
 
 
 def expected(item: RubricItem, reading: Reading) -> float:
-    """The raw score: the labels' values, weighted by their share of the mass."""
+    """Return the raw score: the labels' values, weighted by their share of the mass."""
     probabilities = reading.probabilities
     total = sum(probabilities[label.text] * label.value for label in labels_of(item))
     low, high = item.score_range
@@ -91,7 +91,7 @@ def expected(item: RubricItem, reading: Reading) -> float:
 
 
 def pass_probability(item: RubricItem, probabilities: Mapping[str, float]) -> float:
-    """The share of the mass that is on labels by which the item passes."""
+    """Return the share of the mass that is on labels by which the item passes."""
     passing = sum(
         probabilities[label.text]
         for label in labels_of(item)

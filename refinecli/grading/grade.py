@@ -1,4 +1,5 @@
-"""One response against its rubric items: by code where an item has a check, else by the grader."""
+"""Grade one response against its rubric items: by code where an item has a check, else by the
+grader."""
 
 from __future__ import annotations
 
@@ -22,15 +23,15 @@ async def grade(
     iteration: int = 0,
     sample: int = 0,
 ) -> tuple[tuple[Grade, ...], Usage]:
-    """One grade for each rubric item, in their order, and what the calls took.
+    """Return one grade for each rubric item, in order, and the usage of the calls.
 
-    Items are graded side by side, by a grader whose role that is. One that fails leaves its item
+    Items are graded concurrently by the grader of this role. A failed call leaves its item
     ungraded; RunError and BudgetError, which every further call would share, are raised.
     """
     if not response.strip():
         return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
     items = datapoint.rubric_items
-    # Items that ask the same are the same request, and so further samples of it.
+    # Items with the same question are one request, so each is a further sample of it.
     asked = [(item.rubric_str, item.grader_output_format_instruction) for item in items]
     samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
     verdicts = await gather(
@@ -48,7 +49,7 @@ async def grade(
 def first_prompt(
     datapoint: Datapoint, prompts: Prompts, options: GradeOptions
 ) -> list[Message] | None:
-    """What the grader is asked first of a datapoint; None where code grades all of it."""
+    """Return what the grader is asked first about a datapoint; None where code grades all of it."""
     response = datapoint.response or "(the response)"
     for index, item in enumerate(datapoint.rubric_items):
         if item.check is None:
@@ -74,7 +75,7 @@ def _check(index: int, item: RubricItem, response: str) -> Grade:
 
 
 def _empty(index: int, item: RubricItem) -> Grade:
-    """An empty response scores 0 on every item, without a call."""
+    """Score an empty response 0 on every item, without a call."""
     feedback = "The response is empty."
     return Grade(
         index, item.name, 0.0, item.score_range[0], item_passed(item, 0.0), "empty", feedback

@@ -1,11 +1,10 @@
-"""From a grader's reply to a score, and from item scores to the score of a response.
+"""Turn a grader's reply into a score, and item scores into the score of a response.
 
-The extraction ladder lives here alone. Each rung either holds or says why it does not; nothing is
-clamped and nothing is guessed, because a guess is a grade that nobody gave:
+The extraction ladder lives only here. Each rung either holds or gives the reason; nothing is clamped and nothing is guessed, because a guess is a grade that nobody gave:
 
-    ended whole -> reasoning taken off -> last match of the item's regex -> plain number -> in range
+    ended whole -> reasoning removed -> last match of the item's regex -> plain number -> in range
 
-That the last verdict binds and that an unreadable one is a failure of the grader, not of the
+That the last verdict counts and that an unreadable one is a failure of the grader, not of the
 answer, follows inspect_ai's scorers; the regex and its first group are tinker-cookbook's.
 """
 
@@ -23,7 +22,7 @@ from refinecli.types import Completion, Datapoint, Failure, Grade, RubricItem
 # tinker-cookbook's older default; greedy, it spans from the first tag to the last.
 _GREEDY_DEFAULT = "<score>(.*)</score>"
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
-# Scores such as (3 - 1) / 4 come out of floats; a pass must not hang on their last bit.
+# Scores such as (3 - 1) / 4 are floats; a pass must not depend on their last bit.
 _EPSILON = 1e-9
 
 
@@ -37,7 +36,7 @@ class Extraction:
 
 
 def extract(item: RubricItem, completion: Completion) -> Extraction:
-    """The raw score in a grader's reply, between the ends of the item's `score_range`."""
+    """Read the raw score in a grader's reply, between the ends of the item's `score_range`."""
     if completion.cut_off:
         return Extraction(problem="the reply was cut off at the length limit")
     _, verdict = split_reasoning(completion.text)
@@ -83,13 +82,14 @@ def _number(text: str, span: tuple[int, int], score_range: tuple[float, float]) 
 
 
 def normalised(item: RubricItem, raw_score: float) -> float:
-    """A raw score as a share of its range, 0 to 1."""
+    """Return a raw score as a share of its range, 0 to 1."""
     low, high = item.score_range
     return (raw_score - low) / (high - low)
 
 
 def item_passed(item: RubricItem, score: float) -> bool:
-    """Whether an item score (0..1) is good enough; a penalty item is passed by staying low."""
+    """Return whether an item score (0..1) is good enough; a penalty item passes with a low
+    score."""
     if item.penalty:
         return score <= 1 - item.pass_score + _EPSILON
     return score >= item.pass_score - _EPSILON
@@ -98,7 +98,7 @@ def item_passed(item: RubricItem, score: float) -> bool:
 def graded(
     index: int, item: RubricItem, completion: Completion, found: Extraction, raw_score: float
 ) -> Grade:
-    """The grade that an LLM's reply amounts to."""
+    """Build the grade that an LLM's reply amounts to."""
     score = normalised(item, raw_score)
     return Grade(
         item=index,
@@ -113,8 +113,8 @@ def graded(
 
 
 def explanation(reply: str, found: Extraction, item: RubricItem) -> str:
-    """The grader's reasons: its reply without its reasoning, without the verdict and without the
-    format instruction, which is nobody else's business."""
+    """Return the grader's reasons: its reply without its thinking, without the verdict and without
+    the format instruction, which concerns nobody else."""
     rest = _without_verdict(split_reasoning(reply)[1], found)
     return rest.replace(item.grader_output_format_instruction, "").strip()
 
@@ -123,7 +123,7 @@ def _without_verdict(answer: str, found: Extraction) -> str:
     if found.span is None:
         return answer
     begin, end = found.span
-    # The verdict's own line goes; where it is the only line, its number and tags do.
+    # Remove the verdict's own line; where it is the only line, only its number and tags.
     line_begin = answer.rfind("\n", 0, begin) + 1
     line_end = answer.find("\n", end) if "\n" in answer[end:] else len(answer)
     rest = (answer[:line_begin] + answer[line_end:]).strip()
@@ -131,13 +131,14 @@ def _without_verdict(answer: str, found: Extraction) -> str:
 
 
 def ungraded(index: int, item: RubricItem, failure: Failure, reply: str | None = None) -> Grade:
-    """An item without a verdict: it has no score, and so has the response."""
+    """Return a grade without a verdict: the item has no score, and therefore neither has the
+    response."""
     grader: Literal["llm", "check"] = "llm" if item.check is None else "check"
     return Grade(index, item.name, None, None, None, grader, None, reply, failure)
 
 
 def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float | None:
-    """Σ weight·score ÷ Σ positive weights, unclipped; None where any item is ungraded."""
+    """Return Σ weight·score ÷ Σ positive weights, unclipped; None where any item is ungraded."""
     total = 0.0
     for item, grade in zip(items, grades, strict=True):
         if grade.score is None:
@@ -147,7 +148,8 @@ def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float |
 
 
 def response_passed(datapoint: Datapoint, grades: Sequence[Grade], threshold: float | None) -> bool:
-    """Every required item passed and the score reaches the threshold; with neither, every item."""
+    """Return whether every required item passed and the score reaches the threshold; with neither,
+    whether every item passed."""
     score = total_score(datapoint.rubric_items, grades)
     if score is None:
         return False

@@ -1,11 +1,11 @@
-"""One rubric item put to a grader: the ways to ask, tried in turn, and what came of it.
+"""Put one rubric item to a grader: try the ways to ask in turn, and return the grade.
 
     logprobs    the first token's probabilities, where the endpoint gives them
     json        one JSON object, by schema, else in JSON mode
     text        the item's own format, read by its regex
 
-A way that an endpoint does not take is not tried there again. Each way but the first has one more
-try, which says what was wrong with the reply.
+A way that an endpoint refuses is not tried there again. Each way but the first has one retry, which
+names what was wrong with the reply.
 """
 
 from __future__ import annotations
@@ -35,17 +35,21 @@ from refinecli.types import (
     Usage,
 )
 
-# The most that providers give, and the most that some do.
+# The most that providers give; some give only 5.
 _ALTERNATIVES = (20, 5)
 Read: TypeAlias = Callable[["Question", Completion], Grade]
-# A label, and white space that may come before it.
+# A label, and white space that may precede it.
 _LABEL_TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class GradeOptions:
-    """How a verdict is asked for: with reasons before it, alone, or by probabilities; as text or as
-    JSON; after which examples; and how likely a pass must be where probabilities decide."""
+    """The form of a verdict: with reasons before it, alone, or by probabilities; as text or as
+    JSON.
+
+    `examples` precede the question; `pass_probability` is how likely a pass must be where
+    probabilities decide.
+    """
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
     format: Literal["text", "json"] = "text"
@@ -55,7 +59,7 @@ class GradeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One item of one response, and how its verdict is asked for."""
+    """One item of one response, and the form of its verdict."""
 
     datapoint: Datapoint
     response: str
@@ -69,7 +73,7 @@ class Question:
 
     @property
     def reasons(self) -> bool:
-        """Whether the grader gives its reasons, where it answers in words."""
+        """True unless the grader is to give its verdict alone."""
         return self.options.mode != "verdict"
 
     @property
@@ -82,26 +86,28 @@ class Question:
 
 
 def most_calls(item: RubricItem, options: GradeOptions) -> int:
-    """The calls that one verdict can take; what an endpoint refuses is asked once in a run."""
+    """Return the most calls that one verdict can take; a refusal costs an extra call once in a
+    run."""
     if item.check is not None:
         return 0
     return 3 if options.mode == "logprobs" and by_probabilities.labels_of(item) else 2
 
 
 def ways(question: Question) -> list[list[Message]]:
-    """All that the grader may be sent, each way's first messages, in the order they are tried."""
+    """Return each way's first messages, in the order they are tried."""
     found = [label_messages(question)] if question.by_probabilities else []
     found += [json_messages(question)] if question.by_json else []
     return [*found, text_messages(question)]
 
 
 def first_messages(question: Question) -> list[Message]:
-    """What the grader is sent at first."""
+    """Return what the grader is sent first."""
     return ways(question)[0]
 
 
 async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
-    """The item's grade, ungraded with the reason where there is none, and what the calls took.
+    """Return the item's grade, ungraded with the reason where there is none, and the usage of the
+    calls.
 
     RunError and BudgetError, which every further call would share, are raised.
     """
@@ -126,7 +132,8 @@ async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Gr
 async def _by_probabilities(
     question: Question, grader: Completer, draw: Draw
 ) -> tuple[Grade | None, Usage]:
-    """None where the endpoint gives no probabilities; ungraded where its labels have too little."""
+    """Grade by probabilities: None where the endpoint gives none; ungraded where too little is on
+    labels."""
     messages = label_messages(question)
     for alternatives in _ALTERNATIVES:
         wants = FirstTokens(alternatives, _LABEL_TOKENS)
@@ -162,7 +169,7 @@ def _likely(question: Question, completion: Completion) -> Grade:
 
 
 def label_messages(question: Question) -> list[Message]:
-    """What a grader is sent whose first token is the verdict."""
+    """Build what is sent to a grader whose first token is the verdict."""
     item, labels = question.item, by_probabilities.labels_of(question.item)
     return p.grader_messages(
         question.prompts,
@@ -179,8 +186,8 @@ def label_messages(question: Question) -> list[Message]:
 
 
 async def _in_words(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
-    """By JSON where that is wanted, the item leaves its form to us and the endpoint takes it; else
-    by the item's own format."""
+    """Ask for JSON where that is wanted, the item leaves its form to us and the endpoint takes it;
+    otherwise ask in the item's own format."""
     if question.by_json:
         by_schema = by_json.wanted(question.item, reasons=question.reasons)
         for wants in (by_schema, JSONReply()):
@@ -204,12 +211,12 @@ async def _asked(
     read: Read,
     instruction: str,
 ) -> tuple[Grade, Usage]:
-    """The verdict that `read` finds in the reply, or in that of one more try."""
+    """Return the verdict that `read` finds in the reply, or in the reply to one retry."""
     judged: list[tuple[Completion, Grade]] = []  # each reply is read once, though asked about twice
 
     def verdict_on(completion: Completion) -> Grade:
-        for known, verdict in judged:
-            if known is completion:
+        for seen, verdict in judged:
+            if seen is completion:
                 return verdict
         judged.append((completion, read(question, completion)))
         return judged[-1][1]
@@ -234,7 +241,7 @@ async def _asked(
 
 
 def text_messages(question: Question) -> list[Message]:
-    """What a grader is sent that answers in the item's own format."""
+    """Build what is sent to a grader that answers in the item's own format."""
     item = question.item
     examples = [(one, _text(item, one, reasons=question.reasons)) for one in _examples(question)]
     return p.grader_messages(
@@ -243,12 +250,12 @@ def text_messages(question: Question) -> list[Message]:
         question.response,
         item,
         reasons=question.reasons,
-        examples=[(one, said) for one, said in examples if said is not None],
+        examples=[(one, reply) for one, reply in examples if reply is not None],
     )
 
 
 def json_messages(question: Question) -> list[Message]:
-    """What a grader is sent that answers with a JSON object."""
+    """Build what is sent to a grader that answers with a JSON object."""
     reasons = question.reasons
     return p.grader_messages(
         question.prompts,
@@ -285,8 +292,8 @@ def _read_json(question: Question, completion: Completion) -> Grade:
 
 
 def _examples(question: Question) -> list[Example]:
-    """The examples for this item: the file's that fit its scale, only those of its own criterion
-    where there are any; then those that stand in it."""
+    """Return the examples for this item: those of the file that fit its scale, only those of its
+    own criterion if there are any; then those in the item."""
     item = question.item
     fit = [one for one in question.options.examples if item.raw_score(one.score) is not None]
     own = [example for example in fit if example.rubric_str == item.rubric_str]
@@ -294,7 +301,7 @@ def _examples(question: Question) -> list[Example]:
 
 
 def _label(item: RubricItem, example: Example) -> str:
-    """The label nearest to an example's score: a score may lie between two of them."""
+    """Return the label nearest to an example's score, which may lie between two labels."""
     raw_score = item.raw_score(example.score)
     assert raw_score is not None
     labels = by_probabilities.labels_of(item)
@@ -302,7 +309,8 @@ def _label(item: RubricItem, example: Example) -> str:
 
 
 def _text(item: RubricItem, example: Example, *, reasons: bool) -> str | None:
-    """The reply that an example stands for; None where the item's regex does not tell its form."""
+    """Write the reply that an example stands for; None where the item's regex does not show its
+    form."""
     verdict = verdict_in(item.extraction_regex, example.verdict)
-    said = [example.reasons] if reasons and example.reasons else []
-    return None if verdict is None else "\n".join([*said, verdict])
+    before = [example.reasons] if reasons and example.reasons else []
+    return None if verdict is None else "\n".join([*before, verdict])

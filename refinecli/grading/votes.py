@@ -1,5 +1,4 @@
-"""Several grades of one response, by a jury or by one grader again and again, and what they amount
-to."""
+"""Combine several grades of one response, by a jury or by one grader repeatedly."""
 
 from __future__ import annotations
 
@@ -35,8 +34,8 @@ async def grade_by_votes(
     sample: int = 0,
     repeats: int = 1,
 ) -> tuple[tuple[Grade, ...], Usage]:
-    """One grade for each item, out of `repeats` by the grader or by each juror, and what the calls
-    took."""
+    """Return one grade for each item, out of `repeats` by the grader or by each juror, and the
+    usage of the calls."""
     ballots = [(role, repeat) for role in roles.graders for repeat in range(repeats)]
     if len(ballots) == 1:
         return await grade(
@@ -73,7 +72,7 @@ async def grade_by_votes(
 
 
 def _cast(one: Grade, role: str, repeat: int | None) -> Grade:
-    """The grade as a juror's vote; what code grades is nobody's, nor are a lone grader's."""
+    """Mark a grade as a juror's vote; a grade by code or by a lone grader stays unmarked."""
     juror = juror_in(role)
     if one.grader != "llm" or juror is None:
         return one
@@ -81,19 +80,19 @@ def _cast(one: Grade, role: str, repeat: int | None) -> Grade:
 
 
 def combine(item: RubricItem, votes: Sequence[Grade], how: Combine = "median") -> Grade:
-    """What the votes amount to; ungraded unless more than half of them are graded.
+    """Combine the votes; ungraded unless more than half of them are graded.
 
-    By median: the middle score, which passes by the item's pass score; where probabilities are the
-    verdicts, whose pass is no matter of the score, as most votes say. By majority: as most votes
-    say, with the middle score of those that do. Half and half is no pass.
+    By median: the middle score, which passes by the item's pass score; where verdicts are
+    probabilities, which pass independently of the score, as most votes do. By majority: as most
+    votes do, with the middle score of those. A tie does not pass.
 
-    The reply and the feedback are those of the vote nearest to that, if there is one among those
-    with the same verdict. What code grades is graded once.
+    The reply and the feedback are those of the nearest vote, if possible among those with the same
+    verdict. Items graded by code are graded once.
     """
     if votes[0].grader != "llm":
         return votes[0]
     cast = [vote for vote in votes if vote.score is not None]
-    # What the call cache lacks is there to be had: without it the grade might be another.
+    # A vote missing from the call cache could still be had, and might change the grade.
     offline = any(vote.error and vote.error.type == "offline" for vote in votes)
     if 2 * len(cast) <= len(votes) or offline:
         return _ungraded(votes, len(votes) - len(cast))
@@ -123,6 +122,6 @@ def _ungraded(votes: Sequence[Grade], missing: int) -> Grade:
     assert first.error is not None
     who, what = (f"{first.juror}: ", "jurors") if first.juror else ("", "repeats")
     what = "votes" if first.juror and first.repeat is not None else what
-    told = f"{missing} of {len(votes)} {what}: {who}{first.error.message}"
-    error = Failure(first.error.type, told)
+    message = f"{missing} of {len(votes)} {what}: {who}{first.error.message}"
+    error = Failure(first.error.type, message)
     return replace(first, error=error, mass=None, juror=None, repeat=None, votes=tuple(votes))

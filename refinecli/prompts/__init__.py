@@ -1,4 +1,4 @@
-"""Every word a model is sent, and nothing else."""
+"""Hold every word that a model is sent, and nothing else."""
 
 from refinecli.prompts.conversation import ended, message_text
 from refinecli.prompts.critique import (

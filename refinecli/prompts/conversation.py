@@ -1,4 +1,4 @@
-"""Messages as the text that a model reads about a conversation it is no part of."""
+"""Turn messages into the text that a model reads about a conversation it takes no part in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from refinecli.prompts.untrusted import harmless
 from refinecli.types import Message
 
-# What stands for a response without a text: some endpoints refuse a turn that has none.
+# Stands for a response without text, since some endpoints refuse a turn that has none.
 NO_ANSWER = "(no answer)"
 _LABELS = MappingProxyType({"developer": "system"})
 
@@ -26,15 +26,15 @@ def flattened(convo: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
 
 
 def ended(response: str, finish_reason: str | None) -> str:
-    """A response as critics and selectors see it: one that was cut off would else pass for one
-    that was meant to end there."""
+    """Return a response as critics and selectors see it: marked if it was cut off, or it would pass
+    for one that was meant to end there."""
     if finish_reason != "length":
         return response
     return f"{response}\n[the response broke off here, at the length limit]"
 
 
 def message_text(message: Message, attachments: list[dict[str, Any]] | None = None) -> str:
-    """A message as text; parts that are not text are named in it and added to `attachments`."""
+    """Return a message as text; other parts are named in it and added to `attachments`."""
     attachments = [] if attachments is None else attachments
     content = message.get("content")
     pieces = [content] if isinstance(content, str) else []

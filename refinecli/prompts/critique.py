@@ -1,5 +1,5 @@
-"""What a critic is sent, what its feedback becomes for the writer, and the rubric as a writer may
-see it."""
+"""Build what a critic is sent, what a writer gets of its feedback, and the rubric shown to a
+writer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refinecli.types import Datapoint, Message
 
 
 def criteria(datapoint: Datapoint, *, hidden: bool = False) -> str:
-    """The rubric's items as a list; those the policy may not see only where they are asked for."""
+    """List the rubric's items; those the policy may not see only with `hidden`."""
     lines = [
         f"- {'Avoid this: ' if item.penalty else ''}{item.rubric_str.strip()}".replace("\n", "\n  ")
         for item in datapoint.rubric_items
@@ -23,7 +23,7 @@ def criteria(datapoint: Datapoint, *, hidden: bool = False) -> str:
 
 
 def with_rubric(prompts: Prompts, datapoint: Datapoint) -> list[Message]:
-    """The conversation, with what a good answer must meet at the end of its last message."""
+    """Add to the end of the conversation's last message what a good answer must meet."""
     shown = criteria(datapoint)
     convo = list(datapoint.convo)
     if not shown:
@@ -41,7 +41,8 @@ def with_rubric(prompts: Prompts, datapoint: Datapoint) -> list[Message]:
 def feedback_messages(
     prompts: Prompts, datapoint: Datapoint, response: str, principle: str
 ) -> list[Message]:
-    """Self-Refine's second step: feedback on one response, by the rubric or by one principle."""
+    """Ask for feedback on one response by the rubric or by one principle: Self-Refine's second
+    step."""
     conversation, attachments = flattened(datapoint.convo)
     text = fill(
         prompts.feedback,
@@ -54,7 +55,7 @@ def feedback_messages(
 
 
 def improve_messages(prompts: Prompts, datapoint: Datapoint, response: str) -> list[Message]:
-    """A critic's whole job in one request: what is wrong, and a better response."""
+    """Ask for a critic's whole job in one request: the faults, and a better response."""
     conversation, attachments = flattened(datapoint.convo)
     text = fill(
         prompts.improve,
@@ -68,8 +69,8 @@ def improve_messages(prompts: Prompts, datapoint: Datapoint, response: str) -> l
 def self_rewrite_messages(
     datapoint: Datapoint, history: Sequence[tuple[str, str]]
 ) -> list[Message]:
-    """Self-Refine's third step: the conversation, then each response and the request that followed
-    it as turns."""
+    """Return the conversation, then each response and the request that followed it as turns:
+    Self-Refine's third step."""
     messages: list[Message] = list(datapoint.convo)
     for response, request in history:
         messages.append({"role": "assistant", "content": response or NO_ANSWER})
@@ -78,7 +79,8 @@ def self_rewrite_messages(
 
 
 def asked(system: str, text: str, attachments: Sequence[dict[str, Any]]) -> list[Message]:
-    """One request with its system prompt; the conversation's images and files before the text."""
+    """Build one request with its system prompt; the conversation's images and files come before the
+    text."""
     parts = [*attachments, {"type": "text", "text": text}]
     user: Message = {"role": "user", "content": parts if attachments else text}
     return [{"role": "system", "content": system}, user]

@@ -1,4 +1,4 @@
-"""What a grader is sent: one item of one response, and nothing of its history."""
+"""Build what a grader is sent: one item of one response, and nothing of its history."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def grader_messages(
     instruction: str | None = None,
     examples: Sequence[tuple[Example, str]] = (),
 ) -> list[Message]:
-    """What a grader of one item sees: prefix, reference, response and item, no history of any kind.
+    """Build what a grader of one item sees: prefix, reference, response and item, no history.
 
-    Images and other parts of the prefix go along, in order, before the text that names them.
-    `reasons` says whether the grader is to give any before its verdict; `instruction` stands for
-    the item's own; each of the `examples`, with the reply to it, comes before as turns like these.
+    Images and other parts of the prefix come in order before the text that names them. `reasons` is
+    whether the grader gives reasons before its verdict; `instruction` replaces the item's own; each
+    of the `examples`, with the reply to it, precedes the question as turns like it.
     """
     template = prompts.grader if reasons else prompts.verdict
     if instruction is None:
@@ -59,7 +59,7 @@ def _asked(
 
 
 def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:
-    """How a verdict of a single token is asked for: `labels` are all there are, lowest first."""
+    """Ask for a verdict of a single token out of `labels`, which go from lowest to highest."""
     if item.choices:
         order = "from the least of that fault to the most" if item.penalty else "from worst to best"
         listed = "\n".join(f"{a}: {b}" for a, b in zip(labels, item.choices, strict=True))
@@ -76,10 +76,11 @@ def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:
 def case(
     datapoint: Datapoint, response: str, item: RubricItem
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """All that a template may show of one item of one response, by placeholder; and attachments.
+    """Return all that a template may show of one item of one response, by placeholder; and
+    attachments.
 
-    The nonce is that of the response, not of the item: the prompts of a response's items share
-    all that stands before the criterion.
+    The nonce is that of the response, not of the item, so that the prompts of a response's items
+    share everything before the criterion.
     """
     conversation, attachments = flattened(datapoint.convo)
     reference = datapoint.reference or ""
@@ -103,24 +104,24 @@ it does not, the highest where it plainly does."""
 def grader_retry_messages(
     prompts: Prompts, messages: Sequence[Message], reply: str, problem: str, instruction: str
 ) -> list[Message]:
-    """The one more try: the same question, the unusable reply, and what was wrong with it."""
+    """Ask once more: the same question, the unusable reply, and what was wrong with it."""
     request = fill(prompts.grader_retry, problem=problem, instruction=instruction)
     _, answer = split_reasoning(reply)
-    said = answer or "(no answer)"  # some endpoints refuse an assistant turn without text
+    answer = answer or "(no answer)"  # some endpoints refuse an assistant turn without text
     return [
         *messages,
-        {"role": "assistant", "content": said},
+        {"role": "assistant", "content": answer},
         {"role": "user", "content": request},
     ]
 
 
 def defused(response: str, pattern: str) -> str:
-    """The response, without tags that mean something, and changed where the score's pattern matches
-    it so that it no longer does.
+    """Return the response without tags that mean something, changed wherever the score's pattern
+    matches it so that it no longer does.
 
-    A grader that quotes the response must not seem to give the score that stands in it. Tags are
-    escaped, the pattern's own ones even where they stand alone; other text is broken up with dots.
-    A match that is nothing but a number may be the answer itself and stays.
+    A grader that quotes the response must not seem to give the score in it. Tags are escaped, the
+    pattern's own even where they stand alone; other text is broken up with dots. A match that is
+    nothing but a number may be the answer itself and stays.
     """
     response = harmless(response, *_tag_names(pattern))
     try:
@@ -139,7 +140,7 @@ def defused(response: str, pattern: str) -> str:
 
 @lru_cache(maxsize=256)
 def _tag_names(pattern: str) -> tuple[str, ...]:
-    """The tags in a score's pattern."""
+    """Return the tags in a score's pattern."""
     return tuple(sorted(set(_TAG.findall(pattern))))
 
 

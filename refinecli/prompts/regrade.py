@@ -1,8 +1,8 @@
-"""Other wordings of the grader's prompt, for grades that are to be independent of a loop's.
+"""Reword the grader's prompt, for grades that are to be independent of a loop's.
 
-At temperature 0 a grader that is asked the same words again repeats its error; asked in other words
-it may not. They differ in words, in what stands first and in how the reasons are to be given,
-never in what is asked: none is stricter than another, or asks for the opposite.
+At temperature 0 a grader that is asked in the same words repeats its error; asked in other words it
+may not. The wordings differ in words, in order and in how reasons are to be given, never in what is
+asked: none is stricter than another or asks for the opposite.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ WORDINGS = (_CRITERION_FIRST, _RESPONSE_LAST, _QUESTION)
 
 
 def reworded(prompts: Prompts, repeat: int) -> Prompts:
-    """The grader's prompts in the words of this repeat. A template of the user's own stays: it says
-    what we cannot say for them."""
+    """Return the grader's prompts in the words of this repeat. A template of the user's own stays:
+    only the user can say it in other words."""
     wording = WORDINGS[repeat % len(WORDINGS)]
     own = {
         "grader_system": (GRADER_SYSTEM, wording.system),

@@ -1,4 +1,5 @@
-"""What the reviser is sent: the conversation, the best response, what failed and what must stay."""
+"""Build what the reviser is sent: the conversation, the best response, what failed and what must
+stay."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ from refinecli.types import Datapoint, Grade, Message, RubricItem
 def rewrite_request(
     prompts: Prompts, datapoint: Datapoint, grades: Sequence[Grade], *, cut_off: bool
 ) -> str:
-    """What the reviser is told about the best response so far: what failed and why, what must stay.
+    """Say what failed in the best response so far and why, and what must stay.
 
-    Of an item whose `reveal` is `verdict` it learns only that something hidden is not met.
+    About an item whose `reveal` is `verdict` the reviser learns only that something hidden is not
+    met.
     """
     problems, keep, hidden = [], [], 0
     for item, grade in zip(datapoint.rubric_items, grades, strict=True):
@@ -37,7 +39,7 @@ def rewrite_request(
 
 
 def rewrite_messages(datapoint: Datapoint, response: str, request: str) -> list[Message]:
-    """The conversation as it was, then the answer and the request as two more turns of it."""
+    """Return the conversation as it was, then the answer and the request as two more turns."""
     return [
         *datapoint.convo,
         {"role": "assistant", "content": response or NO_ANSWER},
@@ -65,7 +67,7 @@ def _not_perfect(datapoint: Datapoint, grades: Sequence[Grade]) -> list[str]:
 
 
 def _quotes(feedback: str, reference: str | None) -> bool:
-    """Whether a grader gives away the reference, which only graders may see."""
+    """Return whether a grader gives away the reference, which only graders may see."""
     words = (reference or "").split()
     if not words:
         return False

@@ -1,4 +1,5 @@
-"""What the writer of a rubric is sent: the conversation and the reference, but no response."""
+"""Build what the writer of a rubric is sent: the conversation and the reference, but no
+response."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from refinecli.types import Datapoint, Message
 
 
 def rubric_messages(prompts: Prompts, datapoint: Datapoint) -> list[Message]:
-    """The request for a rubric. Responses that exist already are not shown: criteria made to fit
-    them would say little of others, and those of a contrast are there to test the criteria."""
+    """Ask for a rubric. Existing responses are not shown: criteria made to fit them would say
+    little about others, and contrasting responses are there to test the criteria."""
     conversation, attachments = flattened(datapoint.convo)
     text = fill(
         prompts.rubric,

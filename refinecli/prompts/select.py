@@ -1,4 +1,4 @@
-"""What a selector is sent: responses side by side, with nothing that tells where each is from."""
+"""Build what a selector is sent: responses next to each other, with no sign of their origin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refinecli.types import Datapoint, Message
 def compare_messages(
     prompts: Prompts, datapoint: Datapoint, first: str, second: str
 ) -> list[Message]:
-    """Two responses, judged by all of the rubric: no policy is told what the selector says."""
+    """Show two responses to be judged by the whole rubric; no policy sees the selector's answer."""
     conversation, attachments = flattened(datapoint.convo)
     text = fill(
         prompts.compare,
@@ -29,7 +29,7 @@ def compare_messages(
 def pick_messages(
     prompts: Prompts, datapoint: Datapoint, responses: Sequence[str]
 ) -> list[Message]:
-    """All responses so far, without what the policy may not know: the reason goes to it."""
+    """Show all responses so far, without what the policy may not know, since it gets the reason."""
     conversation, attachments = flattened(datapoint.convo)
     text = fill(
         prompts.pick,

@@ -1,7 +1,7 @@
-"""The templates: every fixed word a model is sent, and how their placeholders are filled in.
+"""Hold the templates, every fixed word that a model is sent, and fill in their placeholders.
 
-In a template, `{{name}}` is filled in once, by plain substitution: braces and placeholders inside
-the text that is filled in stay what they are. A paragraph (lines between blank lines) of a template
+In a template, `{{name}}` is filled in once, by plain substitution: braces and placeholders in the
+text that is filled in stay as they are. A paragraph (lines between blank lines) of a template
 whose placeholders are all empty is left out. Users replace a template by naming a file in
 `[prompts]`.
 """
@@ -234,7 +234,7 @@ _OF_A_CASE = frozenset({"conversation", "reference", "response", "nonce"}) | {
 }
 _NEEDED_OF_A_CASE = frozenset({"response", "criterion", "instruction"})
 
-# What each template may use, and what it would be useless without.
+# The placeholders that each template may use, and those it would be useless without.
 PLACEHOLDERS = MappingProxyType(
     {
         "grader_system": (frozenset[str](), frozenset[str]()),
@@ -317,7 +317,8 @@ def _braced(names: set[str] | frozenset[str]) -> str:
 
 
 def fill(template: str, **values: str) -> str:
-    """The template with its placeholders filled in, without the paragraphs that stayed empty."""
+    """Fill in the template's placeholders, and drop the paragraphs whose placeholders are all
+    empty."""
     kept = []
     for paragraph in _paragraphs(template):
         filled = [values[name] for name in paragraph[1::2]]
@@ -331,5 +332,5 @@ def fill(template: str, **values: str) -> str:
 
 @lru_cache(maxsize=32)
 def _paragraphs(template: str) -> tuple[tuple[str, ...], ...]:
-    """The paragraphs, each as text, a placeholder's name, text, another name, …, text."""
+    """Split each paragraph into text, a placeholder's name, text, another name, …, text."""
     return tuple(tuple(_PLACEHOLDER.split(paragraph)) for paragraph in template.split("\n\n"))

@@ -1,8 +1,9 @@
-"""Untrusted text as a model may be shown it: nothing hidden in it, and no tag that means something.
+"""Make untrusted text safe to show to a model: nothing hidden in it, and no tag that means
+something.
 
 A response is written by whoever gains from its score. Three things keep it in its place: its
-delimiters bear a nonce, what would read as a tag of ours is escaped, and characters that nobody can
-see, which split such a tag in two or spell a message of their own, are taken out first.
+delimiters carry a nonce, anything that reads as one of our tags is escaped, and invisible
+characters, which could split such a tag or spell a message of their own, are removed first.
 """
 
 from __future__ import annotations
@@ -16,20 +17,19 @@ from types import MappingProxyType
 
 from refinecli.text.patterns import compiled
 
-# Letters of the scripts that need joiners and variation selectors, which are those that no tag of
-# ours can be mistaken for.
+# Letters of the scripts that need joiners and variation selectors; none of our tags can be mistaken
+# for these.
 _JOINING = (
     r"(?<=[\p{L}\p{M}])(?<![\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Canadian_Aboriginal}"
     r"\p{Inherited}\p{Common}])"
 )
 _PICTURE = r"[\p{Extended_Pictographic}\p{Emoji_Modifier}]"
-# The flags of England, Scotland and Wales are a black one and their names in tag characters.
+# The flags of England, Scotland and Wales are a black flag and their names in tag characters.
 _FLAG = "\U0001f3f4"
 _FLAGS = "|".join(
     "".join(chr(0xE0000 + ord(letter)) for letter in name) for name in ("gbeng", "gbsct", "gbwls")
 )
-# One look at each character, and only at hidden ones what stands before and after: ten times as
-# fast as the other way round.
+# Look at each character once, and only around hidden ones: ten times as fast as the reverse.
 _HIDDEN = "|".join(
     (
         r"(?=[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
@@ -44,31 +44,31 @@ _HIDDEN = "|".join(
 )
 _HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
-# What a tag is called that a prompt of ours or a reply to it is made of; `think` ends the part of
-# a grader's reply that is no verdict, also where the grader only quotes it.
+# Names of the tags that our prompts and the replies to them are made of; `think` ends the part of a
+# grader's reply that is not its verdict, even where the grader only quotes it.
 _NAMES = (
     "conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|rubric|think"
-    # Of chat templates: servers that look for such marks in all they are sent take these as theirs.
+    # From chat templates: servers that look for such marks everywhere take these as theirs.
     "|start_of_turn|end_of_turn|bos|eos"
 )
 _CHAT_MARKS = r"<(?=\|[^|<>\s]{1,40}+\|>|/?s>|/?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT)\])"
 _ESCAPES = MappingProxyType({"<": "&lt;", "[": "&#91;"})
-# What begins a tag, or looks like it.
+# Characters that begin a tag, or look like it.
 _OPENING = "\u2039\u2329\u3008\u27e8\u276e\u2770\u276c\u02c2\u1438"
 _BRACKET = re.compile(rf"[<\[{_OPENING}\ufe64\uff1c\ufe47\uff3b]")
 
 
 def visible(text: str) -> str:
-    """The text without the characters that have no look: zero-width ones, bidi and other controls,
-    tag characters. Joiners and variation selectors stay where a script or an emoji needs them."""
+    """Remove the characters that cannot be seen: zero-width ones, bidi and other controls, tag
+    characters. Joiners and variation selectors stay where a script or an emoji needs them."""
     if text.isascii():
         return _HIDDEN_ASCII.sub("", text)
     return compiled(_HIDDEN).sub(lambda match: match["kept"] or "", text)
 
 
 def harmless(text: str, *names: str) -> str:
-    """Text that cannot open or close a tag of our prompts, of a chat template or of these names,
-    not even one that only looks like it (`＜/response＞`)."""
+    """Return text that cannot open or close a tag of our prompts, of a chat template or of these
+    names, not even one that only looks like it (`＜/response＞`)."""
     if _BRACKET.search(text) is None:  # nearly all text, and many times as fast
         return text
     look = text if text.isascii() else text.translate(_lookalikes())
@@ -81,9 +81,9 @@ def harmless(text: str, *names: str) -> str:
 
 
 def nonce(*texts: str) -> str:
-    """What makes a response's delimiters its own. No author can know it beforehand, since it
-    depends on all that the response stands beside and on the response itself; and the same texts
-    have the same, so that a call is found again in the cache."""
+    """Make a code for a response's delimiters. No author can know it beforehand, since it depends
+    on all the text around the response and on the response itself; the same texts get the same
+    code, so that a call is found again in the cache."""
     digest = sha256()
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")
@@ -94,14 +94,14 @@ def nonce(*texts: str) -> str:
 
 @lru_cache(maxsize=256)
 def _tags(names: tuple[str, ...]) -> re.Pattern[str]:
-    """What finds the bracket that begins one of the tags."""
+    """Compile the pattern that finds the bracket which begins one of the tags."""
     all_names = "|".join((_NAMES, *map(re.escape, names)))
     return re.compile(rf"<(?=\s*+/?\s*+(?:{all_names})\b)|{_CHAT_MARKS}", re.IGNORECASE)
 
 
-# Each word an ASCII character of our tags and others that look like it, where they are no
-# compatibility forms of it. Not the double quotation marks of French and Chinese, which stand
-# before words in plain text.
+# Each word is an ASCII character of our tags and others that look like it without being its
+# compatibility forms. The double quotation marks of French and Chinese are left out, since they
+# stand before words in plain text.
 _TWINS = (
     f"<{_OPENING} "
     ">\u203a\u232a\u3009\u27e9\u276f\u2771\u276d\u02c3\u1433 "
@@ -118,7 +118,7 @@ _COMPATIBLE = (  # full-width, mathematical, circled, raised, Roman and small fo
 
 @lru_cache(maxsize=1)
 def _lookalikes() -> Mapping[int, str]:
-    """Characters that read as an ASCII one, each with it: a text keeps its length."""
+    """Map characters that read as an ASCII one to it: a text keeps its length."""
     found = {ord(twin): word[0] for word in _TWINS.split() for twin in word[1:]}
     for codes in _COMPATIBLE:
         for code in codes:

@@ -1,1 +1,1 @@
-"""The loops that make a response better, one file a strategy."""
+"""Make a response better in a loop, one file a strategy."""

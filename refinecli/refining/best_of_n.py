@@ -9,9 +9,11 @@ from refinecli.types import Refinement, StopReason
 
 
 async def best_of_n(rollout: Rollout) -> Refinement:
-    """Rejection sampling with the grader as verifier (Cobbe et al. 2021, arxiv.org/abs/2110.14168;
-    Nakano et al. 2021, arxiv.org/abs/2112.09332): the baseline that refinement has to beat at equal
-    cost. All N are drawn, whatever the first of them scores: N is fixed beforehand.
+    """Draw N responses and keep the best: rejection sampling with the grader as verifier (Cobbe et
+    al. 2021, arxiv.org/abs/2110.14168; Nakano et al. 2021, arxiv.org/abs/2112.09332).
+
+    This is the baseline that refinement has to beat at equal cost. All N are drawn, whatever the
+    first scores: N is fixed beforehand.
     """
     iterations, failure = await graded_drafts(rollout)
     for iteration in iterations:

@@ -23,12 +23,13 @@ from refinecli.types import Failure, Iteration, Refinement, StopReason
 
 
 async def refine(rollout: Rollout) -> Refinement:
-    """Answer and get feedback, answer again, as in Self-Refine (Madaan et al. 2023,
-    arxiv.org/abs/2303.17651) and RM-Gallery's LLMRefinement; but the feedback is what a grader
-    found item by item, it is the best response that is rewritten, and the best is kept.
+    """Answer, get feedback and answer again, as in Self-Refine (Madaan et al. 2023,
+    arxiv.org/abs/2303.17651) and RM-Gallery's LLMRefinement, with item-by-item feedback from a
+    grader.
 
-    With several drafts the best of them is what gets refined. A failure after the first response
-    keeps the best so far and makes the refinement's status `failed`.
+    The best response is what gets rewritten and kept, beginning with the best of several drafts. A
+    failure after the first response keeps the best so far and makes the refinement's status
+    `failed`.
     """
     iterations, failure = await graded_drafts(rollout)
     best = best_of(iterations)
@@ -82,7 +83,7 @@ def _reason_to_stop(
 async def _round(
     rollout: Rollout, iterations: list[Iteration], best: Iteration, request: str
 ) -> Iteration:
-    """The rewrite of the best response and its grades, not accepted yet; equal texts are graded
+    """Rewrite the best response and grade the result, not accepted yet; equal texts are graded
     once."""
     messages = p.rewrite_messages(rollout.datapoint, best.response, request)
     new = await rewritten(rollout, best, len(iterations), messages)
@@ -93,8 +94,8 @@ async def _round(
 
 
 async def _accepted(rollout: Rollout, new: Iteration, best: Iteration) -> Iteration:
-    """Accepted or not. With `pairwise` a selector has to prefer, in both orders, what the grader
-    found no worse: its word alone cannot lower the score."""
+    """Decide whether the rewrite is accepted. With `pairwise` a selector has to prefer, in both
+    orders, what the grader found no worse: its word alone cannot lower the score."""
     accept = rollout.options.accept
     no_worse = new.score is not None and (best.score is None or new.score >= best.score)
     if accept == "better":

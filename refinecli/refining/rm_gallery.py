@@ -1,4 +1,4 @@
-"""`rm-gallery`: each round a judgement over all responses so far, whose reason is the feedback."""
+"""`rm-gallery`: each round judges all responses so far, and the reason is the feedback."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from refinecli.types import Failure, Refinement, StopReason
 
 
 async def rm_gallery(rollout: Rollout) -> Refinement:
-    """RM-Gallery's LLMRefinement (github.com/modelscope/RM-Gallery) as published: each round one
-    listwise judgement over all responses so far says which is best and why, its reason is the
-    feedback, the writer is shown all responses with it, for exactly K rounds; the last response is
-    the one kept. It and the first are graded at the end.
+    """Run RM-Gallery's LLMRefinement (github.com/modelscope/RM-Gallery) as published.
 
-    What is not reproduced, being defects: the tags around a response that do not match
+    In each of exactly K rounds one listwise judgement over all responses so far says which is best
+    and why; its reason is the feedback, and the writer is shown all responses with it. The last
+    response is kept; it and the first are graded at the end.
+
+    These defects are not reproduced: tags around a response that do not match
     (`<response_0>…</response_1>`); feedback that stays that of the first judgement in every round;
-    a judge's failure taken as feedback, in a sentence that says so; scores discarded unseen.
+    a judge's failure taken as feedback; scores discarded unseen.
     """
     iterations = [await first_draft(rollout)]
     failure, stage = None, "selector"

@@ -1,4 +1,4 @@
-"""One datapoint through the loop that its options name."""
+"""Run one datapoint through the loop that its options name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ async def refine(
     prompts: Prompts,
     observe: Observer | None = None,
 ) -> Refinement:
-    """Refine one datapoint's response; `observe` is shown each iteration as soon as it is done.
+    """Refine one datapoint's response, passing each iteration to `observe` as soon as it is done.
 
-    Raises CompletionError where not even a first response could be had.
+    Raise CompletionError where not even a first response could be had.
     """
     show = observe or (lambda datapoint, iteration: None)
     return await STRATEGIES[options.strategy](Rollout(datapoint, roles, options, prompts, show))

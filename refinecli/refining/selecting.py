@@ -1,4 +1,4 @@
-"""A selector's choice between responses."""
+"""Choose between responses with a selector."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def compare(
     prompts: p.Prompts,
     iteration: int,
 ) -> tuple[Selection, Usage]:
-    """Which of two responses is better, asked in both orders, since selectors favour a place
-    (Zheng et al. 2023, arxiv.org/abs/2306.05685). Raises CompletionError without a verdict."""
+    """Choose the better of two responses, asking in both orders, since selectors favour a position
+    (Zheng et al. 2023, arxiv.org/abs/2306.05685). Raise CompletionError without a verdict."""
 
     async def vote(number: int) -> tuple[tuple[int, str], Usage] | CompletionError:
         first, second = (old, new) if number == 0 else (new, old)
@@ -37,7 +37,7 @@ async def compare(
         draw = draw_of(datapoint, "selector", iteration, number)
         try:
             return await ask_readable(selector, messages, draw, _reader(2), prompts.selector_retry)
-        except CompletionError as error:  # the other vote is paid for, and is kept
+        except CompletionError as error:  # the other vote is paid for, so let it finish
             return error
 
     replies = []
@@ -60,7 +60,7 @@ async def pick(
     prompts: p.Prompts,
     iteration: int,
 ) -> tuple[int, str, Usage]:
-    """The best of the responses, its index, and why. Raises CompletionError without a verdict."""
+    """Return the index of the best response, and why. Raise CompletionError without a verdict."""
     messages = p.pick_messages(prompts, datapoint, responses)
     draw = draw_of(datapoint, "selector", iteration)
     (best, reason), usage = await ask_readable(
@@ -70,7 +70,8 @@ async def pick(
 
 
 def _reader(count: int) -> Callable[[Completion], tuple[int, str]]:
-    """Reads a reply's last choice among so many, counted from 0, and what it says beside it."""
+    """Return a reader of a reply's last choice among `count`, counted from 0, and of the rest of
+    the reply."""
 
     def read(completion: Completion) -> tuple[int, str]:
         answer = split_reasoning(completion.text)[1]

@@ -1,4 +1,4 @@
-"""`self-refine`: answer, feedback in the critic's own words, rewrite with all that came before."""
+"""`self-refine`: answer, get feedback in the critic's own words, rewrite with the history."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ _SATISFIED = "nothing to change"
 
 
 async def self_refine(rollout: Rollout) -> Refinement:
-    """Self-Refine's three steps (Madaan et al. 2023, arxiv.org/abs/2303.17651): answer, feedback,
-    rewrite with the history of (response, feedback). There is no grader in the loop, so the last
-    response is the one kept; it and the first are graded at the end.
+    """Answer, get feedback, rewrite with the history of (response, feedback): Self-Refine's three
+    steps (Madaan et al. 2023, arxiv.org/abs/2303.17651).
 
-    It stops where the critic finds nothing to change (`plateau`). With `principles`, one of them is
-    sampled each round for the critic to judge by, which makes it the critique and revision of
-    Constitutional AI (Bai et al. 2022, arxiv.org/abs/2212.08073); where there is nothing to change
-    by one of them, the next round goes on with another.
+    No grader is in the loop, so the last response is kept; it and the first are graded at the end.
+
+    The loop stops where the critic finds nothing to change (`plateau`). With `principles`, the
+    critic judges each round by one of them, sampled, which makes it the critique and revision of
+    Constitutional AI (Bai et al. 2022, arxiv.org/abs/2212.08073); where that one finds nothing to
+    change, the next round continues with another.
     """
     iterations = [await first_draft(rollout)]
     history: list[tuple[str, str]] = []
@@ -39,7 +40,7 @@ async def self_refine(rollout: Rollout) -> Refinement:
     try:
         for number in range(1, rollout.options.max_iterations + 1):
             stage, principle = "critic", _principle(rollout, number)
-            sample = number - len(iterations)  # of the rounds that changed nothing
+            sample = number - len(iterations)  # the number of rounds that changed nothing
             feedback, usage = await _feedback(rollout, iterations[-1], principle, sample)
             iterations[-1] = replace(iterations[-1], usage=iterations[-1].usage + usage)
             if feedback.lower().strip(" .!*\"'") == _SATISFIED:

@@ -1,4 +1,4 @@
-"""What the loops are made of: a draft, grades, the better of two, the record of it all."""
+"""Provide what the loops are made of: a draft, grades, the better of two, the final record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(
     parent: Iteration | None,
     completion: Completion,
 ) -> Iteration:
-    """The iteration that a writer's reply is, not graded yet; what it thought is set apart."""
+    """Turn a writer's reply into an iteration, not graded yet, with its thoughts set apart."""
     reasoning, response = response_of(completion)
     return Iteration(
         iteration=number,
@@ -50,13 +50,14 @@ def written(
 
 
 def response_of(completion: Completion) -> tuple[str, str]:
-    """A reply's reasoning, from whichever place it came, and the response that others may see."""
+    """Split a reply into its reasoning, wherever it came from, and the response that others may
+    see."""
     thought, response = split_leading_reasoning(completion.text)
     return "\n".join(filter(None, (completion.reasoning, thought))), response
 
 
 async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Iteration:
-    """The iteration with its grades and its score."""
+    """Add the iteration's grades and score."""
     datapoint = rollout.datapoint
     grades, usage = await grade_by_votes(
         datapoint,
@@ -72,7 +73,7 @@ async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Ite
 
 
 async def first_draft(rollout: Rollout) -> Iteration:
-    """The response that the datapoint has, or else a draft; not graded."""
+    """Return the response that the datapoint has, or else a draft; not graded."""
     if rollout.datapoint.response is None:
         return await _draft(rollout, 0)
     given = Completion(rollout.datapoint.response, usage=Usage())
@@ -93,7 +94,7 @@ def draft_messages(rollout: Rollout) -> Sequence[Message]:
 async def rewritten(
     rollout: Rollout, parent: Iteration, number: int, messages: list[Message]
 ) -> Iteration:
-    """The reviser's response, not graded."""
+    """Return the reviser's response, not graded."""
     completion = await rollout.roles.reviser(
         messages, draw_of(rollout.datapoint, "reviser", number)
     )
@@ -104,10 +105,10 @@ async def rewritten(
 
 
 async def graded_drafts(rollout: Rollout) -> tuple[list[Iteration], Failure | None]:
-    """The drafts in order, each graded; a response that exists already counts as the first of them.
+    """Return the drafts in order, each graded; an existing response counts as the first of them.
 
-    Where only some of several drafts could be had, those and the first failure; CompletionError
-    where none could.
+    Where only some of several drafts could be had, return those and the first failure; raise
+    CompletionError where none could.
     """
     given = int(rollout.datapoint.response is not None)
     drafts = await gather(
@@ -140,22 +141,23 @@ async def _graded_draft(rollout: Rollout, number: int) -> Iteration | Completion
 
 
 def same_before(response: str, iterations: Sequence[Iteration]) -> Iteration | None:
-    """The first iteration with this very text."""
+    """Return the first iteration with exactly this text."""
     return next((it for it in iterations if it.response == response), None)
 
 
 def seen(iteration: Iteration) -> str:
-    """A response as critics and selectors see it."""
+    """Return a response as critics and selectors see it."""
     return p.ended(iteration.response, iteration.finish_reason)
 
 
 def better(new: Iteration, best: Iteration) -> bool:
-    """Strictly better; a graded response beats an ungraded one, never the other way round."""
+    """Return whether the new response is strictly better; a graded one beats an ungraded one, never
+    the reverse."""
     return new.score is not None and (best.score is None or new.score > best.score)
 
 
 def best_of(iterations: Sequence[Iteration]) -> Iteration:
-    """The first of the best."""
+    """Return the first of the best."""
     best = iterations[0]
     for iteration in iterations[1:]:
         best = iteration if better(iteration, best) else best
@@ -166,7 +168,7 @@ def best_of(iterations: Sequence[Iteration]) -> Iteration:
 
 
 async def graded_ends(rollout: Rollout, iterations: list[Iteration], kept: int) -> list[Iteration]:
-    """For loops without a grader: the first response and the kept one graded, equal texts once."""
+    """Grade the first response and the kept one, for loops without a grader; equal texts once."""
     first, last = iterations[0], iterations[kept]
     if kept == 0 or first.response == last.response:
         ends = [await graded(rollout, first)]
@@ -188,7 +190,7 @@ def finished(
     stop: StopReason,
     failure: Failure | None,
 ) -> Refinement:
-    """The record, with the response of `kept`."""
+    """Build the record, with `kept` as its response."""
     datapoint, options = rollout.datapoint, rollout.options
     return Refinement(
         status="failed" if failure else "ungraded" if kept.score is None else "done",

@@ -1,7 +1,7 @@
-"""The loops of `refinecli refine --strategy NAME`, one module each, and what they share.
+"""List the loops of `refine`, one module each, and define what they share.
 
-A strategy is an async function named like its module: it is handed a `Rollout` and gives a
-`Refinement`. The table below says all that settings need to know, so that a strategy's module is
+A strategy is an async function named like its module: it takes a `Rollout` and returns a
+`Refinement`. The table below holds all that settings need to know, so that a strategy's module is
 imported only when it is used. `steps` holds what loops are made of.
 
 To add a strategy: write the module, add a line to the table.
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RefineOptions:
-    """How far to go: rewrites at most, drafts to start from, the score that is good enough; when a
-    rewrite is accepted; after how many that are not to give up; whether a text that came before
-    ends the loop; whether the first answer is shown the rubric; principles to criticise by; how
-    graders are asked."""
+    """The settings of a loop.
+
+    At most `max_iterations` rewrites, from `drafts` to start with, until the score reaches
+    `threshold`. `accept` says when a rewrite is accepted; after `patience` rewrites that are not,
+    the loop gives up. `stop_on_repeat` ends it at a text that came before. `show_rubric` shows the
+    rubric to the first writer; critics judge by `principles`, graders by `grading`.
+    """
 
     strategy: str = "refine"
     max_iterations: int = 3
@@ -43,7 +46,7 @@ class RefineOptions:
     seed: int | None = None
 
 
-# Those that only some strategies know.
+# The options that only some strategies have.
 OPTIONS = frozenset(
     {"max_iterations", "drafts", "accept", "patience", "stop_on_repeat", "principles"}
 )
@@ -51,7 +54,7 @@ OPTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One datapoint on its way through a loop; `show` is handed each iteration once it is done."""
+    """One datapoint on its way through a loop; `show` gets each iteration once it is done."""
 
     datapoint: Datapoint
     roles: Roles
@@ -62,10 +65,12 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """What can be said about a strategy without importing it. `options` are those of OPTIONS that
-    mean something to it; `calls` gives the responses it writes beside the drafts, those it has
-    graded, and the calls it makes beside writing and grading, at the most; `by_grade` says whether
-    it keeps what was graded best, so that a gain is optimistic."""
+    """A strategy's description, which can be read without importing it.
+
+    `options` are those of OPTIONS that mean something to it. `calls` returns at most how many
+    responses it writes besides the drafts, how many it has graded, and how many other calls it
+    makes. `by_grade` says whether it keeps what was graded best, so that a gain is optimistic.
+    """
 
     name: str
     summary: str
@@ -76,7 +81,7 @@ class Strategy:
     by_grade: bool = False
 
     def __call__(self, rollout: Rollout) -> Awaitable[Refinement]:
-        """Raises CompletionError where not even a first response could be had."""
+        """Run the strategy; raise CompletionError where not even a first response could be had."""
         module = self.name.replace("-", "_")
         loop = getattr(import_module(f"{__package__}.{module}"), module)
         return loop(rollout)  # type: ignore[no-any-return]
@@ -89,7 +94,7 @@ def _refine_calls(options: RefineOptions) -> tuple[int, int, int]:
 
 
 def _ends(options: RefineOptions) -> int:
-    """The first response and the last, where there is another."""
+    """Count the responses graded at the end: the first, and the last where there is another."""
     return 1 + (options.max_iterations > 0)
 
 
@@ -146,14 +151,14 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
 
 
 def roles_of(options: RefineOptions) -> tuple[str, ...]:
-    """The roles that a refinement asks."""
+    """Return the roles that a refinement asks."""
     roles = STRATEGIES[options.strategy].roles
     return (*roles, "selector") if options.accept == "pairwise" else roles
 
 
 def most_calls(datapoint: Datapoint, options: RefineOptions, graders: int = 1) -> int:
-    """Every response written and graded, item by item, each item by each of the `graders` and with
-    its one more try."""
+    """Bound the calls of a datapoint: every response written and graded, item by item, each item by
+    each of the `graders` and with its one retry."""
     written, graded, other = STRATEGIES[options.strategy].calls(options)
     grading = sum(most_calls_of(item, options.grading) for item in datapoint.rubric_items)
     given = datapoint.response is not None

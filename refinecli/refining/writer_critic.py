@@ -19,12 +19,12 @@ _CLOSE = re.compile(r"</improved>", re.IGNORECASE)
 
 
 async def writer_critic(rollout: Rollout) -> Refinement:
-    """The self-moderated email assistant's trio: the writer answers, a second model criticises the
-    answer and writes a better one, a third picks the better of the two. The selector is asked in
-    both orders and not told who wrote what; where it contradicts itself, what stood there stays.
+    """Write an answer, have a critic improve it and a selector pick the better: the self-moderated
+    email assistant's trio.
 
-    Who won is in each iteration's `selection`. With several rounds the critic goes on from the
-    winner. The first response and the winner are graded at the end.
+    The selector is asked in both orders without seeing who wrote what; where it contradicts itself,
+    the older response stays. The winner is in each iteration's `selection`. With several rounds the
+    critic continues from the winner. The first response and the winner are graded at the end.
     """
     iterations = [await first_draft(rollout)]
     best, rounds = iterations[0], 0
@@ -50,7 +50,7 @@ async def writer_critic(rollout: Rollout) -> Refinement:
 
 
 async def _improved(rollout: Rollout, best: Iteration, number: int) -> tuple[Iteration, str]:
-    """The critic's version of the best response, and what it found wrong with it."""
+    """Return the critic's version of the best response, and what it found wrong with it."""
     messages = p.improve_messages(rollout.prompts, rollout.datapoint, seen(best))
     draw = draw_of(rollout.datapoint, "critic", number)
     (criticism, response, reasoning), usage = await ask_readable(
@@ -73,8 +73,8 @@ async def _improved(rollout: Rollout, best: Iteration, number: int) -> tuple[Ite
 
 
 def _read(completion: Completion) -> tuple[str, str, str]:
-    """The critique, the last response between the tags, and what was thought before; a reply that
-    ended of itself may have left out the closing tag."""
+    """Read the critique, the last response between the tags, and the thoughts before; a reply that
+    ended by itself may lack the closing tag."""
     thought, answer = split_reasoning(completion.text)
     opened = list(_OPEN.finditer(answer))
     if not opened:

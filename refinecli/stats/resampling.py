@@ -1,9 +1,9 @@
-"""Intervals of figures that are no plain means: whole clusters drawn again, many times.
+"""Compute intervals of figures that are not plain means by resampling whole clusters.
 
 scipy's bootstrap calls its statistic once a resample or needs rows of equal length, and a library
 of metrics takes milliseconds for each of thirty figures: minutes, where sums over clusters take a
 second. So a figure is a quotient of sums wherever it can be one, and all figures share the draws;
-what goes by ranks is computed by scipy on each resample, of which there are fewer.
+rank statistics are computed by scipy on each resample, of which there are fewer.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from refinecli.types import JSONObject
 
 _SEED = 42
 _BATCH = 2_000_000  # numbers held at once
-_MOST_DRAWN = 100_000_000  # numbers drawn for the sums, and rows for the ranks, all in all
+_MOST_DRAWN = 100_000_000  # numbers drawn in all for sums; for ranks, rows
 _MOST_ROWS = 4_000_000
 _LEAST_RESAMPLES, _RANK_RESAMPLES = 1_000, 2_000
 _ZERO = 1e-9  # a divisor below it is the dust of adding floats
 # An interval over the resamples where a figure is defined leaves out the worst ones.
 _MOST_UNDEFINED = 0.05
 
-# Why there are no ends where the resamples say nothing of what another case would have been.
+# The reason for having no ends where the resamples say nothing about another case.
 SAME = "the same in every resample: they show no error"
 
 Formula: TypeAlias = Callable[[Floats], Floats]
@@ -37,7 +37,7 @@ Ranked: TypeAlias = Callable[[Floats, Floats], float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value and where it lies 19 times in 20; `reason` says why there is none, or no ends."""
+    """A value and its 95% interval; `reason` says why there is no value, or no interval."""
 
     value: float | None
     low: float | None = None
@@ -51,8 +51,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A quotient of formulas over summed columns, the last axis of what they are given. It is a
-    `share` where each row counts or does not; `undefined` says what a divisor of 0 means."""
+    """A quotient of formulas over summed columns, which lie on the last axis.
+
+    It is a `share` where each row counts or does not; `undefined` says what a divisor of 0 means.
+    """
 
     top: Formula
     bottom: Formula
@@ -66,7 +68,7 @@ class Measure:
 
 
 class Clusters:
-    """Rows, and which of them vary together; figures over them, with their intervals."""
+    """Rows grouped by what varies together, and figures over them with their intervals."""
 
     def __init__(self, clusters: Sequence[Hashable]) -> None:
         places: dict[Hashable, int] = {}
@@ -76,7 +78,7 @@ class Clusters:
 
     @property
     def too_few(self) -> str:
-        """Why there is no interval, where there are too few to draw from."""
+        """The reason for having no interval, where there are too few clusters to draw from."""
         if self.units >= TOO_FEW:
             return ""
         return f"too few for an interval: {self.units}, and it takes {TOO_FEW}"
@@ -84,7 +86,7 @@ class Clusters:
     def of_sums(
         self, columns: Sequence[Floats], measures: Mapping[str, Measure]
     ) -> dict[str, Figure]:
-        """Each measure over the columns; a plain share has Wilson's interval."""
+        """Compute each measure over the columns; a plain share gets Wilson's interval."""
         table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
         total, by_cluster = table.sum(axis=0), self._sums(table)
         drawn = None if self.too_few else self._drawn_sums(by_cluster)
@@ -102,7 +104,7 @@ class Clusters:
         return found
 
     def _plain(self, table: Floats, measure: Measure) -> bool:
-        """Whether each cluster is one row that counts or does not."""
+        """Return whether each cluster is one row that counts or does not."""
         counts = np.concatenate([measure.top(table), measure.bottom(table)])
         return self.units == self.rows and bool(np.all(np.isin(counts, (0.0, 1.0))))
 
@@ -111,7 +113,7 @@ class Clusters:
         return np.round(np.column_stack(columns), 12).astype(np.float64)
 
     def of_ranks(self, x: Floats, y: Floats, measure: Ranked, undefined: str) -> Figure:
-        """A measure of two columns that is computed on the rows of each resample."""
+        """Compute a measure of two columns, repeated on the rows of each resample."""
         value = measure(x, y)
         if np.isnan(value):
             return Figure(None, reason=undefined)
@@ -121,8 +123,8 @@ class Clusters:
         return _between(value, np.asarray(again, dtype=np.float64))
 
     def _drawn_sums(self, by_cluster: Floats) -> Floats:
-        """The sums of each resample. How often each kind of cluster is drawn is multinomial, which
-        takes the same time for many equal clusters as for one."""
+        """Return the sums of each resample. How often each kind of cluster is drawn is multinomial,
+        which takes the same time for many equal clusters as for one."""
         kinds, counts = np.unique(by_cluster, axis=0, return_counts=True)
         rng = np.random.default_rng(_SEED)
         resamples = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_DRAWN // len(kinds)))
@@ -135,7 +137,7 @@ class Clusters:
         return np.concatenate(parts).astype(np.float64)
 
     def _drawn_rows(self) -> Iterator[NDArray[np.intp]]:
-        """The rows of each resample: all of a cluster, as often as it is drawn."""
+        """Yield the rows of each resample: all of a cluster, as often as it is drawn."""
         order = np.argsort(self._codes, kind="stable")
         sizes = np.bincount(self._codes, minlength=self.units)
         starts = np.cumsum(sizes) - sizes
@@ -166,7 +168,8 @@ def _wilson(value: float, n: int) -> Figure:
 
 
 def _at_an_end(value: float) -> bool:
-    """All or none: every resample would say the same, though the next case need not."""
+    """Return whether it is all or none: every resample would be the same, though the next case need
+    not."""
     return value < _ZERO or value > 1 - _ZERO
 
 

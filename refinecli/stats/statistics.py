@@ -1,7 +1,7 @@
-"""Intervals and tests of reports, with numpy and scipy.
+"""Compute the intervals and tests of reports, with numpy and scipy.
 
-All of them take the clusters that vary by themselves (datapoints of one `group`, rows with one id)
-and treat those as the units, so that ten variants of one prompt are not taken for ten prompts.
+All of them take the clusters that vary independently (datapoints of one `group`, rows with one id)
+as their units, so that ten variants of one prompt do not count as ten prompts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import stats
 from refinecli.types import JSONObject
 
 RESAMPLES = 10_000
-TOO_FEW = 20  # below this many units an interval would promise more than there is
+TOO_FEW = 20  # with fewer units an interval would promise more than it holds
 CONFIDENCE = 0.95
 POWER = 0.8
 _SEED = 42
@@ -29,7 +29,7 @@ Clusters: TypeAlias = Sequence[Hashable] | None
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and where it lies 19 times in 20; no ends where there are too few units to say."""
+    """A mean and its 95% interval, without ends where there are too few units."""
 
     mean: float
     low: float | None = None
@@ -40,14 +40,14 @@ class Interval:
 
 
 def _rounded(value: float) -> float:
-    """Without the dust of adding floats, which would lie above 0 where nothing does."""
+    """Remove the dust of adding floats, which would lie above 0 where nothing does."""
     return round(float(value), 9) + 0.0  # no -0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SignTest:
-    """How many went up, stayed, went down; `p_value` is exact, over clusters where there are any,
-    `differing` how many of those went either way."""
+    """Wins, ties and losses. `p_value` is exact, over clusters where there are any, and `differing`
+    counts those that went either way."""
 
     wins: int
     ties: int
@@ -65,19 +65,19 @@ class SignTest:
 
 
 def units(clusters: Sequence[Hashable]) -> int:
-    """How many vary by themselves."""
+    """Count the clusters, which vary independently."""
     return len(set(clusters))
 
 
 def mean(values: Sequence[float], clusters: Clusters = None) -> Interval | None:
-    """The mean and its bootstrap interval; of differences, that is the paired bootstrap."""
+    """Return the mean and its bootstrap interval; for differences, that is the paired bootstrap."""
     return ratio(values, [1.0] * len(values), clusters)
 
 
 def ratio(
     tops: Sequence[float], bottoms: Sequence[float], clusters: Clusters = None
 ) -> Interval | None:
-    """The ratio of two sums and its percentile bootstrap interval, whole clusters resampled."""
+    """Return the ratio of two sums and its percentile bootstrap interval over whole clusters."""
     sums, sizes = _by_cluster(tops, clusters), _by_cluster(bottoms, clusters)
     if not sizes.sum():
         return None
@@ -89,7 +89,7 @@ def ratio(
 
 
 def proportion(flags: Sequence[bool], clusters: Clusters = None) -> Interval | None:
-    """A share and its Wilson interval; with clusters of several, as a mean has it."""
+    """Return a share and its Wilson interval; with clusters of several, the interval of a mean."""
     hits, n = sum(flags), len(flags)
     if not n:
         return None
@@ -102,7 +102,7 @@ def proportion(flags: Sequence[bool], clusters: Clusters = None) -> Interval | N
 
 
 def sign_test(differences: Sequence[float], clusters: Clusters = None) -> SignTest:
-    """Wins, ties and losses, and how likely so uneven a split is where both ways are as likely."""
+    """Count wins, ties and losses, and test how likely so uneven a split is by chance."""
     up, down = _up_and_down(np.asarray(differences, dtype=float))
     ups, downs = _up_and_down(_by_cluster(differences, clusters))
     p_value = stats.binomtest(ups, ups + downs).pvalue if ups + downs else 1.0
@@ -111,7 +111,7 @@ def sign_test(differences: Sequence[float], clusters: Clusters = None) -> SignTe
 
 
 def detectable(differences: Sequence[float], clusters: Clusters = None) -> float | None:
-    """The smallest true mean of such differences that so many find 4 times in 5 (two-sided 5%)."""
+    """Return the smallest true mean that a sample like this finds 4 times in 5 (two-sided 5%)."""
     sums = _by_cluster(differences, clusters)
     sizes = _by_cluster([1.0] * len(differences), clusters)
     if len(sums) < TOO_FEW:
@@ -141,7 +141,7 @@ def _up_and_down(differences: Floats) -> tuple[int, int]:
 def _percentiles(sums: Floats, sizes: Floats) -> tuple[float, float]:
     rows: Floats = np.round(np.column_stack([sums, sizes]), 9).astype(np.float64)
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    if 3 * len(kinds) < len(rows):  # from there on it is the faster way
+    if 3 * len(kinds) < len(rows):  # where it is the faster way
         resampled = np.concatenate(list(_drawn_by_kind(kinds, counts)))
         tail = 100 * (1 - CONFIDENCE) / 2
         low, high = np.percentile(resampled, [tail, 100 - tail])
@@ -161,8 +161,9 @@ def _percentiles(sums: Floats, sizes: Floats) -> tuple[float, float]:
 
 
 def _drawn_by_kind(kinds: Floats, counts: NDArray[np.intp]) -> Iterator[Floats]:
-    """The same resamples where few different values come often: how many of each are drawn is
-    multinomial, and drawing that takes the same time for a hundred thousand values as for ten."""
+    """Yield the same resamples where few distinct values repeat often: how many of each are drawn
+    is multinomial, and drawing that takes the same time for a hundred thousand values as for
+    ten."""
     rng = np.random.default_rng(_SEED)
     n = int(counts.sum())
     batch = max(1, _BATCH // len(kinds))

@@ -1,4 +1,4 @@
-"""Figures in words, the same everywhere: in conclusions, alarms and tables."""
+"""Write figures in words, the same everywhere: in conclusions, alarms and tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def number(value: float | None, *, signed: bool = False, digits: int = 3) -> str:
-    """Such as `0.652` or `+0.120`; a dash where there is none."""
+    """Write a number such as `0.652` or `+0.120`; a dash for None."""
     if value is None:
         return "-"
     text = f"{value:{'+' if signed else ''}.{digits}f}"
@@ -15,14 +15,14 @@ def number(value: float | None, *, signed: bool = False, digits: int = 3) -> str
 
 
 def ends(interval: Mapping[str, Any] | None, *, signed: bool = False) -> str:
-    """Such as `+0.101 to +0.148`; a dash where there is no interval."""
+    """Write the ends such as `+0.101 to +0.148`; a dash where there is no interval."""
     if interval is None or interval["low"] is None:
         return "-"
     return f"{number(interval['low'], signed=signed)} to {number(interval['high'], signed=signed)}"
 
 
 def change(interval: Mapping[str, Any]) -> str:
-    """Such as `+0.120 (95%: +0.101 to +0.148)`."""
+    """Write a change such as `+0.120 (95%: +0.101 to +0.148)`."""
     mean = number(interval["mean"], signed=True)
     return mean if interval["low"] is None else f"{mean} (95%: {ends(interval, signed=True)})"
 

@@ -1,1 +1,1 @@
-"""Strings, without knowledge of the domain."""
+"""Work on strings, without knowledge of the domain."""

@@ -1,6 +1,6 @@
-"""Untrusted text made safe to print: model replies, provider errors, text from data files.
+"""Make untrusted text safe to print: model replies, provider errors, text from data files.
 
-Apart from the rest of rendering because every command prints something and few need rich.
+Kept apart from rendering because every command prints something and few need rich.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _VISIBLE = MappingProxyType(
 
 
 def clean(text: str) -> str:
-    """Untrusted text made safe for a terminal: what would act there or hide is shown instead.
+    """Make untrusted text safe for a terminal by showing what would act there or hide.
 
     It works character by character, so a text may be cleaned in pieces.
     """
@@ -31,6 +31,6 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, most: int = 0) -> str:
-    """The text as one clean line, cut to `most` characters where that is not 0."""
+    """Return the text as one clean line, cut to `most` characters unless that is 0."""
     line = " ".join(clean(text).split())
     return line if not most or len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -21,7 +21,7 @@ SECONDS = 0.2
 
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """The pattern, with `.` matching newlines; raises ValueError where it is not one."""
+    """Compile the pattern, with `.` matching newlines; raise ValueError where it is invalid."""
     import regex
 
     try:
@@ -39,7 +39,7 @@ Pattern: TypeAlias = Annotated[str, AfterValidator(_must_compile)]
 
 
 def last_match(pattern: str, text: str) -> regex.Match[str] | None:
-    """The last match; raises TimeoutError where the pattern takes longer than `SECONDS`."""
+    """Find the last match; raise TimeoutError where that takes longer than `SECONDS`."""
     last = None
     for match in compiled(pattern).finditer(text, timeout=SECONDS, concurrent=False):
         last = match
@@ -52,7 +52,8 @@ _ONE_GROUP = re.compile(rf"{_PLAIN}\((?:\?P?<\w+>)?[^()]*\){_PLAIN}")
 
 
 def verdict_in(pattern: str, text: str) -> str | None:
-    """What a grader writes so that `pattern` finds `text` in it; None where that cannot be told."""
+    """Return what a grader writes so that `pattern` finds `text` in it, or None where the pattern
+    is too complex to say."""
     simple = _ONE_GROUP.fullmatch(pattern.replace(r"\s*", ""))
     if simple is None:
         return None

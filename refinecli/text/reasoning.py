@@ -1,4 +1,4 @@
-"""What a model thinks aloud, parted from what it says."""
+"""Separate what a model thinks aloud from what it says."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """A grader's reasoning and the rest of its reply.
+    """Split a grader's reply into its reasoning and the rest.
 
     Models that think aloud write `<think>…</think>`; some chat templates swallow the opening tag,
-    so all before a lone `</think>` is reasoning too, and so is all after one that never closes.
-    What stood on either side of a block must not grow together into a score.
+    so everything before a lone `</think>` is reasoning too, as is everything after a `<think>` that
+    never closes. Text on either side of a block must not join into a score.
     """
     if "think>" not in text:
         return "", text
@@ -36,8 +36,11 @@ def split_reasoning(text: str) -> tuple[str, str]:
 
 
 def split_leading_reasoning(text: str) -> tuple[str, str]:
-    """A policy's reasoning and its response, which may itself speak of such tags: only a block that
-    the reply begins with is reasoning, or one that a `</think>` on a line of its own ends."""
+    """Split a policy's reply into its reasoning and its response.
+
+    The response may itself mention such tags, so only a block at the beginning is reasoning, or one
+    ended by a `</think>` on a line of its own.
+    """
     if text.lstrip().startswith(_OPEN):
         thought, _, response = text.lstrip().removeprefix(_OPEN).partition(_CLOSE)
         return thought.strip(), response.strip()

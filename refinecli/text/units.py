@@ -1,4 +1,4 @@
-"""What checks count a text in, and the forms that they compare words by."""
+"""Count a text's words, sentences, paragraphs and characters, and reduce its words to stems."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ def _says_something(piece: str) -> bool:
 
 
 def words(text: str) -> int:
-    """What stands between white space and has a letter or a digit in it."""
+    """Count the pieces between white space that have a letter or a digit in them."""
     return sum(map(_says_something, text.split()))
 
 
-# The segmenter looks for white space byte by byte and fails on the kinds that have several.
+# The segmenter looks for white space byte by byte and fails on kinds that take several bytes.
 _OTHER_SPACE = re.compile(r"[^\S\n]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def sentences(text: str) -> int:
-    """Sentences that have a letter or a digit in them.
+    """Count the sentences that have a letter or a digit in them.
 
     Abbreviations (English ones), decimals, initials and quotations do not end one; the full stops
-    of other scripts, blank lines and the items of a list do. A heading is one, and so is a last
-    sentence without a full stop.
+    of other scripts, blank lines and list items do. A heading counts, and so does a last sentence
+    without a full stop.
     """
     from sentencex import segment
 
@@ -40,14 +40,14 @@ _BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 def paragraphs(text: str) -> int:
-    """Blocks between blank lines that have a letter or a digit in them: headings and lists too, but
-    no rules of dashes or stars."""
+    """Count the blocks between blank lines that have a letter or a digit in them: headings and
+    lists too, but not rules of dashes or stars."""
     return sum(map(_says_something, _BLANK_LINES.split(text)))
 
 
 def characters(text: str) -> int:
-    """Characters as they are seen (an accent or an emoji of several code points is one), spaces
-    and line breaks included, but for white space around the text."""
+    """Count characters as a reader sees them (an accent or an emoji of several code points is one),
+    with inner spaces and line breaks but without white space around the text."""
     text = text.strip()
     if text.isascii() and "\r" not in text:
         return len(text)
@@ -59,7 +59,7 @@ _TYPOGRAPHIC = re.compile(f"[{_SINGLE_QUOTES}{_DOUBLE_QUOTES}]")
 
 
 def straightened(text: str) -> str:
-    """The text with typographic quotation marks and apostrophes as a keyboard has them."""
+    """Replace typographic quotation marks and apostrophes with those of a keyboard."""
     # str.translate looks at each character, and takes ten times as long.
     return _TYPOGRAPHIC.sub(lambda found: "'" if found[0] in _SINGLE_QUOTES else '"', text)
 
@@ -68,13 +68,13 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def stems(text: str, language: str) -> str:
-    """The stems of all words in a text, each between spaces: one text's words, in any form, are
-    among another's if its stems are a part of the other's. Punctuation stays."""
+    """Return the stems of all words in a text, with spaces around each, so that one text's words,
+    in any form, are in another's if its stems are a substring of the other's. Punctuation stays."""
     tokens = _TOKEN.findall(straightened(text).lower())
     return f" {' '.join(_stem(token, language) for token in tokens)} "
 
 
-@lru_cache(maxsize=16384)  # one takes some 30 microseconds, and most words of a text are common
+@lru_cache(maxsize=16384)  # a stem takes some 30 microseconds, and most words are common
 def _stem(word: str, language: str) -> str:
     return _stemmer(language)(word)
 
@@ -88,7 +88,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
 
 
 def stem_languages() -> list[str]:
-    """What `stems` takes as a language."""
+    """List the languages that `stems` takes."""
     import snowballstemmer
 
     return list(snowballstemmer.algorithms())

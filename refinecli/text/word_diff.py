@@ -1,8 +1,9 @@
-"""The words that changed between two texts, in bounded time.
+"""Find the words that changed between two texts, in bounded time.
 
 difflib takes minutes on a few thousand repetitive tokens. This is patience diff (Bram Cohen's):
-words that occur once on either side are anchors, what lies between two anchors is compared by
-itself, and difflib sees only small leaves. What is large and has no anchor counts as replaced.
+words that occur once on either side are anchors, the text between two anchors is compared
+separately, and difflib sees only small leaves. A large stretch without an anchor counts as
+replaced.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ _DEEPEST = 50  # levels of anchors within anchors; texts need three or four
 _ISLAND = 12  # changed tokens around each equal one that make it a coincidence
 _CONTEXT = 2  # unchanged lines that stay on either side of a change
 
-Piece: TypeAlias = tuple[str, str]  # "", "deleted" or "inserted"; its text
+Piece: TypeAlias = tuple[str, str]  # "", "deleted", "inserted" or "note"; its text
 Block: TypeAlias = tuple[
     int, int, int
-]  # so many equal tokens, from here in the old, from there in the new
+]  # place in the old text, place in the new, number of equal tokens
 
 
 def word_diff(old: str, new: str, *, full: bool) -> list[Piece]:
-    """Pieces "" (in both), "deleted", "inserted"; without `full`, long equal ones are cut."""
+    """Return pieces "" (in both), "deleted" and "inserted"; without `full`, long equal ones are
+    cut."""
     old_tokens, new_tokens = tokens(clean(old)), tokens(clean(new))
     pieces: list[Piece] = []
     at_old = at_new = 0
@@ -52,12 +54,12 @@ def word_diff(old: str, new: str, *, full: bool) -> list[Piece]:
 
 
 def tokens(text: str) -> list[str]:
-    """The text cut into words and marks; joined, they are the text again."""
+    """Cut the text into words and marks, which joined are the text again."""
     return _TOKEN.findall(text)
 
 
 def _readable(blocks: list[Block], end: Block) -> list[Block]:
-    """The blocks without the odd "the" that two texts share in the midst of large changes."""
+    """Drop the odd "the" that two texts share in the midst of large changes."""
     kept: list[Block] = []
     at_old = at_new = 0
     for (i, j, size), (next_i, next_j, _) in pairwise([*blocks, end]):
@@ -70,7 +72,7 @@ def _readable(blocks: list[Block], end: Block) -> list[Block]:
 
 
 def _changed(gone: str, come: str) -> list[Piece]:
-    """A replacement; white space that both sides begin with is not part of it."""
+    """Return a replacement's pieces; white space that both sides begin with is not part of it."""
     lead = ""
     if gone and come:
         space, other = (text[: len(text) - len(text.lstrip())] for text in (gone, come))
@@ -81,7 +83,7 @@ def _changed(gone: str, come: str) -> list[Piece]:
 
 
 def _visible_breaks(text: str) -> str:
-    """Line breaks that are all, or the beginning, of a change would not be seen."""
+    """Mark line breaks at the beginning of a change, which would not be seen otherwise."""
     body = text.lstrip()
     space = text[: len(text) - len(body)]
     return space.replace("\n", "↵\n") + body
@@ -98,11 +100,11 @@ def _shortened(text: str, first: bool, last: bool) -> list[Piece]:
     return [("", before + "\n" if head else ""), note, ("", "\n" + after if tail else "")]
 
 
-# ------------------------------------------------------------------ what is equal
+# ------------------------------------------------------------------ equal stretches
 
 
 def equal_blocks(old: Sequence[str], new: Sequence[str]) -> list[Block]:
-    """The stretches that both have, in order, without gaps between adjacent ones."""
+    """Return the stretches that both have, in order, adjacent ones merged."""
     pairs: list[Block] = []
     todo = [(0, len(old), 0, len(new), 0)]
     while todo:
@@ -126,7 +128,7 @@ def equal_blocks(old: Sequence[str], new: Sequence[str]) -> list[Block]:
 
 
 def _common(old: Sequence[str], new: Sequence[str], i: int, j: int, most: int, step: int) -> int:
-    """How many tokens are equal from here on, forwards or backwards."""
+    """Count the equal tokens from here, forwards or backwards."""
     count = 0
     while count < most and old[i + count * step] == new[j + count * step]:
         count += 1
@@ -136,12 +138,12 @@ def _common(old: Sequence[str], new: Sequence[str], i: int, j: int, most: int, s
 def _anchors(
     old: Sequence[str], new: Sequence[str], span: tuple[int, int], new_span: tuple[int, int]
 ) -> list[tuple[int, int]]:
-    """Tokens that occur once in both spans: the longest run of them that is in order in both."""
+    """Return the longest run, in order in both, of tokens that occur once in each span."""
     olds, news = Counter(old[slice(*span)]), Counter(new[slice(*new_span)])
     place = {new[j]: j for j in range(*new_span) if news[new[j]] == 1}
     pairs = [(i, place[old[i]]) for i in range(*span) if olds[old[i]] == 1 and old[i] in place]
     ends: list[int] = []  # the smallest last place in the new text of a run of each length
-    runs: list[int] = []  # the pair it belongs to
+    runs: list[int] = []  # the last pair of that run
     before: list[int] = []
     for index, (_, j) in enumerate(pairs):
         length = bisect_left(ends, j)

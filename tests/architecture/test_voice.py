@@ -20,14 +20,16 @@ Kind = Literal["module", "class", "function", "property", "comment", "message"]
 # Files whose string literals are words that a model reads or that become data: they may not
 # change, so they are not counted. Their docstrings and comments are.
 EXEMPT_LITERALS = (
-    "prompts/templates.py",  # every word that a model reads
-    "generators/email/asides.py",  # sentences of the generated emails
-    "generators/email/cases.py",  # names, offers and deadlines of the generated emails
-    "generators/email/words.py",  # phrases of the generated emails
-    "generators/email/task.py",  # the instruction and rubric of the generated emails
+    "prompts/",  # every word that a model reads
+    "completers.py",  # problems that a retry names to the model
+    "grading/by_json.py",  # the same
+    "grading/scoring.py",  # the same
+    "refining/selecting.py",  # the same
+    "generators/rubric_writer.py",  # the same
+    "generators/criterion_faults.py",  # the same
+    "generators/email/",  # sentences, names and instructions of the generated emails
     "generators/ifeval_instructions.py",  # IFEval's instructions as rubric items
-    "checks/kinds.py",  # a check's feedback is read by the model that rewrites
-    "checks/json_schema.py",  # the same
+    "checks/",  # a check's feedback is read by the model that rewrites
 )
 
 
@@ -111,7 +113,7 @@ def texts() -> list[Text]:
         tree = ast.parse(code)
         found += docstrings(place, tree)
         found += comments(place, code)
-        if place not in EXEMPT_LITERALS:
+        if not place.startswith(EXEMPT_LITERALS):
             found += messages(place, tree)
     return found
 
@@ -160,17 +162,17 @@ RULES: dict[str, Rule] = {
 
 # What is still to be mended; a number here only ever goes down.
 LEFT: dict[str, int] = {
-    "a docstring begins with a question word": 235,
-    "a function's docstring begins with no verb": 458,
-    "is no, for is not a": 46,
-    "tell, for say or show": 82,
-    "afresh, for again": 38,
-    "beside, for besides or next to": 38,
-    "meanwhile, for while": 8,
+    "a docstring begins with a question word": 216,
+    "a function's docstring begins with no verb": 421,
+    "is no, for is not a": 41,
+    "tell, for say or show": 79,
+    "afresh, for again": 36,
+    "beside, for besides or next to": 37,
+    "meanwhile, for while": 7,
     "of itself, for by itself": 2,
-    "goes on, for continues": 24,
+    "goes on, for continues": 23,
     "for ever, for forever": 3,
-    "so many, for N": 11,
+    "so many, for N": 8,
     "two semicolons in a sentence": 17,
 }
 
