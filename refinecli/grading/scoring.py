@@ -1,6 +1,7 @@
 """Turn a grader's reply into a score, and item scores into the score of a response.
 
-The extraction ladder lives only here. Each rung either holds or gives the reason; nothing is clamped and nothing is guessed, because a guess is a grade that nobody gave:
+The extraction ladder lives only here. Each rung either holds or gives the reason; nothing is
+clamped and nothing is guessed, because a guess is a grade that nobody gave:
 
     ended whole -> reasoning removed -> last match of the item's regex -> plain number -> in range
 

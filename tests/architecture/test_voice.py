@@ -162,18 +162,18 @@ RULES: dict[str, Rule] = {
 
 # What is still to be mended; a number here only ever goes down.
 LEFT: dict[str, int] = {
-    "a docstring begins with a question word": 216,
-    "a function's docstring begins with no verb": 421,
-    "is no, for is not a": 41,
-    "tell, for say or show": 79,
+    "a docstring begins with a question word": 167,
+    "a function's docstring begins with no verb": 338,
+    "is no, for is not a": 34,
+    "tell, for say or show": 73,
     "afresh, for again": 36,
-    "beside, for besides or next to": 37,
+    "beside, for besides or next to": 33,
     "meanwhile, for while": 7,
-    "of itself, for by itself": 2,
-    "goes on, for continues": 23,
+    "of itself, for by itself": 1,
+    "goes on, for continues": 18,
     "for ever, for forever": 3,
-    "so many, for N": 8,
-    "two semicolons in a sentence": 17,
+    "so many, for N": 7,
+    "two semicolons in a sentence": 14,
 }
 
 
