@@ -162,7 +162,7 @@ RULES: dict[str, Rule] = {
 
 # What is still to be mended; a number here only ever goes down.
 LEFT: dict[str, int] = {
-    "a docstring begins with a question word": 167,
+    "a docstring begins with a question word": 166,
     "a function's docstring begins with no verb": 338,
     "is no, for is not a": 34,
     "tell, for say or show": 73,
