@@ -43,11 +43,9 @@ def _known_language(language: str) -> str:
 
 
 class _Words(_Check):
-    """Words to look for. `stem` finds other forms too: "runs" and "running" for "run".
-
-    Typographic apostrophes and quotation marks equal straight ones, and the encoding of letters and
-    digits makes no difference, except with `text`, which matches to the letter.
-    """
+    """Words to look for; `stem` finds other forms too: "runs" and "running" for "run". Typographic
+    apostrophes and quotation marks equal straight ones, and the encoding of letters and digits
+    makes no difference, except with `text`, which matches to the letter."""
 
     words: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False, min_length=1)
@@ -103,8 +101,7 @@ def _plain(letters: re.Match[str]) -> str:
     if is_normalized("NFKC", old):
         return old
     new = normalize("NFKC", old)
-    # Superscripts and fractions, neither letters nor decimals, stay; so do characters whose plain
-    # form is not alphanumeric, since it would end a word.
+    # Superscripts and fractions stay, and so does what would end a word in its plain form.
     return new if new.isalnum() and all(c.isalpha() or c.isdecimal() for c in old) else old
 
 
@@ -394,8 +391,7 @@ class IsJson(_Check):
         return f"The response is valid JSON and nothing else, and fits this JSON Schema: {schema}"
 
     def grade(self, response: str) -> CheckResult:
-        """Grade the response; raise TimeoutError where a pattern in the schema takes too many
-        steps."""
+        """Grade the response; raise TimeoutError where a schema's pattern takes too long."""
         import orjson
 
         try:
