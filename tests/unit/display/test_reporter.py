@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +25,7 @@ from refinecli.display.reporter import Reporter, free_to_draw
 from refinecli.display.throughput import Pace, duration_words, rate_words
 from refinecli.models.traffic import Traffic, compact, money, traffic_words
 from refinecli.runs.summary import Summary
-from tests.conftest import Result, Start, at, datapoint, jsonl, read_jsonl, write_jsonl
-from tests.support.chat_server import ChatServer, Reply, Request
-
-Cli = Callable[..., Result]
+from tests.support.terminal import Terminal
 
 
 @dataclass
@@ -355,125 +348,12 @@ def test_only_verbose_says_something_of_each_datapoint(monkeypatch: pytest.Monke
 
 # ------------------------------------------------------------------ a terminal
 
-DRAWS = ("\x1b[1A", "\x1b[2K", "\x1b[?25l")  # up, erase, hide the cursor
-
-
-class Terminal:
-    """Both ends of a terminal: `theirs` is a command's standard error, what it shows is `read`."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = pty.openpty()
-        termios.tcsetwinsize(self.theirs, (24, 80))
-        self.text = ""
-
-    def read_until(self, words: str) -> None:
-        while words not in self.text:
-            self._read()
-
-    def read_all(self) -> str:
-        """To the end; the commands that had the terminal are gone."""
-        os.close(self.theirs)
-        try:
-            while True:
-                self._read()
-        except OSError:  # Linux says so, where others read nothing
-            return self.text
-        except EOFError:
-            return self.text
-
-    def _read(self) -> None:
-        data = os.read(self.ours, 65536)
-        if not data:
-            raise EOFError(self.text)
-        self.text += data.decode("utf-8", "replace")
-
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
     terminal = Terminal()
     yield terminal
     os.close(terminal.ours)
-
-
-def held_until(event: threading.Event) -> Callable[[Request], Reply]:
-    """A server that answers well, but nothing before the event."""
-    return lambda r: Reply("<score>1</score>" if r.is_grading else "4", wait_for=event)
-
-
-@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}])
-def test_a_terminal_shows_a_bar_and_what_is_printed_stands_above_it(
-    start: Start, terminal: Terminal, tmp_path: Path, env: dict[str, str]
-) -> None:
-    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=f"row-{n}") for n in range(3)])
-    seen = threading.Event()
-    with ChatServer(held_until(seen)) as server:
-        process = start(
-            *("refine", "in.jsonl", "-v", "--concurrency", "2", *at(server)),
-            stdin=subprocess.DEVNULL,
-            stderr=terminal.theirs,
-            env={"TERM": "xterm-256color", "COLUMNS": "80"} | env,
-        )
-        terminal.read_until("2 in flight")
-        seen.set()
-        out = process.stdout.read().decode()
-        assert process.wait(60) == 0
-    shown = terminal.read_all()
-    assert [row["id"] for row in read_jsonl(out)] == ["row-0", "row-1", "row-2"]
-    assert "0/3" in shown
-    # The bar is taken away before the last words, and the cursor is there after each frame.
-    *_, last_words = shown.split("\x1b[2K")
-    assert "row-2: done, score 1" in shown
-    assert last_words.endswith("score: 1.000 at first, 1.000 at best, of 1\r\n")
-    assert "in flight" not in last_words
-    hidden, brought_back = shown.rfind("\x1b[?25l"), shown.rfind("\x1b[?25h")
-    assert hidden < brought_back
-    assert bool(re.search(r"\x1b\[[\d;]*3\d", shown)) == ("NO_COLOR" not in env)
-
-
-@pytest.mark.parametrize(
-    ("flags", "env"), [((), {"TERM": "dumb"}), (("-q",), {"TERM": "xterm-256color"})]
-)
-def test_a_dumb_terminal_and_a_quiet_run_get_no_bar(
-    start: Start, terminal: Terminal, flags: tuple[str, ...], env: dict[str, str]
-) -> None:
-    with ChatServer(lambda r: "<score>1</score>" if r.is_grading else "4") as server:
-        process = start("refine", *at(server), *flags, stderr=terminal.theirs, env=env)
-        process.communicate(jsonl([datapoint()]).encode(), timeout=60)
-    shown = terminal.read_all()
-    assert "\x1b" not in shown
-    assert bool(shown) == (not flags)
-
-
-def test_a_log_has_no_cursor_movements_though_colour_is_forced(cli: Cli) -> None:
-    with ChatServer(lambda r: "<score>1</score>" if r.is_grading else "4") as server:
-        env = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
-        result = cli("refine", *at(server), "--show", stdin=jsonl([datapoint()]), env=env)
-    assert "first draft" in result.stderr
-    assert not any(code in result.stderr for code in DRAWS)
-
-
-HOLDS_THE_TERMINAL = """
-import sys
-from refinecli.display.reporter import free_to_draw
-print(free_to_draw(2), flush=True)
-sys.stdin.read()
-"""
-
-
-def test_of_two_processes_on_a_terminal_one_draws(terminal: Terminal) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDS_THE_TERMINAL],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=terminal.theirs,
-    ) as other:
-        assert other.stdout
-        assert other.stdout.readline() == b"True\n"
-        assert not free_to_draw(terminal.theirs)
-        other.communicate()
-    assert free_to_draw(terminal.theirs)
-    fcntl.lockf(terminal.theirs, fcntl.LOCK_UN)
-    terminal.read_all()
 
 
 def test_under_a_pager_nothing_is_drawn(terminal: Terminal) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 
 from refinecli.generators import TASKS
 from refinecli.generators.criteria import with_rubric
-from tests.conftest import Result, read_jsonl, write_jsonl
 from tests.unit.generators.test_generators import (
     CHAT,
     ITEM,
@@ -21,8 +18,6 @@ from tests.unit.generators.test_generators import (
     read_or_refused,
     refused,
 )
-
-Cli = Callable[..., Result]
 
 ASKED = CHAT["messages"]
 ANSWERED = {"messages": [*ASKED, {"role": "assistant", "content": "Jane Austen."}]}
@@ -171,54 +166,3 @@ def test_any_json_in_a_sharegpt_row_gives_a_datapoint_or_an_error_with_its_place
 
 
 # ------------------------------------------------------------------ --rubric
-
-
-def test_rubric_items_are_added_to_every_datapoint_of_any_task(cli: Cli, tmp_path: Path) -> None:
-    rubric = tmp_path / "rubric.toml"
-    rubric.write_text('[[rubric_items]]\nrubric_str = "Is it polite?"\nname = "polite"\n')
-    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED, SHAREGPT])
-    made = cli("generate-data", "chat", "--from", "chats.jsonl", "--rubric", "rubric.toml")
-    assert made.returncode == 0, made.stderr
-    rows = read_jsonl(made.stdout)
-    names = [[item.name for item in as_datapoint(row).rubric_items] for row in rows]
-    assert names == [["polite"], ["polite"]]
-    made = cli("generate-data", "addition", "-n", "1", "--rubric", "rubric.toml")
-    (row,) = read_jsonl(made.stdout)
-    assert [item.name for item in as_datapoint(row).rubric_items] == ["item-0", "polite"]
-
-
-def test_rubric_items_may_come_later_and_make_the_same_datapoint(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "rubric.json").write_text('[{"rubric_str": "Is it polite?"}]')
-    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED])
-    args = ["generate-data", "chat", "--from", "chats.jsonl", "--with-response"]
-    (row,) = read_jsonl(cli(*args).stdout)
-    assert row == {"convo": ASKED, "response": "Jane Austen."}
-    (row_here,) = read_jsonl(cli(*args, "--rubric", "rubric.json").stdout)
-    assert row_here == next(with_rubric([row], [{"rubric_str": "Is it polite?"}]))
-
-
-def test_a_rubric_that_cannot_grade_alone_is_told_at_the_first_datapoint(
-    cli: Cli, tmp_path: Path
-) -> None:
-    (tmp_path / "rubric.json").write_text('[{"rubric_str": "Is it rude?", "weight": -1}]')
-    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED])
-    result = cli("generate-data", "chat", "--from", "chats.jsonl", "--rubric", "rubric.json")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "datapoint 1 with --rubric: rubric_items: no item has a positive weight" in result.stderr
-
-
-def test_a_rubric_file_that_is_not_there_is_a_usage_error(cli: Cli, tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED])
-    result = cli("generate-data", "chat", "--from", "chats.jsonl", "--rubric", "none.toml")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "--rubric none.toml" in result.stderr
-
-
-def test_a_chat_that_cannot_be_read_is_told_with_file_line_and_field(
-    cli: Cli, tmp_path: Path
-) -> None:
-    write_jsonl(tmp_path / "chats.jsonl", [ANSWERED, {"messages": [{"role": "user"}]}])
-    result = cli("generate-data", "chat", "--from", "chats.jsonl", "-o", "out.jsonl")
-    assert result.returncode == 2
-    assert "chats.jsonl:2: messages[0].content: field required" in result.stderr
-    assert not (tmp_path / "out.jsonl").exists()

@@ -6,8 +6,6 @@ import gzip
 import json
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -160,18 +158,6 @@ def real(name: str) -> str:
 
 
 # ------------------------------------------------------------------ the table
-
-
-def test_listing_the_tasks_imports_none_of_them() -> None:
-    program = (
-        "import sys\n"
-        "from refinecli.generators import TASKS\n"
-        "assert all(task.summary for task in TASKS.values())\n"
-        "print(*[name for name in sys.modules if name.startswith('refinecli.generators.')])\n"
-        "print(*[name for name in ('pydantic', 'orjson') if name in sys.modules])\n"
-    )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (run.stdout.split(), run.stderr) == ([], "")
 
 
 def test_every_task_says_what_file_it_imports() -> None:
@@ -539,14 +525,6 @@ def test_the_error_in_an_array_counts_blank_lines(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_before_the_first_row(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no\.jsonl: No such file"):
         read_objects(str(tmp_path / "no.jsonl"))
-
-
-def test_standard_input_can_be_imported() -> None:
-    program = "from refinecli.generators.reading import read_objects as r; print(list(r('-')))"
-    run = subprocess.run(
-        [sys.executable, "-c", program], input='{"n": 1}\n', capture_output=True, text=True
-    )
-    assert (run.stdout, run.stderr) == ("[('<stdin>:1', {'n': 1})]\n", "")
 
 
 @given(rows=st.lists(st.dictionaries(texts, json_values, max_size=3), max_size=4))

@@ -1,0 +1,48 @@
+"""The tests' own house: a unit test starts no command, so that all of them run in seconds."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+UNIT = sorted((TESTS / "unit").rglob("*.py"))
+# What starts the command or another process: modules, and fixtures of conftest.py.
+STARTS = frozenset({"subprocess", "pexpect", "multiprocessing"})
+FIXTURES = frozenset({"cli", "start", "local_model"})
+
+
+def starters(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of what starts a process."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name in STARTS)
+        elif isinstance(node, ast.ImportFrom) and node.module in STARTS:
+            yield node.lineno, node.module
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from ((arg.lineno, arg.arg) for arg in node.args.args if arg.arg in FIXTURES)
+
+
+@pytest.mark.parametrize("path", UNIT, ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_a_unit_test_starts_no_process(path: Path) -> None:
+    for line, name in starters(ast.parse(path.read_text("utf-8"))):
+        raise AssertionError(
+            f"tests/{path.relative_to(TESTS)}:{line}: {name} starts a process. "
+            "Move the test to tests/cli, or call the function in this process."
+        )
+
+
+def test_what_starts_a_process_is_seen() -> None:
+    text = "import subprocess\nfrom multiprocessing import Pool\ndef test_it(cli, tmp_path): ...\n"
+    found = [name for _, name in starters(ast.parse(text))]
+    assert found == ["subprocess", "multiprocessing", "cli"]
+
+
+def test_the_unit_tests_are_in_the_folder_of_the_package_that_they_test() -> None:
+    packages = {path.name for path in (TESTS.parent / "refinecli").iterdir() if path.is_dir()}
+    folders = {path.name for path in (TESTS / "unit").iterdir() if path.is_dir()}
+    unknown = folders - packages - {"__pycache__"}
+    assert not unknown, f"tests/unit/{unknown.pop()}: no package of this name; move its tests"

@@ -1,0 +1,27 @@
+"""Checks in commands: what is loaded for them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def datapoint_line(item: dict[str, Any]) -> bytes:
+    convo = [{"role": "user", "content": "Hi"}]
+    return json.dumps({"convo": convo, "rubric_items": [item]}).encode()
+
+
+def test_the_libraries_of_checks_are_loaded_only_for_items_that_need_them() -> None:
+    code = (
+        "import sys; from refinecli.data.rows import read_row; "
+        "row = read_row(sys.argv[1].encode(), 1, ''); assert row.error is None; "
+        "print(*sorted({'jsonschema_rs', 'sentencex', 'snowballstemmer'} & sys.modules.keys()))"
+    )
+    plain = datapoint_line({"check": {"kind": "contains_all", "words": ["dog"]}})
+    schema = datapoint_line({"check": {"kind": "json", "schema": {}}})
+    for line, loaded in [(plain, ""), (schema, "jsonschema_rs")]:
+        run = [sys.executable, "-c", code, line.decode()]
+        found = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        assert found.strip() == loaded
