@@ -11,16 +11,19 @@ import sys
 import threading
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO, TypeVar, cast
 
+from refinecli.data.wrong_kinds import wrong_kind
 from refinecli.errors import UsageError
 
 T = TypeVar("T")
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 16
+_HEAD = 1 << 14  # bytes that tell what a file is
 _MOST_WAITING = 1024  # lines
 
 
@@ -60,19 +63,41 @@ class Source:
     `rereadable` tells whether it can be read twice, so that all bad lines can be found first.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, *, documents: bool = False) -> None:
         self.path = None if path is None or path == "-" else Path(path)
         self.name = str(self.path) if self.path else "<stdin>"
+        self.documents = documents
         if self.path:
             _must_be_readable(self.path)
         self.rereadable = self.path is not None and self.path.is_file()
 
+    def check_kind(self) -> None:
+        """Raise UsageError if a regular file begins as no JSON Lines do."""
+        if self.path is None or not self.rereadable:
+            return
+        with self._reporting_damage(), _open_to_read(self.path) as file:
+            self._must_be_lines(file.read(_HEAD))
+
+    def _must_be_lines(self, head: bytes) -> None:
+        if kind := wrong_kind(head, documents=self.documents):
+            raise UsageError(f"{self.name}: is {kind.name}", kind.hint)
+
     def read(self) -> Iterator[tuple[int, bytes]]:
         """All lines, waiting for each."""
+        self.check_kind()
+        with (
+            self._reporting_damage(),
+            _open_to_read(self.path) if self.path else sys.stdin.buffer as file,
+        ):
+            for number, line in enumerate(file, start=1):
+                if number == 1 and not self.rereadable:
+                    self._must_be_lines(line)
+                yield from _line(number, line)
+
+    @contextmanager
+    def _reporting_damage(self) -> Iterator[None]:
         try:
-            with _open_to_read(self.path) if self.path else sys.stdin.buffer as file:
-                for number, line in enumerate(file, start=1):
-                    yield from _line(number, line)
+            yield
         except Exception as error:
             if not isinstance(error, (EOFError, OSError, zlib.error, *_zstd_errors())):
                 raise
@@ -90,6 +115,8 @@ class Source:
         number = 0
         rest: list[bytes] = []  # of a line that goes on in the next chunk
         while chunk := await in_daemon_thread(_read, descriptor):
+            if not (number or rest):
+                self._must_be_lines(chunk)
             first, *others = chunk.split(b"\n")
             rest.append(first)
             for after in others:

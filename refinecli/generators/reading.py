@@ -22,8 +22,8 @@ def read_objects(path: str) -> Iterator[tuple[str, JSONObject]]:
     unpacked; `-` is standard input.
     """
     if path == "-":
-        return _objects(Source("/dev/stdin"), "<stdin>")
-    source = Source(path)
+        return _objects(Source("/dev/stdin", documents=True), "<stdin>")
+    source = Source(path, documents=True)
     return _objects(source, source.name)
 
 
