@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -39,7 +40,26 @@ _PLAIN_WORDS = {
 }
 
 
-def input_error(error: ValidationError, convo_name: str) -> InputError:
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """Raise what pydantic finds as an InputError that names the field."""
+    try:
+        yield
+    except ValidationError as error:
+        raise input_error(error) from None
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
+    """Raise InputError for a field that a record does not have."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            raise InputError(f"{name}: there is no such field", hint)
+
+
+def input_error(error: ValidationError) -> InputError:
+    """Return the first mistake that pydantic found, with the number of the others."""
     # pydantic calls a list too short where one of its entries is wrong.
     details = [
         detail
@@ -47,7 +67,7 @@ def input_error(error: ValidationError, convo_name: str) -> InputError:
         if not (detail["type"] == "too_short" and detail["input"])
     ]
     details.sort(key=lambda detail: detail["type"] != "extra_forbidden")  # a slip explains the rest
-    path = _place(details[0]["loc"], convo_name)
+    path = _place(details[0]["loc"])
     message = _said(details[0])
     if {detail["type"] for detail in details if detail["loc"][:-1] == details[0]["loc"][:-1]} == {
         "int_type",
@@ -56,11 +76,11 @@ def input_error(error: ValidationError, convo_name: str) -> InputError:
         message = _PLAIN_WORDS["float_type"]
     message = message.removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    more = len({_place(detail["loc"], convo_name) for detail in details}) - 1
+    more = len({_place(detail["loc"]) for detail in details}) - 1
     suffix = f" (and {more} more {'mistake' if more == 1 else 'mistakes'})" if more else ""
     leaf = re.split(r"[.\[]", path)
     hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
-    return InputError(f"{path}: {message}{suffix}", hint)
+    return InputError(f"{path}: {message}{suffix}" if path else message + suffix, hint)
 
 
 def _said(detail: Any) -> str:
@@ -85,7 +105,7 @@ def _close(name: object, known: Iterable[str]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
-def _place(loc: tuple[int | str, ...], convo_name: str) -> str:
+def _place(loc: tuple[int | str, ...]) -> str:
     """`rubric_items[0].check.words` from pydantic's location, without the names of union arms."""
     path = ""
     for position, part in enumerate(loc):
@@ -94,13 +114,20 @@ def _place(loc: tuple[int | str, ...], convo_name: str) -> str:
         elif position and loc[position - 1] in ("check", "content", "id", "group", "tags", "value"):
             continue
         else:
-            path += f".{part}" if path else convo_name if part == "convo" else part
+            path += f".{part}" if path else part
     return path
 
 
 def check_kinds(items: object) -> None:
-    """pydantic looks `kind` up in a table, and fails on what cannot be a key of one."""
+    """Raise InputError where a check's kind is a list or an object. pydantic looks it up in a table
+    and fails on what cannot be a key of one."""
     for index, item in enumerate(items if isinstance(items, list) else ()):
-        check = item.get("check") if isinstance(item, dict) else None
-        if isinstance(check, dict) and isinstance(check.get("kind"), list | dict):
-            raise InputError(f"rubric_items[{index}].check: kind must be a text", _HINTS["check"])
+        if isinstance(item, dict):
+            check_kind(item, f"rubric_items[{index}].")
+
+
+def check_kind(item: Mapping[str, object], place: str = "") -> None:
+    """Raise InputError where the kind of one item's check is a list or an object."""
+    check = item.get("check")
+    if isinstance(check, dict) and isinstance(check.get("kind"), list | dict):
+        raise InputError(f"{place}check: kind must be a text", _HINTS["check"])

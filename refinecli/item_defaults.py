@@ -1,37 +1,39 @@
-"""Rubric items as they stand in a line: their defaults, and how they are written back."""
+"""Rubric items and conversations as plain objects: their defaults, and how they are written back.
+
+These are the rules for a line of data and for a record built in code alike.
+"""
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Sequence
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
 from refinecli.checks.kinds import ANSWER_CHECKS, Check
-from refinecli.text.patterns import last_match
-from refinecli.types import JSONObject, RubricItem
 
-_TINKER = {
-    name: RubricItem.model_fields[name].default
-    for name in ("extraction_regex", "grader_output_format_instruction")
-}
+Fields: TypeAlias = dict[str, Any]
+
+# tinker-cookbook's own, so that its rubrics mean here what they mean there.
+EXTRACTION_REGEX = r"<score>(.*?)</score>"
+INSTRUCTION = "Please output your score between 0 and 1 wrapped in <score> ... </score>"
+_TINKER = {"extraction_regex": EXTRACTION_REGEX, "grader_output_format_instruction": INSTRUCTION}
 _SCORE_RANGE = re.compile(
     r"score between\s+(-?[0-9]+(?:\.[0-9]+)?)\s+and\s+(-?[0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
 )
-_ITEM_KEYS = frozenset(RubricItem.model_fields)
 
 
-def without_nulls(value: JSONObject) -> JSONObject:
-    """Null counts as absent: tables (parquet, data frames) fill every key that some row has."""
+def without_nulls(value: Fields) -> Fields:
+    """Return what is there. Null counts as absent: tables (parquet, data frames) fill every key
+    that some row has."""
     return {key: entry for key, entry in value.items() if entry is not None}
 
 
-def item_fields(item: JSONObject, index: int) -> JSONObject:
-    """An item's fields with those defaults filled in that depend on other fields."""
+def item_fields(item: Fields, index: int) -> Fields:
+    """Return an item's fields with those defaults filled in that depend on other fields."""
     fields = without_nulls(item)
     fields.setdefault("name", f"item-{index}")
     if choices := _choices(fields):
@@ -41,14 +43,14 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
         fields["score_range"] = [0.0, len(choices) - 1.0]
     instruction = fields.get("grader_output_format_instruction")
     if "score_range" not in fields:
-        fields["score_range"] = _range_of(instruction) or [0.0, 1.0]
+        fields["score_range"] = range_of(instruction) or [0.0, 1.0]
     elif (
         instruction is None
         and not fields.get("check")
         and (asked := asking_for(fields["score_range"]))
     ):
         fields["grader_output_format_instruction"] = asked
-    if isinstance(examples := fields.get("examples"), list):
+    if isinstance(examples := fields.get("examples"), list | tuple):
         fields["examples"] = [
             example_fields(example) if isinstance(example, dict) else example
             for example in examples
@@ -63,28 +65,44 @@ def item_fields(item: JSONObject, index: int) -> JSONObject:
     return fields
 
 
-def example_fields(example: JSONObject) -> JSONObject:
-    """An example's fields, its conversation under whichever name it came."""
+def example_fields(example: Fields) -> Fields:
+    """Return an example's fields, with its conversation under `convo` whatever its name was."""
     fields = without_nulls(example)
     for name in ("convo", "messages", "prompt"):
         if name in fields:
-            said = fields[name]
-            fields["convo"] = [{"role": "user", "content": said}] if isinstance(said, str) else said
+            fields["convo"] = convo_of(fields[name])
             break
     return fields
 
 
-def _choices(fields: JSONObject) -> list[str]:
-    """The names of an item's choices; none where they are not in order, which is told elsewhere."""
+def convo_of(said: object) -> object:
+    """Return a conversation, given as one or as the text of its only message, the user's."""
+    return [{"role": "user", "content": said}] if isinstance(said, str) else said
+
+
+def message_fields(message: object) -> object:
+    """Return a message as it goes over the wire, where a null could be refused. Its `content` may
+    be null."""
+    if not isinstance(message, dict):
+        return message
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [without_nulls(part) if isinstance(part, dict) else part for part in content]
+    return {**without_nulls(message), **({"content": content} if "content" in message else {})}
+
+
+def _choices(fields: Fields) -> list[str]:
+    """Return the names of an item's choices; none where they are not in order, which validation
+    reports."""
     choices = fields.get("choices")
-    if not isinstance(choices, list) or len(choices) < 2:
+    if not isinstance(choices, list | tuple) or len(choices) < 2:
         return []
     names = [name.strip() for name in choices if isinstance(name, str)]
     return names if len(names) == len(choices) else []
 
 
 def naming(choices: Sequence[str], *, fault: bool) -> str:
-    """The instruction of an item with choices that has none of its own."""
+    """Return the instruction of an item with choices that has none of its own."""
     order = "from the least of the fault to the most" if fault else "from worst to best"
     return (
         "Please output exactly one of these, wrapped in <score> ... </score>: "
@@ -92,26 +110,36 @@ def naming(choices: Sequence[str], *, fault: bool) -> str:
     )
 
 
-def _range_of(instruction: object) -> list[float] | None:
-    """The range that an instruction speaks of, if it does."""
+def range_of(instruction: object) -> list[float] | None:
+    """Return the range that an instruction speaks of, if it does."""
     match = _SCORE_RANGE.search(instruction) if isinstance(instruction, str) else None
     low, high = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
     return [low, high] if low < high < math.inf else None
 
 
 def asking_for(score_range: object) -> str | None:
-    """The default instruction with an item's own range; None where it is no range, which is told
-    elsewhere."""
+    """Return the default instruction with an item's own range; None where it is not a range, which
+    validation reports."""
     ends = score_range if isinstance(score_range, list | tuple) else ()
     if len(ends) != 2 or any(type(end) not in (int, float) for end in ends):
         return None
-    default = str(_TINKER["grader_output_format_instruction"])
-    return default.replace("between 0 and 1", f"between {_plain(ends[0])} and {_plain(ends[1])}")
+    return INSTRUCTION.replace(
+        "between 0 and 1", f"between {shortest(ends[0])} and {shortest(ends[1])}"
+    )
 
 
-def _plain(number: float) -> str:
-    """As short as it can be read back: 5 and not 5.0."""
+def shortest(number: float) -> str:
+    """Return a number as short as it can be read back: 5 and not 5.0."""
     return str(number).removesuffix(".0")
+
+
+def as_written(value: Any) -> Any:
+    """Return a value as a person writes it in JSON: 2 and not 2.0."""
+    if isinstance(value, dict):
+        return {key: as_written(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_written(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @cache
@@ -119,16 +147,16 @@ def _check_adapter() -> TypeAdapter[Any]:
     return TypeAdapter(Check)  # takes a while, and most files need none
 
 
-def _described(check: JSONObject) -> str:
-    """The criterion of an item that only names a check, in words."""
+def _described(check: Fields) -> str:
+    """Return the criterion of an item that only names a check, in words."""
     try:
         return str(_check_adapter().validate_python(check).describe())
     except (ValidationError, TypeError):  # TypeError: a kind that is a list or an object
         return "(a check)"  # its own error is reported where the item is validated
 
 
-def written_item(item: JSONObject) -> JSONObject:
-    """The item as it is written: with all three of tinker-cookbook's keys, and all of its own."""
+def written_item(item: Fields) -> Fields:
+    """Return an item as it is written: with all three of tinker-cookbook's keys, and its own."""
     fields = item_fields(item, 0)
     tinker = {"rubric_str": fields["rubric_str"]} | {
         key: fields.get(key, default) for key, default in _TINKER.items()
@@ -136,55 +164,6 @@ def written_item(item: JSONObject) -> JSONObject:
     return item | tinker
 
 
-def with_defaults(item: JSONObject) -> JSONObject:
-    """An item so that equal ones are equal, however much of it is written out."""
+def with_defaults(item: Fields) -> Fields:
+    """Return an item so that equal ones are equal, however much of it is written out."""
     return {**_TINKER, **item_fields(item, 0)}
-
-
-def slip(items: Sequence[JSONObject]) -> str:
-    """What of the rubric items was probably meant otherwise: a key that is none of ours and close
-    to one, which changes nothing, or two that contradict each other."""
-    for index, item in enumerate(items):
-        if told := _contradiction(item):
-            return f"rubric_items[{index}].{told}"
-        if item.keys() <= _ITEM_KEYS:
-            continue
-        for key in item:
-            if key not in _ITEM_KEYS and (close := _close_to(key)):
-                return f"rubric_items[{index}].{key} is ignored; did you mean {close}?"
-    return ""
-
-
-def _contradiction(item: JSONObject) -> str:
-    given, choices = item.get("score_range"), item.get("choices")
-    instruction = item.get("grader_output_format_instruction")
-    if given and choices:
-        own = given == [0, len(choices) - 1]
-        return "" if own else "score_range is ignored: the choices are the scale"
-    if given and instruction and (asked := _range_of(instruction)) and asked != given:
-        low, high, other_low, other_high = map(_plain, (*given, *asked))
-        return (
-            f"score_range is {low} to {high}, but its instruction asks for a score between "
-            f"{other_low} and {other_high}"
-        )
-    pattern = item.get("extraction_regex")
-    asks_ours = instruction in (None, _TINKER["grader_output_format_instruction"])
-    if pattern and asks_ours and not item.get("check") and not _finds_default(pattern):
-        return (
-            "extraction_regex does not find <score>1</score>, which the grader is asked for: say "
-            "what it is to write in grader_output_format_instruction"
-        )
-    return ""
-
-
-@lru_cache(maxsize=256)
-def _finds_default(pattern: str) -> bool:
-    try:
-        return last_match(pattern, "<score>1</score>") is not None
-    except TimeoutError:
-        return True
-
-
-@lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow
-def _close_to(key: str) -> str | None:
-    return next(iter(difflib.get_close_matches(key, _ITEM_KEYS, n=1, cutoff=0.8)), None)

@@ -1,8 +1,9 @@
 """The records that everything here is about.
 
-What comes from a data file (`Message`, `RubricItem`, `Datapoint`) is validated by pydantic as it is
-built; what the program makes itself (`Completion`, `Grade`, `Iteration`, `Refinement`) is a plain
-frozen dataclass. All of them are values: nothing changes one after it was made.
+What a user writes (`Message`, `Example`, `RubricItem`, `Datapoint`) is validated by pydantic, and
+in code builds itself with the same defaults as in a line of data; what the program makes itself
+(`Completion`, `Grade`, `Iteration`, `Refinement`) is a plain frozen dataclass. All of them are
+values: nothing changes one after it was made.
 """
 
 from __future__ import annotations
@@ -10,12 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Annotated, Any, Literal, NotRequired, Protocol, Self, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, Protocol, Self, TypeAlias, Unpack
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
 from refinecli.checks.kinds import Check
+from refinecli.errors import InputError
+from refinecli.field_errors import check_kind, check_kinds, in_our_words, refuse_unknown
+from refinecli.item_defaults import (
+    EXTRACTION_REGEX,
+    INSTRUCTION,
+    as_written,
+    convo_of,
+    example_fields,
+    item_fields,
+    message_fields,
+    without_nulls,
+    written_item,
+)
+from refinecli.text.json_text import digest
 from refinecli.text.patterns import Pattern, verdict_in
 
 JSONObject: TypeAlias = dict[str, Any]
@@ -60,6 +75,14 @@ class Message(TypedDict):
     content: NotRequired[str | list[JSONObject] | None]
 
 
+class ExampleFields(TypedDict, total=False):
+    """The further fields of an `Example` in code."""
+
+    reasons: str | None
+    convo: str | Sequence[Message] | None
+    rubric_str: str | None
+
+
 class Example(BaseModel):
     """A response with the verdict that it deserves, shown to the grader before it is asked.
 
@@ -75,6 +98,19 @@ class Example(BaseModel):
     convo: Annotated[tuple[Message, ...], Field(strict=False, min_length=1)] | None = None
     rubric_str: Annotated[str, Field(min_length=1)] | None = None
 
+    def __init__(
+        self,
+        response: str | None = None,
+        score: float | str | None = None,
+        **fields: Unpack[ExampleFields],
+    ) -> None:
+        given = without_nulls({"response": response, "score": score, **fields})
+        refuse_unknown(given, Example.model_fields)
+        with in_our_words():
+            super().__init__(**example_fields(given))
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see RubricItem
+
     @property
     def verdict(self) -> str:
         """The score as a grader writes it."""
@@ -84,6 +120,22 @@ class Example(BaseModel):
         if "e" in written:  # no score may be written so
             written = f"{self.score:.15f}".rstrip("0")
         return written.removesuffix(".0").removesuffix(".")
+
+
+class ItemFields(TypedDict, total=False):
+    """The further fields of a `RubricItem` in code; None is as if it were not there."""
+
+    name: str | None
+    weight: float | None
+    pass_score: float | None
+    required: bool | None
+    reveal: Literal["full", "verdict"] | None
+    score_range: Sequence[float] | None
+    choices: Sequence[str] | None
+    examples: Sequence[Example | JSONObject] | None
+    check: Check | JSONObject | None
+    extraction_regex: str | None
+    grader_output_format_instruction: str | None
 
 
 class RubricItem(BaseModel):
@@ -98,10 +150,8 @@ class RubricItem(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
     rubric_str: Annotated[str, Field(min_length=1)]
-    extraction_regex: Pattern = r"<score>(.*?)</score>"
-    grader_output_format_instruction: str = (
-        "Please output your score between 0 and 1 wrapped in <score> ... </score>"
-    )
+    extraction_regex: Pattern = EXTRACTION_REGEX
+    grader_output_format_instruction: str = INSTRUCTION
     name: str
     score_range: Annotated[tuple[float, float], Field(strict=False), AfterValidator(_rising)]
     weight: Annotated[float, Field(ge=-1e9, le=1e9)] = 1.0
@@ -113,6 +163,18 @@ class RubricItem(BaseModel):
     )
     examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
     check: Check | None = None
+
+    def __init__(self, rubric_str: str | None = None, **fields: Unpack[ItemFields]) -> None:
+        given = without_nulls({"rubric_str": rubric_str, **fields})
+        refuse_unknown(given, RubricItem.model_fields)
+        check_kind(given)
+        with in_our_words():
+            super().__init__(**item_fields(given, 0))
+        self.model_fields_set.intersection_update(given)
+
+    # Only code that builds a record comes this way. Validation, which a line goes through, does
+    # not: its fields are filled in already, and an error within a datapoint is one of many.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @model_validator(mode="after")
     def _examples_fit(self) -> Self:
@@ -132,6 +194,11 @@ class RubricItem(BaseModel):
     def penalty(self) -> bool:
         return self.weight < 0
 
+    def given(self) -> JSONObject:
+        """Return the fields that were given, as a line would have them."""
+        fields = self.model_dump(include=self.model_fields_set, exclude_unset=True, by_alias=True)
+        return {key: as_written(value) for key, value in fields.items()}
+
     def raw_score(self, verdict: str | float) -> float | None:
         """What a verdict is on this item's scale: a choice's place, or the number; None where it is
         none of the choices, or outside `score_range`."""
@@ -142,6 +209,18 @@ class RubricItem(BaseModel):
         low, high = self.score_range
         fits = not isinstance(verdict, str) and low <= verdict <= high
         return float(verdict) if fits else None
+
+
+class DatapointFields(TypedDict, total=False):
+    """The further fields of a `Datapoint` in code; None is as if it were not there."""
+
+    id: str | int | None
+    response: str | None
+    reference: str | None
+    group: str | int | None
+    tags: str | list[str] | None
+    occurrence: int
+    convo_occurrence: int
 
 
 class Datapoint(BaseModel):
@@ -163,6 +242,72 @@ class Datapoint(BaseModel):
     tags: str | list[str] | None = None
     occurrence: int = 0
     convo_occurrence: int = 0
+
+    def __init__(
+        self,
+        convo: str | Sequence[Message] | None = None,
+        rubric_items: Sequence[str | RubricItem | JSONObject] | None = None,
+        **fields: Unpack[DatapointFields],
+    ) -> None:
+        given = without_nulls({"convo": convo, "rubric_items": rubric_items, **fields})
+        refuse_unknown(given, Datapoint.model_fields)
+        messages, items = convo_of(convo), _objects(rubric_items)
+        if isinstance(messages, list | tuple):
+            given["convo"] = [message_fields(message) for message in messages]
+        if isinstance(items, list):
+            check_kinds(items)
+            given["rubric_items"] = [_placed(item, index) for index, item in enumerate(items)]
+        with in_our_words():
+            super().__init__(**{"id": "", **given})
+        self.check_whole()
+        if "id" not in given:
+            self.__dict__["id"] = _id_of(given["convo"], items)
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see RubricItem
+
+    def check_whole(self) -> None:
+        """Raise InputError for what is wrong with it as a whole, though each field is in order."""
+        for index, message in enumerate(self.convo):
+            if message.get("content") is None and not message.get("tool_calls"):
+                raise InputError(
+                    f"convo[{index}].content: field required", "give the message a text"
+                )
+        if self.convo[-1]["role"] == "assistant":
+            raise InputError(
+                "convo: must not end with an assistant message",
+                "an answer that exists already belongs into `response`",
+            )
+        if not any(item.weight > 0 for item in self.rubric_items):
+            raise InputError(
+                "rubric_items: no item has a positive weight", "give one weight above 0"
+            )
+
+
+def _objects(items: Any) -> Any:
+    """Return items with each that is only a text as an object."""
+    if not isinstance(items, list | tuple):
+        return items
+    return [{"rubric_str": item} if isinstance(item, str) else item for item in items]
+
+
+def _placed(item: object, index: int) -> object:
+    """Return an item as it stands at its place among others, which gives its name to one that has
+    none."""
+    if isinstance(item, dict):
+        return item_fields(item, index)
+    if isinstance(item, RubricItem) and "name" not in item.model_fields_set:
+        item = item.model_copy(update={"name": f"item-{index}"})
+        item.model_fields_set.discard("name")
+    return item
+
+
+def _id_of(convo: object, items: Sequence[RubricItem | JSONObject]) -> str:
+    """Return the id of a datapoint that has none of its own, the same as in a line."""
+    written = [written_item(item if isinstance(item, dict) else item.given()) for item in items]
+    try:
+        return digest([convo, [without_nulls(item) for item in written]])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"convo: cannot be written as JSON: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

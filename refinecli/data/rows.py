@@ -11,12 +11,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from refinecli.data.fast_rows import plain_datapoint
+from refinecli.data.item_slips import slip
 from refinecli.errors import InputError
-from refinecli.field_errors import check_kinds, input_error
-from refinecli.item_defaults import item_fields, slip, with_defaults, without_nulls, written_item
+from refinecli.field_errors import check_kinds, in_our_words
+from refinecli.item_defaults import (
+    convo_of,
+    item_fields,
+    message_fields,
+    with_defaults,
+    without_nulls,
+    written_item,
+)
 from refinecli.text.json_text import digest, loads
 from refinecli.types import Datapoint, JSONObject
 
@@ -82,9 +88,7 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
             _meant(raw, CONVO_NAMES)
             or "the conversation prefix, under convo, prefix, messages or prompt",
         )
-    convo = raw[name]
-    if isinstance(convo, str):
-        convo = [{"role": "user", "content": convo}]
+    convo = convo_of(raw[name])
     own = raw.get("rubric_items")
     if own is None and not rubric:
         raise InputError(
@@ -97,7 +101,7 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         datapoint, written = plain
     else:
         if isinstance(convo, list):
-            convo = [_message(message) for message in convo]
+            convo = [message_fields(message) for message in convo]
         datapoint = _validated(raw, name, convo, items)
         written = [written_item(item) for item in items]
     given_id = raw.get("id")
@@ -151,14 +155,16 @@ def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Data
     fields["rubric_items"] = _items(items)
     given_id = raw.get("id")
     fields["id"] = "" if given_id is None else given_id
-    check_kinds(items)
     try:
-        datapoint = Datapoint.model_validate(fields)
-    except ValidationError as error:
-        raise input_error(error, name) from None
-    _check_convo(datapoint, name)
-    if not any(item.weight > 0 for item in datapoint.rubric_items):
-        raise InputError("rubric_items: no item has a positive weight", "give one weight above 0")
+        check_kinds(items)
+        with in_our_words():
+            datapoint = Datapoint.model_validate(fields)
+        datapoint.check_whole()
+    except InputError as error:
+        message, hint = error.args
+        if message.startswith("convo"):  # under the name that it has in the line
+            message = name + message.removeprefix("convo")
+        raise InputError(message, hint) from None
     return datapoint
 
 
@@ -169,27 +175,6 @@ def _items(items: object) -> object:
         item_fields(item, index) if isinstance(item, dict) else item
         for index, item in enumerate(items)
     ]
-
-
-def _message(message: object) -> object:
-    """A message as it goes over the wire, where a null could be refused; `content` may be null."""
-    if not isinstance(message, dict):
-        return message
-    content = message.get("content")
-    if isinstance(content, list):
-        content = [without_nulls(part) if isinstance(part, dict) else part for part in content]
-    return {**without_nulls(message), **({"content": content} if "content" in message else {})}
-
-
-def _check_convo(datapoint: Datapoint, name: str) -> None:
-    for index, message in enumerate(datapoint.convo):
-        if message.get("content") is None and not message.get("tool_calls"):
-            raise InputError(f"{name}[{index}].content: field required", "give the message a text")
-    if datapoint.convo[-1]["role"] == "assistant":
-        raise InputError(
-            f"{name}: must not end with an assistant message",
-            "an answer that exists already belongs into `response`",
-        )
 
 
 def unreadable_record(row: Row) -> JSONObject:

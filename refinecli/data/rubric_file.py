@@ -37,7 +37,7 @@ def read_rubric(path: Path) -> list[JSONObject]:
             check_kinds(items)
             RubricItem.model_validate(item_fields(item, index))
         except ValidationError as error:
-            fault = input_error(error, "convo")
+            fault = input_error(error)
             raise UsageError(
                 f"--rubric {path}: rubric_items[{index}].{fault.message}", fault.hint
             ) from None

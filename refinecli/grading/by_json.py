@@ -8,24 +8,22 @@ from typing import Any
 import orjson
 
 from refinecli.grading.scoring import Extraction
-from refinecli.item_defaults import asking_for, naming
+from refinecli.item_defaults import EXTRACTION_REGEX, INSTRUCTION, asking_for, naming
 from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, JSONObject, JSONReply, RubricItem
 
-_REGEX, _INSTRUCTION = (
-    RubricItem.model_fields[name].default
-    for name in ("extraction_regex", "grader_output_format_instruction")
-)
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 
 
 def takes_json(item: RubricItem) -> bool:
     """Return whether an item leaves the form of its verdict to us: one with its own regex or
     instruction keeps to that."""
-    ours = {_INSTRUCTION, asking_for(item.score_range)}
+    ours = {INSTRUCTION, asking_for(item.score_range)}
     if item.choices:
         ours = {naming(item.choices, fault=item.penalty)}
-    return item.extraction_regex == _REGEX and item.grader_output_format_instruction in ours
+    return (
+        item.extraction_regex == EXTRACTION_REGEX and item.grader_output_format_instruction in ours
+    )
 
 
 def wanted(item: RubricItem, *, reasons: bool) -> JSONReply:
