@@ -64,7 +64,7 @@ HOMES = {
     # JSON in bytes: lines, replies, what the cache holds.
     "orjson": ("text/json_text.py", "data/", "models/", "grading/by_json.py", "checks/kinds.py"),
     "pydantic": (
-        "types.py",
+        "types/",
         "field_errors.py",
         "item_defaults.py",
         "checks/",
@@ -81,7 +81,7 @@ HOMES = {
     "snowballstemmer": ("text/units.py",),
     "sqlite3": ("models/cache/",),
     "typer": ("cli/",),
-    "typing_extensions": ("types.py",),
+    "typing_extensions": ("types/",),
     "xllamacpp": ("models/local/child.py",),
     "yarl": ("models/http.py",),
 }

@@ -1,0 +1,140 @@
+"""What is asked of a model and what comes back, and who is asked: a completer for each role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from refinecli.types.datapoint import JSONObject, Message
+
+# How the votes on one item become one grade.
+Combine: TypeAlias = Literal["median", "majority"]
+_JURY = "jury."  # what a juror's role name begins with
+
+
+def juror_role(name: str) -> str:
+    """Return the name of a juror's role."""
+    return _JURY + name
+
+
+def juror_in(role: str) -> str | None:
+    """Return the juror's name in the name of its role; None for every other role."""
+    return role.removeprefix(_JURY) if role.startswith(_JURY) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Calls and tokens; cached ones are part of the prompt's, reasoning ones of the reply's."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A raw reply: its text, what the endpoint kept apart as reasoning, and how it ended.
+
+    `first_tokens` are the tokens that could have stood at its beginning, each with the natural
+    logarithm of its probability; None where they were not asked for, or not given.
+    """
+
+    text: str
+    finish_reason: str | None = None
+    reasoning: str = ""
+    usage: Usage = Usage(calls=1)
+    first_tokens: tuple[tuple[str, float], ...] | None = None
+
+    @property
+    def cut_off(self) -> bool:
+        """True where the reply ended because it reached a length limit."""
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which draw of which datapoint a call is: all that a seed may derive from.
+
+    Equal requests of rows with equal conversations differ in `convo_occurrence`, those of one row
+    in `iteration` or `sample`.
+    """
+
+    datapoint_id: str | int
+    occurrence: int
+    role: str
+    iteration: int
+    sample: int = 0
+    convo_occurrence: int = 0
+
+
+Usable: TypeAlias = Callable[[Completion], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class JSONReply:
+    """Ask for a reply that is one JSON object: one of this `schema`, or any."""
+
+    schema: JSONObject | None = None
+    name: str = "verdict"  # of the schema, which some endpoints insist on
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTokens:
+    """Ask for the likeliest `alternatives` to each token of a reply of at most `max_tokens`."""
+
+    alternatives: int
+    max_tokens: int
+
+
+# What a request wants of its reply beyond a text. Not every endpoint gives each of them.
+Wants: TypeAlias = JSONReply | FirstTokens
+
+
+class Completer(Protocol):
+    """One role's model: messages in, one reply out; CompletionError where none is to be had.
+
+    A new reply that is not `usable` to the caller is returned all the same, but kept for no one
+    else; where the caller does not say, it is not usable if it was cut off. UnsupportedError where
+    the endpoint is known not to give what the request `wants`.
+    """
+
+    async def __call__(
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        wants: Wants | None = None,
+    ) -> Completion: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who answers, who rewrites, who grades, who turns a response into feedback, who picks between
+    responses. The judge, held out for reports, is nobody's fallback and has none. Where there is a
+    `jury`, by role names, it grades in the grader's place; `combine` says what votes amount to."""
+
+    policy: Completer
+    reviser: Completer
+    grader: Completer
+    critic: Completer
+    selector: Completer
+    judge: Completer | None = None
+    jury: Mapping[str, Completer] = field(default_factory=dict)
+    combine: Combine = "median"
+
+    @property
+    def graders(self) -> Mapping[str, Completer]:
+        """Who grades, by role names: the jury, or the grader alone."""
+        return self.jury or {"grader": self.grader}

@@ -1,0 +1,117 @@
+"""What comes of a response: grades, and the iterations of a refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from refinecli.types.completion import Usage
+from refinecli.types.datapoint import Datapoint
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed; `type` is one word to count by, `stage` the role that was asked."""
+
+    type: str
+    message: str
+    stage: str = "grader"
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """One item's verdict on one response. An ungraded item has no score, not a score of 0.
+
+    `votes` are the grades that it is made of, where there were several; as one of them it says by
+    which `juror` it is and, where each was asked more than once, which `repeat`. Where the first
+    token's probabilities were asked for, `mass` is what the labels had of them, 0 to 1; where they
+    are the verdict, `probabilities` holds each label's.
+    """
+
+    item: int
+    name: str
+    score: float | None
+    raw_score: float | None
+    passed: bool | None
+    grader: Literal["llm", "check", "empty"]
+    feedback: str | None = None
+    reply: str | None = None
+    error: Failure | None = None
+    votes: tuple[Grade, ...] = ()
+    juror: str | None = None
+    repeat: int | None = None
+    mass: float | None = None
+    probabilities: Mapping[str, float] | None = None
+
+    @property
+    def graded(self) -> bool:
+        return self.error is None
+
+    @property
+    def disagreement(self) -> float:
+        """The share of the graded votes whose verdict is another than this."""
+        cast = [vote for vote in self.votes if vote.graded]
+        return sum(vote.passed != self.passed for vote in cast) / len(cast) if cast else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A selector's pick between a new response and the old one, asked in both orders: where the two
+    votes differ it is a tie."""
+
+    votes: tuple[Literal["new", "old"], ...]
+    reasons: tuple[str, ...]
+
+    @property
+    def winner(self) -> Literal["new", "old", "tie"]:
+        return self.votes[0] if len(set(self.votes)) == 1 else "tie"
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One response and its grades, none where its strategy does not grade it; `feedback` is the
+    text that the next iteration was given."""
+
+    iteration: int
+    parent: int | None
+    role: Literal["input", "policy", "reviser", "critic"]
+    response: str
+    score: float | None
+    accepted: bool
+    finish_reason: str | None
+    grades: tuple[Grade, ...]
+    feedback: str | None
+    usage: Usage
+    reasoning: str = ""
+    selection: Selection | None = None
+
+
+StopReason: TypeAlias = Literal[
+    "passed", "max_iterations", "plateau", "repeated", "ungraded", "failed"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """All that happened to one datapoint; the response kept is that of `best_iteration`."""
+
+    status: Literal["done", "ungraded", "failed"]
+    stop_reason: StopReason
+    iterations: tuple[Iteration, ...]
+    best_iteration: int
+    passed: bool
+    error: Failure | None = None
+    usage: Usage = field(default=Usage())
+    strategy: str = "refine"
+
+    @property
+    def best(self) -> Iteration:
+        return self.iterations[self.best_iteration]
+
+    @property
+    def initial_score(self) -> float | None:
+        return self.iterations[0].score
+
+
+Observer: TypeAlias = Callable[[Datapoint, Iteration], None]
