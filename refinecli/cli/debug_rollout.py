@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.complaints import as_flags, complain
+from refinecli.cli.ending import conclude
+from refinecli.cli.job import reporter_of
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -17,25 +18,16 @@ from refinecli.cli.options import (
     StrategyName,
     takes,
 )
-from refinecli.cli.resume import cache_for
-from refinecli.errors import CompletionError, UnsupportedError, UsageError
+from refinecli.cli.run_cache import cache_for
+from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
     from refinecli.data.rows import Row
     from refinecli.data.sinks import Sink
     from refinecli.display.recorded_calls import Call
-    from refinecli.display.reporter import Reporter
+    from refinecli.runs.lifecycle import Started
     from refinecli.settings.load import Settings
-    from refinecli.types import (
-        Completer,
-        Completion,
-        Datapoint,
-        Draw,
-        Message,
-        Refinement,
-        Usable,
-        Wants,
-    )
+    from refinecli.types import Refinement
 
 # Shown where no INPUT is given: one item that hides the answer, and one that may be told.
 BUILT_IN = {
@@ -77,13 +69,18 @@ def debug_rollout(
         typer.Option(
             metavar="K",
             min=0,
-            help="Rewrites at most. (default: 0; with --strategy as many as that loop has)",
+            help="Rewrites at most. (default: as configured, or 0; with --strategy as many as that "
+            "loop has)",
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Cut no text short.")] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the record that `refine` would write.")
-    ] = False,
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the record that `refine` would write; - for stdout, without text.",
+        ),
+    ] = None,
 ) -> int:
     """Run one datapoint and show everything: what each model saw, said, and how it was scored.
 
@@ -94,40 +91,75 @@ def debug_rollout(
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """
-    from refinecli.cli.file_checks import check_files
-    from refinecli.cli.refine import check_drafts
-    from refinecli.data.sinks import Sink
-    from refinecli.display.reporter import Reporter
     from refinecli.models.engine import check_endpoints
     from refinecli.refining.strategies import roles_of
     from refinecli.runs.work import refine_options
 
-    if strategy is None and max_iterations is None:
-        max_iterations = 0  # one rollout; a loop that was asked for is shown as one
-    settings = models.settings(
-        {"refine.strategy": strategy, "refine.max_iterations": max_iterations}
-    )
+    settings = _settings(models, strategy, max_iterations)
     roles = roles_of(refine_options(settings))
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles)
-    if data.input is None and (index is not None or id is not None or data.limit is not None):
-        raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
-    check_drafts(settings)
-    check_files(data, out, models)
-    row = _chosen(data, models, index, id)
-    sink = Sink(out.output, force=out.force)
-    reporter = Reporter("debug-rollout", quiet=models.quiet, verbose=models.verbose, spell=as_flags)
+    row = _checked_row(data, out, models, settings, index=index, id=id, json=json)
+    outputs = _outputs(out, json)
     check_endpoints(settings, roles, offline=models.offline)
-    if row.note and not models.dry_run:
-        reporter.notice(f"{data.input}:{row.line}: {row.note}")
     if models.dry_run:
         from refinecli.cli.dry_run import describe, nothing_cached
         from refinecli.cli.refine import refine_plan
 
         return describe([row], data.input or "", refine_plan(settings), nothing_cached)
-    return _rollout(row, settings, sink, reporter, models, full=full, json=json)
+    return _run(data, row, settings, outputs, models, full=full)
+
+
+def _settings(models: ModelOptions, strategy: str | None, max_iterations: int | None) -> Settings:
+    """All settings: one rollout without rewrites, unless somebody asked for some. A loop that was
+    asked for by name is shown as one."""
+    flags: dict[str, object] = {
+        "refine.strategy": strategy,
+        "refine.max_iterations": max_iterations,
+    }
+    settings = models.settings(flags)
+    if strategy is None and "refine.max_iterations" not in settings.sources:
+        return models.settings(flags | {"refine.max_iterations": 0})
+    return settings
+
+
+def _checked_row(
+    data: InputOptions,
+    out: OutputOptions,
+    models: ModelOptions,
+    settings: Settings,
+    *,
+    index: int | None,
+    id: str | None,
+    json: str | None,
+) -> Row:
+    """Return the row to run, after a look at all that can be wrong."""
+    from refinecli.cli.file_checks import check_files
+    from refinecli.cli.refine import check_drafts
+
+    if data.input is None and (index is not None or id is not None or data.limit is not None):
+        raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
+    check_drafts(settings)
+    record = Path(json) if json not in (None, "-") else None
+    check_files(data, out, models, [("--json", record)])
+    return _chosen(data, models, index, id)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Where the transcript and the record go, None for nowhere; one of them is the run's own."""
+
+    text: Sink | None
+    record: Sink | None
+
+
+def _outputs(out: OutputOptions, json: str | None) -> _Outputs:
+    from refinecli.data.sinks import Sink
+
+    text = None if json == "-" and out.output is None else Sink(out.output, force=out.force)
+    return _Outputs(text, Sink(json, force=out.force) if json else None)
 
 
 def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
@@ -159,166 +191,109 @@ def _has_id(row: Row, id: str) -> bool:
     return row.datapoint is not None and str(row.datapoint.id) == id
 
 
-class Recorder:
-    """A completer that keeps what went through it."""
-
-    def __init__(self, completer: Completer, system: str | None, calls: list[Call]) -> None:
-        self._completer = completer
-        self._system = system
-        self._calls = calls
-
-    async def __call__(
-        self,
-        messages: Sequence[Message],
-        draw: Draw,
-        usable: Usable | None = None,
-        wants: Wants | None = None,
-    ) -> Completion:
-        from refinecli.display.recorded_calls import Call
-        from refinecli.models.request import with_system
-
-        sent = tuple(with_system(self._system, messages))
-        try:
-            completion = await self._completer(messages, draw, usable, wants)
-        except UnsupportedError:
-            raise  # the next way to ask follows, and stderr says what is not sent
-        except CompletionError as error:
-            self._calls.append(Call(draw, sent, None, error.message, wants))
-            raise
-        self._calls.append(Call(draw, sent, completion, wants=wants))
-        return completion
-
-
-def _rollout(
+def _run(
+    data: InputOptions,
     row: Row,
     settings: Settings,
-    sink: Sink,
-    reporter: Reporter,
+    outputs: _Outputs,
     models: ModelOptions,
     *,
     full: bool,
-    json: bool,
 ) -> int:
-    from refinecli.cli.job import write_summary
-    from refinecli.data import output_lines
-    from refinecli.models.engine import open_engine
-    from refinecli.models.request_log import RequestLog
-    from refinecli.refining.rollout import refine as refine_datapoint
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.signals import Interrupted, execute
-    from refinecli.runs.summary import Summary
+    from refinecli.runs.lifecycle import Job, carry_out
     from refinecli.runs.work import refine_options
-    from refinecli.text.json_text import dumps
-    from refinecli.types import Roles
 
-    assert row.datapoint is not None
-    datapoint = row.datapoint
-    options = refine_options(settings)
-    shapes = {"refine": settings.refine.model_dump()}
-    summary = Summary()
-    calls: list[Call] = []
-    cache = cache_for(None, models)
-
-    async def main() -> None:
-        async with AsyncExitStack() as stack:
-            log = None
-            if models.log_requests:
-                log = stack.enter_context(RequestLog(models.log_requests))
-            kept = cache.open() if cache else None
-            engine = await stack.enter_async_context(
-                open_engine(settings, roles_of(options), shapes, reporter, kept, log)
-            )
-            if cache:
-                place = {"command": "debug-rollout", "row": row.raw.get("id"), "output": "-"}
-                cache.begin(place, engine.shaping)
-            roles = engine.roles
-            recorded = Roles(
-                Recorder(roles.policy, settings.policy.system, calls),
-                Recorder(roles.reviser, settings.reviser.system, calls),
-                Recorder(roles.grader, settings.grader.system, calls),
-                Recorder(roles.critic, settings.critic.system, calls),
-                Recorder(roles.selector, settings.selector.system, calls),
-                jury={
-                    juror.name: Recorder(roles.jury[juror.name], juror.system, calls)
-                    for juror in settings.jury
-                },
-                combine=roles.combine,
-            )
-            refinement = None
-            try:
-                refinement = await refine_datapoint(datapoint, recorded, options, settings.prompts)
-                outcome = output_lines.refined(row.raw, refinement, engine.made_with)
-            except CompletionError as error:
-                complain(error)
-                outcome = output_lines.failed(row.raw, error, "policy")
-            summary.add(outcome)
-            await sink.open()
-            if json:
-                text = dumps(outcome.record)
-            else:
-                text = _transcript(datapoint, refinement, calls, settings, sink, full=full)
-            await sink.write(text)
-            await sink.drain()
-            if models.summary:
-                write_summary(models.summary, summary, engine.limits.traffic)
-
-    whole = False
-    try:
-        execute(main())
-        whole = True
-        sink.commit()
-    except BrokenPipeError:
-        return 0
-    except Interrupted as interrupted:
-        print(str(interrupted), file=sys.stderr)
-        return interrupted.code
-    finally:
-        sink.discard()
-        if cache:
-            cache.end(0, whole=whole, locked=False)
-    bad = summary.failed + summary.ungraded
-    return 3 if bad > settings.run.errors_allowed(1) else 0
-
-
-def _transcript(
-    datapoint: Datapoint,
-    refinement: Refinement | None,
-    calls: list[Call],
-    settings: Settings,
-    sink: Sink,
-    *,
-    full: bool,
-) -> bytes:
-    """The transcript as it will stand on standard output or in the file: colour and panels only
-    for a terminal, whose width it takes."""
-    from io import StringIO
-
-    from rich.console import Console
-
-    from refinecli.display.transcript import plain, transcript
-
-    terminal = sink.path is None and sys.stdout.isatty()
-    here = Console()  # the terminal's own width and colours
-    text = StringIO()
-    console = Console(
-        file=text,
-        force_terminal=terminal,
-        color_system=here.color_system if terminal else None,  # type: ignore[arg-type]
-        width=here.width if terminal else 100,
-        no_color=here.no_color,
-        legacy_windows=False,
+    reporter = reporter_of("debug-rollout", models)
+    if row.note:
+        reporter.notice(f"{data.input}:{row.line}: {row.note}")
+    job = Job(
+        settings=settings,
+        roles=roles_of(refine_options(settings)),
+        shapes={"refine": settings.refine.model_dump()},
+        place={"command": "debug-rollout", "row": row.raw.get("id"), "output": "-"},
+        body=_Rollout(row, settings, outputs, full),
+        sink=outputs.text or outputs.record,
+        cache=cache_for(models),
+        total=1,
+        summary=models.summary,
+        log_requests=models.log_requests,
     )
-    threshold = settings.refine.threshold
-    parts = transcript(
-        datapoint,
-        refinement,
-        calls,
-        settings.prompts,
-        settings.grading,
-        full=full,
-        threshold=threshold,
-        combine=settings.grade.combine,
-    )
-    for part in parts:
-        console.print(part, soft_wrap=plain(console))
-    return text.getvalue().rstrip("\n").encode()
+    return conclude(carry_out(job, reporter), reporter, piped=data.input == "-")
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """The body of the job: one datapoint refined, with every call kept."""
+
+    row: Row
+    settings: Settings
+    outputs: _Outputs
+    full: bool
+    calls: list[Call] = field(default_factory=list)
+
+    async def __call__(self, started: Started) -> None:
+        from refinecli.display.recorder import recorded
+        from refinecli.runs.work import refine_row
+        from refinecli.text.json_text import dumps
+
+        assert self.row.datapoint is not None
+        roles = recorded(started.engine.roles, self.settings, self.calls)
+        made: list[Refinement] = []
+        outcome = await refine_row(
+            self.row,
+            replace(started.engine, roles=roles),
+            self.settings,
+            on_refinement=made.append,
+        )
+        if outcome.status != "done":
+            started.unsettled(self.row.datapoint)
+        started.summary.finished += 1
+        started.summary.add(outcome)
+        text, record = self.outputs.text, self.outputs.record
+        if text:
+            await text.write(self._transcript(made[0] if made else None, text))
+            await text.drain()
+        if record:
+            if text:
+                await record.open()
+            await record.write(dumps(outcome.record))
+            await record.drain()
+            if text:
+                record.commit()
+
+    def _transcript(self, refinement: Refinement | None, sink: Sink) -> bytes:
+        """Return the transcript as it will stand on standard output or in the file: colour and
+        panels only for a terminal, whose width it takes."""
+        from io import StringIO
+
+        from rich.console import Console
+
+        from refinecli.display.transcript import plain, transcript
+
+        terminal = sink.path is None and sys.stdout.isatty()
+        here = Console()  # the terminal's own width and colours
+        text = StringIO()
+        console = Console(
+            file=text,
+            force_terminal=terminal,
+            color_system=here.color_system if terminal else None,  # type: ignore[arg-type]
+            width=here.width if terminal else 100,
+            no_color=here.no_color,
+            legacy_windows=False,
+        )
+        settings = self.settings
+        assert self.row.datapoint is not None
+        parts = transcript(
+            self.row.datapoint,
+            refinement,
+            self.calls,
+            settings.prompts,
+            settings.grading,
+            full=self.full,
+            threshold=settings.refine.threshold,
+            combine=settings.grade.combine,
+        )
+        for part in parts:
+            console.print(part, soft_wrap=plain(console))
+        return text.getvalue().rstrip("\n").encode()

@@ -72,18 +72,3 @@ def _check_writable(flag: str, path: Path) -> None:
     if path.is_dir() or not os.access(place, os.W_OK):
         reason = "is a directory" if path.is_dir() else "cannot be written"
         raise UsageError(f"{flag} {path}: {reason}", "name a file in a folder that exists")
-
-
-def check_shortens(file: Path, name: str, rows: Input, total: int | None) -> None:
-    """A run may replace the file that it wrote by more lines, but not by fewer."""
-    from refinecli.data.sources import Source
-
-    coming = rows.limit if total is None else total
-    if coming is None:  # nobody knows
-        return
-    there = sum(1 for _ in Source(str(file)).read())
-    if coming < there:
-        raise UsageError(
-            f"{name}: has {there:,} lines, and this run would write {coming:,}",
-            "--force replaces it; or write to another file: -o",
-        )

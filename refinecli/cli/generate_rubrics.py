@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
     from refinecli.generators.rubric_writer import Writing
     from refinecli.generators.rubrics import PromptReader
-    from refinecli.models.traffic import Traffic
+    from refinecli.runs.lifecycle import Ended
     from refinecli.runs.summary import Summary
     from refinecli.settings.load import Settings
     from refinecli.types import Datapoint, JSONObject, Message
@@ -35,7 +35,7 @@ def generate_rubrics(
     contrast: str | None,
     with_response: bool,
 ) -> int:
-    from refinecli.cli.job import Job, process
+    from refinecli.cli.job import RowCommand, process
     from refinecli.data.rubric_file import read_rubric
     from refinecli.generators.rubrics import PromptReader
     from refinecli.item_defaults import written_item
@@ -53,7 +53,7 @@ def generate_rubrics(
         _check_contrast(data, reader)
     given = [written_item(item) for item in read_rubric(models.rubric)] if models.rubric else []
     counts = _Counts(reader.contrast is not None)
-    job = Job(
+    command = RowCommand(
         command="generate-data rubrics",
         roles=("grader",),
         settings=settings,
@@ -67,10 +67,11 @@ def generate_rubrics(
             on_writing=counts.add,
         ),
         plan=lambda: _plan(settings, reader),
+        complete=counts.complete,
         close=counts.close,
         reader=reader,
     )
-    return process(job, data, out, models)
+    return process(command, data, out, models)
 
 
 def _two_fields(contrast: str | None) -> tuple[str, str] | None:
@@ -172,11 +173,13 @@ class _Counts:
             "contrast": {"tried": self.tried, "missing": self.untried},
         }
 
-    def close(self, summary: Summary, traffic: Traffic, reporter: Reporter) -> bool:
+    def complete(self, summary: Summary) -> None:
+        summary.rubrics = self.record()
+
+    def close(self, ended: Ended, reporter: Reporter) -> bool:
         from refinecli.models.traffic import traffic_words
 
-        summary.rubrics = self.record()
-        told = f"{summary.counts}; {traffic_words(traffic, summary.seconds)}"
+        told = f"{ended.summary.counts}; {traffic_words(ended.traffic, ended.summary.seconds)}"
         reporter.notice(f"generate-data rubrics: {told}")
         if self.written:
             mean = self.kept / self.prompts

@@ -19,8 +19,7 @@ from refinecli.cli.options import (
 if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
     from refinecli.display.reporter import Reporter
-    from refinecli.models.traffic import Traffic
-    from refinecli.runs.summary import Summary
+    from refinecli.runs.lifecycle import Ended
     from refinecli.settings.load import Settings
     from refinecli.types import Datapoint, Message, Observer
 
@@ -64,7 +63,7 @@ def refine(
     refinecli refine in.jsonl -o out.jsonl --base-url http://localhost:8000/v1
     refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8
     """
-    from refinecli.cli.job import Job, needs_input, process
+    from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.refining.strategies import roles_of
     from refinecli.runs.work import refine_options, refine_row
 
@@ -85,7 +84,7 @@ def refine(
     check_drafts(settings)
     _check_rounds(settings)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
-    job = Job(
+    command = RowCommand(
         command="refine",
         roles=roles_of(options),
         settings=settings,
@@ -97,11 +96,9 @@ def refine(
             observe=_shown_by(reporter) if show else None,
         ),
         plan=lambda: refine_plan(settings),
-        close=lambda summary, traffic, reporter: _close(
-            summary, traffic, reporter, out.output, options.strategy
-        ),
+        close=lambda ended, reporter: _close(ended, reporter, out.output),
     )
-    return process(job, data, out, models)
+    return process(command, data, out, models)
 
 
 def check_drafts(settings: Settings) -> None:
@@ -164,23 +161,22 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
     return prompts
 
 
-def _close(
-    summary: Summary, traffic: Traffic, reporter: Reporter, output: str | None, strategy: str
-) -> bool:
+def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
     from refinecli.models.traffic import traffic_words
     from refinecli.refining.strategies import STRATEGIES
 
-    by_grade = STRATEGIES[strategy].by_grade
-    reporter.notice(f"refine: {summary.counts}; {traffic_words(traffic, summary.seconds)}")
+    summary = ended.summary
+    by_grade = STRATEGIES[ended.job.settings.refine.strategy].by_grade
+    reporter.notice(f"refine: {summary.counts}; {traffic_words(ended.traffic, summary.seconds)}")
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
         now = "at best" if by_grade else "as kept"
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
-    for told in summary.notices:
-        reporter.notice(told)
+    for line in summary.notices:
+        reporter.notice(line)
     if summary.winners:
-        told = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
-        reporter.notice(f"preferred by the selector: {told}")
+        winners = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
+        reporter.notice(f"preferred by the selector: {winners}")
     if gain and by_grade and summary.noisy:
         reporter.notice(
             "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "

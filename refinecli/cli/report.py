@@ -15,7 +15,7 @@ from refinecli.cli.options import ModelOptions, takes
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
-    from refinecli.cli.regrade import FreshGrades
+    from refinecli.report.fresh_run import FreshGrades
     from refinecli.report.runs import Run
     from refinecli.runs.gates import Gate, Verdict
     from refinecli.types import JSONObject
@@ -116,15 +116,13 @@ def report(
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
     refinecli report out.jsonl --regrade --grader-model gpt-4.1-mini
     """
-    from refinecli.runs import gates
-
     if find_spec("scipy") is None:
         raise UsageError(
             "report needs scipy", "pip install 'refinecli[report]', or '.[report]' in a checkout"
         )
     if models.show_config:
         return _show_config(models)
-    wanted = [_checked(gates.parse(text)) for text in gate or ()]
+    wanted = [_gate(text) for text in gate or ()]
     names = runs or ["-"]
     labels = label or []
     _needs_a_run(ctx, runs)
@@ -137,20 +135,14 @@ def report(
     if not regrade:
         _check_no_models(models, repeats)
     read, others = _read(names, labels), _read(baseline or [], [])
-    fresh, figures = None, _figures(read, others)
+    fresh, figures, code = None, _figures(read, others), 0
     if regrade:
-        from refinecli.cli.regrade import FreshGrades, fresh_grades
-        from refinecli.report.baselines import kept_responses
-
-        figures["regrade"] = FreshGrades(repeats or 3).record()
-        for one in wanted:  # a slip is told before any call
-            gates.check(one, figures)
-        responses = [kept_responses(read[-1], other) for other in others]
-        fresh = fresh_grades(read[-1], repeats or 3, models, responses)
-        if fresh is None:  # a dry run
+        found = _regraded(read[-1], others, figures, wanted, models, repeats or 3)
+        if found is None:  # a dry run
             return 0
+        fresh, code = found
         figures = _figures(read, others, fresh)
-    verdicts = [gates.check(one, figures) for one in wanted]
+    verdicts = [_verdict_on(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
     if json:
         _write_json(figures, json)
@@ -160,8 +152,27 @@ def report(
         write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
         _print(figures)
-    missed = _missed(verdicts, fresh)
-    return 3 if fresh and fresh.too_many else missed
+    return max(code, _missed(verdicts, fresh))
+
+
+def _regraded(
+    run: Run,
+    others: Sequence[Run],
+    figures: JSONObject,
+    wanted: Sequence[Gate],
+    models: RegradeOptions,
+    repeats: int,
+) -> tuple[FreshGrades, int] | None:
+    """Grade the run and its baselines again; return what came of it, with the exit code."""
+    from refinecli.cli.regrade import fresh_grades
+    from refinecli.report.baselines import kept_responses
+    from refinecli.report.fresh_run import FreshGrades
+
+    figures["regrade"] = FreshGrades(repeats).record()
+    for one in wanted:  # a slip is found before any call
+        _verdict_on(one, figures)
+    responses = [kept_responses(run, other) for other in others]
+    return fresh_grades(run, repeats, models, responses)
 
 
 def _show_config(models: RegradeOptions) -> int:
@@ -183,14 +194,24 @@ def _check_no_models(models: RegradeOptions, repeats: int | None) -> None:
         raise UsageError(f"--{given[0]}: no model is asked without --regrade", "add --regrade")
 
 
-def _checked(gate: Gate) -> Gate:
-    """What stands first in the path is known without a look at any file."""
+def _gate(text: str) -> Gate:
+    """Read a gate; what stands first in its path is known without a look at any file."""
     from refinecli.report import KEYS
-    from refinecli.runs import gates
+    from refinecli.runs.gates import parse
 
+    gate = parse(text)
     if gate.metric.split(".")[0] not in KEYS:
-        gates.check(gate, dict.fromkeys(KEYS))  # says so, and what is close
+        _verdict_on(gate, dict.fromkeys(KEYS))  # says so, and what is close
     return gate
+
+
+def _verdict_on(gate: Gate, figures: JSONObject) -> Verdict:
+    from refinecli.runs.gates import check
+
+    try:
+        return check(gate, figures)
+    except UsageError as error:
+        raise UsageError(f"--gate {error.args[0]}", error.args[1]) from None
 
 
 def _needs_a_run(ctx: typer.Context, runs: Sequence[str] | None) -> None:

@@ -33,12 +33,16 @@ class Progress:
     ) -> None:
         self.command = command
         self.total = total
-        self.finished = 0  # in whatever order; what is written waits for those before it
         self._summary = summary
         self._traffic = traffic
         self._clock = clock
         self._began = clock()
         self._pace = Pace(traffic, clock)
+
+    @property
+    def finished(self) -> int:
+        """The datapoints that are finished, in whatever order."""
+        return self._summary.finished
 
     def update(self) -> None:
         """Before the parts are asked for, some times a second."""

@@ -52,7 +52,6 @@ class Reporter:
         self._quiet = quiet
         self._verbose = verbose
         self._console: Console | None = None
-        self._progress: Progress | None = None
         self._live: Live | None = None
         self._lines: deque[str] = deque()  # to be printed above the bar
         self._printing = threading.Lock()
@@ -99,9 +98,9 @@ class Reporter:
 
         `data_below`: the output goes to the same terminal, where it is progress enough.
         """
-        self._progress = Progress(self._command, total, summary, traffic)
         if self._quiet:
             return
+        progress = Progress(self._command, total, summary, traffic)
         if not (sys.stderr.isatty() and self.console.is_interactive):
             show = self._show_lines
         elif data_below:
@@ -109,16 +108,11 @@ class Reporter:
             return
         else:
             show = self._show_bar
-        self._thread = threading.Thread(target=show, args=(self._progress,), daemon=True)
+        self._thread = threading.Thread(target=show, args=(progress,), daemon=True)
         self._thread.start()
 
-    def finished(self) -> None:
-        """One datapoint is finished; those before it may not be."""
-        if self._progress is not None:
-            self._progress.finished += 1
-
     def advance(self, outcome: Outcome) -> None:
-        """One datapoint is finished and written."""
+        """Show a datapoint that is finished and written to those who gave `-v`."""
         if self._verbose:
             name = outcome.record.get("id", f"line {outcome.line}")
             score = "" if outcome.score is None else f", score {outcome.score:.3g}"

@@ -79,7 +79,7 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     """
     found = list(_found(figures, gate.metric.split("."), ()))
     if not found:
-        raise UsageError(f"--gate {gate.text}: no such figure", _close(gate.metric, figures))
+        raise UsageError(f"{gate.text}: no such figure", _close(gate.metric, figures))
     value, place = found[0]
     why = ""
     if isinstance(value, Mapping) and (key := _middle(value)):
@@ -87,7 +87,7 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     if value is None:
         return Verdict(gate, None, False, f"{place} is null{why}")
     if not isinstance(value, int | float):
-        raise UsageError(f"--gate {gate.text}: not a number", _close(gate.metric + ".", figures))
+        raise UsageError(f"{gate.text}: not a number", _close(gate.metric + ".", figures))
     met = _COMPARE[gate.operator](value, gate.bound)
     return Verdict(gate, +value, met, "" if met else f"{gate.metric} is {_told(value, gate)}")
 

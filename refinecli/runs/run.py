@@ -1,26 +1,31 @@
 """A whole input through one piece of work: rows in, output lines in order, a summary.
 
-Source -> read_row -> pool.ordered_map(work) -> Sink
+Source -> read_row -> ordered_map(work) -> Sink
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from refinecli.data.output_lines import Outcome
 from refinecli.data.repeats import Occurrences
 from refinecli.data.rows import Row, read_row, unreadable_record
 from refinecli.data.sinks import Sink
 from refinecli.data.sources import Source
-from refinecli.errors import InputError
+from refinecli.errors import InputError, UsageError
 from refinecli.runs.ordered_map import ordered_map
-from refinecli.runs.summary import Summary
 from refinecli.text.json_text import canonical, dumps
-from refinecli.types import Datapoint, JSONObject
+from refinecli.types import JSONObject
+
+if TYPE_CHECKING:
+    from refinecli.models.engine import Engine
+    from refinecli.runs.lifecycle import Started
 
 # Seconds that replies have to come in, and be kept, when the run ends early.
 _PATIENCE = 10.0
@@ -108,62 +113,91 @@ def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted
     return Counted(rows, bad, asks_grader)
 
 
-async def run(
-    source: Input,
-    work: Work,
-    sink: Sink,
-    summary: Summary,
-    *,
-    concurrency: int,
-    on_finished: Callable[[], None],
-    on_outcome: Callable[[Outcome], None],
-    on_note: Callable[[str], None],
-    on_unsettled: Callable[[Datapoint], None] | None = None,
-) -> None:
-    """Work on every row and write every result, in order.
+def place_of(command: str, rows: Input, sink: Sink | None) -> JSONObject:
+    """Return what makes a run another than one with the same settings."""
+    # As seen from the output: a folder with both may be moved and mounted elsewhere.
+    folder = sink.path.parent if sink and sink.path else Path.cwd()
+    sources = [
+        os.path.relpath(source.path.resolve(), folder) if source.path and source.rereadable else "-"
+        for source in rows.sources
+    ]
+    return {
+        "command": command,
+        "input": sources if rows.more else sources[0],
+        "output": str(sink.path) if sink and sink.path else "-",
+        "rubric": list(rows.rubric),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkOnRows:
+    """The body of a job that works on rows and writes a line for each, in order, to the sink where
+    there is one.
 
     A line that could not be read becomes an `error` record; one that an earlier command could not
-    read passes through. `on_finished` is called as each row comes to its end, `on_outcome` as each
-    is written, in order, `on_note` once for each thing that looks like a slip, and `on_unsettled`
-    for each datapoint that failed or stayed ungraded. Raises what the work raises, after the lines
-    before it were written.
+    read passes through. `on_outcome` is called as each line is written, `on_note` once for each
+    thing that looks like a slip. Raises what the work raises, after the lines before it were
+    written.
     """
 
-    noted: set[str] = set()
+    rows: Input
+    total: int | None
+    work: Callable[[Engine], Work]
+    sink: Sink | None
+    on_outcome: Callable[[Outcome], None]
+    on_note: Callable[[str], None]
 
-    async def outcome(row: Row) -> Outcome:
-        if row.note and row.note not in noted:
-            noted.add(row.note)
-            on_note(f"{row.file or source.source.name}:{row.line}: {row.note}")
-        result = (await finish(row))._replace(line=row.line, file=row.file)
-        on_finished()
-        return result
+    async def __call__(self, started: Started) -> None:
+        work = self.work(started.engine)
+        noted: set[str] = set()
 
-    async def finish(row: Row) -> Outcome:
-        if row.error:
-            why = row.error.message
-            return Outcome(unreadable_record(row), "failed", failures=("input",), why=why)
-        if row.datapoint is None:
-            return Outcome(row.raw, "failed", failures=("input",))
-        result = await work(row)
-        if result.status != "done" and on_unsettled:
-            on_unsettled(row.datapoint)
-        return result
+        async def outcome(row: Row) -> Outcome:
+            if row.note and row.note not in noted:
+                noted.add(row.note)
+                self.on_note(f"{row.file or self.rows.source.name}:{row.line}: {row.note}")
+            result = await _finish(row, work, started)
+            started.summary.finished += 1
+            return result._replace(line=row.line, file=row.file)
 
-    # Enough rows started to keep every request slot busy; enough waiting in order behind a slow one
-    # that it does not hold the others up, and few enough that memory stays bounded.
-    results = ordered_map(
-        source.stream(),
-        outcome,
-        active=concurrency,
-        window=max(256, 8 * concurrency),
-        patience=_PATIENCE,
-    )
-    try:
-        async with aclosing(results):
-            async for result in results:
-                await sink.write(dumps(result.record))
-                summary.add(result)
-                on_outcome(result)
-    finally:
-        await sink.drain()
+        # Enough rows started to keep every request slot busy; enough waiting in order behind a slow
+        # one that it does not hold the others up, and few enough that memory stays bounded.
+        concurrency = started.engine.limits.concurrency
+        results = ordered_map(
+            self.rows.stream(),
+            outcome,
+            active=concurrency,
+            window=max(256, 8 * concurrency),
+            patience=_PATIENCE,
+        )
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    if self.sink:
+                        await self.sink.write(dumps(result.record))
+                    started.summary.add(result)
+                    self.on_outcome(result)
+        finally:
+            if self.sink:
+                await self.sink.drain()
+        self._check_all_came(started.summary.datapoints)
+
+    def _check_all_came(self, came: int) -> None:
+        if self.total is None or came >= self.total:
+            return
+        name = "the input" if self.rows.more else self.rows.source.name
+        raise UsageError(
+            f"{name}: {came:,} lines came, of {self.total:,} that were there when the run began",
+            "it was made shorter meanwhile; the same command goes on with what is there then",
+        )
+
+
+async def _finish(row: Row, work: Work, started: Started) -> Outcome:
+    if row.error:
+        why = row.error.message
+        return Outcome(unreadable_record(row), "failed", failures=("input",), why=why)
+    if row.datapoint is None:
+        return Outcome(row.raw, "failed", failures=("input",))
+    result = await work(row)
+    if result.status != "done":
+        started.unsettled(row.datapoint)
+    return result

@@ -39,6 +39,7 @@ class Mean:
 class Summary:
     """Counts over the datapoints of one run, in constant memory."""
 
+    finished: int = 0  # in whatever order; a line is counted below once those before it are
     done: int = 0
     ungraded: int = 0
     failed: int = 0

@@ -48,7 +48,11 @@ async def refine_datapoint(
 
 
 async def refine_row(
-    row: Row, engine: Engine, settings: Settings, observe: Observer | None = None
+    row: Row,
+    engine: Engine,
+    settings: Settings,
+    observe: Observer | None = None,
+    on_refinement: Callable[[Refinement], None] | None = None,
 ) -> Outcome:
     """Refine the row's datapoint."""
     assert row.datapoint is not None
@@ -56,6 +60,8 @@ async def refine_row(
         refinement = await refine_datapoint(row.datapoint, engine, settings, observe)
     except CompletionError as error:
         return output_lines.failed(row.raw, error, "policy")
+    if on_refinement:
+        on_refinement(refinement)
     return output_lines.refined(row.raw, refinement, engine.made_with)
 
 

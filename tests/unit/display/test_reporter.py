@@ -49,7 +49,7 @@ class Run:
             self.now += seconds / steps
             self.traffic.sent += calls * step // steps - calls * (step - 1) // steps
             self.traffic.replayed += replayed * step // steps - replayed * (step - 1) // steps
-            self.progress.finished += finished * step // steps - finished * (step - 1) // steps
+            self.summary.finished += finished * step // steps - finished * (step - 1) // steps
             self.progress.update()
 
     def score(self, *scores: float | None) -> None:
@@ -321,7 +321,6 @@ def test_a_quiet_log_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
     reporter = Reporter("refine", quiet=True, verbose=False)
     reporter.start(50, Summary(), Traffic())
     assert threading.active_count() == threads  # nobody who could write
-    reporter.finished()
     reporter.notice("not worth knowing")
     reporter.stop()
     assert log.getvalue() == ""
@@ -337,7 +336,6 @@ def test_only_verbose_says_something_of_each_datapoint(monkeypatch: pytest.Monke
     for verbose in (False, True):
         reporter = Reporter("refine", quiet=False, verbose=verbose)
         for outcome in outcomes:
-            reporter.finished()
             reporter.advance(outcome)
     assert log.getvalue().splitlines() == [
         "a␛[31m: done, score 0.5",

@@ -1,29 +1,24 @@
-"""A run's call cache: which file it is, whose it is, and how to go on after an early end."""
+"""A run's call cache: which file it is, whose it is, and what becomes of it at the end."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refinecli.errors import RefineError, UsageError
-from refinecli.text.clean import clean
+from refinecli.errors import RefineError, UsageError, option
 
 if TYPE_CHECKING:
-    from refinecli.cli.options import ModelOptions
-    from refinecli.data.sources import Source
     from refinecli.models.cache.store import CallCache
     from refinecli.types import JSONObject
 
 # Another process's transaction takes milliseconds. Where one takes this long, what looks like a
-# hang is told; after a minute it is an error.
+# hang is explained; after a minute it is an error.
 _SILENT_SECONDS = 3.0
-# A fact of a cache that somebody named, also one that is beside an output.
+# A fact of a cache that somebody named, also one that lies next to an output.
 _NAMED = "named with --cache"
 # Long values, such as prompts, would hide what differs.
 _SHOWN = 200  # characters
@@ -31,15 +26,22 @@ _SHOWN = 200  # characters
 
 @dataclass(slots=True)
 class RunCache:
-    """Where a run keeps its replies: `FILE.cache` beside its output, which belongs to it alone, or
-    the `--cache` that the user named, which may be shared."""
+    """Where a run keeps its replies: `FILE.cache` next to its output, which belongs to it alone
+    (`is_default`), or a file that may be shared: one that the user named, or one that `stays`.
+
+    A cache that stays is never over, since the next report is to find all replies there. One that
+    is `temporary` has a name that was ours to choose, and goes where it holds none. `say` is
+    handed a line where the file has to be waited for.
+    """
 
     path: Path
     is_default: bool
+    stays: bool = False
+    temporary: bool = False
     offline: bool = False
     any_run: bool = False
     restart: bool = False
-    quiet: bool = False
+    say: Callable[[str], None] | None = None
     calls: CallCache | None = None
     settings: JSONObject | None = None
 
@@ -59,11 +61,13 @@ class RunCache:
     @contextmanager
     def _patience(self) -> Iterator[None]:
         """Say what is waited for, where another process keeps the file to itself."""
-        told = f"{self.path}: waiting for another process to let go of the call cache\n"
-        timer = threading.Timer(_SILENT_SECONDS, sys.stderr.write, [clean(told)])
+        if self.say is None:
+            yield
+            return
+        line = f"{self.path}: waiting for another process to let go of the call cache"
+        timer = threading.Timer(_SILENT_SECONDS, self.say, [line])
         timer.daemon = True
-        if not self.quiet:
-            timer.start()
+        timer.start()
         try:
             yield
         finally:
@@ -74,13 +78,13 @@ class RunCache:
         return self.path.exists()
 
     def belongs_to(self, output: Path) -> bool:
-        """Whether a run that is not over keeps its replies here and writes to that file."""
+        """Return whether a run that is not over keeps its replies here and writes to that file."""
         return self.exists and (
             self.is_default or self.open().runs.writes_to(str(output.resolve()))
         )
 
     def has_written(self, output: Path, *, this_run: bool = False) -> bool:
-        """Whether FILE is just as a run, not yet over, left it."""
+        """Return whether the file is just as a run, not yet over, left it."""
         from refinecli.data.sinks import signature
 
         if not (self.exists and output.is_file()):
@@ -88,9 +92,9 @@ class RunCache:
         return self.open().runs.has_written(signature(output, output), this_run=this_run)
 
     def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
-        """Go on with this run. A default cache that belongs to another is refused by name of what
-        differs; a shared one keeps them apart. A file that would be `replaced` is no obstacle only
-        where it is this run's own."""
+        """Continue this run, or start it. A default cache that belongs to another is refused by
+        name of what differs; a shared one keeps them apart. A file that would be `replaced` must
+        be this run's own."""
         from refinecli.text.json_text import digest
 
         assert self.calls is not None
@@ -105,20 +109,20 @@ class RunCache:
         if there is not None and not self.restart:
             raise UsageError(
                 f"{self.path} belongs to another run: {_differences(there, settings)}",
-                "go back to those, write to another file, or add --restart: it goes on with the "
-                "new settings and uses the replies that fit",
+                f"go back to those, write to another file, or add {option('restart')}: it goes on "
+                "with the new settings and uses the replies that fit",
             )
         if there is not None and replaced:  # found before the run there is given up
             raise UsageError(
                 f"{replaced}: exists already, and has what other settings gave",
-                "--force replaces it; or write to another file",
+                f"{option('force')} replaces it; or write to another file",
             )
         if there is not None and not self.offline:
             self.calls.runs.restart(name, settings)
 
     def remember(self, output: Path | None) -> None:
-        """Offline nothing is written but this: that FILE is ours, and what is missing in it can be
-        asked for later."""
+        """Note that the output is ours, the only thing that is written offline: so what is missing
+        in it can be asked for later."""
         from refinecli.data.sinks import signature
         from refinecli.models.cache.store import CallCache
 
@@ -135,65 +139,46 @@ class RunCache:
         return self.calls is not None and not self.calls.is_empty
 
     def end(self, code: int, *, whole: bool, locked: bool, limited: bool = False) -> str:
-        """Let go of it, and remove a default cache whose run is over or never got anything, unless
-        the run was not `locked`: then it may be another's. `whole`: all rows were written;
-        `limited`: more might have come. Why it stays, where that is no matter of course."""
+        """Let go of it, and remove it where it is of no more use; return why it stays, where that
+        is no matter of course.
+
+        A default cache goes once its run is over or has got nothing, unless the run was not
+        `locked`: then it may be another's. `whole`: all rows were written; `limited`: more might
+        have come.
+        """
         calls, self.calls = self.calls, None
         if calls is None:
             return ""
-        over, reason = whole and code in (0, 1), ""
+        over, reason = whole and code in (0, 1) and not self.stays, ""
         try:
-            removable = over or (not whole and calls.is_empty)
-            if self.is_default and locked and not self.offline and removable:
-                if over and limited and (unused := calls.unused):
-                    over = False
-                    reason = (
-                        f"{self.path}: is kept, with {unused:,} replies that these rows did not "
-                        "need; the same command without --limit uses them"
-                    )
-                elif calls.facts.get(_NAMED):
-                    reason = f"{self.path}: is kept, since a run has named it with --cache"
-                else:
+            if not self.offline and self._is_useless(calls, over=over, whole=whole, locked=locked):
+                unused = calls.unused if over and limited else 0
+                reason = self._why_kept(calls, unused)
+                if not reason:
                     calls.remove()
                     return ""
-            if whole:
+                over = over and not unused
+            if whole and not (self.stays and code in (0, 1)):
                 with self._patience():
                     calls.runs.end(complete=over)
             return reason
         finally:
             calls.close()
 
+    def _is_useless(self, calls: CallCache, *, over: bool, whole: bool, locked: bool) -> bool:
+        if self.stays:
+            return self.temporary and calls.is_empty
+        return self.is_default and locked and (over or (not whole and calls.is_empty))
 
-def cache_for(output: str | None, options: ModelOptions) -> RunCache | None:
-    """The cache that the options mean, if any."""
-    path, is_default = options.cache, options.cache is None
-    if path is not None and path.is_dir():
-        raise UsageError(f"--cache {path}: is a folder", "name a file")
-    if path is not None and not path.resolve().parent.is_dir():
-        raise UsageError(f"--cache {path}: there is no folder {path.parent}", "make it first")
-    if path is None and output not in (None, "-"):
-        file = Path(str(output))
-        if not file.exists() or file.is_file():
-            file = file.resolve()
-            path = file.with_name(file.name + ".cache")
-    if path is None:
-        if options.offline:
-            raise UsageError("--offline answers from a call cache", "name it: --cache PATH")
-        return None
-    return RunCache(
-        path,
-        is_default,
-        offline=options.offline or options.dry_run,
-        any_run=options.offline,
-        restart=options.restart,
-        quiet=options.quiet,
-    )
-
-
-def continuing(source: Source) -> str:
-    """The command that was given, as it can be pasted."""
-    command = shlex.join(["refinecli", *sys.argv[1:]])
-    return command if source.path else f"… | {command}"
+    def _why_kept(self, calls: CallCache, unused: int) -> str:
+        if unused:
+            return (
+                f"{self.path}: is kept, with {unused:,} replies that these rows did not need; "
+                f"the same command without {option('limit')} uses them"
+            )
+        if self.is_default and calls.facts.get(_NAMED):
+            return f"{self.path}: is kept, since a run has named it with {option('cache')}"
+        return ""
 
 
 def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,0 +1,137 @@
+"""The last words of a run, and its exit code: the same for every command that asks models."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from refinecli.cli.complaints import as_flags, complain
+from refinecli.errors import RefineError
+from refinecli.models.traffic import traffic_words
+from refinecli.text.clean import clean
+
+if TYPE_CHECKING:
+    from refinecli.display.reporter import Reporter
+    from refinecli.runs.lifecycle import Ended
+
+
+def conclude(
+    ended: Ended,
+    reporter: Reporter,
+    *,
+    close: Callable[[], bool] | None = None,
+    end: Callable[[int, str], None] | None = None,
+    piped: bool = False,
+) -> int:
+    """Say how the run ended, what is kept, and how to continue; return the exit code.
+
+    `close` says the last words of a command whose run is whole, and whether a quality gate was
+    missed; `end` gets the exit code and, where the run ended early, the reason. `piped`: the input
+    came through a pipe.
+    """
+    code = ended.code
+    if ended.error:
+        complain(ended.error)
+    elif ended.early and code:
+        print(ended.early, file=sys.stderr)
+    if ended.whole:
+        code = _closed(ended, close, piped=piped)
+    if end:
+        code = max(code, _raised(lambda: end(code, _early(ended))))
+    if not ended.whole and code not in (0, 2):
+        print(as_flags("\n".join(_kept(ended, code, piped=piped))), file=sys.stderr)
+    for note in ended.notes:
+        reporter.notice(note)
+    for complaint in ended.complaints:
+        complain(complaint)
+    return code
+
+
+def _early(ended: Ended) -> str:
+    return as_flags(ended.error.args[0]) if ended.error else ended.early
+
+
+def _closed(ended: Ended, close: Callable[[], bool] | None, *, piped: bool) -> int:
+    """Return the exit code of a whole run, once the command has said what came of it."""
+    missed = False
+
+    def ask() -> None:
+        nonlocal missed
+        missed = close is not None and close()
+
+    code = _raised(ask)
+    if ended.too_many_errors:
+        _say_too_many(ended, piped=piped)
+    return max(ended.code, code, int(missed))
+
+
+def _raised(words: Callable[[], None]) -> int:
+    """Return the exit code of the error that the command's own words end in, or 0."""
+    try:
+        words()
+    except RefineError as error:
+        complain(error)
+        return max(error.exit_code, 3)  # 2 says that nothing was sent
+    return 0
+
+
+def _say_too_many(ended: Ended, *, piped: bool) -> None:
+    summary, cache = ended.summary, ended.job.cache
+    kinds = ", ".join(f"{kind} {count}" for kind, count in summary.errors.most_common())
+    lines = [
+        f"error: {ended.bad} of {summary.datapoints} datapoints failed or stayed ungraded "
+        f"({kinds}); --max-errors allows {ended.errors_allowed:g}"
+    ]
+    if summary.first_failure:
+        lines.append(f"  the first: {clean(summary.first_failure)}")
+    if set(summary.errors) == {"input"}:
+        lines.append("  hint: mend those lines; nothing of them was sent")
+    elif cache and cache.offline:
+        lines.append("  hint: the same command without --offline asks for what is missing")
+    elif cache:
+        lines.append(
+            "  hint: the same command asks again for what failed, and only for that: "
+            + continuing(piped=piped)
+        )
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
+    """Return what to say after an early end: what is finished, and how to continue."""
+    lines = [f"so far: {traffic_words(ended.traffic, ended.summary.seconds)}", _finished(ended)]
+    if ended.holds_replies and ended.job.cache:
+        how = ", with as much again to spend" if code == 4 else ""
+        lines += [f"every reply is kept in {ended.job.cache.path}; this continues{how}:"]
+        lines += [f"  {continuing(piped=piped)}"]
+    elif not ended.job.cache and ended.traffic.sent:
+        lines += ["  hint: with --cache FILE, the same command would continue from here"]
+    return lines
+
+
+def _finished(ended: Ended) -> str:
+    """Say how many datapoints are finished, as the progress bar counts them, and where their lines
+    are: those behind one that is not finished have none."""
+    summary, sink = ended.summary, ended.job.sink
+    if not summary.finished:
+        return "no datapoint was finished"
+    if sink is None:
+        return f"finished: {summary.counts}"
+    where = ended.partial or sink.name
+    if summary.finished == summary.datapoints:
+        return f"finished: {summary.counts}; their lines are in {where}"
+    done = f"finished: {summary.finished:,} datapoints"
+    if not summary.datapoints:
+        return f"{done}; no line is written, since they wait for an earlier one"
+    if summary.datapoints == 1:
+        return f"{done}; the line of the first is in {where}, the others wait for an earlier one"
+    first = summary.counts.replace(" datapoints: ", " (")
+    lines = f"the lines of the first {first}) are in {where}"
+    return f"{done}; {lines}, the others wait for an earlier one"
+
+
+def continuing(*, piped: bool) -> str:
+    """Return the command that was given, as it can be pasted."""
+    command = shlex.join(["refinecli", *sys.argv[1:]])
+    return f"… | {command}" if piped else command

@@ -1,0 +1,114 @@
+"""What follows a run of `grade`: gates, labels, JUnit and GitHub."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from refinecli.cli.grade_gates import verdict_on
+
+if TYPE_CHECKING:
+    from refinecli.ci.junit import Case, Ending
+    from refinecli.cli.gold_labels import Labels
+    from refinecli.data.output_lines import Outcome
+    from refinecli.display.reporter import Reporter
+    from refinecli.runs.gates import Gate, Verdict
+    from refinecli.runs.lifecycle import Ended
+    from refinecli.runs.summary import Summary
+
+
+class _Listener(Protocol):
+    """Whoever follows the datapoints and the end: a JUnit file, GitHub."""
+
+    def add(self, case: Case) -> None: ...
+    def finish(self, ending: Ending) -> None: ...
+    def discard(self) -> None: ...
+
+
+@dataclass
+class Watch:
+    """The gates of one run, and those who follow how it goes."""
+
+    gates: Sequence[Gate]
+    listeners: Sequence[_Listener]
+    labels: Labels | None = None
+    calibrate: tuple[Path, float] | None = None  # where to, and what a pass needs now
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def written(self, outcome: Outcome) -> None:
+        if not self.listeners:
+            return
+        from refinecli.ci.junit import case_of
+
+        case = case_of(outcome)
+        for listener in self.listeners:
+            listener.add(case)
+
+    def complete(self, summary: Summary) -> None:
+        if self.labels:
+            summary.agreement = self.labels.figures()
+
+    def close(self, ended: Ended, reporter: Reporter) -> bool:
+        """Say how good the grades are; return whether a gate is missed."""
+        from refinecli.models.traffic import traffic_words
+
+        summary = ended.summary
+        score, passed = summary.score.value, summary.passed.value
+        reporter.notice(f"grade: {summary.counts}; {traffic_words(ended.traffic, summary.seconds)}")
+        if score is not None and passed is not None:
+            reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
+        for line in summary.notices:
+            reporter.notice(line)
+        if self.labels and summary.agreement is not None:
+            self.labels.tell(summary.agreement, reporter)
+        useless = self._calibrated(ended, reporter)
+        figures = summary.figures(ended.traffic)
+        self.verdicts = [verdict_on(gate, figures) for gate in self.gates]
+        missed = [verdict for verdict in self.verdicts if not verdict.met]
+        for verdict in missed:
+            print(f"error: {verdict.gate.text} is missed: {verdict.reason}", file=sys.stderr)
+        return bool(missed) or useless
+
+    def _calibrated(self, ended: Ended, reporter: Reporter) -> bool:
+        """Write the threshold that fits the labels, if asked to; return whether there is none."""
+        if not (self.labels and self.calibrate):
+            return False
+        if ended.too_many_errors:  # the same command continues, and may still write it
+            reporter.notice(f"--calibrate: {self.calibrate[0]} is not written: too much failed")
+            return False
+        return self.labels.calibrate(*self.calibrate, reporter)
+
+    def end(self, code: int, early: str, ended: Ended) -> None:
+        """Report whatever a run ends in, but not what its reader did not wait for, nor one that
+        was refused: nothing was sent."""
+        if early and not code and self.gates:
+            flags = ", ".join(gate.text for gate in self.gates)
+            print(f"{flags}: not judged: {early}", file=sys.stderr)
+        if not self.listeners:
+            return
+        from refinecli.ci.junit import Ending, GateCase
+
+        gates = [GateCase(verdict.gate.text, verdict.reason) for verdict in self.verdicts]
+        for listener in self.listeners:
+            if early and code in (0, 2):
+                listener.discard()
+            else:
+                listener.finish(Ending(ended.summary, ended.traffic, gates, early))
+
+
+def listeners_of(inputs: Sequence[str], junit: Path | None, *, quiet: bool) -> list[_Listener]:
+    listeners: list[_Listener] = []
+    name = ", ".join(name for name in inputs if name != "-") or None
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from refinecli.ci.github import GitHub
+
+        listeners.append(GitHub.here(os.environ, "grade", name, quiet=quiet))
+    if junit is not None:
+        from refinecli.ci.junit import JUnitFile
+
+        listeners.append(JUnitFile(junit, "refinecli grade", name))
+    return listeners

@@ -1,0 +1,258 @@
+"""One run, from its first request to its exit code.
+
+Whatever a command does with models (refine, grade, write rubrics, roll out once, grade again for a
+report), it hands over a Job and gets an Ended back. In between, in this order: the output is
+locked, the call cache opened, models are settled, the job's body does the work; then the output
+takes its place, the cache is let go, and the figures are written.
+
+    ended = carry_out(job, display)     # never raises what a user can mend: it is in `ended`
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from refinecli.errors import OutputError, RefineError, UsageError, option
+from refinecli.models.traffic import Traffic
+from refinecli.runs.signals import Interrupted, execute
+from refinecli.runs.summary import Summary
+from refinecli.text.json_text import dumps
+
+if TYPE_CHECKING:
+    from refinecli.data.sinks import Sink
+    from refinecli.models.engine import Engine
+    from refinecli.runs.run_cache import RunCache
+    from refinecli.settings.load import Settings
+    from refinecli.types import Datapoint, JSONObject
+
+
+class Display(Protocol):
+    """Where a run shows itself while it lasts."""
+
+    def notice(self, text: str) -> None:
+        """Show a line that is worth knowing."""
+
+    def detail(self, text: str) -> None:
+        """Show a line to those who asked for more."""
+
+    def start(
+        self, total: int | None, summary: Summary, traffic: Traffic, *, data_below: bool = False
+    ) -> None:
+        """Begin to show progress."""
+
+    def stop(self) -> None:
+        """Take the progress away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run whose models can be asked, as the body of a job gets it. The body counts each result
+    in `summary`, and calls `unsettled` for each datapoint that failed or stayed ungraded."""
+
+    engine: Engine
+    summary: Summary
+    unsettled: Callable[[Datapoint], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a run is to do. `place` is what makes it another run than one with the same settings,
+    `shapes` are a command's options that shape results, `total` and `limit` say how many datapoints
+    there are and how many are read at most. Where the output is there already, only a `forced` run
+    may replace it with what another run would give. `complete` adds to the summary of a whole run
+    before it is written."""
+
+    settings: Settings
+    roles: Sequence[str]
+    place: JSONObject
+    body: Callable[[Started], Awaitable[None]]
+    shapes: JSONObject = field(default_factory=dict)
+    sink: Sink | None = None
+    forced: bool = False
+    cache: RunCache | None = None
+    total: int | None = None
+    limit: int | None = None
+    complete: Callable[[Summary], None] = lambda summary: None
+    summary: Path | None = None
+    log_requests: Path | None = None
+
+
+@dataclass
+class Ended:
+    """How a run ended. It is `whole` where all was done; else `early` says why it is not, and
+    `error` is there where that is one. `partial` is where the lines are that were finished,
+    `notes` and `complaints` are what became of the cache and of the summary's file."""
+
+    job: Job
+    summary: Summary
+    traffic: Traffic
+    code: int = 0
+    whole: bool = False
+    early: str = ""
+    error: RefineError | None = None
+    partial: Path | None = None
+    holds_replies: bool = False
+    notes: list[str] = field(default_factory=list)
+    complaints: list[RefineError] = field(default_factory=list)
+
+    @property
+    def bad(self) -> int:
+        """The number of datapoints that failed or stayed ungraded."""
+        return self.summary.failed + self.summary.ungraded
+
+    @property
+    def errors_allowed(self) -> float:
+        """The number of those that the user allows."""
+        return self.job.settings.run.errors_allowed(self.summary.datapoints)
+
+    @property
+    def too_many_errors(self) -> bool:
+        """True where a whole run has more of them than the user allows."""
+        return self.whole and self.bad > self.errors_allowed
+
+
+def carry_out(job: Job, display: Display) -> Ended:
+    """Run the job to its end, whatever that is."""
+    return _Run(job, display).go()
+
+
+class _Run:
+    def __init__(self, job: Job, display: Display) -> None:
+        self._job = job
+        self._display = display
+        self._ended = Ended(job, Summary(), Traffic())
+        self._locked = False
+
+    def go(self) -> Ended:
+        job, ended = self._job, self._ended
+        try:
+            self._run()
+        finally:
+            self._display.stop()
+            if job.sink:
+                ended.partial = job.sink.close()
+        if ended.whole:
+            ended.code = 3 if ended.too_many_errors else 0
+            job.complete(ended.summary)
+        if job.cache:
+            self._let_go(job.cache)
+        if job.sink:
+            job.sink.unlock()
+        if job.summary and ended.code != 2:
+            self._write_summary(job.summary)
+        return ended
+
+    def _run(self) -> None:
+        """Do the work, and note how that ended."""
+        ended = self._ended
+        try:
+            execute(self._main())
+            if self._job.sink:
+                self._job.sink.commit(self._note_output)
+            ended.whole = True
+        except BrokenPipeError:
+            ended.early = "the reader of standard output went away"
+        except Interrupted as interrupted:
+            ended.code, ended.early = interrupted.code, str(interrupted)
+        except (RefineError, OSError) as error:
+            if not isinstance(error, RefineError):
+                name = f" {self._job.sink.name}" if self._job.sink else ""
+                error = OutputError(f"cannot write{name}: {error.strerror}")
+            ended.code, ended.early, ended.error = error.exit_code, error.message, error
+            if ended.code == 2 and self._has_begun:
+                ended.code = 3  # 2 says that nothing was sent
+
+    @property
+    def _has_begun(self) -> bool:
+        """True once a request was sent, or a line written of what was sent before."""
+        traffic, sink = self._ended.traffic, self._job.sink
+        return bool(traffic.sent or traffic.replayed or (sink and sink.lines))
+
+    async def _main(self) -> None:
+        from refinecli.models.engine import open_engine
+        from refinecli.models.request_log import RequestLog
+
+        job, ended, display = self._job, self._ended, self._display
+        async with AsyncExitStack() as stack:
+            if job.sink:
+                await job.sink.open()
+            self._locked = True
+            calls = job.cache.open() if job.cache else None
+            if calls and calls.notice:
+                display.notice(calls.notice)
+            log = stack.enter_context(RequestLog(job.log_requests)) if job.log_requests else None
+            engine = await stack.enter_async_context(
+                open_engine(job.settings, job.roles, job.shapes, display, calls, log)
+            )
+            if job.cache:
+                self._begin(job.cache, engine.shaping)
+            ended.traffic = engine.limits.traffic
+            gc.freeze()  # what is there by now stays: only what calls leave is looked through
+            gc.set_threshold(50_000)
+            below = job.sink is not None and job.sink.path is None and sys.stdout.isatty()
+            display.start(job.total, ended.summary, ended.traffic, data_below=below)
+            unsettled = calls.runs.unsettled if calls else lambda datapoint: None
+            await job.body(Started(engine, ended.summary, unsettled))
+
+    def _begin(self, cache: RunCache, shaping: JSONObject) -> None:
+        """Continue this run in the cache. That a run left FILE just as it is is no leave for
+        another to replace it, nor for itself to make it shorter."""
+        job = self._job
+        file = job.sink.path if job.sink else None
+        if job.forced or job.sink is None or file is None or not file.is_file():
+            cache.begin(job.place, shaping)
+            return
+        name = job.sink.name
+        cache.begin(job.place, shaping, replaced=name)
+        if not cache.has_written(file, this_run=True):
+            raise UsageError(f"{name}: exists already", f"{option('force')} replaces it")
+        check_shortens(file, name, job.limit if job.total is None else job.total)
+
+    def _note_output(self, signature: str) -> None:
+        if self._job.cache and self._job.cache.calls:
+            self._job.cache.calls.runs.wrote(signature)
+
+    # -------------------------------------------------------------- the end
+
+    def _let_go(self, cache: RunCache) -> None:
+        job, ended = self._job, self._ended
+        ended.holds_replies = cache.holds_replies
+        if ended.too_many_errors and cache.offline and job.sink:
+            cache.remember(job.sink.path)
+        limited = job.limit is not None and ended.summary.datapoints >= job.limit
+        try:
+            note = cache.end(ended.code, whole=ended.whole, locked=self._locked, limited=limited)
+        except RefineError as error:  # the results are in their place, or said to be unfinished
+            ended.complaints.append(error)
+        else:
+            ended.notes += [note] if note else []
+
+    def _write_summary(self, path: Path) -> None:
+        ended = self._ended
+        try:
+            path.write_bytes(dumps(ended.summary.record(ended.traffic)) + b"\n")
+        except OSError as error:
+            why = f"{option('summary', path)}: {error.strerror}"
+            ended.complaints.append(OutputError(why))
+            ended.code = max(ended.code, 3)
+
+
+def check_shortens(file: Path, name: str, coming: int | None) -> None:
+    """Raise UsageError where the output, which has these lines already, would have fewer of them
+    after a run that writes `coming` lines; None where nobody knows."""
+    from refinecli.data.sources import Source
+
+    if coming is None:
+        return
+    there = sum(1 for _ in Source(str(file)).read())
+    if coming < there:
+        raise UsageError(
+            f"{name}: has {there:,} lines, and this run would write {coming:,}",
+            f"{option('force')} replaces it; or write to another file: {option('output')}",
+        )
