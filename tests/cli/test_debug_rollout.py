@@ -70,6 +70,8 @@ def test_everything_is_shown_in_the_order_in_which_it_happened(cli: Cli) -> None
         (["--strategy", "self-refine", "--max-iterations", "1"], ["policy", "reviser"]),
         (["--strategy", "self-refine", "--max-iterations", "0"], ["policy"]),
         (["--set", "refine.strategy=self-refine"], ["policy"]),
+        (["--set", "refine.max_iterations=1"], ["policy", "reviser"]),
+        (["--set", "refine.max_iterations=1", "--max-iterations", "0"], ["policy"]),
         ([], ["policy"]),
     ],
     ids=str,
@@ -81,7 +83,7 @@ def test_a_loop_that_is_asked_for_is_shown_with_its_own_rounds(
         return f"Better: <improved>text {request.number}</improved> <best>1</best>"
 
     with ChatServer(by_role(anyone, "<score>1</score>")) as server:
-        result = cli("debug-rollout", *at(server), "--json", *args)
+        result = cli("debug-rollout", *at(server), "--json", "-", *args)
     assert result.returncode == 0, result.stderr
     (record,) = read_jsonl(result.stdout)
     assert [it["role"] for it in record["refinement"]["iterations"]] == roles
@@ -97,10 +99,34 @@ def test_json_is_the_record_that_refine_writes(cli: Cli) -> None:
     row = datapoint(id="x", note=1)
     with ChatServer(by_role(drafts_then_right, judge)) as server:
         flags = [*at(server), "--max-iterations", "3"]
-        shown = cli("debug-rollout", *flags, "--json", "-", stdin=jsonl([row]))
+        shown = cli("debug-rollout", *flags, "--json", "-", "-", stdin=jsonl([row]))
         refined = cli("refine", *flags, stdin=jsonl([row]))
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout == refined.stdout
+
+
+def test_the_rewrites_that_a_config_file_allows_are_shown(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[refine]\nmax_iterations = 1\n")
+    with ChatServer(by_role(drafts_then_right, judge)) as server:
+        result = cli("debug-rollout", *at(server), "--config", "c.toml", "--json", "-")
+    assert len(read_jsonl(result.stdout)[0]["refinement"]["iterations"]) == 2, result.stderr
+
+
+def test_json_names_a_file_that_the_record_goes_to_next_to_the_transcript(
+    cli: Cli, tmp_path: Path
+) -> None:
+    with ChatServer(by_role("134", "<score>1</score>")) as server:
+        args = ["debug-rollout", *at(server), "--json", "record.json"]
+        result = cli(*args)
+        assert result.returncode == 0, result.stderr
+        assert "What is 122 + 12?" in result.stdout
+        assert read_jsonl(tmp_path / "record.json")[0]["id"] == "built-in"
+        refused = cli(*args)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "--force replaces it" in refused.stderr
+        both = cli("debug-rollout", *at(server), "--json", "-", "-o", "t.txt")
+    assert read_jsonl(both.stdout)[0]["id"] == "built-in"
+    assert "What is 122 + 12?" in (tmp_path / "t.txt").read_text()
 
 
 def test_index_and_id_choose_a_row(cli: Cli, tmp_path: Path) -> None:
@@ -112,7 +138,7 @@ def test_index_and_id_choose_a_row(cli: Cli, tmp_path: Path) -> None:
             (["--index", "2"], "two"),
             (["--id", "7"], 7),
         ]:
-            result = cli("debug-rollout", "in.jsonl", *at(server), "--json", *flags)
+            result = cli("debug-rollout", "in.jsonl", *at(server), "--json", "-", *flags)
             assert result.returncode == 0, result.stderr
             assert json.loads(result.stdout)["id"] == found
 
@@ -140,7 +166,7 @@ def test_a_row_that_cannot_be_had_is_exit_2(
 def test_a_bad_row_elsewhere_does_not_matter(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", [{"id": "bad"}, datapoint(id="good")])
     with ChatServer(by_role("4")) as server:
-        result = cli("debug-rollout", "in.jsonl", *at(server), "--index", "1", "--json")
+        result = cli("debug-rollout", "in.jsonl", *at(server), "--index", "1", "--json", "-")
     assert read_jsonl(result.stdout)[0]["id"] == "good", result.stderr
 
 
@@ -152,7 +178,7 @@ def test_an_ungraded_rollout_is_shown_with_the_reason_and_exits_3(cli: Cli) -> N
     assert "ungraded" in result.stdout
 
 
-@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.parametrize("flags", [[], ["--json", "-"]])
 def test_a_policy_that_fails_ends_it_with_3_and_the_reason(cli: Cli, flags: list[str]) -> None:
     with ChatServer(lambda r: error(400, "cannot do that")) as server:
         result = cli("debug-rollout", *at(server), *flags)

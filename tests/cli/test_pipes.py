@@ -292,7 +292,7 @@ def test_the_output_of_every_command_is_input_of_every_other(cli: Cli) -> None:
         made = cli("generate-data", "addition", "-n", "1").stdout
         refined = cli("refine", *at(server), stdin=made).stdout
         graded = cli("grade", *at(server), stdin=refined).stdout
-        shown = cli("debug-rollout", "--json", *at(server)).stdout
+        shown = cli("debug-rollout", "--json", "-", *at(server)).stdout
         together = made + refined + graded + shown
         for command in ("refine", "grade"):
             result = cli(command, *at(server), "--max-errors", "1", stdin=together)
@@ -302,7 +302,8 @@ def test_the_output_of_every_command_is_input_of_every_other(cli: Cli) -> None:
             unscored = [row["id"] for row in out if row.get("score") is None]
             assert unscored == (["addition-0"] if command == "grade" else [])
             assert len(out) == 4
-        result = cli("debug-rollout", "--json", *at(server), "-", "--index", "3", stdin=together)
+        args = ("debug-rollout", "--json", "-", *at(server), "-", "--index", "3")
+        result = cli(*args, stdin=together)
         assert json.loads(result.stdout)["id"] == "built-in", result.stderr
 
 

@@ -1,0 +1,76 @@
+"""A whole input through one piece of work: what is counted, and what is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from refinecli.data.output_lines import Outcome, Provenance
+from refinecli.data.rows import Row
+from refinecli.data.sources import Source
+from refinecli.models.budget import Limits
+from refinecli.models.engine import Engine
+from refinecli.runs.lifecycle import Started
+from refinecli.runs.run import Input, WorkOnRows
+from refinecli.runs.summary import Summary
+from refinecli.types import Datapoint
+from tests.conftest import datapoint, write_jsonl
+from tests.support.fakes import nobody, roles
+
+ENGINE = Engine(
+    roles(nobody(), nobody(), nobody()), Limits(4), Provenance({}, "digest"), shaping={}
+)
+
+
+def body(path: Path, work: object, written: list[int]) -> WorkOnRows:
+    return WorkOnRows(
+        rows=Input(Source(str(path))),
+        total=None,
+        work=lambda engine: work,  # type: ignore[arg-type, return-value]
+        sink=None,
+        on_outcome=lambda outcome: written.append(outcome.line),
+        on_note=lambda note: None,
+    )
+
+
+def test_what_is_finished_behind_a_slow_datapoint_is_counted_and_not_written(
+    tmp_path: Path,
+) -> None:
+    path = write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n) for n in range(4)])
+    summary, written = Summary(), list[int]()
+    finished = asyncio.Event()
+
+    async def work(row: Row) -> Outcome:
+        if row.line == 2:
+            await asyncio.Event().wait()
+        if row.line == 4:
+            finished.set()
+        return Outcome(row.raw, "done")
+
+    async def interrupted() -> None:
+        started = Started(ENGINE, summary, lambda point: None)
+        run = asyncio.ensure_future(body(path, work, written)(started))
+        await finished.wait()
+        while summary.finished < 3:
+            await asyncio.sleep(0)
+        run.cancel()
+        await asyncio.wait([run])
+
+    asyncio.run(interrupted())
+    assert (summary.finished, summary.datapoints, written) == (3, 1, [1])
+
+
+def test_only_what_failed_or_stayed_ungraded_is_unsettled(tmp_path: Path) -> None:
+    rows = [datapoint(id="a"), datapoint(id="b"), {"id": "unreadable"}, datapoint(id="c")]
+    path = write_jsonl(tmp_path / "in.jsonl", rows)
+    statuses = {"a": "done", "b": "ungraded", "c": "failed"}
+    found: list[Datapoint] = []
+
+    async def work(row: Row) -> Outcome:
+        return Outcome(row.raw, statuses[row.raw["id"]])  # type: ignore[arg-type]
+
+    summary = Summary()
+    asyncio.run(body(path, work, [])(Started(ENGINE, summary, found.append)))
+    assert [point.id for point in found] == ["b", "c"]
+    assert json.loads(json.dumps(summary.errors)) == {"input": 1}
