@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from refinecli.cli.dry_run import Plan
     from refinecli.cli.gold_labels import Labels
     from refinecli.grading.verdict import GradeOptions
+    from refinecli.models.engine import Engine
+    from refinecli.runs.run import Work
     from refinecli.settings.load import Settings
     from refinecli.types import Datapoint
 
@@ -91,7 +93,6 @@ def grade(
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import RowCommand, needs_input, process
-    from refinecli.runs.work import NO_RESPONSE, grade_row
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
@@ -114,14 +115,7 @@ def grade(
         roles=("grader",),
         settings=settings,
         shapes={"repeats": repeats} if repeats > 1 else {},
-        work=lambda engine, reporter: partial(
-            grade_row,
-            engine=engine,
-            settings=settings,
-            repeats=repeats,
-            on_grades=labels.add if labels else None,
-            no_response=f"{NO_RESPONSE}; `refinecli refine --max-iterations 0` makes one",
-        ),
+        work=lambda engine, reporter: _work(engine, settings, repeats, labels),
         plan=lambda: _plan(settings, repeats),
         complete=watch.complete,
         close=watch.close,
@@ -131,6 +125,19 @@ def grade(
         sums_up=True,
     )
     return process(command, data, out, models)
+
+
+def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
+    from refinecli.runs.work import NO_RESPONSE, grade_row
+
+    return partial(
+        grade_row,
+        engine=engine,
+        settings=settings,
+        repeats=repeats,
+        on_grades=labels.add if labels else None,
+        no_response=f"{NO_RESPONSE}; `refinecli refine --max-iterations 0` makes one",
+    )
 
 
 def _labels(path: str | None) -> Labels | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import Engine
     from refinecli.runs.lifecycle import Ended
-    from refinecli.runs.run import Counted, Input, Reader, Work
+    from refinecli.runs.run import Counted, Input, Reader, Work, WorkOnRows
     from refinecli.runs.run_cache import RunCache
     from refinecli.runs.summary import Summary
     from refinecli.settings.load import Settings
@@ -160,31 +160,18 @@ def _run(
     forced: bool,
 ) -> int:
     from refinecli.runs.lifecycle import Job, carry_out
-    from refinecli.runs.run import WorkOnRows, place_of
+    from refinecli.runs.run import place_of
 
     reporter = reporter_of(command.command, options)
     if sink is None:
         replies = f"; replies are kept in {cache.path}" if cache else ""
         reporter.notice(f"without -o FILE no grades are kept{replies}")
-
-    def on_outcome(outcome: Outcome) -> None:
-        reporter.advance(outcome)
-        command.written(outcome)
-
-    body = WorkOnRows(
-        rows=rows,
-        total=total,
-        work=lambda engine: command.work(engine, reporter),
-        sink=sink,
-        on_outcome=on_outcome,
-        on_note=reporter.notice,
-    )
     job = Job(
         settings=command.settings,
         roles=command.roles,
         shapes=command.shapes,
         place=place_of(command.command, rows, sink),
-        body=body,
+        body=_body(command, rows, sink, total, reporter),
         sink=sink,
         forced=forced,
         cache=cache,
@@ -201,6 +188,25 @@ def _run(
         close=lambda: command.close(ended, reporter),
         end=lambda code, early: command.end(code, early, ended),
         piped=rows.source.path is None,
+    )
+
+
+def _body(
+    command: RowCommand, rows: Input, sink: Sink | None, total: int | None, reporter: Reporter
+) -> WorkOnRows:
+    from refinecli.runs.run import WorkOnRows
+
+    def on_outcome(outcome: Outcome) -> None:
+        reporter.advance(outcome)
+        command.written(outcome)
+
+    return WorkOnRows(
+        rows=rows,
+        total=total,
+        work=lambda engine: command.work(engine, reporter),
+        sink=sink,
+        on_outcome=on_outcome,
+        on_note=reporter.notice,
     )
 
 

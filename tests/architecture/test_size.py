@@ -15,9 +15,6 @@ LINES_OF_A_CLASS = 400
 # What was longer when the limits came, with its size then. Never add to these: cut the new
 # function, class or file up instead.
 FUNCTIONS = {
-    "cli/debug_rollout.py _rollout": 79,
-    "cli/debug_rollout.py _rollout.main": 41,
-    "cli/report.py report": 46,
     "generators/email/cases.py _returns": 42,
     "models/chat.py RoleChat._read": 42,
     "models/engine.py open_engine": 47,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 from refinecli.data.output_lines import Outcome, Provenance
@@ -12,7 +12,7 @@ from refinecli.data.sources import Source
 from refinecli.models.budget import Limits
 from refinecli.models.engine import Engine
 from refinecli.runs.lifecycle import Started
-from refinecli.runs.run import Input, WorkOnRows
+from refinecli.runs.run import Input, Work, WorkOnRows
 from refinecli.runs.summary import Summary
 from refinecli.types import Datapoint
 from tests.conftest import datapoint, write_jsonl
@@ -23,13 +23,13 @@ ENGINE = Engine(
 )
 
 
-def body(path: Path, work: object, written: list[int]) -> WorkOnRows:
+def body(path: Path, work: Work, on_outcome: Callable[[Outcome], None]) -> WorkOnRows:
     return WorkOnRows(
         rows=Input(Source(str(path))),
         total=None,
-        work=lambda engine: work,  # type: ignore[arg-type, return-value]
+        work=lambda engine: work,
         sink=None,
-        on_outcome=lambda outcome: written.append(outcome.line),
+        on_outcome=on_outcome,
         on_note=lambda note: None,
     )
 
@@ -39,21 +39,24 @@ def test_what_is_finished_behind_a_slow_datapoint_is_counted_and_not_written(
 ) -> None:
     path = write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n) for n in range(4)])
     summary, written = Summary(), list[int]()
-    finished = asyncio.Event()
+    first_written, last_finished = asyncio.Event(), asyncio.Event()
 
     async def work(row: Row) -> Outcome:
         if row.line == 2:
             await asyncio.Event().wait()
         if row.line == 4:
-            finished.set()
+            await first_written.wait()
+            last_finished.set()  # before anyone wakes up, it is counted
         return Outcome(row.raw, "done")
+
+    def on_outcome(outcome: Outcome) -> None:
+        written.append(outcome.line)
+        first_written.set()
 
     async def interrupted() -> None:
         started = Started(ENGINE, summary, lambda point: None)
-        run = asyncio.ensure_future(body(path, work, written)(started))
-        await finished.wait()
-        while summary.finished < 3:
-            await asyncio.sleep(0)
+        run = asyncio.ensure_future(body(path, work, on_outcome)(started))
+        await last_finished.wait()
         run.cancel()
         await asyncio.wait([run])
 
@@ -71,6 +74,6 @@ def test_only_what_failed_or_stayed_ungraded_is_unsettled(tmp_path: Path) -> Non
         return Outcome(row.raw, statuses[row.raw["id"]])  # type: ignore[arg-type]
 
     summary = Summary()
-    asyncio.run(body(path, work, [])(Started(ENGINE, summary, found.append)))
+    asyncio.run(body(path, work, lambda outcome: None)(Started(ENGINE, summary, found.append)))
     assert [point.id for point in found] == ["b", "c"]
-    assert json.loads(json.dumps(summary.errors)) == {"input": 1}
+    assert summary.errors == {"input": 1}
