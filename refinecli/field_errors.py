@@ -15,7 +15,7 @@ from refinecli.errors import InputError
 
 _HINTS = {
     "rubric_str": "the criterion in words",
-    "check": "checks and their options: README, 'The datapoint'",
+    "check": "`refinecli help checks` lists the checks and their options",
     "role": "system, user, assistant or tool",
     "weight": "a number; negative for a penalty",
     "score_range": "two numbers, the lower one first",

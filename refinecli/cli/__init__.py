@@ -6,23 +6,18 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from refinecli import __version__
+from refinecli.cli.completion import topics
+from refinecli.cli.help_text import Command, Program
 
 # Each is the function of its name, in the module of its name.
-COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report")
-
-app = typer.Typer(
-    name="refinecli",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "help")
 
 
 def _version(wanted: bool) -> None:
@@ -31,11 +26,17 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _app(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),
+def _about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            callback=_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
 ) -> None:
     """Turn a JSONL file of prompts and rubrics into better answers, honest grades and training
     data, through any OpenAI-compatible chat API.
@@ -46,16 +47,43 @@ def _app(
     refinecli refine in.jsonl -o out.jsonl
     refinecli generate-data keywords | refinecli refine | refinecli grade
     refinecli grade out.jsonl --fail-under 0.9 > graded.jsonl
+    refinecli help
     """
 
 
-def _add_commands() -> None:
-    """The command that is called, or all of them where the first word is none, as in `--help`:
-    each takes milliseconds to import and to be read by typer."""
-    called = [name for name in COMMANDS if sys.argv[1:2] == [name]]
-    for name in called or COMMANDS:
+def build(called: Sequence[str] = COMMANDS, *, completion: bool = False) -> typer.Typer:
+    """Return the program with these commands: each takes milliseconds to import and to be read by
+    typer. `completion` adds the options that install it."""
+    app = typer.Typer(
+        name="refinecli",
+        cls=Program,
+        add_completion=completion,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_about,
+    )
+    for name in called:
         function = name.replace("-", "_")
-        app.command(name)(getattr(import_module(f"refinecli.cli.{function}"), function))
+        module = import_module(f"refinecli.cli.{function}")
+        app.command(name, cls=Command)(getattr(module, function))
+    return app
+
+
+def _run(args: Sequence[str]) -> None:
+    """Run one command, or the program itself where the first word names none, as in `--help`."""
+    first, *rest = args or [""]
+    if first == "help" and rest and rest[0] in COMMANDS:
+        with contextlib.suppress(SystemExit):
+            build([rest[0]])([rest[0], "--help"])
+        if rest[0] not in topics():
+            return
+        print()  # there is a page of that name too
+    if first in COMMANDS:
+        build([first])(args)
+    else:
+        build(completion=True)(args)
 
 
 class _Stderr(io.TextIOWrapper):
@@ -106,8 +134,7 @@ def main() -> None:
     """The `refinecli` command."""
     _prepare_streams()
     try:
-        _add_commands()
-        app()
+        _run(sys.argv[1:])
     except OSError as error:  # commands tell of their own: this is help that cannot be written
         print(f"error: cannot write: {error.strerror or error}", file=sys.stderr)
         sys.exit(3)

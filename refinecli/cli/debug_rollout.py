@@ -62,7 +62,7 @@ def debug_rollout(
     index: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Which row, from 0. (default: 0)")
     ] = None,
-    id: Annotated[str | None, typer.Option(help="Which row, by its id.")] = None,
+    id: Annotated[str | None, typer.Option(metavar="ID", help="Which row, by its id.")] = None,
     strategy: StrategyName = None,
     max_iterations: Annotated[
         int | None,
@@ -87,7 +87,7 @@ def debug_rollout(
     \b
     refinecli debug-rollout
     refinecli debug-rollout in.jsonl --index 3 --max-iterations 2
-    refinecli debug-rollout in.jsonl --id addition-17 --full --model gpt-4.1
+    refinecli debug-rollout in.jsonl --id addition-17 --full --model MODEL
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """

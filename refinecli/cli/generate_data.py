@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.completion import complete_tasks
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS, Task
@@ -35,7 +36,7 @@ refinecli generate-data addition --train 10000 --test 1000 --out-dir data
 refinecli generate-data keywords -n 12 -o keywords.jsonl
 refinecli generate-data prometheus --from fc.json --with-response
 refinecli generate-data chat --from chats.jsonl --rubric my.toml -o in.jsonl
-refinecli generate-data rubrics --from in.jsonl -o out.jsonl --model gpt-4.1
+refinecli generate-data rubrics --from in.jsonl -o out.jsonl --model MODEL
 refinecli generate-data rubrics --from in.jsonl --contrast chosen,rejected
 """
 
@@ -48,8 +49,9 @@ class TaskOptions(ModelOptions):
     seed: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             help="Equal seeds make equal rows; rubrics: send seeds derived from this one. "
-            f"(default: {DEFAULT_SEED}; rubrics: send none)"
+            f"(default: {DEFAULT_SEED}; rubrics: send none)",
         ),
     ] = None
 
@@ -58,7 +60,12 @@ class TaskOptions(ModelOptions):
 def generate_data(
     out: OutputOptions,
     models: TaskOptions,
-    task: Annotated[str, typer.Argument(metavar="TASK", help=f"One of: {', '.join(TASKS)}.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", autocompletion=complete_tasks, help=f"One of: {', '.join(TASKS)}."
+        ),
+    ],
     number: Annotated[
         int | None,
         typer.Option(

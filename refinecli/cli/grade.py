@@ -69,8 +69,9 @@ def grade(
         typer.Option(
             metavar="R",
             min=1,
-            help="Grade each item so many times, each juror of a jury too, and take the median; "
-            "each vote is kept.",
+            show_default=False,
+            help="Grade each item R times, by each juror of a jury, and take the median; each vote "
+            "is kept. (default: 1)",
         ),
     ] = 1,
     junit: Annotated[
@@ -84,7 +85,7 @@ def grade(
     """Grade the `response` of each datapoint, item by item, against its rubric.
 
     \b
-    refinecli grade out.jsonl -o graded.jsonl --model gpt-4.1 --summary s.json
+    refinecli grade out.jsonl -o graded.jsonl --model GRADER --summary s.json
     refinecli grade out.jsonl --rubric configs/rubrics/helpfulness.toml
     refinecli refine in.jsonl | refinecli grade --fail-under 0.9 > graded.jsonl
     refinecli grade labelled.jsonl --gold-field gold --require 'kappa>=0.6'

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from refinecli.cli.complaints import complain
+from refinecli.cli.completion import complete_settings, complete_strategies
 from refinecli.errors import RefineError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class InputOptions:
         typer.Argument(metavar="INPUT", help="A JSONL file (.gz, .zst too), or - for stdin."),
     ] = None
     limit: Annotated[
-        int | None, typer.Option(min=0, rich_help_panel=_DATA, help="Read N datapoints at most.")
+        int | None,
+        typer.Option(metavar="N", min=0, rich_help_panel=_DATA, help="Read N datapoints at most."),
     ] = None
 
     @property
@@ -54,7 +56,12 @@ class SeveralInputs:
     ] = None
     limit: Annotated[
         int | None,
-        typer.Option(min=0, rich_help_panel=_DATA, help="Read N datapoints at most, of all files."),
+        typer.Option(
+            metavar="N",
+            min=0,
+            rich_help_panel=_DATA,
+            help="Read N datapoints at most, of all files.",
+        ),
     ] = None
 
     @property
@@ -88,6 +95,7 @@ class ModelOptions:
     model: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             rich_help_panel=_MODEL,
             help="The policy's model: a name, `local`, or a .gguf file. (default: local)",
         ),
@@ -95,15 +103,22 @@ class ModelOptions:
     base_url: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_MODEL, help="Its endpoint, such as http://localhost:8000/v1."
+            metavar="URL",
+            rich_help_panel=_MODEL,
+            help="Its endpoint, such as http://localhost:8000/v1.",
         ),
     ] = None
     grader_model: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_MODEL, help="The grader's model. (default: the policy's)"),
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_MODEL,
+            help="The grader's model. (default: the policy's)",
+        ),
     ] = None
     grader_base_url: Annotated[
-        str | None, typer.Option(rich_help_panel=_MODEL, help="The grader's endpoint.")
+        str | None,
+        typer.Option(metavar="URL", rich_help_panel=_MODEL, help="The grader's endpoint."),
     ] = None
     rubric: Annotated[
         Path | None,
@@ -126,6 +141,7 @@ class ModelOptions:
         typer.Option(
             metavar="SECTION.KEY=VALUE",
             rich_help_panel=_MODEL,
+            autocompletion=complete_settings,
             help="One setting, such as policy.temperature=0.7 or grade.mode=logprobs; may be "
             "repeated.",
         ),
@@ -140,12 +156,20 @@ class ModelOptions:
     ] = False
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, rich_help_panel=_RUN, help="Requests in flight. (default: 64)"),
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=_RUN,
+            help="Requests in flight. (default: 64)",
+        ),
     ] = None
     max_calls: Annotated[
         int | None,
         typer.Option(
-            min=0, rich_help_panel=_RUN, help="Send N requests at most this time, then exit 4."
+            metavar="N",
+            min=0,
+            rich_help_panel=_RUN,
+            help="Send N requests at most this time, then exit 4.",
         ),
     ] = None
     max_total_tokens: Annotated[
@@ -181,8 +205,8 @@ class ModelOptions:
         typer.Option(
             "--restart",
             rich_help_panel=_RUN,
-            help="Go on with other settings than FILE.cache was begun with; replies that fit are "
-            "used.",
+            help="Continue with other settings than FILE.cache was begun with; replies that fit "
+            "are used.",
         ),
     ] = False
     offline: Annotated[
@@ -194,7 +218,8 @@ class ModelOptions:
         ),
     ] = False
     seed: Annotated[
-        int | None, typer.Option(rich_help_panel=_RUN, help="Send seeds derived from this one.")
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=_RUN, help="Send seeds derived from this one."),
     ] = None
     max_errors: Annotated[
         str | None,
@@ -209,7 +234,7 @@ class ModelOptions:
         typer.Option(
             "--keep-going",
             rich_help_panel=_DATA,
-            help="Turn a bad line into an `error` record and go on with the rest.",
+            help="Turn a bad line into an `error` record and continue with the rest.",
         ),
     ] = False
     dry_run: Annotated[
@@ -269,6 +294,7 @@ StrategyName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=complete_strategies,
         help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
         "(default: refine)",
     ),

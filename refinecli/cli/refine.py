@@ -59,7 +59,7 @@ def refine(
 
     \b
     refinecli refine example_data/keywords.jsonl -o out.jsonl --show
-    refinecli refine in.jsonl -o out.jsonl --model gpt-4o --grader-model gpt-4.1
+    refinecli refine in.jsonl -o out.jsonl --model MODEL --grader-model GRADER
     refinecli refine in.jsonl -o out.jsonl --base-url http://localhost:8000/v1
     refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8
     """

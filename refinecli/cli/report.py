@@ -35,7 +35,11 @@ class RegradeOptions(ModelOptions):
     ] = None
     seed: Annotated[
         int | None,
-        typer.Option(rich_help_panel="Run", help="Send seeds derived from this one. (default: 42)"),
+        typer.Option(
+            metavar="N",
+            rich_help_panel="Run",
+            help="Send seeds derived from this one. (default: 42)",
+        ),
     ] = None
     rubric: Path | None = field(init=False, default=None)
     keep_going: bool = field(init=False, default=False)
@@ -99,7 +103,7 @@ def report(
         typer.Option(
             "--regrade",
             help="Have the grader, and the judge where one is set, grade the first and the final "
-            "responses of the RUN reported on afresh, and those of each --baseline: blind, and in "
+            "responses of the RUN reported on again, and those of each --baseline: blind, and in "
             "other words. A jury is not asked.",
         ),
     ] = False,
@@ -114,7 +118,7 @@ def report(
     refinecli report out.jsonl
     refinecli report out.jsonl --baseline best-of-n.jsonl --html report.html
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
-    refinecli report out.jsonl --regrade --grader-model gpt-4.1-mini
+    refinecli report out.jsonl --regrade --grader-model GRADER
     """
     if find_spec("scipy") is None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What is written: the README's table names all fields of an output line, and no others."""
+"""What is written: the guide's table names all fields of an output line, and no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from refinecli.data.output_lines import Provenance, graded, refined
 from refinecli.types import Failure, Grade, Iteration, Refinement, Selection, Usage
 from tests.support.fakes import datapoint
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "refinecli" / "guide" / "data.md"
 MADE_WITH = Provenance({"policy": "m"}, "digest")
 USAGE = Usage(1, 2, 3, 4, 5)
 # What stands in the same cells beside fields: the values that some of them take.
@@ -41,13 +41,13 @@ def a_refinement() -> Refinement:
 
 
 def listed() -> dict[str, set[str]]:
-    """The fields that README.md's second table names, by where they are."""
-    section = README.read_text("utf-8").split("### What comes out\n")[1].split("\n## ")[0]
+    """The fields that the guide's second table of results names, by where they are."""
+    section = PAGE.read_text("utf-8").split("## What comes out\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|$", section, re.MULTILINE)
     return {place: set(re.findall("`([^`]+)`", text)) - VALUES for place, text in rows}
 
 
-def test_the_readme_names_every_field_that_is_written() -> None:
+def test_the_guide_names_every_field_that_is_written() -> None:
     record: dict[str, Any] = refined({}, a_refinement(), MADE_WITH).record["refinement"]
     (iteration,) = record["iterations"]
     (grade,) = iteration["grades"]

@@ -1,0 +1,50 @@
+"""What a shell completes, apart from names of commands and options. Imports late: `--help` must not
+pay for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import refinecli
+
+GUIDE = Path(refinecli.__file__).parent / "guide"
+
+
+def topics() -> list[str]:
+    """Return the topics of the guide, each a page of its own."""
+    return sorted(page.stem for page in GUIDE.glob("*.md"))
+
+
+def complete_topics(incomplete: str) -> list[str]:
+    from refinecli.cli import COMMANDS
+
+    return _beginning([*topics(), *COMMANDS], incomplete)
+
+
+def complete_strategies(incomplete: str) -> list[str]:
+    from refinecli.refining.strategies import STRATEGIES
+
+    return _beginning(list(STRATEGIES), incomplete)
+
+
+def complete_tasks(incomplete: str) -> list[str]:
+    from refinecli.generators import TASKS
+
+    return _beginning(list(TASKS), incomplete)
+
+
+def complete_settings(incomplete: str) -> list[str]:
+    """Return `section.key=` of each setting; a section alone until there is a dot."""
+    from refinecli.settings.load import Config
+    from refinecli.settings.roles import RoleConfig
+
+    keys = []
+    for section, field in Config.model_fields.items():
+        kind = RoleConfig if section == "jury" else field.annotation
+        name = "jury.NAME" if section == "jury" else section
+        keys += [f"{name}.{key}=" for key in getattr(kind, "model_fields", ())]
+    return _beginning(keys, incomplete)
+
+
+def _beginning(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
