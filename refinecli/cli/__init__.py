@@ -13,11 +13,8 @@ from typing import Annotated
 import typer
 
 from refinecli import __version__
-from refinecli.cli.completion import topics
 from refinecli.cli.help_text import Command, Program
-
-# Each is the function of its name, in the module of its name.
-COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "help")
+from refinecli.cli.names import COMMANDS, topics
 
 
 def _version(wanted: bool) -> None:

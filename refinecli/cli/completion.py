@@ -3,38 +3,30 @@ pay for it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import refinecli
-
-GUIDE = Path(refinecli.__file__).parent / "guide"
-
-
-def topics() -> list[str]:
-    """Return the topics of the guide, each a page of its own."""
-    return sorted(page.stem for page in GUIDE.glob("*.md"))
+from refinecli.cli.names import COMMANDS, topics
 
 
 def complete_topics(incomplete: str) -> list[str]:
-    from refinecli.cli import COMMANDS
-
+    """Return what `refinecli help` takes."""
     return _beginning([*topics(), *COMMANDS], incomplete)
 
 
 def complete_strategies(incomplete: str) -> list[str]:
+    """Return the strategies."""
     from refinecli.refining.strategies import STRATEGIES
 
     return _beginning(list(STRATEGIES), incomplete)
 
 
 def complete_tasks(incomplete: str) -> list[str]:
+    """Return the tasks of `generate-data`."""
     from refinecli.generators import TASKS
 
     return _beginning(list(TASKS), incomplete)
 
 
 def complete_settings(incomplete: str) -> list[str]:
-    """Return `section.key=` of each setting; a section alone until there is a dot."""
+    """Return `section.key=` of each setting."""
     from refinecli.settings.load import Config
     from refinecli.settings.roles import RoleConfig
 

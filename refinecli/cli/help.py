@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import shutil
 import sys
 from typing import Annotated
 
 import typer
 
-from refinecli.cli.completion import GUIDE, complete_topics, topics
+from refinecli.cli.completion import complete_topics
+from refinecli.cli.names import COMMANDS, GUIDE, topics
 from refinecli.cli.options import takes
 from refinecli.errors import UsageError
 
@@ -61,8 +61,6 @@ def _summary(topic: str) -> str:
 
 def _page(topic: str) -> str:
     if topic not in topics():
-        from refinecli.cli import COMMANDS
-
         close = difflib.get_close_matches(topic, [*topics(), *COMMANDS], n=1)
         meant = f"did you mean {close[0]}? " if close else ""
         raise UsageError(f"there is no topic {topic}", f"{meant}`refinecli help` lists them")
@@ -74,25 +72,11 @@ def _show(markdown: str) -> None:
     if not sys.stdout.isatty():
         print(markdown, end="")
         return
-    import io
     import pydoc
 
-    from rich.console import Console
-    from rich.markdown import Markdown
+    from refinecli.display.guide_page import formatted
 
-    width = min(shutil.get_terminal_size().columns, _WIDTH)
-    formatted = Console(file=io.StringIO(), force_terminal=True, width=width)
-    page = Markdown(_for_terminal(markdown), hyperlinks=False, code_theme="ansi_light")
-    with formatted.capture() as capture:
-        formatted.print(page)
+    page = formatted(markdown, min(shutil.get_terminal_size().columns, _WIDTH))
     # Colours, no pager for what fits the screen, and the page stays when it ends.
     os.environ.setdefault("LESS", "FRX")
-    pydoc.pager(capture.get())
-
-
-def _for_terminal(markdown: str) -> str:
-    """Replace links between pages by the command that shows the page, and those within one by their
-    words: nothing in a terminal follows them."""
-    other_page = r"\[([^\]]+)\]\(([\w-]+)\.md(?:#[\w-]*)?\)"
-    markdown = re.sub(other_page, r"\1 (`refinecli help \2`)", markdown)
-    return re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"\1", markdown)
+    pydoc.pager(page)

@@ -1,0 +1,16 @@
+"""The words that may follow `refinecli` and `refinecli help`: commands, and topics of the guide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import refinecli
+
+# Each is the function of its name, in the module of its name.
+COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "help")
+GUIDE = Path(refinecli.__file__).parent / "guide"
+
+
+def topics() -> list[str]:
+    """Return the topics of the guide, each a page of its own."""
+    return sorted(page.stem for page in GUIDE.glob("*.md"))
