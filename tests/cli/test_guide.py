@@ -54,6 +54,8 @@ def test_every_command_is_in_a_block_that_is_run_or_says_why_not() -> None:
     for block in ALL:
         assert block.language in ("sh", "json", "toml", "text", "python"), block.place
         assert block.mark in ("", *MARKS), block.place
+        if block.place.startswith(tuple(TOPICS)):
+            assert all(len(line) <= 79 for line in block.text.splitlines()), block.place
         if block.language in ("json", "toml", "text"):
             assert not re.search(r"^refinecli ", block.text, re.MULTILINE), block.place
 

@@ -125,6 +125,7 @@ def _files() -> dict[str, str]:
         **dict.fromkeys(("out.jsonl", "main.jsonl", "branch.jsonl"), _lines(_refined())),
         "out-00.jsonl": _lines(_refined()),
         "resampled.jsonl": _lines(_refined(drafts=True)),
+        "my.toml": '[[rubric_items]]\nrubric_str = "Is it short?"\n',
         "rubric.toml": '[[rubric_items]]\nrubric_str = "Is it polite?"\n',
         "grader.toml": '[grader]\nmodel = "scripted"\n',
         "judge.toml": '[judge]\nmodel = "another"\n',
@@ -167,7 +168,7 @@ def run(block: Block, folder: Path, url: str) -> subprocess.CompletedProcess[str
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
         cwd=folder,
-        env=CLEAN | _environment(url, jury="jury" in commands),
+        env=CLEAN | _environment(url, commands),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -175,12 +176,16 @@ def run(block: Block, folder: Path, url: str) -> subprocess.CompletedProcess[str
     )
 
 
-def _environment(url: str, *, jury: bool) -> dict[str, str]:
+def _environment(url: str, commands: str) -> dict[str, str]:
     """The command on the path, a key for whoever asks for one, and one server for all models."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     made = {"PATH": path, **dict.fromkeys(("OPENAI_API_KEY", "OPENROUTER_API_KEY"), "a-key")}
     made |= {"REFINECLI_POLICY__BASE_URL": url, "REFINECLI_POLICY__MODEL": "scripted"}
-    return made | ({"REFINECLI_JURY__OPEN__BASE_URL": url} if jury else {})
+    if "configs/jury.toml" in commands:
+        made["REFINECLI_JURY__OPEN__BASE_URL"] = url
+    if "judge.toml" in commands:
+        made["REFINECLI_JUDGE__BASE_URL"] = url
+    return made
 
 
 def model() -> Callable[[Request], str | Reply]:
