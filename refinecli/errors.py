@@ -17,6 +17,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+# What a failure is counted under, in summaries and in the `error` of an output line.
+FailureKind: TypeAlias = Literal[
+    # of one call
+    "bad_reply",
+    "bad_request",
+    "connection",
+    "content_filter",
+    "context_length",
+    "no_response",
+    "no_rubric",
+    "no_score",
+    "offline",
+    "rate_limit",
+    "refusal",
+    "server",
+    "timeout",
+    "tool_calls",
+    "unreadable",
+    "unsupported",
+    # of every call
+    "auth",
+    "connect",
+    "local",
+    "model_not_found",
+    "not_found",
+    "provider",
+    "quota",
+    "redirect",
+    "unreachable",
+]
 
 # Around a mention, characters that no message has: what others wrote is cleaned of them.
 _OPEN, _CLOSE = "\x0e", "\x0f"
@@ -87,9 +119,9 @@ class CompletionError(RefineError):
 
     exit_code = 3
 
-    def __init__(self, type: str, message: str, hint: str = "") -> None:
+    def __init__(self, type: FailureKind, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.type = type
+        self.type: FailureKind = type
 
 
 class UnsupportedError(CompletionError):
@@ -105,9 +137,9 @@ class RunError(RefineError):
 
     exit_code = 3
 
-    def __init__(self, message: str, hint: str = "", *, type: str = "provider") -> None:
+    def __init__(self, message: str, hint: str = "", *, type: FailureKind = "provider") -> None:
         super().__init__(message, hint)
-        self.type = type
+        self.type: FailureKind = type
 
 
 class OutputError(RefineError):

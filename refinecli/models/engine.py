@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import orjson
-
 from refinecli.data.output_lines import Provenance
-from refinecli.errors import RunError, UsageError
+from refinecli.errors import UsageError
 from refinecli.models.budget import Amount, Limits
-from refinecli.models.local.server import Endpoint, find_weights, fingerprint, serve
-from refinecli.models.wrappers import Juror, Jury
+from refinecli.models.local.server import find_weights
+from refinecli.models.resolve import LOCAL_SLOTS, Resolver
+from refinecli.models.wrappers import Juror, Jury, TryOnly
 from refinecli.settings.load import Settings
-from refinecli.settings.roles import FETCHING, RoleSettings, fallback, how_to_name
+from refinecli.settings.roles import FETCHING, RoleSettings, fallback
 from refinecli.text.json_text import digest
 from refinecli.types import (
     Completer,
@@ -32,16 +30,11 @@ from refinecli.types import (
 )
 
 if TYPE_CHECKING:
+    from refinecli.models.attempt import RequestLog
     from refinecli.models.cache.store import CallCache
-    from refinecli.models.chat import RequestLog
     from refinecli.models.endpoint import Log
-    from refinecli.models.http import HttpClient
 
-# The embedded server's slots; more requests than that only wait in its line.
-LOCAL_SLOTS = 4
 _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
-# A small model that loses its thread writes to the end of its context, and cannot be stopped.
-LOCAL_MAX_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +104,8 @@ async def open_engine(
         stack.push_async_callback(client.aclose)
         limits = Limits(concurrency, _budget(settings))
         chat = Chat(client, limits, log, calls, log_request)
-        settle = _Settler(client, stack, calls)
-        jury = Jury(sum(role.is_juror for role in roles.values()), chat, log)
+        settle = Resolver(client, stack, calls)
+        jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
         settled: dict[str, RoleSettings] = {}
         completers: dict[str, Completer] = {}
         for name, role in roles.items():
@@ -121,7 +114,7 @@ async def open_engine(
                 settled[name], settings.run.seed, key=key, place=place
             )
             if role.weights and role in settings.graders:
-                completers[name] = _TryOnly(completers[name], log)
+                completers[name] = TryOnly(completers[name], log)
             if role.is_juror:
                 completers[name] = Juror(name, completers[name], jury)
         for line in _described(settled):
@@ -181,122 +174,7 @@ def _allow_open_files(wanted: int) -> float:
     return inf if allowed == resource.RLIM_INFINITY else allowed
 
 
-# ------------------------------------------------------------------ the embedded server
-
-
-class _Settler:
-    """Settles a role: its endpoint, its model, and what stands for the endpoint in the call cache.
-    Each server is started once, each endpoint asked for its model once."""
-
-    def __init__(self, client: HttpClient, stack: AsyncExitStack, calls: CallCache | None) -> None:
-        self._client = client
-        self._stack = stack
-        self._calls = calls
-        self._offline = calls is not None and calls.offline
-        self._servers: dict[Path, Endpoint] = {}
-        self._models: dict[tuple[str | None, str | None], str] = {}
-
-    async def __call__(self, role: RoleSettings) -> tuple[RoleSettings, str, str]:
-        """The settled role, the key of a server of our own, and its place."""
-        if role.weights:
-            return await self._served(role, find_weights(role.weights, to_run=not self._offline))
-        if role.model is None:
-            asked = (role.base_url, role.api_key_env)
-            if asked not in self._models:
-                self._models[asked] = await self._asked(role)
-            role = replace(role, model=self._models[asked])
-        return role, "", ""
-
-    async def _served(self, role: RoleSettings, path: Path) -> tuple[RoleSettings, str, str]:
-        if path not in self._servers:
-            self._servers[path] = (
-                Endpoint("http://127.0.0.1/v1", "", path.stem)
-                if self._offline
-                else await self._stack.enter_async_context(serve(path, slots=LOCAL_SLOTS))
-            )
-        server = self._servers[path]
-        max_tokens = role.max_tokens or LOCAL_MAX_TOKENS
-        role = replace(role, base_url=server.base_url, model=server.model, max_tokens=max_tokens)
-        return role, server.api_key, f"local:{fingerprint(path)}"
-
-    async def _asked(self, role: RoleSettings) -> str:
-        shown = (role.base_url or "").partition("?")[0]  # some have their key there
-        fact = f"model of {digest(role.base_url)}"
-        if self._offline:
-            assert self._calls is not None
-            if isinstance(model := self._calls.facts.get(fact), str):
-                return model
-            raise UsageError(
-                f"{role.name}: which model {shown} serves is not in the call cache",
-                f"name it: {how_to_name(role.name)}",
-            )
-        model = await _only_model(self._client, role)
-        if self._calls:
-            self._calls.facts.learn(fact, model)
-        return model
-
-
-class _TryOnly:
-    """The embedded model as a grader: its first verdict comes with a warning."""
-
-    def __init__(self, grader: Completer, log: Log) -> None:
-        self._grader = grader
-        self._log: Log | None = log
-
-    async def __call__(
-        self,
-        messages: Sequence[Message],
-        draw: Draw,
-        usable: Usable | None = None,
-        wants: Wants | None = None,
-    ) -> Completion:
-        if self._log:
-            self._log.notice(
-                "the local model grades: a model this small often gives no verdict that can be "
-                "read, and can write no rubric; it is for trying things out: name a real grader "
-                "with --grader-model"
-            )
-            self._log = None
-        return await self._grader(messages, draw, usable, wants)
-
-
-# ------------------------------------------------------------------ models and words
-
-
-async def _only_model(client: HttpClient, role: RoleSettings) -> str:
-    """The one model an endpoint serves; raises UsageError where there are more or none."""
-    from refinecli.models.http import TransportError, joined
-    from refinecli.models.request import api_key, headers
-
-    assert role.base_url is not None
-    flag = how_to_name(role.name)
-    url = joined(role.base_url, "/models")
-    try:
-        reply = await client.get(url, headers(role, api_key(role)))
-        url = url.partition("?")[0]  # some have their key there
-    except TransportError as error:
-        raise RunError(
-            f"no answer from {url.partition('?')[0]}: {error}",
-            f"is the server running? {flag} saves the question",
-            type="unreachable",
-        ) from None
-    if reply.status == 429 or reply.status >= 500:
-        raise RunError(f"{url} answered {reply.status}", f"{flag} saves the question")
-    if reply.status in (401, 403):
-        raise RunError(f"{url} answered {reply.status}", "check the key", type="auth")
-    try:
-        listed = orjson.loads(reply.content)["data"]
-        models = [str(entry["id"]) for entry in listed]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        hint = f"name one: {flag}"
-        if reply.status == 404 and not urlsplit(url).path.startswith("/v1/"):
-            hint = f"base_url of most servers ends in /v1; or {hint}"
-        told = f"{url} does not list its models (status {reply.status})"
-        raise UsageError(told, hint) from None
-    if len(models) != 1:
-        shown = ", ".join(models[:8]) + (", …" if len(models) > 8 else "")
-        raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag}")
-    return models[0]
+# ------------------------------------------------------------------ words
 
 
 def _described(roles: dict[str, RoleSettings]) -> list[str]:

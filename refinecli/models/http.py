@@ -22,7 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from refinecli import __version__
-from refinecli.errors import UsageError
+from refinecli.errors import FailureKind, UsageError
 
 
 @contextmanager
@@ -59,10 +59,10 @@ class TransportError(Exception):
     and `seconds` are as in a Reply."""
 
     def __init__(
-        self, kind: str, message: str, *, began: float = 0.0, seconds: float = 0.0
+        self, kind: FailureKind, message: str, *, began: float = 0.0, seconds: float = 0.0
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: FailureKind = kind
         self.began, self.seconds = began, seconds
 
 
@@ -212,7 +212,7 @@ def _environment_proxy(url: URL) -> str | None:
     return proxy
 
 
-def _kind_and_words(error: Exception, read_timeout: float) -> tuple[str, str]:
+def _kind_and_words(error: Exception, read_timeout: float) -> tuple[FailureKind, str]:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "connect", f"no connection within {_CONNECT_TIMEOUT:g} s"
     if isinstance(error, TimeoutError):

@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 
 from refinecli.completers import wire_seed
 from refinecli.errors import UsageError
 from refinecli.settings.roles import RoleSettings
-from refinecli.types import Draw, JSONObject, JSONReply, Message, Wants, juror_in
+from refinecli.types import Draw, JSONObject, JSONReply, Message, Usable, Wants, juror_in
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it goes out; `data` is its body, and `key` what its reply is kept under."""
+
+    body: JSONObject
+    data: bytes
+    key: bytes
+    draw: Draw
+    usable: Usable | None = None
+    wants: Wants | None = None
 
 
 def body_of(
@@ -21,7 +34,7 @@ def body_of(
     seed: int | None,
     wants: Wants | None = None,
 ) -> JSONObject:
-    """The request as it is meant, before what its endpoint refuses is left out of it."""
+    """Return the request as it is meant, before what its endpoint refuses is left out of it."""
     body: JSONObject = {
         "model": role.model,
         "messages": with_system(role.system, messages),
@@ -55,7 +68,8 @@ def name_of(wants: Wants) -> str:
 
 
 def with_system(system: str | None, messages: Sequence[Message]) -> list[Message]:
-    """The messages with a role's system prompt before the conversation's own, in one message."""
+    """Return the messages with a role's system prompt before the conversation's own, in one
+    message."""
     if not system:
         return list(messages)
     if not messages or messages[0]["role"] != "system":
@@ -68,20 +82,12 @@ def with_system(system: str | None, messages: Sequence[Message]) -> list[Message
 
 
 def sample_index(body: Mapping[str, object], draw: Draw) -> str:
-    """What tells this sample of a request from others of it; nothing at temperature 0, where all
-    of them are the same. Jurors may send the same, and have a vote each."""
+    """Return what sets this sample of a request apart from others of it; nothing at temperature 0,
+    where all of them are the same. Jurors may send the same, and have a vote each."""
     if body.get("temperature") == 0:
         return ""
     juror = f".{draw.role}" if juror_in(draw.role) else ""
     return f"{draw.convo_occurrence}.{draw.iteration}.{draw.sample}{juror}"
-
-
-def changed(body: JSONObject, changes: Mapping[str, str | None]) -> JSONObject:
-    """The body with parameters left out (None) or under other names."""
-    if not changes:
-        return body
-    renamed = ((changes.get(k, k), v) for k, v in body.items())
-    return {k: v for k, v in renamed if k is not None}
 
 
 def encoded(body: JSONObject) -> bytes:
@@ -93,7 +99,8 @@ def encoded(body: JSONObject) -> bytes:
 
 
 def api_key(role: RoleSettings) -> str:
-    """The key in the role's environment variable, or none; UsageError where that is not set."""
+    """Return the key in the role's environment variable, if it names one; raises UsageError where
+    that is not set."""
     if role.api_key_env is None:
         return ""
     key = os.environ.get(role.api_key_env, "").strip()

@@ -1,4 +1,4 @@
-"""The jurors of a run: one that cannot be asked any more has no votes, and the others go on."""
+"""Completers that call a completer: jurors, and the embedded model as a grader."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from refinecli.errors import CompletionError, RunError
 from refinecli.types import Completer, Completion, Draw, Message, Usable, Wants
 
 if TYPE_CHECKING:
-    from refinecli.models.chat import Chat
     from refinecli.models.endpoint import Log
+    from refinecli.models.retries import Ending
 
 # What no waiting mends: the setup is wrong, or the account is empty.
 _FOR_THE_USER = frozenset(
@@ -19,21 +19,21 @@ _FOR_THE_USER = frozenset(
 
 
 class Jury:
-    """Who of the jury is lost, and when that ends the run: grades need more than half of them."""
+    """The jurors that are lost, and when that ends the run: grades need more than half of them."""
 
-    def __init__(self, size: int, chat: Chat, log: Log) -> None:
+    def __init__(self, size: int, ending: Ending, log: Log) -> None:
         self._size = size
-        self._chat = chat
+        self._ending = ending
         self._log = log
         self._lost: set[str] = set()
 
     def lose(self, name: str, error: RunError) -> None:
-        """A juror cannot be asked any more; raises the error where it is for the user to mend, or
-        too few are left."""
+        """Do without a juror that cannot be asked any more; raises the error where it is for the
+        user to mend, or too few are left."""
         if name in self._lost:
             return
         if error.type in _FOR_THE_USER or 2 * (len(self._lost) + 1) >= self._size:
-            self._chat.end(error)
+            self._ending.end(error)
             raise error
         self._lost.add(name)
         self._log.notice(f"{name} is lost, the others grade without it: {error.message}")
@@ -59,4 +59,28 @@ class Juror:
         except RunError as error:
             self._jury.lose(self._name, error)
             kind = "connection" if error.type in ("connect", "unreachable") else error.type
-            raise CompletionError(kind, error.message, error.hint) from None
+            raise CompletionError(kind, *error.args) from None
+
+
+class TryOnly:
+    """The embedded model as a grader: its first verdict comes with a warning."""
+
+    def __init__(self, grader: Completer, log: Log) -> None:
+        self._grader = grader
+        self._log: Log | None = log
+
+    async def __call__(
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        wants: Wants | None = None,
+    ) -> Completion:
+        if self._log:
+            self._log.notice(
+                "the local model grades: a model this small often gives no verdict that can be "
+                "read, and can write no rubric; it is for trying things out: name a real grader "
+                "with --grader-model"
+            )
+            self._log = None
+        return await self._grader(messages, draw, usable, wants)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from refinecli.errors import FailureKind
 from refinecli.types.completion import Usage
 from refinecli.types.datapoint import Datapoint
 
@@ -14,7 +15,7 @@ from refinecli.types.datapoint import Datapoint
 class Failure:
     """Why something failed; `type` is one word to count by, `stage` the role that was asked."""
 
-    type: str
+    type: FailureKind
     message: str
     stage: str = "grader"
 

@@ -421,7 +421,7 @@ def test_a_file_that_may_not_grow_ends_the_run_and_later_it_continues(
 
 # The command as it is, but for a provider's silence that counts as its end after a second.
 _IMPATIENT = (
-    "import refinecli.models.endpoint as connection; connection._OUTAGE_SECONDS = 1.0;"
+    "import refinecli.models.retries as retries; retries._OUTAGE_SECONDS = 1.0;"
     "from refinecli.__main__ import main; main()"
 )
 

@@ -7,7 +7,7 @@ rate learned from what the endpoint refuses (`learned_rate.py`), within `rpm` an
     status = ...
     turn.succeeded() or turn.refused(after) or turn.failed()
 
-and where it was refused:
+and where it was refused (`retries.backoff`):
 
     await asyncio.sleep(backoff(tries, after))
     turn = await pacer.admit(again=True)
@@ -19,7 +19,6 @@ that time alone will bring.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import OrderedDict
 
 from refinecli.models.pacing.learned_rate import LearnedRate, Spacing
@@ -31,17 +30,7 @@ _SILENCE, _CREEP = 0.06, 0.002  # seconds before the first and between the other
 _CREEP_SHARE = 64  # of `most` each time: all of it within 130 ms
 _GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
 _BURST = 1.0  # seconds of rpm and tpm that may go at once
-_FIRST_WAIT, _LONGEST_WAIT = 0.01, 4.0  # seconds; short, since the pacer makes them wait too
 _LONGEST_RESET = 120.0  # seconds: a hint at a limit by the day says nothing of the next seconds
-
-
-def backoff(tries: int, after: float | None = None) -> float:
-    """Seconds that a request itself waits after its refusal number `tries`, counted from 0."""
-    # Jitter is no sample: it must differ from process to process, or they return all at once.
-    spread = random.random()
-    if after is not None:
-        return after * (1 + spread / 4)
-    return min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + spread)
 
 
 class Turn:

@@ -11,11 +11,12 @@ import pytest
 
 from refinecli.completers import wire_seed
 from refinecli.errors import CompletionError, RunError, UsageError
-from refinecli.models import chat as chat_module
+from refinecli.models import retries
 from refinecli.models.budget import Limits
 from refinecli.models.chat import Chat
+from refinecli.models.failures import Refusal, failure
 from refinecli.models.http import HttpClient
-from refinecli.models.reply import RetryableError, failure
+from refinecli.models.retries import RetryableError
 from refinecli.settings.load import load
 from refinecli.types import Completion, Draw, Message
 from tests.conftest import Result
@@ -301,8 +302,8 @@ def test_a_400_that_names_no_parameter_we_sent_is_not_tried_again() -> None:
 def test_retry_after_is_honoured_in_place_of_our_own_patience(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat_module, "_FIRST_WAIT", 10_000.0)
-    monkeypatch.setattr(chat_module, "_LONGEST_WAIT", 10_000.0)
+    monkeypatch.setattr(retries, "_FIRST_WAIT", 10_000.0)
+    monkeypatch.setattr(retries, "_LONGEST_WAIT", 10_000.0)
     past = "Mon, 01 Jan 2024 00:00:00 GMT"
     for headers in ({"retry-after": "0"}, {"retry-after": past}, {"retry-after-ms": "1"}):
         script = _first(error(429, "slow down", headers=headers))
@@ -315,10 +316,10 @@ def test_retry_after_is_honoured_in_place_of_our_own_patience(
 def test_a_provider_that_says_at_once_again_and_again_is_given_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat_module, "_FIRST_WAIT", 10.0)
+    monkeypatch.setattr(retries, "_FIRST_WAIT", 10.0)
     again = RetryableError("rate_limit", "slow down", 0.0)
-    assert chat_module._pause(again, 0, alone=True) < 1
-    assert chat_module._pause(again, 1, alone=True) >= 5
+    assert retries.pause(again, 0, alone=True) < 1
+    assert retries.pause(again, 1, alone=True) >= 5
 
 
 def _first(reply: Reply) -> Script:
@@ -340,14 +341,14 @@ def _first(reply: Reply) -> Script:
     ids=str,
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], after: float | None) -> None:
-    found = failure(429, headers, b"{}", {}, "http://x/v1")
+    found = failure(Refusal(429, headers, b"{}", {}, "http://x/v1"))
     assert isinstance(found, RetryableError)
     assert found.after == after
 
 
 def test_a_date_in_the_future_is_waited_for() -> None:
     headers = {"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    found = failure(429, headers, b"{}", {}, "http://x/v1")
+    found = failure(Refusal(429, headers, b"{}", {}, "http://x/v1"))
     assert isinstance(found, RetryableError)
     assert found.after is not None
     assert found.after > 1e8

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refinecli.models.pacing.pacer import Pacer, Turn, backoff
+from refinecli.models.pacing.pacer import Pacer, Turn
 from refinecli.models.pacing.rate_headers import NO_HINTS, Allowance, Hints
+from refinecli.models.retries import backoff
 
 T = TypeVar("T")
 SEEDS = range(5)
@@ -625,10 +626,3 @@ def test_a_hint_is_no_limit_where_much_is_left_or_it_is_one_by_the_day() -> None
 
 def test_a_hint_that_is_wrong_does_not_keep_it_slow() -> None:
     assert paced(Hints(requests=Allowance(0, 60, limit=1)), seconds=120) > 5000
-
-
-def test_backoff_grows_is_jittered_and_keeps_to_retry_after() -> None:
-    assert len({backoff(3) for _ in range(10)}) == 10
-    assert all(0.005 <= backoff(0) <= 0.015 for _ in range(100))
-    assert max(backoff(1000) for _ in range(100)) <= 6
-    assert all(2 <= backoff(5, 2.0) <= 2.5 for _ in range(100))

@@ -1,0 +1,184 @@
+"""One attempt at one request: through the budget, the pace and `concurrency`, over HTTP, into the
+cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import time
+from typing import Protocol
+
+from refinecli.errors import CompletionError
+from refinecli.models.budget import Amount, Limits, Reservation
+from refinecli.models.cached import SharedReplies
+from refinecli.models.endpoint import Endpoint, Log
+from refinecli.models.failures import Refusal, failure
+from refinecli.models.http import HttpClient, Reply, TransportError
+from refinecli.models.pacing.pacer import Turn
+from refinecli.models.pacing.rate_headers import hints
+from refinecli.models.reply import read_completion, usage_in, without_secret
+from refinecli.models.request import Request
+from refinecli.models.retries import REFUSALS, Ending, RetryableError
+from refinecli.models.spending import Spending
+from refinecli.settings.roles import RoleSettings
+from refinecli.types import Completion, Draw
+
+_SURELY_A_KEY = 16  # characters
+_SHOWN = 120  # characters of an error in a line for `-v`
+
+
+class RequestLog(Protocol):
+    """Where every request and what came of it is written, if the user asked for it."""
+
+    def __call__(
+        self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One role's way to its endpoint."""
+
+    client: HttpClient
+    endpoint: Endpoint
+    role: RoleSettings
+    secret: str
+    headers: dict[str, str]
+    spending: Spending
+    limits: Limits
+    replies: SharedReplies
+    ending: Ending
+    log: Log
+    log_request: RequestLog | None = None
+
+    async def attempt(self, request: Request, again: bool) -> Completion:
+        """Send it as soon as the budget, the endpoint's pace and `concurrency` let it go; what
+        may be tried again comes as a RetryableError or a RefusedParameterError."""
+        limits, spending, body, data = self.limits, self.spending, request.body, request.data
+        with await limits.reserve(lambda left: spending.estimate(body, data, left)) as reservation:
+            tokens = spending.tokens(body, data)
+            turn = await self.endpoint.pacer.admit(tokens, again=again)
+            try:
+                await limits.places.acquire()
+            except BaseException:
+                turn.failed()
+                raise
+            try:
+                found = await self._exchange(request, reservation, turn)
+                if isinstance(found, Completion):
+                    return found
+                # The place is held until the reply is on disk: no more than that many are lost.
+                return await self._kept(request, found, reservation, turn)
+            finally:
+                limits.places.release()
+
+    async def _exchange(
+        self, request: Request, reservation: Reservation, turn: Turn
+    ) -> Reply | Completion:
+        """Return what came back, or what another process got while this waited. The turn continues
+        only where there is a reply to read."""
+        try:
+            if over := self.ending.error or self.endpoint.over:
+                raise over
+            if found := self.replies.find_from_others(request, self.endpoint):
+                turn.failed()
+                return found
+            reservation.took = Amount(calls=1)
+            reply = await self._post(request)
+        except BaseException:
+            turn.failed()
+            raise
+        if reply.status in REFUSALS:
+            self.limits.traffic.refused += 1
+            given = hints(reply.headers, time())
+            turn.refused(given.after, given)
+        elif reply.status != 200:
+            turn.failed()
+        return reply
+
+    async def _post(self, request: Request) -> Reply:
+        traffic = self.limits.traffic
+        traffic.sent += 1
+        traffic.in_flight += 1
+        try:
+            reply = await self.client.post(
+                self.endpoint.url, request.data, self.headers, self.role.timeout
+            )
+        except TransportError as error:
+            self._log(request, error, b"")
+            raise RetryableError(error.kind, str(error)) from error
+        finally:
+            traffic.in_flight -= 1
+        self.endpoint.health.answered = True
+        return reply
+
+    async def _kept(
+        self, request: Request, reply: Reply, reservation: Reservation, turn: Turn
+    ) -> Completion:
+        """Return what a reply says, once it is in the cache."""
+        content, headers = without_secret(reply.content, reply.headers, self.secret)
+        if reply.status != 200:
+            self._log(request, reply, content)
+            clean = Reply(reply.status, headers, content)
+            raise self._refused(request, clean)
+        # A short key, such as the word that a local server wants, may stand in an honest answer.
+        honest = reply.content if len(self.secret) < _SURELY_A_KEY else content
+        given = hints(reply.headers, time())
+        try:
+            completion = read_completion(honest)
+        except Exception as error:
+            turn.succeeded(given)
+            self._count(request, Completion("", usage=usage_in(content)), reservation)
+            if isinstance(error, CompletionError):
+                self.endpoint.health.succeeded()
+                await self.replies.keep(request, content, usable=False)
+            self._log(request, reply, content)
+            read_completion(content)  # the same error, without the key in its words
+            raise
+        usage = completion.usage
+        turn.succeeded(given, usage.prompt_tokens + usage.completion_tokens or None)
+        self.endpoint.health.succeeded()
+        self._count(request, completion, reservation)
+        usable = request.usable(completion) if request.usable else not completion.cut_off
+        await self.replies.keep(request, honest, usable=usable)
+        self._log(request, reply, content)
+        if not usable:
+            why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
+            self.detail(request, f"the reply cannot be used: {why}")
+        return completion
+
+    def _refused(self, request: Request, reply: Reply) -> Exception:
+        endpoint = self.endpoint
+        error = failure(
+            Refusal(
+                reply.status,
+                reply.headers,
+                reply.content,
+                request.body,
+                endpoint.url,
+                wants=request.wants,
+                worked=endpoint.health.successes > 0,
+                known=endpoint.known,
+            )
+        )
+        if isinstance(error, CompletionError):
+            endpoint.health.heard()
+        return error
+
+    def _count(self, request: Request, reply: Completion, reservation: Reservation) -> None:
+        """Count what a reply took; of one that cannot be read, what it says that it took."""
+        if not reply.usage.calls:
+            return
+        reservation.took = self.spending.took(request.data, reply)
+        cost = reservation.took.cost if self.role.has_prices else None
+        self.limits.count(reply.usage, cost)
+
+    def detail(self, request: Request, text: str) -> None:
+        """Report, to those who asked for it, something about one request."""
+        draw = request.draw
+        clipped = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        self.log.detail(f"{draw.datapoint_id}: {draw.role}: {clipped}")
+
+    def _log(self, request: Request, came: Reply | TransportError, content: bytes) -> None:
+        if self.log_request:
+            url = self.endpoint.url.partition("?")[0]  # some take their key there
+            self.log_request(request.draw, url, request.data, came, content)

@@ -1,0 +1,108 @@
+"""Replies that nobody pays for again: those in the call cache, and those to equal requests in
+flight."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from refinecli.errors import CompletionError, OutputError
+from refinecli.models.cache.store import CallCache, row_name
+from refinecli.models.endpoint import Endpoint
+from refinecli.models.negotiation import answers
+from refinecli.models.reply import read_completion
+from refinecli.models.request import Request
+from refinecli.models.retries import RetryableError
+from refinecli.models.traffic import Traffic
+from refinecli.types import Completion, Wants
+
+
+class SharedReplies:
+    """The replies of one run, each sent for once; `calls` keeps them on disk, if it is there."""
+
+    def __init__(self, calls: CallCache | None, traffic: Traffic) -> None:
+        self.calls = calls
+        self._traffic = traffic
+        self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
+
+    @property
+    def offline(self) -> bool:
+        return self.calls is not None and self.calls.offline
+
+    def find(self, key: bytes, endpoint: Endpoint, wants: Wants | None = None) -> Completion | None:
+        """Return the reply in the call cache, if it has what is wanted; raises the CompletionError
+        that it ended in."""
+        calls = self.calls
+        content = calls.find(key) if calls else None
+        if content is None:
+            return None
+        try:
+            completion = read_completion(content)
+        except RetryableError as error:
+            raise OutputError(
+                f"{calls and calls.path}: a reply in the call cache cannot be read: {error}",
+                "the file is damaged: move it away",
+            ) from error
+        except CompletionError:
+            self._traffic.replayed += 1
+            raise
+        if not answers(completion, wants):
+            return None
+        endpoint.replayed = True
+        self._traffic.replayed += 1
+        return completion
+
+    def find_from_others(self, request: Request, endpoint: Endpoint) -> Completion | None:
+        """Return the reply that another process has put into a shared cache."""
+        shared = self.calls is not None and self.calls.shared
+        return self.find(request.key, endpoint) if shared else None
+
+    async def once(
+        self, request: Request, endpoint: Endpoint, send: Callable[[Request], Awaitable[Completion]]
+    ) -> Completion:
+        """Return a reply from the cache, or that of an equal request in flight, or else `send`."""
+        in_flight, key = self._in_flight, request.key
+        while True:
+            if found := self.find(key, endpoint):
+                return found
+            if key not in in_flight:
+                break
+            other = in_flight[key]
+            await asyncio.wait([other])
+            if not other.cancelled():
+                completion = other.result()
+                self._traffic.replayed += 1
+                return completion
+        if self.offline:
+            raise _missing(request, endpoint)
+        future = in_flight[key] = asyncio.get_running_loop().create_future()
+        try:
+            completion = await send(request)
+        except Exception as error:
+            future.set_exception(error)
+            future.exception()  # nobody need be waiting for it
+            raise
+        except BaseException:
+            future.cancel()
+            raise
+        else:
+            future.set_result(completion)
+            return completion
+        finally:
+            del in_flight[key]
+
+    async def keep(self, request: Request, content: bytes, *, usable: bool) -> None:
+        """Return once the reply is on disk."""
+        if self.calls:
+            row = row_name(request.draw.datapoint_id, request.draw.occurrence)
+            await self.calls.store(request.key, content, row, usable=usable)
+
+
+def _missing(request: Request, endpoint: Endpoint) -> CompletionError:
+    last = request.body["messages"][-1].get("content")
+    return CompletionError(
+        "offline",
+        f"{request.draw.role}: the call cache has no reply of {endpoint.model} at "
+        f"{endpoint.health.host} to this request ({request.key.hex()}, which ends in "
+        f"{str(last)[-60:]!r})",
+    )

@@ -1,0 +1,117 @@
+"""Parameters that an endpoint refuses: left out or renamed once for all calls, and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from refinecli.errors import UnsupportedError
+from refinecli.models.failures import RefusedParameterError
+from refinecli.models.request import name_of
+from refinecli.types import Completion, FirstTokens, JSONObject, Wants
+
+# A parameter as it is meant -> as it is sent; None where it is not.
+Changes: TypeAlias = Mapping[str, str | None]
+
+# What the newer OpenAI models call it.
+_RENAMED = MappingProxyType({"max_tokens": "max_completion_tokens"})
+
+
+@dataclass(slots=True)
+class Terms:
+    """What an endpoint takes of what a request may hold, as far as it has been found out.
+
+    `changes` are the parameters, and wants by name, that it refused. `given` are the kinds of wants
+    in which it has answered.
+    """
+
+    model: str
+    changes: dict[str, str | None] = field(default_factory=dict)
+    given: set[type[Wants]] = field(default_factory=set)
+    _tried: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def trying(self, wants: Wants) -> AsyncIterator[None]:
+        """Let the first who wants this go ahead alone: that it is refused is found out once, and
+        not by every call that is in flight at the same time."""
+        name = name_of(wants)
+        if tried := self._tried.get(name):
+            await tried.wait()
+            yield
+            return
+        tried = self._tried[name] = asyncio.Event()
+        try:
+            yield
+        finally:
+            tried.set()
+
+    def settle(self, refused: RefusedParameterError, sent: Changes) -> str:
+        """Leave out or rename what was refused, for all calls; return what there is to say of it,
+        nothing where a call that was in flight at the same time has settled it."""
+        name = refused.name
+        original = next((k for k, v in sent.items() if v == name), name)
+        if self.changes.get(original, original) != name:
+            return ""
+        self.changes[original] = _RENAMED.get(name)
+        return f"{self.model}: {self.described(original)}: {refused}"
+
+    def described(self, original: str) -> str:
+        """Say what is done about a parameter that was refused."""
+        renamed = self.changes[original]
+        return f"{original} is sent as {renamed}" if renamed else f"{original} is not sent"
+
+
+def changed(body: JSONObject, changes: Changes) -> JSONObject:
+    """Return the body with parameters left out or under other names."""
+    if not changes:
+        return body
+    renamed = ((changes.get(k, k), v) for k, v in body.items())
+    return {k: v for k, v in renamed if k is not None}
+
+
+def answers(completion: Completion, wants: Wants | None) -> bool:
+    """Return True where a reply has what was wanted: some servers ignore what they do not know."""
+    return completion.first_tokens is not None or not isinstance(wants, FirstTokens)
+
+
+async def negotiated(
+    meant: JSONObject,
+    wants: Wants | None,
+    terms: Terms,
+    *,
+    find: Callable[[JSONObject], Completion | None],
+    send: Callable[[JSONObject], Awaitable[Completion]],
+    learned: Callable[[str], None],
+) -> Completion:
+    """Return the reply to a request without what its endpoint refuses.
+
+    `find` looks for a kept reply to a body that gives what the request wants, `send` answers one in
+    any case, and `learned` is handed what there is to say of a refusal. Raises UnsupportedError
+    where the endpoint does not give what the request wants.
+    """
+    wanted = "" if wants is None else name_of(wants)
+    while True:
+        changes = dict(terms.changes)
+        body = changed(meant, changes)
+        try:
+            completion = None
+            if changes:  # there may be a reply from before something was refused
+                completion = find(meant) or (find(body) if wanted in changes else None)
+            if completion is None and wanted in changes:
+                raise UnsupportedError(f"{terms.model} does not take {wanted}")
+            completion = completion or await send(body)
+            if wants is not None:
+                if not answers(completion, wants):
+                    raise RefusedParameterError(wanted, "its replies come without")
+                terms.given.add(type(wants))
+            return completion
+        except RefusedParameterError as refused:
+            # Where it has given that to others, the refusal is about this request alone.
+            if wants is not None and refused.name == wanted and type(wants) in terms.given:
+                raise UnsupportedError(str(refused)) from None
+            if notice := terms.settle(refused, changes):
+                learned(notice)

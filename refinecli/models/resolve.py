@@ -1,0 +1,113 @@
+"""Settling a role: its endpoint, its model, and what stands for the endpoint in the call cache.
+Starts the embedded server, and asks an endpoint for its only model."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import orjson
+
+from refinecli.errors import RunError, UsageError
+from refinecli.models.local.server import Endpoint, find_weights, fingerprint, serve
+from refinecli.settings.roles import RoleSettings, how_to_name
+from refinecli.text.json_text import digest
+
+if TYPE_CHECKING:
+    from refinecli.models.cache.store import CallCache
+    from refinecli.models.http import HttpClient
+
+# The embedded server's slots; more requests than that only wait in its line.
+LOCAL_SLOTS = 4
+# A small model that loses its thread writes to the end of its context, and cannot be stopped.
+_LOCAL_MAX_TOKENS = 256
+
+
+class Resolver:
+    """Settles roles: each server is started once, each endpoint asked for its model once."""
+
+    def __init__(self, client: HttpClient, stack: AsyncExitStack, calls: CallCache | None) -> None:
+        self._client = client
+        self._stack = stack
+        self._calls = calls
+        self._offline = calls is not None and calls.offline
+        self._servers: dict[Path, Endpoint] = {}
+        self._models: dict[tuple[str | None, str | None], str] = {}
+
+    async def __call__(self, role: RoleSettings) -> tuple[RoleSettings, str, str]:
+        """Return the settled role, the key of a server of our own, and its place."""
+        if role.weights:
+            return await self._served(role, find_weights(role.weights, to_run=not self._offline))
+        if role.model is None:
+            asked = (role.base_url, role.api_key_env)
+            if asked not in self._models:
+                self._models[asked] = await self._asked(role)
+            role = replace(role, model=self._models[asked])
+        return role, "", ""
+
+    async def _served(self, role: RoleSettings, path: Path) -> tuple[RoleSettings, str, str]:
+        if path not in self._servers:
+            self._servers[path] = (
+                Endpoint("http://127.0.0.1/v1", "", path.stem)
+                if self._offline
+                else await self._stack.enter_async_context(serve(path, slots=LOCAL_SLOTS))
+            )
+        server = self._servers[path]
+        max_tokens = role.max_tokens or _LOCAL_MAX_TOKENS
+        role = replace(role, base_url=server.base_url, model=server.model, max_tokens=max_tokens)
+        return role, server.api_key, f"local:{fingerprint(path)}"
+
+    async def _asked(self, role: RoleSettings) -> str:
+        shown = (role.base_url or "").partition("?")[0]  # some have their key there
+        fact = f"model of {digest(role.base_url)}"
+        if self._offline:
+            assert self._calls is not None
+            if isinstance(model := self._calls.facts.get(fact), str):
+                return model
+            raise UsageError(
+                f"{role.name}: which model {shown} serves is not in the call cache",
+                f"name it: {how_to_name(role.name)}",
+            )
+        model = await _only_model(self._client, role)
+        if self._calls:
+            self._calls.facts.learn(fact, model)
+        return model
+
+
+async def _only_model(client: HttpClient, role: RoleSettings) -> str:
+    """Return the one model an endpoint serves; raises UsageError where there are more or none."""
+    from refinecli.models.http import TransportError, joined
+    from refinecli.models.request import api_key, headers
+
+    assert role.base_url is not None
+    flag = how_to_name(role.name)
+    url = joined(role.base_url, "/models")
+    try:
+        reply = await client.get(url, headers(role, api_key(role)))
+        url = url.partition("?")[0]  # some have their key there
+    except TransportError as error:
+        raise RunError(
+            f"no answer from {url.partition('?')[0]}: {error}",
+            f"is the server running? {flag} saves the question",
+            type="unreachable",
+        ) from None
+    if reply.status == 429 or reply.status >= 500:
+        raise RunError(f"{url} answered {reply.status}", f"{flag} saves the question")
+    if reply.status in (401, 403):
+        raise RunError(f"{url} answered {reply.status}", "check the key", type="auth")
+    try:
+        listed = orjson.loads(reply.content)["data"]
+        models = [str(entry["id"]) for entry in listed]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        hint = f"name one: {flag}"
+        if reply.status == 404 and not urlsplit(url).path.startswith("/v1/"):
+            hint = f"base_url of most servers ends in /v1; or {hint}"
+        told = f"{url} does not list its models (status {reply.status})"
+        raise UsageError(told, hint) from None
+    if len(models) != 1:
+        shown = ", ".join(models[:8]) + (", …" if len(models) > 8 else "")
+        raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag}")
+    return models[0]

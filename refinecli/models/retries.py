@@ -1,0 +1,210 @@
+"""When a call is sent again: which troubles pass, how long to wait, and when to give up.
+
+All of the policy stands here. The pace (`pacing/`) decides when any request may go, also one that
+is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from refinecli.errors import CompletionError, FailureKind, OutputError, RunError
+
+# The statuses by which a provider says that there is too much at once.
+REFUSALS = frozenset({429, 503, 529})
+_RETRIED = frozenset({408, 409, 425, 429})
+_SOON = 0.1  # seconds
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with jitter
+# After a refusal in seconds too, but short, since the pacer makes them wait as well.
+_FIRST_REFUSED, _LONGEST_REFUSED = 0.01, 4.0
+# A provider that says "in an hour" has not failed for a moment; waiting would look like hanging.
+_LONGEST_RETRY_AFTER = 300.0
+# Nobody there at all: a server that restarts is back by then, and a wrong URL is shown soon.
+_CONNECT_RETRIES = 3
+# While others get through, a refused call is only unlucky; but some are refused forever, such as
+# those with more tokens than are allowed a minute.
+_BUSY_TIMES = 3
+# A limit by the minute, not said to be one, opens again within 75 s: with the usual five retries.
+_BUSY_SECONDS = 15.0  # for each retry
+# That many calls that fail with none in between that succeeds are no accident, and half a minute is
+# more than a hiccup; but who refuses may do so for a minute.
+_OUTAGE_CALLS = 10
+_OUTAGE_SECONDS, _OUTAGE_SECONDS_REFUSED = 30.0, 120.0
+
+T = TypeVar("T")
+
+
+class RetryableError(Exception):
+    """It may work next time, after `after` seconds if the provider said so."""
+
+    def __init__(self, kind: FailureKind, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.kind: FailureKind = kind
+        self.after = after
+
+    @property
+    def later(self) -> float | None:
+        """The seconds of `after`, unless that is at once: a second time it is no help."""
+        return None if self.after is None or self.after < _SOON else self.after
+
+
+def may_pass(status: int) -> bool:
+    """Return True for the statuses of troubles that time alone may mend."""
+    return status in _RETRIED or status >= 500
+
+
+def backoff(tries: int, after: float | None = None) -> float:
+    """Return the seconds that a request waits after its refusal number `tries`, counted from 0."""
+    # Jitter is no sample: it must differ from process to process, or they return all at once.
+    spread = random.random()
+    if after is not None:
+        return after * (1 + spread / 4)
+    return min(_FIRST_REFUSED * 2.0 ** min(tries, 30), _LONGEST_REFUSED) * (0.5 + spread)
+
+
+def pause(error: RetryableError, tries: int, *, alone: bool) -> float:
+    """Return the seconds before another try. Where a provider refuses some and lets others through,
+    the pace sees to it; other troubles, and those of everyone, need time to pass."""
+    after = error.later if tries else error.after
+    if error.kind == "rate_limit" and (after is not None or not alone):
+        return backoff(tries, after)
+    wait = min(_FIRST_WAIT * 2.0 ** min(tries, 30), _LONGEST_WAIT) * (0.5 + random.random() / 2)
+    return wait if after is None else max(wait, backoff(tries, after))
+
+
+@dataclass(slots=True)
+class Health:
+    """The state of one endpoint, as all calls to it have met it, and what it means for the next."""
+
+    url: str
+    answered: bool = False  # with anything at all
+    successes: int = 0
+    _failing: int = 0  # calls that failed since the last success
+    _failing_since: float = 0.0
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
+
+    def succeeded(self) -> None:
+        self.successes += 1
+        self._failing = 0
+
+    def heard(self) -> None:
+        """Note that it answered, if only that this request is refused: it has not gone."""
+        self._failing = 0
+
+    def failed(self, error: RetryableError, tries: int) -> None:
+        """Count a call whose try number `tries` failed, from 0; raises RunError where the provider
+        has answered nothing for long, or says that it will not."""
+        now = asyncio.get_running_loop().time()
+        if not self._failing:
+            self._failing_since = now
+        # Calls, not tries: a few that always fail must not end the run for all others.
+        # That nobody is there is no call's fault.
+        self._failing += tries == 0 or error.kind == "connect"
+        silent = now - self._failing_since
+        refused = error.kind == "rate_limit"
+        patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
+        later = (error.after or 0) > _LONGEST_RETRY_AFTER
+        unreachable = error.kind == "connect" and not self.answered  # `given_up` says that
+        if self.is_down and not unreachable and (silent >= patience or later):
+            raise RunError(
+                f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
+                f"a row; the last one: {error}",
+                "once it is back, the same command continues; where it is there and fails these "
+                "calls alone, --set policy.retries=0 lets them fail and the run end",
+                type=error.kind,
+            )
+
+    @property
+    def is_down(self) -> bool:
+        """True while nobody gets through."""
+        return self._failing >= _OUTAGE_CALLS
+
+    def may_retry(
+        self, error: RetryableError, tries: int, retries: int, *, before: int, seconds: float
+    ) -> bool:
+        """Return True where a call that was tried again `tries` times within `seconds`, of the
+        `retries` it has, may be once more. `before` is how many successes there were when its last
+        try began."""
+        if not retries or (error.after or 0) > _LONGEST_RETRY_AFTER:
+            return False
+        if error.kind == "connect" and not self.answered:
+            return tries < min(retries, _CONNECT_RETRIES)  # a wrong URL is shown soon
+        if self.is_down:
+            return True  # not this call's fault, and `failed` ends it
+        if error.kind == "connect":
+            back_soon = self.successes > 0 and seconds < _OUTAGE_SECONDS
+            return back_soon or tries < min(retries, _CONNECT_RETRIES)
+        if error.kind == "rate_limit":
+            if self.successes > before:
+                return tries < retries * _BUSY_TIMES
+            if error.after is None and seconds < retries * _BUSY_SECONDS:
+                return True
+        return tries < retries
+
+    def given_up(self, error: RetryableError) -> CompletionError | RunError:
+        """Make of a call's last failure the error that it ends in."""
+        if error.kind == "connect" and not self.answered:
+            url, hint = self.url.partition("?")[0], "is the server running, and is the URL right?"
+            return RunError(f"{url}: {error}", hint, type="unreachable")
+        kind = "connection" if error.kind == "connect" else error.kind
+        return CompletionError(kind, f"{self.host}: {error}")
+
+
+@dataclass(slots=True)
+class Ending:
+    """The end of all sending, if it has come, of which whoever waits to try again hears at once."""
+
+    error: RunError | OutputError | None = None
+    _come: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def end(self, error: RunError | OutputError) -> None:
+        """Let nothing more be sent."""
+        self.error = error
+        self._come.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for that long, or until the end."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._come.wait(), seconds)
+        if self.error:
+            raise self.error
+
+
+async def retried(
+    attempt: Callable[[bool], Awaitable[T]],
+    health: Health,
+    retries: int,
+    wait: Callable[[float], Awaitable[None]],
+    report: Callable[[int, float, RetryableError], None],
+) -> T:
+    """Return what an attempt gives, the first one or another; raises CompletionError or RunError.
+
+    An `attempt` is handed True where one was made before; `report` is handed the number of the
+    next, after how many seconds it is made, and why.
+    """
+    tries = 0
+    clock = asyncio.get_running_loop().time
+    failed_at: float | None = None
+    while True:
+        before = health.successes
+        try:
+            return await attempt(tries > 0)
+        except RetryableError as error:
+            failed_at = failed_at or clock()
+            health.failed(error, tries)
+            seconds = clock() - failed_at
+            if not health.may_retry(error, tries, retries, before=before, seconds=seconds):
+                raise health.given_up(error) from None
+            seconds = pause(error, tries, alone=health.successes == before)
+            tries += 1
+            report(tries, seconds, error)
+            await wait(seconds)

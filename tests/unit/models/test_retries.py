@@ -1,0 +1,176 @@
+"""When a provider counts as gone, and how long a call is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from refinecli.errors import CompletionError, RunError
+from refinecli.models.retries import Health, RetryableError
+
+DOWN = RetryableError("server", "503: gone fishing")
+
+
+class Clock:
+    """The event loop's clock, at a standstill until it is told otherwise."""
+
+    now = 100.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    clock = Clock()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    return clock
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health("http://host/v1/chat/completions", answered=True)
+
+
+def down(health: Health, calls: int, error: RetryableError = DOWN) -> None:
+    """So many calls fail for the first time."""
+    for _ in range(calls):
+        health.failed(error, 0)
+
+
+def may_retry(
+    health: Health,
+    error: RetryableError,
+    tries: int,
+    retries: int = 5,
+    before: int = 0,
+    seconds: float = 0.0,
+) -> bool:
+    return health.may_retry(error, tries, retries, before=before, seconds=seconds)
+
+
+def test_a_provider_that_answers_nothing_for_half_a_minute_ends_the_run_in_its_own_words(
+    health: Health, clock: Clock
+) -> None:
+    down(health, 100)
+    clock.now += 31
+    with pytest.raises(RunError, match=r"nothing for 31 s.*gone fishing") as caught:
+        health.failed(DOWN, 3)
+    assert "the same command continues" in caught.value.hint
+    assert caught.value.type == "server"
+
+
+def test_a_few_calls_that_always_fail_are_no_outage(health: Health, clock: Clock) -> None:
+    down(health, 9)
+    for tries in range(100):
+        clock.now += 60
+        health.failed(DOWN, tries + 1)
+    assert not may_retry(health, DOWN, 5)
+
+
+def test_one_answer_in_between_means_that_it_is_not_gone(health: Health, clock: Clock) -> None:
+    for _ in range(1000):
+        clock.now += 1
+        down(health, 1)
+        if clock.now % 15 == 0:
+            health.succeeded()
+
+
+def test_time_in_which_nothing_was_asked_is_no_silence(health: Health, clock: Clock) -> None:
+    health.succeeded()
+    clock.now += 3600
+    down(health, 100)
+
+
+def test_who_refuses_may_do_so_for_a_minute(health: Health, clock: Clock) -> None:
+    busy = RetryableError("rate_limit", "429: 20 requests per minute")
+    down(health, 15, busy)
+    clock.now += 61
+    health.failed(busy, 4)
+    clock.now += 60
+    with pytest.raises(RunError, match="20 requests per minute"):
+        health.failed(busy, 5)
+
+
+def test_a_provider_that_refuses_everyone_for_an_hour_is_not_waited_for(
+    health: Health, clock: Clock
+) -> None:
+    later = RetryableError("rate_limit", "429: daily limit", after=3600)
+    assert not may_retry(health, later, 0)
+    down(health, 9, later)
+    with pytest.raises(RunError, match="daily limit"):
+        health.failed(later, 0)
+
+
+def test_while_nobody_gets_through_no_call_is_given_up(health: Health, clock: Clock) -> None:
+    assert not may_retry(health, DOWN, 5)
+    down(health, 10)
+    assert may_retry(health, DOWN, 500)
+    health.succeeded()
+    assert not may_retry(health, DOWN, 5)
+
+
+def test_no_retries_means_none_whatever_happens(health: Health, clock: Clock) -> None:
+    down(health, 20)
+    assert not may_retry(health, DOWN, 0, retries=0)
+
+
+def test_a_refused_call_has_more_patience_while_others_get_through_but_not_for_ever(
+    health: Health, clock: Clock
+) -> None:
+    busy = RetryableError("rate_limit", "429", after=1)
+    assert not may_retry(health, busy, 5)
+    health.succeeded()
+    assert may_retry(health, busy, 5)
+    assert not may_retry(health, busy, 15)
+
+
+def test_a_lone_call_that_is_refused_is_tried_until_a_limit_by_the_minute_opens(
+    health: Health, clock: Clock
+) -> None:
+    busy = RetryableError("rate_limit", "429")
+    assert may_retry(health, busy, 50, seconds=74)
+    assert not may_retry(health, busy, 50, seconds=75)
+    assert not may_retry(health, busy, 50, retries=1, seconds=16)
+
+
+def test_a_wrong_url_is_told_soon_however_many_calls_it_meets(health: Health, clock: Clock) -> None:
+    health.answered = False
+    gone = RetryableError("connect", "no such host")
+    down(health, 100, gone)
+    assert may_retry(health, gone, 2)
+    assert not may_retry(health, gone, 3)
+
+
+def test_nobody_there_from_the_start_is_the_runs_failure_and_later_the_calls(
+    health: Health,
+) -> None:
+    gone = RetryableError("connect", "Connection refused")
+    health.answered = False
+    assert isinstance(health.given_up(gone), RunError)
+    health.answered = True
+    given_up = health.given_up(gone)
+    assert isinstance(given_up, CompletionError)
+    assert given_up.type == "connection"
+
+
+def test_a_provider_that_never_answered_is_not_waited_for_without_end(clock: Clock) -> None:
+    health = Health("http://host/v1/chat/completions")
+    slow = RetryableError("timeout", "no answer within 600 s")
+    down(health, 20, slow)
+    clock.now += 31
+    with pytest.raises(RunError, match="nothing for 31 s"):
+        health.failed(slow, 1)
+
+
+def test_a_server_that_is_gone_is_waited_for_however_few_are_in_flight(
+    health: Health, clock: Clock
+) -> None:
+    health.succeeded()
+    gone = RetryableError("connect", "Connection refused")
+    for tries in range(20):
+        health.failed(gone, tries)
+        assert may_retry(health, gone, tries, seconds=clock.now - 100)
+        clock.now += 1
