@@ -160,7 +160,7 @@ def _key(reply: Refusal) -> Exception | None:
 
 
 def _wanted(reply: Refusal) -> Exception | None:
-    if reply.wants is None or reply.status not in (400, 404, 422, 501):
+    if reply.wants is None or reply.status not in (400, 404, 422):
         return None
     named = _JSON if isinstance(reply.wants, JSONReply) else _PROBABILITIES
     wanted = name_of(reply.wants)

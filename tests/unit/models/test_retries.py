@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
 from refinecli.errors import CompletionError, RunError
-from refinecli.models.retries import Health, RetryableError
+from refinecli.models.retries import (
+    Ending,
+    Health,
+    RetryableError,
+    backoff,
+    may_pass,
+    pause,
+    retried,
+)
 
 DOWN = RetryableError("server", "503: gone fishing")
 
@@ -23,7 +30,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
     return clock
@@ -174,3 +181,128 @@ def test_a_server_that_is_gone_is_waited_for_however_few_are_in_flight(
         health.failed(gone, tries)
         assert may_retry(health, gone, tries, seconds=clock.now - 100)
         clock.now += 1
+
+
+# ------------------------------------------------------------------ how long to wait
+
+
+def test_backoff_grows_is_jittered_and_keeps_to_retry_after() -> None:
+    assert len({backoff(3) for _ in range(10)}) == 10
+    assert all(0.005 <= backoff(0) <= 0.015 for _ in range(100))
+    assert max(backoff(1000) for _ in range(100)) <= 6
+    assert all(2 <= backoff(5, 2.0) <= 2.5 for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "alone", "low", "high"),
+    [
+        # Half a second at first, doubled from try to try, ten seconds at most.
+        (DOWN, 0, True, 0.25, 0.5),
+        (DOWN, 1, True, 0.5, 1.0),
+        (DOWN, 3, False, 2.0, 4.0),
+        (DOWN, 1000, True, 5.0, 10.0),
+        # While others get through, a refused call leaves the waiting to the pace.
+        (RetryableError("rate_limit", "429"), 0, False, 0.005, 0.015),
+        (RetryableError("rate_limit", "429"), 0, True, 0.25, 0.5),
+        # A provider is taken at its word, but "at once" only the first time.
+        (RetryableError("rate_limit", "429", 2.0), 4, True, 2.0, 2.5),
+        (RetryableError("rate_limit", "429", 0.0), 0, True, 0.0, 0.0),
+        (RetryableError("rate_limit", "429", 0.0), 1, True, 0.5, 1.0),
+        (RetryableError("server", "503", 8.0), 0, True, 8.0, 10.0),
+        (RetryableError("server", "503", 0.2), 3, True, 2.0, 4.0),
+    ],
+)
+def test_the_pause_before_another_try(
+    error: RetryableError, tries: int, alone: bool, low: float, high: float
+) -> None:
+    pauses = [pause(error, tries, alone=alone) for _ in range(200)]
+    assert low <= min(pauses) <= max(pauses) <= high
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
+def test_these_statuses_may_pass(status: int) -> None:
+    assert may_pass(status)
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 402, 403, 404, 422, 499])
+def test_these_statuses_will_not(status: int) -> None:
+    assert not may_pass(status)
+
+
+# ------------------------------------------------------------------ tried again
+
+
+class Attempts:
+    """An attempt that fails in turn with each error, and then gives "4"."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.again: list[bool] = []
+        self.waited: list[float] = []
+        self.reported: list[tuple[int, str]] = []
+
+    async def __call__(self, again: bool) -> str:
+        self.again.append(again)
+        if self.errors:
+            raise self.errors.pop(0)
+        return "4"
+
+    async def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+
+    def report(self, number: int, seconds: float, error: RetryableError) -> None:
+        self.reported.append((number, str(error)))
+
+    def run(self, health: Health, retries: int = 5) -> str:
+        return asyncio.run(retried(self, health, retries, self.wait, self.report))
+
+
+def test_an_attempt_that_works_is_not_made_again(health: Health) -> None:
+    attempts = Attempts()
+    assert attempts.run(health) == "4"
+    assert (attempts.again, attempts.waited) == ([False], [])
+
+
+def test_each_further_attempt_is_marked_reported_and_waited_for(health: Health) -> None:
+    attempts = Attempts(DOWN, RetryableError("timeout", "no reply within 600 s"))
+    assert attempts.run(health) == "4"
+    assert attempts.again == [False, True, True]
+    assert attempts.reported == [(1, "503: gone fishing"), (2, "no reply within 600 s")]
+    assert len(attempts.waited) == 2
+
+
+def test_a_call_is_given_up_after_its_retries(health: Health) -> None:
+    attempts = Attempts(*[DOWN] * 9)
+    with pytest.raises(CompletionError, match="host: 503: gone fishing") as caught:
+        attempts.run(health, retries=3)
+    assert caught.value.type == "server"
+    assert attempts.again == [False, True, True, True]
+
+
+def test_what_does_not_pass_is_raised_at_once(health: Health) -> None:
+    attempts = Attempts(CompletionError("refusal", "no"))
+    with pytest.raises(CompletionError, match="no"):
+        attempts.run(health)
+    assert attempts.again == [False]
+
+
+# ------------------------------------------------------------------ the end of all sending
+
+
+def test_whoever_waits_to_try_again_hears_of_the_end_at_once() -> None:
+    async def main() -> None:
+        ending = Ending()
+        waiting = asyncio.ensure_future(ending.pause(3600))
+        await asyncio.sleep(0)
+        ending.end(RunError("the key is refused"))
+        await asyncio.wait_for(waiting, 5)
+
+    with pytest.raises(RunError, match="the key is refused"):
+        asyncio.run(main())
+
+
+def test_a_pause_ends_by_itself() -> None:
+    async def main() -> None:
+        await Ending().pause(0.001)
+
+    asyncio.run(main())
