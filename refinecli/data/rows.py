@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from refinecli.data.fast_rows import plain_datapoint
 from refinecli.data.item_slips import slip
-from refinecli.errors import InputError
+from refinecli.errors import InputError, option
 from refinecli.field_errors import check_kinds, in_our_words
 from refinecli.item_defaults import (
     convo_of,
@@ -94,7 +94,7 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         raise InputError(
             "rubric_items: field required",
             _meant(raw, ("rubric_items",))
-            or "give the row rubric_items, or all rows --rubric FILE",
+            or f"give the row rubric_items, or all rows {option('rubric', 'FILE')}",
         )
     items = _all_items(own, rubric)
     if plain := plain_datapoint(raw, convo, items):

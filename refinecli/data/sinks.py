@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from refinecli.data.sources import Source, in_daemon_thread, zstd
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 
 _MOST_WAITING = 1024  # lines
 
@@ -189,7 +189,7 @@ def _partial_path(path: Path, name: str, force: bool, sources: Sequence[Source])
         if _is_device(path):
             return None
         if not force:
-            raise UsageError(f"{name}: exists already", "--force replaces it")
+            raise UsageError(f"{name}: exists already", f"{option('force')} replaces it")
     return path.with_name(path.name + ".partial")
 
 

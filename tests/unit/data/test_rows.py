@@ -769,7 +769,7 @@ def test_a_rubric_file_that_cannot_be_used_says_why(
     path.write_text(text, "latin-1")
     with pytest.raises(UsageError) as caught:
         read_rubric(path)
-    assert f"--rubric {path}" in caught.value.message
+    assert f"rubric={path}" in caught.value.message
     assert expected in caught.value.message
 
 
