@@ -27,15 +27,9 @@ def complete_tasks(incomplete: str) -> list[str]:
 
 def complete_settings(incomplete: str) -> list[str]:
     """Return `section.key=` of each setting."""
-    from refinecli.settings.load import Config
-    from refinecli.settings.roles import RoleConfig
+    from refinecli.settings.sections import places
 
-    keys = []
-    for section, field in Config.model_fields.items():
-        kind = RoleConfig if section == "jury" else field.annotation
-        name = "jury.NAME" if section == "jury" else section
-        keys += [f"{name}.{key}=" for key in getattr(kind, "model_fields", ())]
-    return _beginning(keys, incomplete)
+    return _beginning([f"{place}=" for place in places()], incomplete)
 
 
 def _beginning(names: list[str], incomplete: str) -> list[str]:

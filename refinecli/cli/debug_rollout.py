@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,10 +93,9 @@ def debug_rollout(
     """
     from refinecli.models.engine import check_endpoints
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.work import refine_options
 
     settings = _settings(models, strategy, max_iterations)
-    roles = roles_of(refine_options(settings))
+    roles = roles_of(settings.refine)
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
@@ -202,15 +201,14 @@ def _run(
 ) -> int:
     from refinecli.refining.strategies import roles_of
     from refinecli.runs.lifecycle import Job, carry_out
-    from refinecli.runs.work import refine_options
 
     reporter = reporter_of("debug-rollout", models)
     if row.note:
         reporter.notice(f"{data.input}:{row.line}: {row.note}")
     job = Job(
         settings=settings,
-        roles=roles_of(refine_options(settings)),
-        shapes={"refine": settings.refine.model_dump()},
+        roles=roles_of(settings.refine),
+        shapes={"refine": asdict(settings.refine)},
         place={"command": "debug-rollout", "row": row.raw.get("id"), "output": "-"},
         body=_Rollout(row, settings, outputs, full),
         sink=outputs.text or outputs.record,
@@ -289,10 +287,9 @@ class _Rollout:
             refinement,
             self.calls,
             settings.prompts,
-            settings.grading,
+            settings.grade,
             full=self.full,
             threshold=settings.refine.threshold,
-            combine=settings.grade.combine,
         )
         for part in parts:
             console.print(part, soft_wrap=plain(console))

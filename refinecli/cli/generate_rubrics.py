@@ -9,7 +9,7 @@ own exam. Where only `--model` is given the grader is that model.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def generate_rubrics(
     from refinecli.runs.rubric_work import write_rubric
 
     reader = PromptReader(with_response, _two_fields(contrast))
-    settings = replace(models.settings(), jury=())  # one writes, and tries what it wrote
+    settings = models.settings().without_jury()  # one writes, and tries what it wrote
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
@@ -130,7 +130,7 @@ def _plan(settings: Settings, reader: PromptReader) -> Plan:
     def calls(datapoint: Datapoint) -> int:
         if not needs_rubric(datapoint):
             return 0
-        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grading)
+        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grade)
         return 2 + (2 * of_an_item * MOST_ITEMS if reader.contrast else 0)
 
     return Plan(prompts, calls)

@@ -109,7 +109,7 @@ def grade(
         _check_labels(labels, data, models)
     _check_calibration(settings, labels, calibrate, force=out.force)
     listeners = listeners_of(data.inputs, junit, quiet=models.quiet)
-    target = (calibrate, settings.grading.pass_probability) if calibrate else None
+    target = (calibrate, settings.grade.pass_probability) if calibrate else None
     watch = Watch(gates, listeners, labels, target)
     command = RowCommand(
         command="grade",
@@ -158,7 +158,7 @@ def _check_repeats(settings: Settings, repeats: int) -> None:
             f"{repeats} repeats{whose} at temperature 0 would all be the same",
             f"--set {cold}.temperature=0.7, or --repeats 1",
         )
-    if repeats > 1 and settings.grading.mode == "logprobs":
+    if repeats > 1 and settings.grade.mode == "logprobs":
         raise UsageError(
             f"{repeats} repeats of the same probabilities would all be the same",
             "--repeats 1, or --set grade.mode=verdict",
@@ -172,9 +172,9 @@ def _check_calibration(
         return
     if labels is None:
         raise UsageError("--calibrate needs labels", "name them: --gold-field PATH")
-    if settings.grading.mode != "logprobs":
+    if settings.grade.mode != "logprobs":
         raise UsageError(
-            f"--calibrate means nothing in mode {settings.grading.mode}",
+            f"--calibrate means nothing in mode {settings.grade.mode}",
             "--set grade.mode=logprobs",
         )
     if settings.jury:
@@ -202,7 +202,7 @@ def _plan(settings: Settings, repeats: int) -> Plan:
 
     return Plan(
         lambda dp: [p for p in first_prompts(settings, dp) if p[0] != "policy"],
-        lambda dp: repeats * len(settings.graders) * _calls(dp, settings.grading),
+        lambda dp: repeats * len(settings.graders) * _calls(dp, settings.grade),
     )
 
 

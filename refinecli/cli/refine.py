@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,7 @@ def refine(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.work import refine_options, refine_row
+    from refinecli.runs.work import refine_row
 
     settings = models.settings(
         {
@@ -75,20 +76,19 @@ def refine(
             "refine.threshold": threshold,
         }
     )
-    options = refine_options(settings)
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
-        return show_config(settings, roles_of(options))
+        return show_config(settings, roles_of(settings.refine))
     needs_input(ctx, data)
     check_drafts(settings)
     _check_rounds(settings)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     command = RowCommand(
         command="refine",
-        roles=roles_of(options),
+        roles=roles_of(settings.refine),
         settings=settings,
-        shapes={"refine": settings.refine.model_dump()},
+        shapes={"refine": asdict(settings.refine)},
         work=lambda engine, reporter: partial(
             refine_row,
             engine=engine,
@@ -115,10 +115,11 @@ def check_drafts(settings: Settings) -> None:
 def _check_rounds(settings: Settings) -> None:
     """Options for rounds mean nothing where there are none, or too few."""
     from refinecli.errors import UsageError
+    from refinecli.refining.strategies import RefineOptions
 
     given, rounds = settings.refine, settings.refine.max_iterations
     for option in ("accept", "patience", "stop_on_repeat", "principles"):
-        changed = getattr(given, option) != type(given).model_fields[option].default
+        changed = getattr(given, option) != getattr(RefineOptions(), option)
         if changed and (not rounds or (option == "patience" and (given.patience or 0) >= rounds)):
             raise UsageError(
                 f"refine.{option} means nothing with max_iterations {rounds}",
@@ -138,10 +139,12 @@ def refine_plan(settings: Settings) -> Plan:
     """What `--dry-run` says of refining."""
     from refinecli.cli.dry_run import Plan
     from refinecli.refining.strategies import most_calls
-    from refinecli.runs.work import refine_options
 
-    options, graders = refine_options(settings), len(settings.graders)
-    return Plan(lambda dp: first_prompts(settings, dp), lambda dp: most_calls(dp, options, graders))
+    graders = len(settings.graders)
+    return Plan(
+        lambda dp: first_prompts(settings, dp),
+        lambda dp: most_calls(dp, settings.refine, settings.grade, graders),
+    )
 
 
 def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
@@ -156,7 +159,7 @@ def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, l
         if settings.refine.show_rubric:
             convo = tuple(with_rubric(settings.prompts, datapoint))
         prompts.append(("policy", with_system(settings.policy.system, convo)))
-    if messages := first_prompt(datapoint, settings.prompts, settings.grading):
+    if messages := first_prompt(datapoint, settings.prompts, settings.grade):
         prompts += [(role.name, with_system(role.system, messages)) for role in settings.graders]
     return prompts
 

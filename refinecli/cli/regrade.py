@@ -56,7 +56,7 @@ def fresh_grades(
     check_files(InputOptions(input=str(path)), OutputOptions(), replace(options, cache=cache.path))
     roles = []
     if any(not item.by_code for case in run.cases for item in case.items):
-        roles = [role.name for role in settings.roles if role.name in _ROLES]
+        roles = [name for name in settings.roles if name in _ROLES]
         _check_grader_is_named(settings, run)
         check_endpoints(settings, roles, offline=options.offline)
     bad = next((row.error for row in rows.all_rows() if row.error), None)

@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from refinecli.cli.complaints import as_flags
+from refinecli.settings.files import READERS
 from refinecli.settings.load import Settings
-from refinecli.settings.roles import RoleSettings, chain, fallback, gives_verdicts
+from refinecli.settings.roles import RoleSettings, chain
+from refinecli.settings.sections import SECTIONS
 from refinecli.text.json_text import dumps
+from refinecli.types import role_traits
 
 
 def show_config(settings: Settings, roles: Sequence[str]) -> int:
     """Print it as TOML with comments; keys never, the name of the variable and the host always."""
     for role in settings.asked(roles):
         _show_role(role, settings)
-    for section in ("refine", "grade", "run"):
-        print(f"[{section}]")
-        for key, value in getattr(settings, section):
-            _show(section, key, value, settings.sources.get(f"{section}.{key}", "default"))
-        print()
+    for section in SECTIONS:
+        if section != "prompts":
+            _show_section(section, settings)
     print("[prompts]")
     for key, template in asdict(settings.prompts).items():
-        source = settings.sources.get(f"prompts.{key}", "default")
-        print(f"# {key}: {len(template)} characters, {source}")
+        print(f"# {key}: {len(template)} characters, {_source(f'prompts.{key}', settings)}")
     return 0
+
+
+def _source(place: str, settings: Settings) -> str:
+    return as_flags(str(settings.sources.get(place, "default")))
+
+
+def _show_section(section: str, settings: Settings) -> None:
+    print(f"[{section}]")
+    options = getattr(settings, section)
+    for key in (field.name for field in fields(options)):
+        place = f"{section}.{key}"
+        value = settings.files.get(place) if place in READERS else getattr(options, key)
+        _show(key, value, _source(place, settings))
+    print()
 
 
 def _show_role(role: RoleSettings, settings: Settings) -> None:
@@ -38,10 +53,10 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
             value = role.weights
         if key == "temperature" and value is None and _would_be_set(role.name, settings):
             value = "default"
-        source = settings.sources.get(f"{role.name}.{key}")
-        if source is None:
-            source = _inherited(role.name, key, settings) if value else "default"
-        _show(role.name, key, value, source)
+        source = _source(f"{role.name}.{key}", settings)
+        if source == "default" and value:
+            source = _inherited(role.name, key, settings)
+        _show(key, value, source)
     host = (
         "a server of our own on loopback" if role.weights else urlsplit(role.base_url or "").netloc
     )
@@ -54,21 +69,21 @@ def _show_role(role: RoleSettings, settings: Settings) -> None:
 
 
 def _would_be_set(name: str, settings: Settings) -> bool:
-    """Whether the role would have a temperature if nothing were said of it."""
-    below = fallback(name)
-    return gives_verdicts(name) or (
-        below is not None and getattr(settings, below).temperature is not None
+    """Return True where the role would have a temperature if nothing were said of it."""
+    traits = role_traits(name)
+    return traits.gives_verdicts or (
+        traits.fallback is not None and settings.roles[traits.fallback].temperature is not None
     )
 
 
 def _inherited(name: str, key: str, settings: Settings) -> str:
     for other in list(chain(name))[1:]:
-        if source := settings.sources.get(f"{other}.{key}"):
-            return f"{source}, through {other}"
+        if f"{other}.{key}" in settings.sources:
+            return f"{_source(f'{other}.{key}', settings)}, through {other}"
     return "default"
 
 
-def _show(section: str, key: str, value: object, source: str) -> None:
+def _show(key: str, value: object, source: str) -> None:
     if isinstance(value, Path):
         value = str(value.absolute())  # what is shown may be kept anywhere
     if value is None or value == {}:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from refinecli.grading import by_probabilities
+from refinecli.grading.verdict import GradeOptions
 from refinecli.text.clean import one_line
-from refinecli.types import Combine, Grade, RubricItem, Selection, Usage
+from refinecli.types import Grade, RubricItem, Selection, Usage
 
 
 def notes_of(item: RubricItem) -> str:
@@ -34,13 +35,13 @@ def votes_of(grade: Grade) -> str:
     return one_line("votes: " + " · ".join(votes), 1000)
 
 
-def what_passes(item: RubricItem, grade: Grade, pass_probability: float, combine: Combine) -> str:
+def what_passes(item: RubricItem, grade: Grade, options: GradeOptions) -> str:
     """What decided whether an item passed: how likely a pass is, most votes, or its score."""
     if grade.probabilities:
         likely = by_probabilities.pass_probability(item, grade.probabilities)
-        return f"a pass is {likely:.3f} likely, at least {pass_probability:g} passes"
+        return f"a pass is {likely:.3f} likely, at least {options.pass_probability:g} passes"
     votes = [vote for vote in grade.votes if vote.graded]
-    if votes and (combine == "majority" or any(vote.probabilities for vote in votes)):
+    if votes and (options.combine == "majority" or any(vote.probabilities for vote in votes)):
         return "most votes decide"
     bound = 1 - item.pass_score if item.penalty else item.pass_score
     return f"{'at most' if item.penalty else 'at least'} {bound:g} passes"

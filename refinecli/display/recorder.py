@@ -41,15 +41,4 @@ class Recorder:
 
 def recorded(roles: Roles, settings: Settings, calls: list[Call]) -> Roles:
     """Return the roles with every call kept in `calls`."""
-    return Roles(
-        Recorder(roles.policy, settings.policy.system, calls),
-        Recorder(roles.reviser, settings.reviser.system, calls),
-        Recorder(roles.grader, settings.grader.system, calls),
-        Recorder(roles.critic, settings.critic.system, calls),
-        Recorder(roles.selector, settings.selector.system, calls),
-        jury={
-            juror.name: Recorder(roles.jury[juror.name], juror.system, calls)
-            for juror in settings.jury
-        },
-        combine=roles.combine,
-    )
+    return roles.wrapped(lambda name, one: Recorder(one, settings.roles[name].system, calls))

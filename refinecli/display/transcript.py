@@ -43,7 +43,6 @@ from refinecli.text.clean import clean, one_line
 from refinecli.text.reasoning import split_reasoning
 from refinecli.text.word_diff import Piece, word_diff
 from refinecli.types import (
-    Combine,
     Completion,
     Datapoint,
     Grade,
@@ -87,7 +86,6 @@ class _Rollout:
     grading: GradeOptions
     limit: int
     threshold: float | None
-    combine: Combine
 
     def passed(self, iteration: Iteration) -> bool:
         if iteration.iteration == self.refinement.best_iteration:
@@ -104,7 +102,6 @@ def transcript(
     *,
     full: bool,
     threshold: float | None = None,
-    combine: Combine = "median",
 ) -> Iterator[RenderableType]:
     """All that happened to one datapoint, in order; without `full`, long texts are cut.
 
@@ -113,9 +110,7 @@ def transcript(
     ledger, limit = Ledger(calls), 0 if full else _LINES
     yield _prefix(datapoint, refinement, ledger, limit)
     if refinement is not None:
-        rollout = _Rollout(
-            datapoint, refinement, ledger, prompts, grading, limit, threshold, combine
-        )
+        rollout = _Rollout(datapoint, refinement, ledger, prompts, grading, limit, threshold)
         for iteration in refinement.iterations:
             yield from _iteration(rollout, iteration)
     for call in ledger.rest():
@@ -342,7 +337,7 @@ def _verdict(rollout: _Rollout, item: RubricItem, grade: Grade) -> list[Renderab
     low, high = item.score_range
     raw, score = number(grade.raw_score), number(grade.score)
     text = f"{mark(grade.passed)} · score: {raw} (of {low:g} to {high:g}) → {score}, "
-    text += what_passes(item, grade, rollout.grading.pass_probability, rollout.combine)
+    text += what_passes(item, grade, rollout.grading)
     parts: list[RenderableType] = [label(votes_of(grade))] if grade.votes else []
     parts.append(label(text, colour(grade.passed)))
     if notes := notes_of(item):

@@ -13,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError, UnsupportedError
@@ -21,6 +24,7 @@ from refinecli.grading import by_json, by_probabilities
 from refinecli.grading.scoring import extract, graded, normalised, ungraded
 from refinecli.text.patterns import verdict_in
 from refinecli.types import (
+    Combine,
     Completer,
     Completion,
     Datapoint,
@@ -42,19 +46,20 @@ Read: TypeAlias = Callable[["Question", Completion], Grade]
 _LABEL_TOKENS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class GradeOptions:
-    """The form of a verdict: with reasons before it, alone, or by probabilities; as text or as
-    JSON.
+    """`[grade]`: the form of a verdict: with reasons before it, alone, or by probabilities; as text
+    or as JSON.
 
-    `examples` precede the question; `pass_probability` is how likely a pass must be where
-    probabilities decide.
+    `examples` precede the question, `pass_probability` is how likely a pass must be where
+    probabilities decide, and `combine` says what several votes amount to.
     """
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
     format: Literal["text", "json"] = "text"
     examples: tuple[Example, ...] = ()
-    pass_probability: float = 0.5
+    pass_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+    combine: Combine = "median"
 
 
 @dataclass(frozen=True, slots=True)

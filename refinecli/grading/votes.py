@@ -11,16 +11,7 @@ from refinecli.grading.grade import grade
 from refinecli.grading.scoring import item_passed
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
-from refinecli.types import (
-    Combine,
-    Datapoint,
-    Failure,
-    Grade,
-    Roles,
-    RubricItem,
-    Usage,
-    juror_in,
-)
+from refinecli.types import Combine, Datapoint, Failure, Grade, Roles, RubricItem, Usage, juror_in
 
 
 async def grade_by_votes(
@@ -65,7 +56,7 @@ async def grade_by_votes(
         for (role, repeat), (grades, _) in zip(ballots, found, strict=True)
     ]
     combined = tuple(
-        combine(item, votes, roles.combine)
+        combine(item, votes, options.combine)
         for item, votes in zip(datapoint.rubric_items, zip(*cast, strict=True), strict=True)
     )
     return combined, sum((usage for _, usage in found), Usage())

@@ -16,9 +16,10 @@ from refinecli.models.local.server import find_weights
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
 from refinecli.models.wrappers import Juror, Jury, TryOnly
 from refinecli.settings.load import Settings
-from refinecli.settings.roles import FETCHING, RoleSettings, fallback
+from refinecli.settings.roles import FETCHING, RoleSettings
 from refinecli.text.json_text import digest
 from refinecli.types import (
+    ROLES,
     Completer,
     Completion,
     Draw,
@@ -27,6 +28,7 @@ from refinecli.types import (
     Roles,
     Usable,
     Wants,
+    role_traits,
 )
 
 if TYPE_CHECKING:
@@ -121,27 +123,20 @@ async def open_engine(
             log.notice(line)
         shaping = _shaping(settings, settled, shapes)
         yield Engine(
-            roles=_roles(completers, settings),
+            roles=_roles(completers),
             limits=limits,
             made_with=Provenance(_models(settled) or _named_grader(settings), digest(shaping)),
             shaping=shaping,
         )
 
 
-def _roles(completers: dict[str, Completer], settings: Settings) -> Roles:
-    """The completers there are; a role that the command does not use is the grader, unasked."""
+def _roles(completers: dict[str, Completer]) -> Roles:
+    """Return the roles; one that the command does not use is the grader, unasked."""
     grader = completers.get("grader", _nobody)
+    unused = {name: grader for name, traits in ROLES.items() if not traits.optional}
     return Roles(
-        policy=completers.get("policy", grader),
-        reviser=completers.get("reviser", grader),
-        grader=grader,
-        critic=completers.get("critic", grader),
-        selector=completers.get("selector", grader),
-        judge=completers.get("judge"),
-        jury={
-            role.name: completers[role.name] for role in settings.jury if role.name in completers
-        },
-        combine=settings.grade.combine,
+        **{**unused, **{name: one for name, one in completers.items() if name in ROLES}},
+        jury={name: one for name, one in completers.items() if name not in ROLES},
     )
 
 
@@ -195,8 +190,8 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     if jurors:
         shaping["jury"] = jurors  # in their order, which a tie may turn on
     if jurors or "grader" in roles:
-        examples = [example.model_dump() for example in settings.grading.examples]
-        shaping["grade"] = {**settings.grade.model_dump(), "examples": examples}
+        examples = [example.model_dump() for example in settings.grade.examples]
+        shaping["grade"] = {**asdict(settings.grade), "examples": examples}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
         # Both may hold a secret, and what is told of settings is told to everyone.
@@ -217,7 +212,7 @@ def _named_grader(settings: Settings) -> dict[str, str]:
 def _models(roles: dict[str, RoleSettings]) -> dict[str, str]:
     shown = {}
     for name, role in roles.items():
-        below = roles.get(fallback(name) or "")
+        below = roles.get(role_traits(name).fallback or "")
         if name == "grader" or below is None or below.model != role.model:
             shown[name] = role.model or ""
     return shown

@@ -9,9 +9,11 @@ whose placeholders are all empty is left out. Users replace a template by naming
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Annotated, get_type_hints
 
 GRADER_SYSTEM = """\
 You are a strict and fair grader. You judge one response by one criterion and by nothing else. \
@@ -229,87 +231,71 @@ RUBRIC_RETRY = """\
 Your reply gives no rubric that can be used: {{problem}}. Write it again, whole: a JSON array \
 between <rubric> and </rubric>, of objects with "name", "criterion" and "weight"."""
 
-_OF_A_CASE = frozenset({"conversation", "reference", "response", "nonce"}) | {
-    *("criterion", "penalty", "instruction")
-}
-_NEEDED_OF_A_CASE = frozenset({"response", "criterion", "instruction"})
-
-# The placeholders that each template may use, and those it would be useless without.
-PLACEHOLDERS = MappingProxyType(
-    {
-        "grader_system": (frozenset[str](), frozenset[str]()),
-        "grader": (_OF_A_CASE, _NEEDED_OF_A_CASE),
-        "verdict": (_OF_A_CASE, _NEEDED_OF_A_CASE),
-        "grader_retry": (frozenset({"problem", "instruction"}), frozenset({"instruction"})),
-        "rewrite": (frozenset({"problems", "keep"}), frozenset({"problems"})),
-        "show_rubric": (frozenset({"criteria"}), frozenset({"criteria"})),
-        "critic_system": (frozenset[str](), frozenset[str]()),
-        "feedback": (
-            frozenset({"conversation", "response", "criteria", "principle"}),
-            frozenset({"response"}),
-        ),
-        "self_rewrite": (frozenset({"feedback", "principle"}), frozenset({"feedback"})),
-        "improve": (
-            frozenset({"conversation", "response", "criteria"}),
-            frozenset({"conversation", "response"}),
-        ),
-        "improve_retry": (frozenset({"problem"}), frozenset[str]()),
-        "selector_system": (frozenset[str](), frozenset[str]()),
-        "compare": (
-            frozenset({"conversation", "reference", "responses", "criteria"}),
-            frozenset({"conversation", "responses"}),
-        ),
-        "pick": (
-            frozenset({"conversation", "responses", "criteria"}),
-            frozenset({"conversation", "responses"}),
-        ),
-        "selector_retry": (frozenset({"problem"}), frozenset[str]()),
-        "rewrite_from_all": (
-            frozenset({"responses", "feedback"}),
-            frozenset({"responses", "feedback"}),
-        ),
-        "rubric_system": (frozenset[str](), frozenset[str]()),
-        "rubric": (frozenset({"conversation", "reference"}), frozenset({"conversation"})),
-        "rubric_retry": (frozenset({"problem"}), frozenset[str]()),
-    }
-)
-
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Prompts:
-    """The templates in use."""
+class Slots:
+    """The placeholders of a template: those it would be useless without, and others it may use."""
 
-    grader_system: str = GRADER_SYSTEM
-    grader: str = GRADER
-    verdict: str = VERDICT
-    grader_retry: str = GRADER_RETRY
-    rewrite: str = REWRITE
-    show_rubric: str = SHOW_RUBRIC
-    critic_system: str = CRITIC_SYSTEM
-    feedback: str = FEEDBACK
-    self_rewrite: str = SELF_REWRITE
-    improve: str = IMPROVE
-    improve_retry: str = IMPROVE_RETRY
-    selector_system: str = SELECTOR_SYSTEM
-    compare: str = COMPARE
-    pick: str = PICK
-    selector_retry: str = SELECTOR_RETRY
-    rewrite_from_all: str = REWRITE_FROM_ALL
-    rubric_system: str = RUBRIC_SYSTEM
-    rubric: str = RUBRIC
-    rubric_retry: str = RUBRIC_RETRY
+    needed: frozenset[str]
+    allowed: frozenset[str]
+
+    def check(self, template: str) -> None:
+        """Raise ValueError where the template cannot work."""
+        used = set(_PLACEHOLDER.findall(template))
+        if used - self.allowed:
+            raise ValueError(f"unknown placeholder {_braced(used - self.allowed)}")
+        if self.needed - used:
+            raise ValueError(f"{_braced(self.needed - used)} is missing")
+
+
+def _slots(needed: str = "", more: str = "") -> Slots:
+    return Slots(frozenset(needed.split()), frozenset(f"{needed} {more}".split()))
+
+
+_OF_A_CASE = _slots("response criterion instruction", "conversation reference nonce penalty")
+_NONE = _slots()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """`[prompts]`. The templates in use, each with the placeholders that it may have."""
+
+    grader_system: Annotated[str, _NONE] = GRADER_SYSTEM
+    grader: Annotated[str, _OF_A_CASE] = GRADER
+    verdict: Annotated[str, _OF_A_CASE] = VERDICT
+    grader_retry: Annotated[str, _slots("instruction", "problem")] = GRADER_RETRY
+    rewrite: Annotated[str, _slots("problems", "keep")] = REWRITE
+    show_rubric: Annotated[str, _slots("criteria")] = SHOW_RUBRIC
+    critic_system: Annotated[str, _NONE] = CRITIC_SYSTEM
+    feedback: Annotated[str, _slots("response", "conversation criteria principle")] = FEEDBACK
+    self_rewrite: Annotated[str, _slots("feedback", "principle")] = SELF_REWRITE
+    improve: Annotated[str, _slots("conversation response", "criteria")] = IMPROVE
+    improve_retry: Annotated[str, _slots("", "problem")] = IMPROVE_RETRY
+    selector_system: Annotated[str, _NONE] = SELECTOR_SYSTEM
+    compare: Annotated[str, _slots("conversation responses", "reference criteria")] = COMPARE
+    pick: Annotated[str, _slots("conversation responses", "criteria")] = PICK
+    selector_retry: Annotated[str, _slots("", "problem")] = SELECTOR_RETRY
+    rewrite_from_all: Annotated[str, _slots("responses feedback")] = REWRITE_FROM_ALL
+    rubric_system: Annotated[str, _NONE] = RUBRIC_SYSTEM
+    rubric: Annotated[str, _slots("conversation", "reference")] = RUBRIC
+    rubric_retry: Annotated[str, _slots("", "problem")] = RUBRIC_RETRY
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            template = getattr(self, field.name)
-            allowed, needed = PLACEHOLDERS[field.name]
-            used = set(_PLACEHOLDER.findall(template))
-            if used - allowed:
-                raise ValueError(f"{field.name}: unknown placeholder {_braced(used - allowed)}")
-            if needed - used:
-                raise ValueError(f"{field.name}: {_braced(needed - used)} is missing")
+        for name, slots in PLACEHOLDERS.items():
+            try:
+                slots.check(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+
+PLACEHOLDERS: Mapping[str, Slots] = MappingProxyType(
+    {
+        name: hint.__metadata__[0]
+        for name, hint in get_type_hints(Prompts, include_extras=True).items()
+    }
+)
 
 
 def _braced(names: set[str] | frozenset[str]) -> str:

@@ -85,4 +85,4 @@ def _principle(rollout: Rollout, number: int) -> str:
     if not principles:
         return ""
     draw = draw_of(rollout.datapoint, "principle", number)
-    return principles[wire_seed(rollout.options.seed or 0, draw) % len(principles)]
+    return principles[wire_seed(rollout.seed or 0, draw) % len(principles)]

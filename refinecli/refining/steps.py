@@ -64,7 +64,7 @@ async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Ite
         iteration.response,
         rollout.roles,
         rollout.prompts,
-        rollout.options.grading,
+        rollout.grading,
         iteration=iteration.iteration,
         sample=sample,
     )

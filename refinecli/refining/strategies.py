@@ -9,12 +9,17 @@ To add a strategy: write the module, add a line to the table.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
+
+from refinecli.errors import UsageError
 from refinecli.grading.verdict import GradeOptions
 from refinecli.grading.verdict import most_calls as most_calls_of
 
@@ -23,27 +28,25 @@ if TYPE_CHECKING:
     from refinecli.types import Datapoint, Observer, Refinement, Roles
 
 
-@dataclass(frozen=True, slots=True)
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))
 class RefineOptions:
-    """The settings of a loop.
+    """`[refine]`: the settings of a loop.
 
     At most `max_iterations` rewrites, from `drafts` to start with, until the score reaches
     `threshold`. `accept` says when a rewrite is accepted; after `patience` rewrites that are not,
     the loop gives up. `stop_on_repeat` ends it at a text that came before. `show_rubric` shows the
-    rubric to the first writer; critics judge by `principles`, graders by `grading`.
+    rubric to the first writer, and critics judge by `principles`.
     """
 
     strategy: str = "refine"
-    max_iterations: int = 3
-    drafts: int = 1
-    threshold: float | None = None
+    max_iterations: Annotated[int, Field(ge=0)] = 3
+    drafts: Annotated[int, Field(ge=1)] = 1
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
     accept: Literal["better", "not-worse", "pairwise"] = "better"
-    patience: int | None = None
+    patience: Annotated[int, Field(ge=1)] | None = None
     stop_on_repeat: bool = True
     show_rubric: bool = False
-    principles: tuple[str, ...] = ()
-    grading: GradeOptions = field(default_factory=GradeOptions)
-    seed: int | None = None
+    principles: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 # The options that only some strategies have.
@@ -61,6 +64,8 @@ class Rollout:
     options: RefineOptions
     prompts: Prompts
     show: Observer
+    grading: GradeOptions
+    seed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +155,29 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
 )
 
 
+def strategy_named(name: str) -> Strategy:
+    """Return the strategy of this name; raise UsageError where there is none."""
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    close = difflib.get_close_matches(name, STRATEGIES, n=1)
+    raise UsageError(
+        f"there is no strategy {name!r}",
+        (f"did you mean {close[0]}? " if close else "") + f"known: {', '.join(STRATEGIES)}",
+    )
+
+
 def roles_of(options: RefineOptions) -> tuple[str, ...]:
     """Return the roles that a refinement asks."""
     roles = STRATEGIES[options.strategy].roles
     return (*roles, "selector") if options.accept == "pairwise" else roles
 
 
-def most_calls(datapoint: Datapoint, options: RefineOptions, graders: int = 1) -> int:
+def most_calls(
+    datapoint: Datapoint, options: RefineOptions, grading: GradeOptions, graders: int = 1
+) -> int:
     """Bound the calls of a datapoint: every response written and graded, item by item, each item by
     each of the `graders` and with its one retry."""
     written, graded, other = STRATEGIES[options.strategy].calls(options)
-    grading = sum(most_calls_of(item, options.grading) for item in datapoint.rubric_items)
+    of_one = sum(most_calls_of(item, grading) for item in datapoint.rubric_items)
     given = datapoint.response is not None
-    return options.drafts - int(given) + written + other + graders * grading * graded
+    return options.drafts - int(given) + written + other + graders * of_one * graded

@@ -41,6 +41,7 @@ from refinecli.types import (
 
 # Where a grader is meant to answer at 0: enough that a close call may fall the other way.
 _TEMPERATURE = 0.7
+_ROLES = ("grader", "judge")
 _SEED = 42  # where the user gives none
 # In place of an iteration's number: no reply of a loop is taken for one of ours.
 _NO_ROUND = -1
@@ -87,13 +88,9 @@ def perturbed(settings: Settings) -> Settings:
         return replace(one, temperature=_TEMPERATURE) if one.temperature == 0 else one
 
     seed = _SEED if settings.run.seed is None else settings.run.seed
-    return replace(
-        settings,
-        grader=role(settings.grader),
-        jury=(),  # its grades are noisy together, not each by itself
-        judge=settings.judge and role(settings.judge),
-        run=settings.run.model_copy(update={"seed": seed}),
-    )
+    alone = settings.without_jury()  # its grades are noisy together, not each by itself
+    roles = {name: role(one) if name in _ROLES else one for name, one in alone.roles.items()}
+    return replace(alone, roles=roles, run=replace(alone.run, seed=seed))
 
 
 def count_pairs(run: Run) -> int:

@@ -62,4 +62,4 @@ async def _written(
     writing = await rubric_writer.write_rubric(datapoint, known, grader, prompts)
     if pair is None:
         return writing
-    return await rubric_writer.tried(writing, datapoint, pair, grader, prompts, settings.grading)
+    return await rubric_writer.tried(writing, datapoint, pair, grader, prompts, settings.grade)

@@ -14,7 +14,6 @@ from refinecli.data.rows import Row
 from refinecli.errors import CompletionError
 from refinecli.grading.votes import grade_by_votes
 from refinecli.refining.rollout import refine
-from refinecli.refining.strategies import RefineOptions
 from refinecli.types import Datapoint, Grade, Observer, Refinement, Usage
 
 if TYPE_CHECKING:
@@ -29,13 +28,6 @@ OnGrades = Callable[[Row, Sequence[Grade]], None]
 # ------------------------------------------------------------------ refine
 
 
-def refine_options(settings: Settings) -> RefineOptions:
-    """Return the options of a loop that the settings name."""
-    return RefineOptions(
-        **settings.refine.model_dump(), grading=settings.grading, seed=settings.run.seed
-    )
-
-
 async def refine_datapoint(
     datapoint: Datapoint, engine: Engine, settings: Settings, observe: Observer | None = None
 ) -> Refinement:
@@ -43,8 +35,15 @@ async def refine_datapoint(
 
     Raises CompletionError where not even a first response could be had.
     """
-    options = refine_options(settings)
-    return await refine(datapoint, engine.roles, options, settings.prompts, observe)
+    return await refine(
+        datapoint,
+        engine.roles,
+        settings.refine,
+        settings.prompts,
+        observe,
+        grading=settings.grade,
+        seed=settings.run.seed,
+    )
 
 
 async def refine_row(
@@ -73,7 +72,7 @@ async def grade_response(
 ) -> tuple[tuple[Grade, ...], Usage]:
     """Grade a response by all who grade, each `repeats` times: a grade for each rubric item."""
     return await grade_by_votes(
-        datapoint, response, engine.roles, settings.prompts, settings.grading, repeats=repeats
+        datapoint, response, engine.roles, settings.prompts, settings.grade, repeats=repeats
     )
 
 

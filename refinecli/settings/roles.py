@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from refinecli.errors import UsageError
-from refinecli.types import JSONObject, juror_in
+from refinecli.settings.sources import Given, Source
+from refinecli.types import JSONObject, juror_in, role_traits
 
-# A role that is not set is the one it points to. The judge, held out for reports, has no default.
-FALLBACKS = MappingProxyType(
-    {"reviser": "policy", "grader": "policy", "critic": "grader", "selector": "grader"}
-)
-ROLES = ("policy", "reviser", "grader", "critic", "selector", "judge")
 # How replies are fetched and paid for: all else about a role may make them others.
 FETCHING = frozenset(
     {
@@ -36,15 +30,10 @@ _SECRET_WORDS = (
 )
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class RoleConfig(Section):
+class RoleConfig(BaseModel):
     """One role as it is written down; what is not set comes from the role it falls back to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     model: str | None = None
     base_url: str | None = None
@@ -55,7 +44,7 @@ class RoleConfig(Section):
     system: str | None = None
     temperature: Annotated[float, Field(ge=0)] | Literal["default"] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Positive | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
     retries: Annotated[int, Field(ge=0)] | None = None
     rpm: Annotated[float, Field(gt=0)] | None = None
@@ -131,7 +120,7 @@ class RoleSettings:
         return juror_in(self.name) is not None
 
     def asks_the_same(self, other: RoleSettings) -> bool:
-        """Whether both are the same model, asked in the same way."""
+        """Return True where both are the same model, asked in the same way."""
         return all(
             getattr(self, field.name) == getattr(other, field.name)
             for field in fields(self)
@@ -139,68 +128,61 @@ class RoleSettings:
         )
 
 
-def fallback(name: str) -> str | None:
-    """The role that this one is where it says nothing itself."""
-    return "grader" if juror_in(name) else FALLBACKS.get(name)
-
-
-def gives_verdicts(name: str) -> bool:
-    """Who does so is asked at temperature 0, unless it is told otherwise."""
-    return name in ("grader", "selector", "judge") or juror_in(name) is not None
-
-
 def chain(name: str) -> Iterator[str]:
-    """The role, its fallback, and the fallback's."""
+    """Yield the role, its fallback, and the fallback's."""
     place: str | None = name
     while place:
         yield place
-        place = fallback(place)
+        place = role_traits(place).fallback
 
 
 def how_to_name(role: str) -> str:
-    """How the command line names a role's model."""
+    """Return how the command line names a role's model."""
     flags = {"policy": "--model", "reviser": "--model", "grader": "--grader-model"}
     return f"{flags[role]} NAME" if role in flags else f"--set {role}.model=NAME"
 
 
-def later_place_wins(name: str, role: object, ranks: Mapping[str, int]) -> None:
-    """A role's model and its endpoint name the place to ask. Where one layer says `local` (or a
-    weights file) and another a URL, the higher layer means what it says, and what goes with the
-    other place is forgotten."""
+def later_place_wins(name: str, role: object, given: Given) -> None:
+    """Forget what goes with another place to ask than the one that counts: a role's model and its
+    endpoint name that place, and where one source says `local` (or a weights file) and another a
+    URL, the higher one means what it says."""
     if not isinstance(role, dict) or not is_weights(role.get("model")) or "base_url" not in role:
         return
-    model, url = ranks[f"{name}.model"], ranks[f"{name}.base_url"]
+    model, url = (given.sources[f"{name}.{key}"].level for key in ("model", "base_url"))
     if url > model:
         del role["model"]
     elif model > url:
         for key in ("base_url", "api_key_env", "api_key_header", "headers", "extra_body"):
-            if key in role and ranks[f"{name}.{key}"] < model:
+            if key in role and given.sources[f"{name}.{key}"].level < model:
                 del role[key]
 
 
 def is_weights(model: object) -> bool:
-    """Whether a model's name means the embedded server: `local`, or a GGUF file."""
+    """Return True where a model's name means the embedded server: `local`, or a GGUF file."""
     return model == "local" or (isinstance(model, str) and model.lower().endswith(".gguf"))
 
 
 def inherited(name: str, own: RoleConfig, other: RoleConfig) -> RoleConfig:
-    """A role with what it takes over from the `other`, its fallback, where it says nothing itself.
+    """Return a role with what it takes over from the `other`, its fallback, where it is silent.
 
     A role with its own `base_url` takes over no key name, headers or extra_body, so that none goes
     to a host it was not meant for. Where to ask is taken over; how to speak (`system` and sampling)
-    too, but not by the grader: it is not the writer in another place.
+    too, but not by a role that speaks for itself: the grader is not the writer in another place.
     """
+    in_its_place = own.model is None and own.base_url is None
     kept = {"timeout", "retries"}
     if not (own.base_url or is_weights(own.model)):
         kept |= {"base_url", "api_key_env", "api_key_header", "headers", "extra_body"}
     if other.base_url or not (own.base_url and is_weights(other.model)):
         kept |= {"model"}
-    if own.model is None and own.base_url is None:  # they belong to a model in one place
+    if in_its_place:  # they belong to a model in one place
         kept |= {"rpm", "tpm", "input_price", "output_price"}
-    if name != "grader":
+    traits = role_traits(name)
+    if not traits.speaks_for_itself:
         kept |= {"system", "temperature", "top_p", "max_tokens"}
     above, below = other.model_dump(include=kept), own.model_dump(exclude_unset=True)
-    if name == "critic" and own.model is None and own.base_url is None:
+    if traits.fallback and role_traits(traits.fallback).gives_verdicts and in_its_place:
+        # Such as the critic in the grader's place, which is asked at 0 where nothing else is said.
         above["temperature"] = 0.0 if other.temperature is None else other.temperature
     for table in ("headers", "extra_body"):
         if table in above and table in below:
@@ -209,19 +191,16 @@ def inherited(name: str, own: RoleConfig, other: RoleConfig) -> RoleConfig:
 
 
 def resolved(
-    name: str, role: RoleConfig, url_source: str, environ: Mapping[str, str]
+    name: str, role: RoleConfig, url_source: Source | None, environ: Mapping[str, str]
 ) -> RoleSettings:
+    """Return the role with every default settled."""
     model, base_url, weights = role.model, role.base_url, None
     if base_url is None and (model is None or is_weights(model)):
         model, weights = None, model or "local"
     elif base_url is None:
         base_url = environ.get("OPENAI_BASE_URL") or OPENAI
-    if (role.input_price is None) != (role.output_price is None):
-        raise UsageError(
-            f"{name}: input_price and output_price go together", "both are for a million tokens"
-        )
     temperature = role.temperature
-    if temperature is None and gives_verdicts(name):
+    if temperature is None and role_traits(name).gives_verdicts:
         temperature = 0.0
     return RoleSettings(
         name=name,
@@ -247,19 +226,22 @@ def resolved(
 
 
 def _key_name(
-    named: str | None, base_url: str | None, url_source: str, environ: Mapping[str, str]
+    named: str | None, base_url: str | None, url_source: Source | None, environ: Mapping[str, str]
 ) -> str | None:
-    """The variable with the key; an empty name says that the endpoint needs none."""
+    """Return the variable with the key; an empty name says that the endpoint needs none."""
     if named is not None:
         return named or None
     return _default_key(base_url, url_source, environ)
 
 
-def _default_key(base_url: str | None, url_source: str, environ: Mapping[str, str]) -> str | None:
-    """OPENAI_API_KEY, but only for OpenAI, OPENAI_BASE_URL and what the command line named."""
+def _default_key(
+    base_url: str | None, url_source: Source | None, environ: Mapping[str, str]
+) -> str | None:
+    """Return OPENAI_API_KEY, but only for OpenAI, OPENAI_BASE_URL and a URL of this command."""
     if base_url is None:
         return None
     if urlsplit(base_url)[:2] == urlsplit(OPENAI)[:2]:
         return "OPENAI_API_KEY"
-    named = base_url == environ.get("OPENAI_BASE_URL") or url_source.startswith("--")
+    here = url_source is not None and url_source.kind in ("flag", "set")
+    named = base_url == environ.get("OPENAI_BASE_URL") or here
     return "OPENAI_API_KEY" if named and environ.get("OPENAI_API_KEY") else None

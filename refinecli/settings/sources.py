@@ -1,50 +1,107 @@
-"""What settings are read from, the lowest first: files, environment, `--set`, flags."""
+"""Where settings are read from, the lowest first: files, environment, `--set`, flags."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 from refinecli.types import JSONObject
 
 _PREFIX = "REFINECLI_"
-Layer: TypeAlias = Iterator[tuple[str, str, Any]]  # where from, dotted name, value
 
 
-def layers(
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value comes from. Of two sources the one with the higher `level` wins; `name` is what
+    users know it by, which may be a mention of an option."""
+
+    kind: Literal["file", "environment", "set", "flag"]
+    name: str
+    level: int = 0
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        """The folder that a relative path is meant from: the file's own, or where we are."""
+        return Path(self.name).parent if self.kind == "file" else Path()
+
+    def names(self, dotted: str) -> str:
+        """Return the source and the setting in it, which some sources name by themselves."""
+        return self.name if dotted in self.name else f"{self.name}: {dotted}"
+
+
+_Value: TypeAlias = tuple[Source, str, Any]  # where from, dotted name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """All that was set: `tables` by section and key, and the `sources` of each `section.key`."""
+
+    tables: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+
+    def source_within(self, *prefixes: str) -> Source | None:
+        """Return the first source of anything that begins with the first prefix that fits."""
+        return next((s for p in prefixes for n, s in self.sources.items() if n.startswith(p)), None)
+
+
+def read(
     flags: Mapping[str, object],
     sets: Sequence[str],
     environ: Mapping[str, str],
     paths: Sequence[Path],
-) -> Iterator[Layer]:
-    yield from map(_from_file, paths)
-    yield _from_environment(environ)
-    yield _from_sets(sets)
-    yield ((flag(dotted), dotted, value) for dotted, value in flags.items() if value is not None)
+) -> Given:
+    """Read every source; what is set in several has the value of the highest, tables are merged."""
+    given = Given()
+    for source, dotted, value in _values(flags, sets, environ, paths):
+        keys = dotted.split(".")
+        _put(given.tables, keys, value, source)
+        given.sources[place_of(keys)] = source
+    return given
 
 
-def _from_file(path: Path) -> Layer:
+def _values(
+    flags: Mapping[str, object],
+    sets: Sequence[str],
+    environ: Mapping[str, str],
+    paths: Sequence[Path],
+) -> Iterator[_Value]:
+    for level, path in enumerate(paths):
+        yield from _from_file(path, level)
+    level = len(paths)
+    yield from _from_environment(environ, level)
+    yield from _from_sets(sets, level + 1)
+    for dotted, value in flags.items():
+        if value is not None:
+            yield Source("flag", option(_flag(dotted)), level + 2), dotted, value
+
+
+def _from_file(path: Path, level: int) -> Iterator[_Value]:
+    source = Source("file", str(path), level)
     for section, table in _read(path).items():
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
         for key, value in table.items():
             if section == "jury" and isinstance(value, dict) and value:
-                yield from ((str(path), f"jury.{key}.{name}", one) for name, one in value.items())
+                yield from ((source, f"jury.{key}.{name}", one) for name, one in value.items())
             else:
-                yield str(path), f"{section}.{key}", value
+                yield source, f"{section}.{key}", value
 
 
-def _from_environment(environ: Mapping[str, str]) -> Layer:
+def _from_environment(environ: Mapping[str, str], level: int) -> Iterator[_Value]:
     for name, text in sorted(environ.items()):
         if name.startswith(_PREFIX) and "__" in name:
             dotted = name.removeprefix(_PREFIX).lower().replace("__", ".")
-            yield f"environment {name}", dotted, _toml_value(text)
+            yield Source("environment", f"environment {name}", level), dotted, _toml_value(text)
 
 
-def _from_sets(sets: Sequence[str]) -> Layer:
+def _from_sets(sets: Sequence[str], level: int) -> Iterator[_Value]:
     for assignment in sets:
         dotted, equals, text = assignment.partition("=")
         if not equals or "." not in dotted:
@@ -54,13 +111,13 @@ def _from_sets(sets: Sequence[str]) -> Layer:
                 "for example --set policy.temperature=0.7; keys are named, not given: "
                 "--set policy.api_key_env=NAME",
             )
-        yield f"--set {dotted}", dotted.strip(), _toml_value(text)
+        yield Source("set", f"--set {dotted}", level), dotted.strip(), _toml_value(text)
 
 
-def flag(dotted: str) -> str:
+def _flag(dotted: str) -> str:
+    """Return the option that stands for a setting: the grader's has its name in front."""
     section, key = dotted.split(".")
-    name = f"grader-{key}" if section == "grader" else key
-    return "--" + name.replace("_", "-")
+    return f"grader_{key}" if section == "grader" else key
 
 
 def _read(path: Path) -> JSONObject:
@@ -73,7 +130,7 @@ def _read(path: Path) -> JSONObject:
 
 
 def _toml_value(text: str) -> object:
-    """`0.5`, `true`, `[1, 2]` or `{a = 1}` as TOML reads them; anything else is text."""
+    """Return `0.5`, `true`, `[1, 2]` or `{a = 1}` as TOML reads them, anything else as text."""
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
@@ -82,11 +139,11 @@ def _toml_value(text: str) -> object:
 
 
 def place_of(keys: Sequence[str]) -> str:
-    """What a value is known by: its section, which a juror has within `jury`, and its key."""
+    """Return a value's section, which a juror has within `jury`, and its key."""
     return ".".join(keys[: 3 if keys[0] == "jury" else 2])
 
 
-def put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: str) -> None:
+def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: Source) -> None:
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):

@@ -1,7 +1,7 @@
 """The records that everything here is about.
 
-What a user writes is in `datapoint`, what a model is asked in `completion`, what came of it in
-`result`. All of them are values: nothing changes one after it was made.
+What a user writes is in `datapoint`, what a model is asked in `completion`, who is asked in
+`roles`, what came of it in `result`. All of them are values: nothing changes one after it was made.
 """
 
 from refinecli.types.completion import (
@@ -11,12 +11,9 @@ from refinecli.types.completion import (
     Draw,
     FirstTokens,
     JSONReply,
-    Roles,
     Usable,
     Usage,
     Wants,
-    juror_in,
-    juror_role,
 )
 from refinecli.types.datapoint import (
     Datapoint,
@@ -38,8 +35,10 @@ from refinecli.types.result import (
     Selection,
     StopReason,
 )
+from refinecli.types.roles import ROLES, Roles, RoleTraits, juror_in, juror_role, role_traits
 
 __all__ = [
+    "ROLES",
     "Combine",
     "Completer",
     "Completion",
@@ -59,6 +58,7 @@ __all__ = [
     "Observer",
     "Refinement",
     "Role",
+    "RoleTraits",
     "Roles",
     "RubricItem",
     "Selection",
@@ -68,4 +68,5 @@ __all__ = [
     "Wants",
     "juror_in",
     "juror_role",
+    "role_traits",
 ]

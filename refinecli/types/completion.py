@@ -1,26 +1,15 @@
-"""What is asked of a model and what comes back, and who is asked: a completer for each role."""
+"""What is asked of a model and what comes back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from refinecli.types.datapoint import JSONObject, Message
 
 # How the votes on one item become one grade.
 Combine: TypeAlias = Literal["median", "majority"]
-_JURY = "jury."  # what a juror's role name begins with
-
-
-def juror_role(name: str) -> str:
-    """Return the name of a juror's role."""
-    return _JURY + name
-
-
-def juror_in(role: str) -> str | None:
-    """Return the juror's name in the name of its role; None for every other role."""
-    return role.removeprefix(_JURY) if role.startswith(_JURY) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +106,3 @@ class Completer(Protocol):
         usable: Usable | None = None,
         wants: Wants | None = None,
     ) -> Completion: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """Who answers, who rewrites, who grades, who turns a response into feedback, who picks between
-    responses. The judge, held out for reports, is nobody's fallback and has none. Where there is a
-    `jury`, by role names, it grades in the grader's place; `combine` says what votes amount to."""
-
-    policy: Completer
-    reviser: Completer
-    grader: Completer
-    critic: Completer
-    selector: Completer
-    judge: Completer | None = None
-    jury: Mapping[str, Completer] = field(default_factory=dict)
-    combine: Combine = "median"
-
-    @property
-    def graders(self) -> Mapping[str, Completer]:
-        """Who grades, by role names: the jury, or the grader alone."""
-        return self.jury or {"grader": self.grader}

@@ -63,12 +63,15 @@ HOMES = {
     "numpy": ("stats/", "agreement/"),
     # JSON in bytes: lines, replies, what the cache holds.
     "orjson": ("text/json_text.py", "data/", "models/", "grading/by_json.py", "checks/kinds.py"),
+    # `verdict` and `strategies` declare [grade] and [refine], checked as they are built.
     "pydantic": (
         "types/",
         "field_errors.py",
         "item_defaults.py",
         "checks/",
         "text/patterns.py",
+        "grading/verdict.py",
+        "refining/strategies.py",
         "data/",
         "settings/",
     ),

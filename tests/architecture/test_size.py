@@ -18,7 +18,6 @@ FUNCTIONS = {
     "generators/email/cases.py _returns": 42,
     "models/engine.py open_engine": 47,
     "runs/ordered_map.py ordered_map": 61,
-    "settings/load.py load": 55,
 }
 FILES = {
     "agreement/figures.py": 405,

@@ -67,8 +67,9 @@ def test_it_loads_and_every_value_in_it_comes_from_it(
     tables = sections(text)
     named = {f"{section}.{key}" for section, table in tables.items() for key in table}
     assert named
-    assert settings.sources == dict.fromkeys(named, str(config))
-    roles: dict[str, RoleSettings] = {role.name: role for role in settings.roles}
+    told = {place: str(source) for place, source in settings.sources.items()}
+    assert told == dict.fromkeys(named, str(config))
+    roles: dict[str, RoleSettings] = dict(settings.roles)
     jurors = [name for name in tables if name.startswith("jury.")]
     assert [juror.name for juror in settings.jury] == jurors
     for section in ("policy", *ARROWS, *jurors):
@@ -368,7 +369,7 @@ def test_refine_with_the_rubric_stops_at_the_required_item_unless_there_is_a_thr
 
 def test_the_replaced_rewrite_request_is_what_the_reviser_gets(cli: Cli, tmp_path: Path) -> None:
     template = MINIMAL_EDITS.read_text("utf-8")
-    allowed, _ = PLACEHOLDERS["rewrite"]
+    allowed = PLACEHOLDERS["rewrite"].allowed
     assert set(re.findall(r"\{\{(\w+)\}\}", template)) == allowed
     text = (CONFIGS / "openai.toml").read_text("utf-8")
     (begin,) = [n for n, line in enumerate(text.splitlines()) if line == "#[prompts]"]

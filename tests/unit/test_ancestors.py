@@ -198,8 +198,7 @@ def sent(role: str, **flags: object) -> JSONObject:
     settings = load(given, environ={})
     endpoint = Endpoint()
     chat = Chat(endpoint, Limits(1), Silence())  # type: ignore[arg-type]
-    role_settings = next(r for r in settings.roles if r.name == role)
-    completer = chat.completer(role_settings, settings.run.seed)
+    completer = chat.completer(settings.roles[role], settings.run.seed)
     asyncio.run(completer([{"role": "user", "content": "Hi."}], Draw("d1", 0, role, 0)))
     return endpoint.bodies[0]
 

@@ -10,6 +10,7 @@ import pytest
 
 from refinecli.data.output_lines import Provenance, refined
 from refinecli.errors import CompletionError
+from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import STRATEGIES, RefineOptions, most_calls, roles_of
@@ -30,9 +31,15 @@ TIMEOUT = CompletionError("timeout", "no answer in 600 s")
 FEEDBACK = "Too short.\nSay more about dogs."
 
 
-def run(models: Roles, strategy: str, point: Datapoint | None = None, **options: Any) -> Refinement:
+def run(
+    models: Roles,
+    strategy: str,
+    point: Datapoint | None = None,
+    seed: int | None = None,
+    **options: Any,
+) -> Refinement:
     chosen = RefineOptions(strategy, **{**STRATEGIES[strategy].defaults, **options})
-    return asyncio.run(refine(point or datapoint(), models, chosen, Prompts()))
+    return asyncio.run(refine(point or datapoint(), models, chosen, Prompts(), seed=seed))
 
 
 def best(number: int, why: str = "It is clearer.") -> str:
@@ -507,7 +514,7 @@ def test_no_strategy_makes_more_calls_than_it_says(strategy: str) -> None:
     models = Roles(made, made, grader, readable, readable)
     asyncio.run(refine(point, models, options, Prompts()))
     called = [*made.calls, *grader.calls, *readable.calls]
-    assert 0 < len(called) <= most_calls(point, options)
+    assert 0 < len(called) <= most_calls(point, options, GradeOptions())
     assert {call.draw.role for call in called} <= set(roles_of(options))
 
 

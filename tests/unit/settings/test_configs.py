@@ -50,7 +50,7 @@ def test_it_sends_a_key_only_where_the_file_says_so(text: str, path: Path, tmp_p
     policy = tables["policy"].get("api_key_env")
     own_url = "base_url" in tables.get("grader", {})
     grader = tables["grader"].get("api_key_env") if own_url else policy
-    assert settings.policy.api_key_env == settings.reviser.api_key_env == policy
+    assert settings.policy.api_key_env == settings.roles["reviser"].api_key_env == policy
     assert settings.grader.api_key_env == grader
     for juror in settings.jury:
         own = tables[juror.name]

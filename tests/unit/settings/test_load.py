@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from refinecli.cli.complaints import as_flags
 from refinecli.errors import UsageError
 from refinecli.settings.load import Settings, load
 
@@ -29,7 +30,7 @@ def settled(
         {"REFINECLI_POLICY__MODEL": env} if env else {},
         [config(tmp_path, f'[policy]\nmodel = "{file}"\n')] if file else [],
     )
-    return settings.policy.model, settings.sources.get("policy.model", "default")
+    return settings.policy.model, as_flags(str(settings.sources.get("policy.model", "default")))
 
 
 def test_a_flag_wins_over_set(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def roles(*sets: str, **environ: str) -> Settings:
 
 
 def test_without_a_model_all_roles_are_local() -> None:
-    assert [role.weights for role in roles().roles] == ["local"] * 5
+    assert [role.weights for role in roles().roles.values()] == ["local"] * 5
 
 
 def test_a_model_without_a_url_is_at_openai_base_url_or_openai() -> None:
@@ -100,7 +101,8 @@ def test_local_writes_while_another_grades_and_the_other_way_round() -> None:
 
 def test_reviser_speaks_like_the_policy_and_the_grader_does_not() -> None:
     settings = roles("policy.model=m", "policy.system=Be brief.", "policy.max_tokens=9")
-    assert (settings.reviser.system, settings.reviser.max_tokens) == ("Be brief.", 9)
+    reviser = settings.roles["reviser"]
+    assert (reviser.system, reviser.max_tokens) == ("Be brief.", 9)
     assert (settings.grader.system, settings.grader.max_tokens) == (None, None)
 
 

@@ -1,0 +1,84 @@
+"""What is wrong with settings that are right each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from refinecli.errors import UsageError
+from refinecli.grading.verdict import GradeOptions
+from refinecli.refining.strategies import OPTIONS, STRATEGIES, RefineOptions, strategy_named
+from refinecli.settings.roles import RoleConfig, RoleSettings
+from refinecli.settings.sources import Given, Source
+
+# ------------------------------------------------------------------ strategies
+
+
+def of_strategy(given: Given) -> dict[str, Any]:
+    """Return `[refine]` with the strategy's own defaults; raise UsageError where there is no such
+    strategy, or an option means nothing to it."""
+    table: Mapping[str, Any] = given.tables.get("refine", {})
+    try:
+        strategy = strategy_named(str(table.get("strategy", RefineOptions().strategy)))
+    except UsageError as error:
+        source = given.sources["refine.strategy"]
+        raise UsageError(f"{source}: {error.args[0]}", error.args[1]) from None
+    for option in sorted(OPTIONS - strategy.options):
+        neutral = 0 if option == "max_iterations" else getattr(RefineOptions(), option)
+        value = tuple(v) if isinstance(v := table.get(option, neutral), list) else v
+        if value != neutral:
+            source = given.sources[f"refine.{option}"]
+            raise _means_nothing(strategy.name, option, value, source)
+    return {**strategy.defaults, **table}
+
+
+def _means_nothing(name: str, option: str, value: object, source: Source) -> UsageError:
+    named = f"{source} {value}" if source.kind == "flag" else str(source)
+    if source.kind == "file":
+        named = f"{source}: refine.{option}"
+    takers = [other for other, strategy in STRATEGIES.items() if option in strategy.options]
+    instead = f"use the strategy {' or '.join(takers)}"
+    if (name, option) == ("best-of-n", "max_iterations"):
+        instead = "give --drafts N, which are all it writes"
+    return UsageError(
+        f"{named} means nothing to the strategy {name}", f"leave it out, or {instead}"
+    )
+
+
+# ------------------------------------------------------------------ roles
+
+
+def check_role(name: str, role: RoleConfig) -> None:
+    """Raise UsageError where the role has one price and not the other."""
+    if (role.input_price is None) != (role.output_price is None):
+        raise UsageError(
+            f"{name}: input_price and output_price go together", "both are for a million tokens"
+        )
+
+
+def check_named(name: str, role: RoleConfig, given: Given) -> None:
+    """Raise UsageError where a role that is nobody else's place has no model of its own."""
+    if role.model is None and role.base_url is None:
+        raise UsageError(
+            f"{given.source_within(f'{name}.')}: the {name} needs a model of its own",
+            f"set {name}.model",
+        )
+
+
+def check_jury(jurors: Sequence[RoleSettings], grade: GradeOptions, given: Given) -> None:
+    """Raise UsageError unless there are two jurors at least, and each has a vote of its own."""
+    if len(jurors) == 1:
+        (juror,) = jurors
+        raise UsageError(
+            f"{given.source_within(juror.name)}: {juror.name} is a jury of one",
+            "give it a second [jury.NAME], or set what it says in [grader]",
+        )
+    for juror, other in combinations(jurors, 2):
+        alike = juror.asks_the_same(other)
+        if alike and (juror.temperature == 0 or grade.mode == "logprobs"):
+            raise UsageError(
+                f"{juror.name} and {other.name} are the same model, asked in the same way: they "
+                "would always vote alike",
+                f"give one of them another model or system prompt, or leave {other.name} out",
+            )

@@ -1,0 +1,121 @@
+"""The sections that can be set, each one type, and one section's table read as its type."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from refinecli.errors import UsageError
+from refinecli.grading.verdict import GradeOptions
+from refinecli.prompts import Prompts
+from refinecli.refining.strategies import RefineOptions
+from refinecli.settings.roles import RoleConfig
+from refinecli.settings.sources import Given, place_of
+from refinecli.types import ROLES
+
+T = TypeVar("T")
+
+
+def _count_or_percent(text: str) -> str:
+    if not re.fullmatch(r"[0-9]+|[0-9]+(?:\.[0-9]+)?%", text):
+        raise ValueError("a count such as 3, or a share such as 1%")
+    return text
+
+
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))
+class RunOptions:
+    """`[run]`: what does not shape results, and the seed."""
+
+    concurrency: Annotated[int, Field(ge=1)] = 64
+    max_calls: Annotated[int, Field(ge=0)] | None = None
+    max_total_tokens: Annotated[int, Field(ge=0)] | None = None
+    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    max_errors: Annotated[str, AfterValidator(_count_or_percent)] = "0"
+    seed: int | None = None
+
+    def errors_allowed(self, datapoints: int) -> float:
+        """Return how many of this many datapoints may fail or stay ungraded."""
+        number = float(self.max_errors.removesuffix("%"))
+        return number / 100 * datapoints if self.max_errors.endswith("%") else number
+
+
+# Sections besides the roles and the jury, in the order that they are shown in.
+SECTIONS: Mapping[str, type] = MappingProxyType(
+    {"refine": RefineOptions, "grade": GradeOptions, "run": RunOptions, "prompts": Prompts}
+)
+# A juror's name stands in TOML headers and in paths of figures.
+_JUROR_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def check_names(given: Given) -> None:
+    """Raise UsageError where something is set that does not exist."""
+    for section, table in given.tables.items():
+        if section == "jury":
+            for name, juror in table.items():
+                _check_juror(name, juror, given)
+        elif section in ROLES:
+            _check_keys([section], table, RoleConfig, given)
+        elif section in SECTIONS:
+            _check_keys([section], table, SECTIONS[section], given)
+        else:
+            raise _unknown([section], [*ROLES, "jury", *SECTIONS], given)
+
+
+def _check_juror(name: str, juror: object, given: Given) -> None:
+    if not _JUROR_NAME.fullmatch(name) or not isinstance(juror, dict):
+        raise UsageError(
+            f"{given.source_within(f'jury.{name}', 'jury.')}: jury.{name} is not a juror",
+            "write [jury.NAME], a section like [grader]; NAME is of letters, digits, - and _",
+        )
+    _check_keys(["jury", name], juror, RoleConfig, given)
+
+
+def _check_keys(path: list[str], table: Mapping[str, Any], kind: type, given: Given) -> None:
+    known = keys_of(kind)
+    for key in table:
+        if key not in known:
+            raise _unknown([*path, key], known, given)
+
+
+def keys_of(kind: type) -> list[str]:
+    """Return the names of a section's settings."""
+    if is_dataclass(kind):
+        return [field.name for field in fields(kind)]
+    assert issubclass(kind, BaseModel)
+    return list(kind.model_fields)
+
+
+def places() -> list[str]:
+    """Return `section.key` of every setting; a juror's section is `jury.NAME`."""
+    kinds = {**dict.fromkeys(ROLES, RoleConfig), "jury.NAME": RoleConfig, **SECTIONS}
+    return [f"{section}.{key}" for section, kind in kinds.items() for key in keys_of(kind)]
+
+
+def _unknown(path: list[str], known: Sequence[str], given: Given) -> UsageError:
+    dotted = ".".join(path)
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    if path[-1] == "api_key":
+        hint = "keys come from the environment alone: name the variable in api_key_env"
+    source = given.sources.get(dotted) or given.source_within(f"{dotted}.")
+    return UsageError(f"{source}: there is no setting {dotted}", hint)
+
+
+def section(kind: type[T], path: Sequence[str], table: object, given: Given) -> T:
+    """Return a section's table as its type; raise UsageError naming what is wrong, and where."""
+    try:
+        return TypeAdapter(kind).validate_python(table)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_context=False)[0]
+        dotted = place_of([*path, *map(str, detail["loc"])])
+        message = detail["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        source = given.sources.get(dotted) or given.source_within(f"{'.'.join(path)}.")
+        place = source.names(dotted) if source else dotted
+        raise UsageError(f"{place}: {message[:1].lower()}{message[1:]}") from None

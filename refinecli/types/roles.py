@@ -1,0 +1,84 @@
+"""Who is asked: the roles, and a completer for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Annotated, get_type_hints
+
+from refinecli.types.completion import Completer
+
+_JURY = "jury."  # what a juror's role name begins with
+
+
+def juror_role(name: str) -> str:
+    """Return the name of a juror's role."""
+    return _JURY + name
+
+
+def juror_in(role: str) -> str | None:
+    """Return the juror's name in the name of its role; None for every other role."""
+    return role.removeprefix(_JURY) if role.startswith(_JURY) else None
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTraits:
+    """How a role differs from the others. A role that is not set is its `fallback`; one that gives
+    verdicts is asked at temperature 0 by default; one that speaks for itself takes over where the
+    fallback is asked, but not its system prompt and sampling. Only an optional one may be absent.
+    """
+
+    fallback: str | None = None
+    gives_verdicts: bool = False
+    speaks_for_itself: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who answers, who rewrites, who grades, who turns a response into feedback, who picks between
+    responses. The judge, held out for reports, is nobody's fallback and has none. Where there is a
+    `jury`, by role names, it grades in the grader's place.
+
+    A field here is all that a new role takes: settings, the engine and `--show-config` read them.
+    """
+
+    policy: Annotated[Completer, RoleTraits()]
+    reviser: Annotated[Completer, RoleTraits("policy")]
+    grader: Annotated[Completer, RoleTraits("policy", gives_verdicts=True, speaks_for_itself=True)]
+    critic: Annotated[Completer, RoleTraits("grader")]
+    selector: Annotated[Completer, RoleTraits("grader", gives_verdicts=True)]
+    judge: Annotated[Completer | None, RoleTraits(gives_verdicts=True, optional=True)] = None
+    jury: Mapping[str, Completer] = field(default_factory=dict)
+
+    @property
+    def graders(self) -> Mapping[str, Completer]:
+        """Who grades, by role names: the jury, or the grader alone."""
+        return self.jury or {"grader": self.grader}
+
+    def wrapped(self, wrap: Callable[[str, Completer], Completer]) -> Roles:
+        """Return the same roles with `wrap` around each completer, given its role's name."""
+        own = {name: getattr(self, name) for name in ROLES}
+        return replace(
+            self,
+            **{name: wrap(name, completer) for name, completer in own.items() if completer},
+            jury={name: wrap(name, completer) for name, completer in self.jury.items()},
+        )
+
+
+def _declared_roles() -> dict[str, RoleTraits]:
+    hints = get_type_hints(Roles, include_extras=True)
+    return {
+        name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")
+    }
+
+
+# Every role but the jurors, by name.
+ROLES: Mapping[str, RoleTraits] = MappingProxyType(_declared_roles())
+JUROR = RoleTraits("grader", gives_verdicts=True)
+
+
+def role_traits(name: str) -> RoleTraits:
+    """Return the traits of a role, which may be a juror."""
+    return ROLES[name] if juror_in(name) is None else JUROR
