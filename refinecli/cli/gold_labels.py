@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,13 +112,13 @@ class Labels:
         reporter.notice(f"--calibrate: {path} is not written: {why}")
         return True
 
-    def tell(self, figures: JSONObject, reporter: Reporter) -> None:
+    def words(self, figures: JSONObject) -> Iterator[str]:
+        """Yield what to say of the figures."""
         from refinecli.agreement.table import lines
 
         if self.unusable:
-            reporter.notice(f"labels that cannot be used, taken for none: {self.unusable:,}")
-        for line in lines(figures):
-            reporter.notice(line)
+            yield f"labels that cannot be used, taken for none: {self.unusable:,}"
+        yield from lines(figures)
 
 
 def _told(figure: Figure) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from refinecli.cli.grade_gates import verdict_on
+from refinecli.text.clean import clean
 
 if TYPE_CHECKING:
     from refinecli.ci.junit import Case, Ending
@@ -54,24 +55,30 @@ class Watch:
 
     def close(self, ended: Ended, reporter: Reporter) -> bool:
         """Say how good the grades are; return whether a gate is missed."""
-        from refinecli.models.traffic import traffic_words
-
-        summary = ended.summary
-        score, passed = summary.score.value, summary.passed.value
-        reporter.notice(f"grade: {summary.counts}; {traffic_words(ended.traffic, summary.seconds)}")
-        if score is not None and passed is not None:
-            reporter.notice(f"score: {score:.3f} of 1; {passed:.1%} passed")
-        for line in summary.notices:
-            reporter.notice(line)
-        if self.labels and summary.agreement is not None:
-            self.labels.tell(summary.agreement, reporter)
+        if ended.job.sink is None:  # a terminal, which gets this in place of lines
+            print(clean("\n".join(self._words(ended))))
+        else:
+            for line in self._words(ended):
+                reporter.notice(line)
         useless = self._calibrated(ended, reporter)
-        figures = summary.figures(ended.traffic)
+        figures = ended.summary.figures(ended.traffic)
         self.verdicts = [verdict_on(gate, figures) for gate in self.gates]
         missed = [verdict for verdict in self.verdicts if not verdict.met]
         for verdict in missed:
             print(f"error: {verdict.gate.text} is missed: {verdict.reason}", file=sys.stderr)
         return bool(missed) or useless
+
+    def _words(self, ended: Ended) -> Iterator[str]:
+        from refinecli.models.traffic import traffic_words
+
+        summary = ended.summary
+        score, passed = summary.score.value, summary.passed.value
+        yield f"grade: {summary.counts}; {traffic_words(ended.traffic, summary.seconds)}"
+        if score is not None and passed is not None:
+            yield f"score: {score:.3f} of 1; {passed:.1%} passed"
+        yield from summary.notices
+        if self.labels and summary.agreement is not None:
+            yield from self.labels.words(summary.agreement)
 
     def _calibrated(self, ended: Ended, reporter: Reporter) -> bool:
         """Write the threshold that fits the labels, if asked to; return whether there is none."""

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Result, at, check_item, datapoint, item, jsonl, read_jsonl, write_jsonl
+from tests.conftest import (
+    Result,
+    Start,
+    at,
+    check_item,
+    datapoint,
+    item,
+    jsonl,
+    read_jsonl,
+    write_jsonl,
+)
 from tests.support.chat_server import ChatServer, Reply, Request, by_role
 from tests.support.fakes import between
 
@@ -267,3 +281,52 @@ def test_too_many_failures_say_which_was_the_first_and_why(cli: Cli) -> None:
         result = cli("grade", *at(server), stdin=rows)
     assert result.returncode == 3
     assert "the first: a: item-0: nothing in the reply matches" in result.stderr
+
+
+# ------------------------------------------------------------------ a terminal
+
+
+def on_terminal(start: Start, *args: str) -> tuple[int, str, str]:
+    """Run a command whose standard output is a terminal: its exit code, and what it wrote there
+    and on standard error."""
+    ours, theirs = pty.openpty()
+    process = start(*args, stdin=subprocess.DEVNULL, stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # that is how a terminal says that nobody writes any more
+        while chunk := os.read(ours, 1 << 16):
+            shown += chunk
+    os.close(ours)
+    err = process.stderr.read().decode()
+    return process.wait(60), shown.decode(), err
+
+
+def test_a_terminal_gets_the_summary_in_place_of_lines(start: Start, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n, response="4") for n in range(3)])
+    with ChatServer(by_role("4", "<score>1</score>")) as server:
+        code, shown, err = on_terminal(start, "grade", "in.jsonl", *at(server), "-q")
+        assert (code, err) == (0, "")
+        assert shown.startswith("grade: 3 datapoints: 3 done; 1 call, 2 replayed")
+        assert "score: 1.000 of 1; 100.0% passed" in shown
+        assert "{" not in shown
+        code, shown, err = on_terminal(start, "grade", "in.jsonl", *at(server))
+        assert code == 0
+        assert "without -o FILE no grades are kept\n" in err
+        assert "score:" in shown
+        # Named as the output, it gets the lines.
+        code, shown, err = on_terminal(start, "grade", "in.jsonl", *at(server), "-o", "-")
+        assert code == 0
+        assert "no grades are kept" not in err
+        assert [row["id"] for row in read_jsonl(shown.replace("\r", ""))] == [0, 1, 2]
+
+
+def test_a_terminal_is_told_that_nothing_is_kept_before_the_first_call(
+    start: Start, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint(response="4")])
+    with ChatServer(by_role("4", "<score>1</score>")) as server:
+        args = ("grade", "in.jsonl", *at(server), "--max-calls", "0")
+        code, shown, err = on_terminal(start, *args, "--cache", "kept.db")
+        assert server.requests == []
+    assert (code, shown) == (4, "")
+    assert "without -o FILE no grades are kept; replies are kept in kept.db" in err
