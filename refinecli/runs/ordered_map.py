@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from refinecli.errors import BudgetError, RunError
 
@@ -28,67 +28,100 @@ async def ordered_map(
     come to its end first; a BudgetError is raised only in its item's place, so that the items
     before it, which may still be finished, come out.
     """
-    started: asyncio.Queue[asyncio.Task[B] | None] = asyncio.Queue()
-    workers, room = asyncio.Semaphore(active), asyncio.Semaphore(window)
-    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    tasks: set[asyncio.Task[B]] = set()
-
-    async def run(item: A) -> B:
-        try:
-            return await work(item)
-        except BudgetError:
-            raise
-        except Exception as error:
-            if not failed.done():
-                failed.set_exception(error)
-            raise
-        finally:
-            workers.release()
-
-    async def feed() -> None:
-        try:
-            async for item in items:
-                await room.acquire()
-                await workers.acquire()
-                task = asyncio.create_task(run(item))
-                tasks.add(task)
-                started.put_nowait(task)
-        except Exception as error:
-            if not failed.done():
-                failed.set_exception(error)
-        finally:
-            started.put_nowait(None)
-
-    feeder = asyncio.create_task(feed())
+    started = _Started(items, work, active=active, window=window)
+    feeder = asyncio.create_task(started.feed())
     try:
-        while True:
-            # Fetching what is there already needs no waiting, which would take a task of its own.
-            ready = not (started.empty() or failed.done())
-            task = started.get_nowait() if ready else await _unless(failed, started.get())
-            if task is None:
-                break
-            yield task.result() if task.done() else await _unless(failed, task)
-            tasks.discard(task)
-            room.release()
-        if failed.done():
-            failed.result()
+        while (task := await started.next()) is not None:
+            yield await started.result(task)
+            started.let_go(task)
+        started.raise_failure()
     except BudgetError:  # what is in flight is paid for
         feeder.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*started.tasks, return_exceptions=True)
         raise
     except RunError:  # here too; what was not sent meets the same error
         feeder.cancel()
-        if tasks and patience:
-            await asyncio.wait(tasks, timeout=patience)
+        if started.tasks and patience:
+            await asyncio.wait(started.tasks, timeout=patience)
         raise
     finally:
         feeder.cancel()
-        for task in tasks:
+        await started.end(feeder)
+
+
+class _Started(Generic[A, B]):
+    """The work on items that was started and not given out yet, in the items' order."""
+
+    def __init__(
+        self,
+        items: AsyncIterable[A],
+        work: Callable[[A], Awaitable[B]],
+        *,
+        active: int,
+        window: int,
+    ) -> None:
+        self.tasks: set[asyncio.Task[B]] = set()
+        self._items, self._work = items, work
+        self._queue: asyncio.Queue[asyncio.Task[B] | None] = asyncio.Queue()
+        self._workers, self._room = asyncio.Semaphore(active), asyncio.Semaphore(window)
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def feed(self) -> None:
+        """Start the work on each item as soon as there is a place for it."""
+        try:
+            async for item in self._items:
+                await self._room.acquire()
+                await self._workers.acquire()
+                task = asyncio.create_task(self._run(item))
+                self.tasks.add(task)
+                self._queue.put_nowait(task)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._queue.put_nowait(None)
+
+    async def _run(self, item: A) -> B:
+        try:
+            return await self._work(item)
+        except BudgetError:
+            raise
+        except Exception as error:
+            self._fail(error)
+            raise
+        finally:
+            self._workers.release()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def next(self) -> asyncio.Task[B] | None:
+        """Return the oldest task, None after the last; raise as soon as anything fails."""
+        # Fetching what is there already needs no waiting, which would take a task of its own.
+        if not (self._queue.empty() or self._failed.done()):
+            return self._queue.get_nowait()
+        return await _unless(self._failed, self._queue.get())
+
+    async def result(self, task: asyncio.Task[B]) -> B:
+        return task.result() if task.done() else await _unless(self._failed, task)
+
+    def let_go(self, task: asyncio.Task[B]) -> None:
+        """Make room for another item: the task's result has been given out."""
+        self.tasks.discard(task)
+        self._room.release()
+
+    def raise_failure(self) -> None:
+        if self._failed.done():
+            self._failed.result()
+
+    async def end(self, feeder: asyncio.Task[None]) -> None:
+        """Cancel what still runs, and wait for it."""
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(feeder, *tasks, return_exceptions=True)
-        if failed.done():
-            failed.exception()  # it was raised, or something else was: either way it is known
-        failed.cancel()
+        await asyncio.gather(feeder, *self.tasks, return_exceptions=True)
+        if self._failed.done():
+            self._failed.exception()  # it was raised, or another was: either way it is known
+        self._failed.cancel()
 
 
 async def _unless(failed: asyncio.Future[None], awaitable: Awaitable[A]) -> A:
