@@ -52,7 +52,7 @@ FailureKind: TypeAlias = Literal[
 
 # Around a mention, characters that no message has: what others wrote is cleaned of them.
 _OPEN, _CLOSE = "\x0e", "\x0f"
-_MENTION = re.compile(f"{_OPEN}([a-z_.]+)=([^{_CLOSE}]*){_CLOSE}")
+_MENTION = re.compile(f"{_OPEN}([^={_OPEN}]+)=([^{_CLOSE}]*){_CLOSE}")
 
 
 def option(name: str, value: object = "") -> str:

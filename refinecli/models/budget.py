@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from types import TracebackType
 
-from refinecli.errors import BudgetError
+from refinecli.errors import BudgetError, option
 from refinecli.models.traffic import Traffic
 from refinecli.types import Usage
 
@@ -28,13 +28,14 @@ class Amount:
         return Amount(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
 
     def beyond(self, most: Amount) -> str:
-        """The flag of the first kind of which this is more than `most`."""
+        """Mention the option for the first kind of which this is more than `most`."""
         if self.calls > most.calls:
-            return f"--max-calls {most.calls:g}"
+            return option("max_calls", f"{most.calls:g}")
         if self.tokens > most.tokens:
-            return f"--max-total-tokens {most.tokens:g}"
+            return option("max_total_tokens", f"{most.tokens:g}")
         # A sum of many prices is off by rounding.
-        return f"--max-cost {most.cost:g}" if self.cost > most.cost * (1 + 1e-9) else ""
+        over = self.cost > most.cost * (1 + 1e-9)
+        return option("max_cost", f"{most.cost:g}") if over else ""
 
 
 UNLIMITED = Amount(inf, inf, inf)
@@ -65,9 +66,9 @@ class Limits:
         if not self._counts:
             return Reservation(self, Amount())
         while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
-            if flag := (self._spent + wanted).beyond(self.budget):
-                enough = "is used up" if "calls" in flag else "is not enough for one more call"
-                raise BudgetError(f"{flag} {enough}")
+            if allowed := (self._spent + wanted).beyond(self.budget):
+                enough = "is used up" if "calls" in allowed else "is not enough for one more call"
+                raise BudgetError(f"{allowed} {enough}")
             self._settled.clear()
             await self._settled.wait()
         self._reserved += wanted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from refinecli.data.output_lines import Provenance
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 from refinecli.models.budget import Amount, Limits
 from refinecli.models.local.server import find_weights
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
@@ -61,9 +61,9 @@ def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool =
             api_key(role)
         if settings.run.max_cost is not None and not role.has_prices:
             raise UsageError(
-                f"--max-cost: the prices of the {role.name}'s model are not known",
-                f"for a million tokens each: --set {role.name}.input_price=… "
-                f"--set {role.name}.output_price=…",
+                f"{option('max_cost')}: the prices of the {role.name}'s model are not known",
+                f"for a million tokens each: {option(f'{role.name}.input_price', '…')} "
+                f"{option(f'{role.name}.output_price', '…')}",
             )
 
 

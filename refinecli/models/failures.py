@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from refinecli.errors import CompletionError, RunError
+from refinecli.errors import CompletionError, RunError, option
 from refinecli.models.pacing.rate_headers import hints
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
@@ -176,7 +176,7 @@ def _model(reply: Refusal) -> Exception | None:
         return None
     if reply.worked:
         return CompletionError("bad_request", reply.message)
-    hint = f"{reply.body.get('model')} is what was asked for: --model"
+    hint = f"{reply.body.get('model')} is what was asked for: {option('model')}"
     return RunError(reply.message, hint, type="model_not_found")
 
 

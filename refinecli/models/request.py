@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from refinecli.completers import wire_seed
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 from refinecli.settings.roles import RoleSettings
 from refinecli.types import Draw, JSONObject, JSONReply, Message, Usable, Wants, juror_in
 
@@ -108,7 +108,7 @@ def api_key(role: RoleSettings) -> str:
         raise UsageError(
             f"{role.name}: the environment variable {role.api_key_env} is not set",
             f"export {role.api_key_env}=…, or, where the endpoint needs no key: "
-            f"--set {role.name}.api_key_env=",
+            f"{option(f'{role.name}.api_key_env')}",
         )
     if not (key.isascii() and key.isprintable()):
         raise UsageError(

@@ -1,5 +1,5 @@
-"""`--log-requests`: every request and what came of it, whole, as JSON lines, with when it was sent
-and how long it took; no headers, so no keys."""
+"""The log of requests: each and what came of it, whole, as JSON lines, with when it was sent and
+how long it took; no headers, so no keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import TracebackType
 
 import orjson
 
-from refinecli.errors import OutputError, UsageError
+from refinecli.errors import OutputError, UsageError, option
 from refinecli.models.http import Reply, TransportError
 from refinecli.types import Draw, JSONObject
 
@@ -24,7 +24,7 @@ class RequestLog(AbstractContextManager["RequestLog"]):
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
-            raise UsageError(f"--log-requests {path}: {error.strerror}") from None
+            raise UsageError(f"{option('log_requests', path)}: {error.strerror}") from None
         self._file = open(descriptor, "wb")  # noqa: SIM115
 
     def __call__(
@@ -48,7 +48,7 @@ class RequestLog(AbstractContextManager["RequestLog"]):
             self._file.write(orjson.dumps(line) + b"\n")
             self._file.flush()
         except OSError as error:
-            raise OutputError(f"--log-requests {self._path}: {error.strerror}") from None
+            raise OutputError(f"{option('log_requests', self._path)}: {error.strerror}") from None
 
     def __exit__(
         self,

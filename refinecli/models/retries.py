@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from refinecli.errors import CompletionError, FailureKind, OutputError, RunError
+from refinecli.errors import CompletionError, FailureKind, OutputError, RunError, option
 
 # The statuses by which a provider says that there is too much at once.
 REFUSALS = frozenset({429, 503, 529})
@@ -119,7 +119,7 @@ class Health:
                 f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
                 f"a row; the last one: {error}",
                 "once it is back, the same command continues; where it is there and fails these "
-                "calls alone, --set policy.retries=0 lets them fail and the run end",
+                f"calls alone, {option('policy.retries', 0)} lets them fail and the run end",
                 type=error.kind,
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from refinecli.errors import CompletionError, RunError
+from refinecli.errors import CompletionError, RunError, option
 from refinecli.types import Completer, Completion, Draw, Message, Usable, Wants
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TryOnly:
             self._log.notice(
                 "the local model grades: a model this small often gives no verdict that can be "
                 "read, and can write no rubric; it is for trying things out: name a real grader "
-                "with --grader-model"
+                f"with {option('grader_model')}"
             )
             self._log = None
         return await self._grader(messages, draw, usable, wants)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from refinecli.errors import option
 from refinecli.settings.sources import Given, Source
 from refinecli.types import JSONObject, juror_in, role_traits
 
@@ -137,9 +138,9 @@ def chain(name: str) -> Iterator[str]:
 
 
 def how_to_name(role: str) -> str:
-    """Return how the command line names a role's model."""
-    flags = {"policy": "--model", "reviser": "--model", "grader": "--grader-model"}
-    return f"{flags[role]} NAME" if role in flags else f"--set {role}.model=NAME"
+    """Mention the option that names a role's model."""
+    options = {"policy": "model", "reviser": "model", "grader": "grader_model"}
+    return option(options.get(role, f"{role}.model"), "NAME")
 
 
 def later_place_wins(name: str, role: object, given: Given) -> None:

@@ -114,7 +114,7 @@ def test_generate_refine_grade_on_the_local_model_needs_no_key_flag_or_network(
     assert graded.returncode == 0, graded.stderr
     for row, again in zip(rows, read_jsonl(tmp_path / "graded.jsonl"), strict=True):
         assert again["score"] == row["score"]  # these items are graded by code
-    assert not children_of(f"local_server.py\0--slots\0004\0--context\0004096\0--\0{tmp_path}")
+    assert not children_of(f"child.py\0--slots\0004\0--context\0004096\0--\0{tmp_path}")
 
 
 @needs_model
@@ -174,7 +174,7 @@ def test_the_server_ends_with_the_command_however_that_ends(
     )
     assert process.stdout is not None
     assert process.stdout.readline()  # the first result: the server runs and is busy
-    servers = children_of(f"local_server.py\0--slots\0004\0--context\0004096\0--\0{weights}")
+    servers = children_of(f"child.py\0--slots\0004\0--context\0004096\0--\0{weights}")
     assert len(servers) == 1
     process.send_signal(number)
     code = process.wait(30)

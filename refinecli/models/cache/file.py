@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
-from refinecli.errors import OutputError, UsageError
+from refinecli.errors import OutputError, UsageError, option
 from refinecli.models.cache.network_mounts import on_network
 
 _APPLICATION = 0x7266636C  # "rfcl": tells our files from other SQLite files
@@ -24,6 +24,7 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NU
 CREATE TABLE unsettled (run INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run, row));
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_ELSEWHERE = option("cache", "PATH")
 # Another process's transaction takes milliseconds; a disk that hangs for longer is in trouble.
 _BUSY_SECONDS = 60
 
@@ -34,7 +35,7 @@ def told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Itera
     try:
         yield
     except sqlite3.OperationalError as error:
-        hint = "the replies in it are kept; --cache PATH keeps further ones elsewhere"
+        hint = f"the replies in it are kept; {_ELSEWHERE} keeps further ones elsewhere"
         if "full" in str(error):
             hint = "the replies in it are kept: make room, then run the same command again"
         raise kind(f"{path}: the call cache: {error}", hint) from error
@@ -54,7 +55,7 @@ def create(path: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"{path}: the call cache cannot be written: {error.strerror}",
-            "--cache PATH keeps it elsewhere",
+            f"{_ELSEWHERE} keeps it elsewhere",
         ) from None
 
 
@@ -103,7 +104,8 @@ def open_unchanged(path: Path) -> sqlite3.Connection:
     """For reading only, also from a folder where nothing may be written."""
     if not path.is_file():
         raise UsageError(
-            f"{path}: no such call cache", "run once without --offline, or name it: --cache PATH"
+            f"{path}: no such call cache",
+            f"run once without {option('offline')}, or name it: {_ELSEWHERE}",
         )
     path = path.resolve()  # what SQLite keeps beside it lies beside what a link means
     # With no log beside it nobody is writing, and SQLite need not make files to find that out.
@@ -117,9 +119,9 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchall()[0][0]
     version = connection.execute("PRAGMA user_version").fetchall()[0][0]
     if application != _APPLICATION:
-        raise UsageError(f"{path}: is no call cache", "name another file: --cache PATH")
+        raise UsageError(f"{path}: is no call cache", f"name another file: {_ELSEWHERE}")
     if version != _VERSION:
         raise UsageError(
             f"{path}: was made by another version of refinecli (format {version}, not {_VERSION})",
-            "name another file: --cache PATH",
+            f"name another file: {_ELSEWHERE}",
         )

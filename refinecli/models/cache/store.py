@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from refinecli.errors import OutputError, UsageError
+from refinecli.errors import OutputError, UsageError, option
 from refinecli.models.cache.file import check_ours, connect, create, open_unchanged, told
 from refinecli.models.cache.writer import NewReply, Writer
 from refinecli.types import Datapoint, JSONObject
@@ -251,7 +251,7 @@ class CallCache:
             return ""
         return (
             f"{self.path}: on this file system the cache is kept with a rollback journal, "
-            "which is slower; --cache PATH puts it on a local disk"
+            f"which is slower; {option('cache', 'PATH')} puts it on a local disk"
         )
 
     def find(self, key: bytes) -> bytes | None:

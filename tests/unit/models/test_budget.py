@@ -21,15 +21,15 @@ def spend(limits: Limits, wanted: Amount, took: Amount) -> None:
     asyncio.run(main())
 
 
-def test_a_used_up_budget_names_its_flag() -> None:
-    for most, flag in (
-        (Amount(1, inf, inf), "--max-calls 1"),
-        (Amount(inf, 10, inf), "--max-total-tokens 10"),
-        (Amount(inf, inf, 0.5), "--max-cost 0.5"),
+def test_a_used_up_budget_names_its_option() -> None:
+    for most, option in (
+        (Amount(1, inf, inf), "max_calls=1 is used up"),
+        (Amount(inf, 10, inf), "max_total_tokens=10 is not enough"),
+        (Amount(inf, inf, 0.5), "max_cost=0.5 is not enough"),
     ):
         limits = Limits(1, most)
         spend(limits, Amount(1, 10, 0.5), Amount(1, 10, 0.5))
-        with pytest.raises(BudgetError, match=flag):
+        with pytest.raises(BudgetError, match=option):
             spend(limits, Amount(1, 1, 0.1), Amount())
 
 

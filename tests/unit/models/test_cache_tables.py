@@ -123,7 +123,7 @@ def test_a_database_that_fails_is_an_output_error_with_a_way_out(file: OpenFile)
     file.reader.execute("DROP TABLE replies")
     with pytest.raises(OutputError, match=r"c\.db: the call cache: no such table") as caught:
         Replies(file).find(KEY, 1)
-    assert "--cache PATH" in caught.value.hint
+    assert "cache=PATH" in caught.value.hint
 
 
 # ------------------------------------------------------------------ runs
