@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from refinecli.text.units import characters, stems, straightened, words
+from refinecli.text.units import characters, stems
+from refinecli.text.words import as_typed, says_something
 
 _MOST_WORDS = 60
 _MOST_CHARACTERS = 500
@@ -82,7 +83,7 @@ def fault(text: str, earlier: Iterable[str], *, has_reference: bool) -> tuple[st
 
     `earlier` are the criteria that it must not repeat.
     """
-    length = words(text)
+    length = sum(map(says_something, text.split()))
     if length > _MOST_WORDS or characters(text) > _MOST_CHARACTERS:
         return "long", f"{length} words; {_MOST_WORDS}, or {_MOST_CHARACTERS} characters, at most"
     if _OTHER_RESPONSES.search(text):
@@ -99,7 +100,7 @@ def fault(text: str, earlier: Iterable[str], *, has_reference: bool) -> tuple[st
 
 def is_vague(text: str) -> bool:
     """Whether a criterion says no more than that the response be good; a quotation is more."""
-    return not _QUOTE.search(straightened(text)) and not set(_content(text)) - _stems(_QUALITY)
+    return not _QUOTE.search(as_typed(text)) and not set(_content(text)) - _stems(_QUALITY)
 
 
 def alike(one: str, other: str) -> bool:

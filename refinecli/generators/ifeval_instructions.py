@@ -107,7 +107,21 @@ def _existence(columns: Columns) -> Part:
 def _forbidden_words(columns: Columns) -> Part:
     words = texts(columns, "forbidden_words")
     quoted = ", ".join(f'"{word}"' for word in words)
-    return Part(f"The response contains none of these: {quoted}", _contains("none", words, "word"))
+    # Not contains_none, which finds words in italics and in Chinese too.
+    either = "|".join(map(_bounded, dict.fromkeys(words)))
+    return Part(
+        f"The response contains none of these: {quoted}", _count(f"(?i:{either})", {"max": 0})
+    )
+
+
+def _bounded(word: str) -> str:
+    """Return a pattern of the word between what re calls word boundaries."""
+
+    def side(character: str, behind: str) -> str:
+        inside = character.isalnum() or character == "_"
+        return rf"(?{behind}{'!' if inside else '='}[\p{{L}}\p{{N}}_])"
+
+    return f"{side(word[0], '<')}{_literal(word)}{side(word[-1], '')}"
 
 
 def _contains(which: str, words: list[str], match: str) -> JSONObject:

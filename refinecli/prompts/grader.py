@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from refinecli.prompts.conversation import flattened
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.untrusted import harmless, nonce, visible
+from refinecli.prompts.untrusted import harmless, nonce
 from refinecli.text.patterns import SECONDS, compiled
 from refinecli.text.reasoning import split_reasoning
+from refinecli.text.visible import visible
 from refinecli.types import Datapoint, Example, Message, RubricItem
 
 if TYPE_CHECKING:

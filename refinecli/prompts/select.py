@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from refinecli.prompts.conversation import NO_ANSWER, flattened
 from refinecli.prompts.critique import asked, criteria
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.prompts.untrusted import harmless, nonce, visible
+from refinecli.prompts.untrusted import harmless, nonce
+from refinecli.text.visible import visible
 from refinecli.types import Datapoint, Message
 
 

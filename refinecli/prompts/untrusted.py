@@ -15,35 +15,6 @@ from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 
-from refinecli.text.patterns import compiled
-
-# Letters of the scripts that need joiners and variation selectors; none of our tags can be mistaken
-# for these.
-_JOINING = (
-    r"(?<=[\p{L}\p{M}])(?<![\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Canadian_Aboriginal}"
-    r"\p{Inherited}\p{Common}])"
-)
-_PICTURE = r"[\p{Extended_Pictographic}\p{Emoji_Modifier}]"
-# The flags of England, Scotland and Wales are a black flag and their names in tag characters.
-_FLAG = "\U0001f3f4"
-_FLAGS = "|".join(
-    "".join(chr(0xE0000 + ord(letter)) for letter in name) for name in ("gbeng", "gbsct", "gbwls")
-)
-# Look at each character once, and only around hidden ones: ten times as fast as the reverse.
-_HIDDEN = "|".join(
-    (
-        r"(?=[\p{Default_Ignorable_Code_Point}\ufff9-\ufffb\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"
-        rf"{_FLAG}])(?:(?P<kept>{_FLAG}(?:(?:{_FLAGS})\U000e007f)?",
-        rf"{_JOINING}[\u034f\u180b-\u180f\u200c\u200d\ufe00-\ufe0f]",
-        rf"(?<={_PICTURE}\ufe0f?)\u200d(?=\p{{Extended_Pictographic}})",
-        r"(?<=\p{Extended_Pictographic})[\ufe0e\ufe0f]",
-        r"(?<=[0-9#*])\ufe0f(?=\u20e3)",
-        r"(?<=\p{Han})[\U000e0100-\U000e01ef])",
-        r".)",
-    )
-)
-_HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-
 # Names of the tags that our prompts and the replies to them are made of; `think` ends the part of a
 # grader's reply that is not its verdict, even where the grader only quotes it.
 _NAMES = (
@@ -56,14 +27,6 @@ _ESCAPES = MappingProxyType({"<": "&lt;", "[": "&#91;"})
 # Characters that begin a tag, or look like it.
 _OPENING = "\u2039\u2329\u3008\u27e8\u276e\u2770\u276c\u02c2\u1438"
 _BRACKET = re.compile(rf"[<\[{_OPENING}\ufe64\uff1c\ufe47\uff3b]")
-
-
-def visible(text: str) -> str:
-    """Remove the characters that cannot be seen: zero-width ones, bidi and other controls, tag
-    characters. Joiners and variation selectors stay where a script or an emoji needs them."""
-    if text.isascii():
-        return _HIDDEN_ASCII.sub("", text)
-    return compiled(_HIDDEN).sub(lambda match: match["kept"] or "", text)
 
 
 def harmless(text: str, *names: str) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 import orjson
@@ -47,6 +49,51 @@ def _exact_loads(text: str) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return value
+
+
+# What a float, or an integer of 64 bits, may not be able to hold.
+_LONG_NUMBER = re.compile(r"[0-9]{16}|[eE][+-]?[0-9]{3}")
+_MOST_DIGITS = 4300  # of an integer that Python reads and writes
+
+
+def read_exactly(text: str) -> Any:
+    """Return the JSON value of a text from outside; raise ValueError, with the reason, where it is
+    none, or one too deep.
+
+    A number of any size is the number that stands there: where neither an integer nor a float can
+    be that, a decimal.
+    """
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        if not _LONG_NUMBER.search(text) or re.search("[\ud800-\udfff]", text):
+            raise
+    else:
+        if not _LONG_NUMBER.search(text):
+            return value
+    try:
+        return json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _MOST_DIGITS else _decimal(digits)
+
+
+def _real(digits: str) -> float | Decimal:
+    return number if math.isfinite(number := float(digits)) else _decimal(digits)
+
+
+def _decimal(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # an exponent of twenty digits
+        raise ValueError(f"{digits[:40]} is too large a number") from None
 
 
 def dumps(value: Any) -> bytes:

@@ -58,11 +58,12 @@ HOMES = {
     "backports": ("data/sources.py",),
     "certifi": ("models/http.py",),
     "httpx": ("models/http.py",),
+    "icu4py": ("text/words.py",),
     "jsonschema_rs": ("checks/json_schema.py",),
     "multidict": ("models/http.py",),
     "numpy": ("stats/", "agreement/"),
     # JSON in bytes: lines, replies, what the cache holds.
-    "orjson": ("text/json_text.py", "data/", "models/", "grading/by_json.py", "checks/kinds.py"),
+    "orjson": ("text/json_text.py", "data/", "models/", "grading/by_json.py"),
     # `verdict` and `strategies` declare [grade] and [refine], checked as they are built.
     "pydantic": (
         "types/",
@@ -80,7 +81,6 @@ HOMES = {
     # Renderables, tables, and the console that a command prints them on.
     "rich": ("display/", "report/table.py", "cli/debug_rollout.py", "cli/report.py"),
     "scipy": ("stats/", "agreement/"),
-    "sentencex": ("text/units.py",),
     "snowballstemmer": ("text/units.py",),
     "sqlite3": ("models/cache/",),
     "typer": ("cli/",),

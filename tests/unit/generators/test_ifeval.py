@@ -134,7 +134,7 @@ CASES: list[Case] = [
     ("keywords:existence", {"keywords": ["dog", "Day"]}, ["dog", "DAY", "s", " ", "\n"],
      lambda text, keywords: all(word.lower() in text.lower() for word in keywords)),
     ("keywords:forbidden_words", {"forbidden_words": ["run", "dog"]},
-     ["run", "DOG", "s", "_", "-", " ", "'"],
+     ["run", "DOG", "s", "_", "-", " ", "'", "\u72d7", "\u2011"],
      lambda text, forbidden_words: not any(
          re.search(rf"\b{word}\b", text, re.IGNORECASE) for word in forbidden_words)),
     *[("keywords:frequency", {"relation": relation, "keyword": "ana", "frequency": n},
@@ -239,7 +239,12 @@ def test_a_row_becomes_its_prompt_and_an_item_for_each_instruction() -> None:
         'The response contains none of these: "rich", "money"',
         "The response has fewer than 80 words",
     ]
-    assert row["rubric_items"][0]["check"] == {"kind": "contains_none", "words": ["rich", "money"]}
+    bound = r"[\p{L}\p{N}_]"
+    assert row["rubric_items"][0]["check"] == {
+        "kind": "count",
+        "pattern": f"(?i:(?<!{bound})rich(?!{bound})|(?<!{bound})money(?!{bound}))",
+        "max": 0,
+    }
     assert row.keys() == {"id", "convo", "rubric_items"}
 
 
