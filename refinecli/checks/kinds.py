@@ -94,8 +94,8 @@ def _not_blank(text: str) -> str:
 
 
 class _Edge(BaseCheck):
-    """A literal text. All white space is equal, and so are the encodings of letters, hyphens and
-    quotation marks. Anything else before or after it (a quotation mark, markup, a full stop)
+    """A literal text. All white space is equal, and so are the hyphens and the quotation marks that
+    look alike. Anything else before or after it (a quotation mark, markup, a full stop)
     makes it fail."""
 
     value: Annotated[str, AfterValidator(_not_blank)]
