@@ -14,7 +14,7 @@ import typer
 
 from refinecli import __version__
 from refinecli.cli.help_text import Command, Program
-from refinecli.cli.names import COMMANDS, topics
+from refinecli.cli.names import COMMANDS, PAGES, topics
 
 
 def _version(wanted: bool) -> None:
@@ -64,7 +64,9 @@ def build(called: Sequence[str] = COMMANDS, *, completion: bool = False) -> type
     for name in called:
         function = name.replace("-", "_")
         module = import_module(f"refinecli.cli.{function}")
-        app.command(name, cls=Command)(getattr(module, function))
+        more = ", ".join(f"refinecli help {page}" for page in PAGES[name])
+        epilog = f"More: {more}" if more else None
+        app.command(name, cls=Command, epilog=epilog)(getattr(module, function))
     return app
 
 

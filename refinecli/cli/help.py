@@ -50,6 +50,8 @@ def _list() -> None:
     width = max(map(len, names))
     for name in names:
         print(f"{name:{width}}  {_summary(name)}")
+    if sys.stdout.isatty():
+        print("\nrefinecli help TOPIC shows one of them.", file=sys.stderr)
 
 
 def _summary(topic: str) -> str:

@@ -8,6 +8,15 @@ import refinecli
 
 # Each is the function of its name, in the module of its name.
 COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "help")
+# The pages of the guide that say more about a command.
+PAGES = {
+    "generate-data": ("data",),
+    "refine": ("strategies", "models", "caching"),
+    "grade": ("grading", "agreement", "ci"),
+    "debug-rollout": ("prompts", "grading"),
+    "report": ("report", "measurements"),
+    "help": (),
+}
 GUIDE = Path(refinecli.__file__).parent / "guide"
 
 

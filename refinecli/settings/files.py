@@ -30,7 +30,7 @@ def read_files(given: Given) -> dict[str, Path]:
             why = error.strerror if isinstance(error, OSError) else error
             raise UsageError(
                 f"{source}: {place}: {found[place]}: {why}",
-                "it names a file with the template; README, 'Prompts'",
+                "it names a file with the template: `refinecli help prompts`",
             ) from None
     return found
 
@@ -55,4 +55,6 @@ def prompts_of(table: Mapping[str, str]) -> Prompts:
     try:
         return Prompts(**table)
     except ValueError as error:
-        raise UsageError(f"prompts.{error}", "README, 'Prompts', lists the placeholders") from None
+        raise UsageError(
+            f"prompts.{error}", "`refinecli help prompts` lists the placeholders"
+        ) from None

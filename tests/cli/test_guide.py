@@ -18,6 +18,7 @@ from tests.conftest import Result, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer
 from tests.support.guide_pages import (
     DOCUMENTS,
+    GUIDE,
     MARKS,
     PAGES,
     ROOT,
@@ -28,7 +29,6 @@ from tests.support.guide_pages import (
     model,
     run,
 )
-from tests.support.reference import generated, without_meaning
 from tests.support.report_files import row as refined_row
 
 Cli = Callable[..., Result]
@@ -108,6 +108,10 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= 10_000
 
 
+def test_the_picture_is_small() -> None:
+    assert (ROOT / ".github" / "report.png").stat().st_size <= 150_000
+
+
 def test_the_test_command_is_the_line_that_ci_runs() -> None:
     lines = (ROOT / "README.md").read_text("utf-8").splitlines()
     (line,) = [line for line in lines if "/bin/pytest" in line]
@@ -165,16 +169,22 @@ def test_help_lists_the_topics_in_lines_that_fit(cli: Cli) -> None:
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize("topic", TOPICS)
-def test_help_writes_the_page_as_it_is_into_a_pipe(cli: Cli, topic: str) -> None:
-    result = cli("help", topic)
-    assert result.returncode == 0
-    page = (ROOT / "refinecli" / "guide" / f"{topic}.md").read_text("utf-8")
-    assert result.stdout.endswith(page)  # after the help of the command of that name, if any
-    title, blank, summary, *_ = page.split("\n")
-    assert title.startswith("# ")
-    assert not blank
-    assert summary.endswith(".")
+def test_every_page_begins_with_its_title_and_what_it_is_about() -> None:
+    for page in PAGES:
+        title, blank, summary, *_ = page.read_text("utf-8").split("\n")
+        assert title.startswith("# "), page
+        assert not blank, page
+        assert summary.endswith("."), page
+
+
+def test_help_writes_the_page_as_it_is_into_a_pipe(cli: Cli) -> None:
+    assert cli("help", "juries").stdout == (GUIDE / "juries.md").read_text("utf-8")
+
+
+def test_help_of_a_name_that_is_a_command_and_a_page_shows_both(cli: Cli) -> None:
+    shown = cli("help", "report").stdout
+    assert shown.startswith(cli("report", "--help").stdout)
+    assert shown.endswith((GUIDE / "report.md").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("command", ["refine", "help"])
@@ -187,13 +197,3 @@ def test_an_unknown_topic_is_a_usage_error_that_names_the_nearest(cli: Cli) -> N
     assert (result.returncode, result.stdout) == (2, "")
     assert "there is no topic jurys" in result.stderr
     assert "did you mean juries?" in result.stderr
-
-
-# ------------------------------------------------------------------ what follows the code
-
-
-@pytest.mark.parametrize("page", ["reference", "data"])
-def test_the_reference_is_what_the_code_says(page: str) -> None:
-    text = (ROOT / "refinecli" / "guide" / f"{page}.md").read_text("utf-8")
-    assert text == generated(page, text), "python -m tests.support.reference --write"
-    assert not without_meaning(text), "say what these mean, in the last column"

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from refinecli.cli.completion import (
     complete_tasks,
     complete_topics,
 )
+from refinecli.cli.names import PAGES, topics
 from refinecli.refining.strategies import STRATEGIES
-from tests.conftest import CLEAN, Result, datapoint, write_jsonl
+from tests.conftest import CLEAN, REFINECLI, Result, datapoint, write_jsonl
 from tests.support.report_files import row as refined_row
 
 Cli = Callable[..., Result]
@@ -79,15 +81,23 @@ def test_the_list_of_topics_needs_no_formatting() -> None:
 # ------------------------------------------------------------------ what it shows
 
 
+@cache
+def shown_by(*args: str) -> str:
+    """What a command's help shows, in 80 columns."""
+    env = CLEAN | {"COLUMNS": "80"}
+    command = [*REFINECLI, *args]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
-def test_help_shows_no_types_and_no_ranges(cli: Cli, command: list[str]) -> None:
-    shown = cli(*command, "--help").stdout
+def test_help_shows_no_types_and_no_ranges(command: list[str]) -> None:
+    shown = shown_by(*command, "--help")
     assert not re.findall(r"<[a-z]+[^>]*>|\[x[<>]=|\[default:", shown)
 
 
 @pytest.mark.parametrize("command", ["refine", "grade", "debug-rollout", "report"])
-def test_a_commands_own_options_stand_before_those_that_it_shares(cli: Cli, command: str) -> None:
-    shown = cli(command, "--help").stdout
+def test_a_commands_own_options_stand_before_those_that_it_shares(command: str) -> None:
+    shown = shown_by(command, "--help")
     panels = re.findall(r"^╭─ (\w+)", shown, re.MULTILINE)
     assert panels[:2] == ["Arguments", "Options"]
     assert set(panels[2:]) <= {"Data", "Models", "Run"}
@@ -95,30 +105,35 @@ def test_a_commands_own_options_stand_before_those_that_it_shares(cli: Cli, comm
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_a_help_text_and_an_h(cli: Cli, command: str) -> None:
-    short, long = cli(command, "-h"), cli(command, "--help")
-    assert short.stdout == long.stdout
-    options = re.findall(r"^│ (?:\*\s+)?(--[\w-]+)(.*)│$", long.stdout, re.MULTILINE)
+def test_every_option_has_a_help_text(command: str) -> None:
+    shown = shown_by(command, "--help")
+    options = re.findall(r"^│ (?:\*\s+)?(--[\w-]+)(.*)│$", shown, re.MULTILINE)
     assert options
     for name, rest in options:
         words = re.sub(r"-\w |[A-Z]+[|%A-Z.=]*", "", rest)
         assert re.search(r"[A-Za-z]{3}", words), f"{command} {name} has no help"
 
 
-def test_the_version_has_a_short_flag(cli: Cli) -> None:
+def test_help_and_the_version_have_short_flags(cli: Cli) -> None:
+    assert shown_by("grade", "-h") == shown_by("grade", "--help")
     assert cli("-V").stdout == cli("--version").stdout
     assert re.fullmatch(r"refinecli \d+\.\d+\.\d+\S*\n", cli("-V").stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_the_pages_that_say_more(command: str) -> None:
+    assert set(PAGES[command]) <= set(topics())
+    for page in PAGES[command]:
+        assert f"refinecli help {page}" in " ".join(shown_by(command, "--help").split())
 
 
 # ------------------------------------------------------------------ examples
 
 
-def examples(cli: Cli, *command: str) -> list[str]:
+def examples(*command: str) -> list[str]:
     """The lines of a command's help that can be run, as a terminal of the usual width has them: a
     longer one would go on in a line that looks like a command of its own."""
-    result = cli(*command, "--help", env={"COLUMNS": "80"})
-    assert result.returncode == 0, result.stderr
-    lines = [line.strip() for line in result.stdout.splitlines()]
+    lines = [line.strip() for line in shown_by(*command, "--help").splitlines()]
     return [line for line in lines if re.match(r"refinecli (?!\[|COMMAND)", line)]
 
 
@@ -161,7 +176,7 @@ def make_inputs(folder: Path, example: str) -> None:
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
 def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[str]) -> None:
-    found = examples(cli, *command)
+    found = examples(*command)
     assert len(found) >= 2, found
     for example in found:
         assert len(example) <= 76, "too near the width to stand in one line everywhere"
