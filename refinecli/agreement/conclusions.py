@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from refinecli.errors import option
 from refinecli.stats.resampling import SAME
 from refinecli.stats.wording import ends, number, plural
 from refinecli.types import JSONObject
@@ -59,7 +60,8 @@ def _chance(figures: JSONObject) -> Iterator[str]:
     if found["verdicts"] == "at chance" and found["scores"] == "better than chance":
         yield (
             f"The scores are better than chance, AUC {told(figures['auc'])}: another pass score "
-            "would make better verdicts of them; in mode logprobs --calibrate FILE finds one."
+            f"would make better verdicts of them; in mode logprobs {option('calibrate', 'FILE')} "
+            "finds one."
         )
     if figures["spearman"]["value"] is not None:
         said = found["ranks"] or "too few to say whether that is better than chance"

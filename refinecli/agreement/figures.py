@@ -13,6 +13,7 @@ import numpy as np
 from refinecli.agreement import measures
 from refinecli.agreement.conclusions import chance, conclusions
 from refinecli.agreement.judged import Judged, Label, Vote
+from refinecli.errors import spelled
 from refinecli.stats.resampling import Clusters, Figure, Measure
 from refinecli.stats.statistics import Floats
 from refinecli.types import JSONObject
@@ -46,9 +47,8 @@ class _Pairs:
             self.cluster.append(one.cluster)
 
 
-def agreement(judged: Sequence[Judged]) -> JSONObject:
-    """How far verdicts and scores agree with the labels; what has no label counts in what needs
-    none."""
+def agreement(judged: Sequence[Judged], spell: Callable[[str], str] = spelled) -> JSONObject:
+    """Measure how verdicts and scores agree with labels; some figures count what has none."""
     if _take_two_values(judged):
         judged = [_without_scores(one) for one in judged]
     verdicts, scores = _verdicts(judged), _scores(judged)
@@ -77,7 +77,7 @@ def agreement(judged: Sequence[Judged]) -> JSONObject:
     found["tags"] = _parts(judged, lambda one: one.tags)
     found["files"] = _parts(judged, lambda one: [one.file] if one.file else [])
     found["jurors"] = _jurors(judged)
-    found["conclusions"] = conclusions(found)
+    found["conclusions"] = [spell(sentence) for sentence in conclusions(found)]
     return found
 
 

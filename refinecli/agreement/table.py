@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from refinecli.errors import option
 from refinecli.stats.wording import ends, number, plural
 from refinecli.text.clean import one_line
 from refinecli.types import JSONObject
@@ -70,7 +71,7 @@ def _parts(parts: Sequence[Mapping[str, Any]], kind: str) -> Iterator[str]:
                 named = f"{name.replace('_', ' ')}, {one_line(part['name'])} (n {part['n']:,})"
                 yield _figure(named, part[name])
     if len(parts) > _MOST_PARTS:
-        yield f"  and {len(parts) - _MOST_PARTS:,} more {kind}; --summary has all"
+        yield f"  and {len(parts) - _MOST_PARTS:,} more {kind}; {option('summary')} has all"
 
 
 def _figure(name: str, figure: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Literal
 
 from refinecli.data.output_lines import Outcome
 from refinecli.data.repeats import Occurrences
-from refinecli.errors import OutputError, UsageError
+from refinecli.errors import OutputError, UsageError, option
 from refinecli.models.traffic import Traffic
 from refinecli.runs.summary import Summary
 from refinecli.text.clean import clean, one_line
@@ -129,7 +129,7 @@ class JUnitFile:
 
     def __init__(self, path: Path, suite: str, source: str | None) -> None:
         if path.exists() and not path.is_file():  # the counts could not be written to a pipe
-            raise UsageError(f"--junit {path}: is no file", "name a file")
+            raise UsageError(f"{option('junit', path)}: is not a file", "name a file")
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
         self._suite = suite
@@ -225,7 +225,7 @@ class JUnitFile:
         return ET.tostring(element, "unicode").encode().removesuffix(b" />")
 
     def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(f"--junit {self._path}: {error.strerror}")
+        return OutputError(f"{option('junit', self._path)}: {error.strerror}")
 
 
 def _safe(text: Any) -> str:

@@ -289,6 +289,7 @@ class _Rollout:
             settings.prompts,
             settings.grade,
             full=self.full,
+            hint=" (--full shows all)",
             threshold=settings.refine.threshold,
         )
         for part in parts:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.complaints import as_flags
 from refinecli.cli.completion import complete_tasks
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
 from refinecli.errors import UsageError
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS = 100
 DEFAULT_SEED = 42
-_TASK_LIST = "\n\n".join(f"[bold]{task.name}[/bold]: {task.summary}" for task in TASKS.values())
+_TASK_LIST = "\n\n".join(
+    f"[bold]{task.name}[/bold]: {as_flags(task.summary)}" for task in TASKS.values()
+)
 _HELP = f"""Make a JSONL file of datapoints, from a seed or from another project's file.
 
 {_TASK_LIST}

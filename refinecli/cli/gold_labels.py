@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refinecli.cli.complaints import as_flags
 from refinecli.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Labels:
         """All figures, the same in whatever order the lines were finished."""
         from refinecli.agreement.figures import agreement
 
-        return agreement(self._in_order())
+        return agreement(self._in_order(), as_flags)
 
     def _in_order(self) -> list[Judged]:
         place = {name: number for number, name in enumerate(self.files)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.complaints import as_flags
 from refinecli.cli.options import ModelOptions, takes
 from refinecli.errors import UsageError
 
@@ -302,8 +303,10 @@ def _figures(
     from refinecli.report.figures import build
 
     if fresh is None:
-        return build(runs, others)
-    figures = build(runs, others, fresh.by_role.get("grader"), fresh.by_role.get("judge"))
+        return build(runs, others, spell=as_flags)
+    figures = build(
+        runs, others, fresh.by_role.get("grader"), fresh.by_role.get("judge"), spell=as_flags
+    )
     figures["alarms"] += fresh.alarms
     return figures | {"regrade": fresh.record()}
 
@@ -331,7 +334,7 @@ def _print(figures: JSONObject) -> None:
             raise BrokenPipeError  # the reader has what it wanted: no gate was missed by that
 
     console = Report(highlight=False)
-    for line in renderables(figures):
+    for line in renderables(figures, as_flags):
         console.print(line, soft_wrap=True)
 
 

@@ -64,12 +64,22 @@ _LONG_LINE, _LINE_HEAD, _LINE_TAIL = 1600, 1000, 200
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """About how many lines of a text are shown, all where it is 0, and what is said of the rest."""
+
+    lines: int = 0
+    hint: str = ""
+
+    def doubled(self) -> Limit:
+        return Limit(2 * self.lines, self.hint)
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
-    """A text of some pieces, indented; cut to about `limit` lines where that is not 0."""
+    """A text of some pieces, indented, and cut to its limit."""
 
     pieces: Sequence[Piece]
-    limit: int = 0
-    hint: str = " (--full shows all)"
+    limit: Limit = Limit()
     style: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -77,7 +87,7 @@ class Body:
         if not text.plain:
             text = Text("(empty)", "dim italic")
         lines = list(text.split("\n", allow_blank=True))
-        lines = _cut(lines, self.limit, self.hint) if self.limit else lines
+        lines = _cut(lines, self.limit) if self.limit.lines else lines
         if plain(console):
             yield Text("\n").join(Text.assemble("  ", line) if line else line for line in lines)
         else:
@@ -96,12 +106,13 @@ def _assembled(pieces: Sequence[Piece], style: str, *, marks: bool) -> Text:
     return text
 
 
-def _cut(lines: list[Text], limit: int, hint: str) -> list[Text]:
-    if len(lines) > limit + 1:
-        tail = min(_TAIL, limit // 3)
-        note = f"… {len(lines) - limit:,} more lines{hint}"
-        lines = [*lines[: limit - tail], Text(note, "dim italic"), *lines[len(lines) - tail :]]
-    return [_cut_line(line, hint) for line in lines]
+def _cut(lines: list[Text], limit: Limit) -> list[Text]:
+    most = limit.lines
+    if len(lines) > most + 1:
+        tail = min(_TAIL, most // 3)
+        note = f"… {len(lines) - most:,} more lines{limit.hint}"
+        lines = [*lines[: most - tail], Text(note, "dim italic"), *lines[len(lines) - tail :]]
+    return [_cut_line(line, limit.hint) for line in lines]
 
 
 def _cut_line(line: Text, hint: str) -> Text:

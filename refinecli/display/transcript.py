@@ -18,6 +18,7 @@ from rich.text import Text
 from refinecli.display.boxes import (
     Body,
     Columns,
+    Limit,
     Section,
     label,
     plain,
@@ -57,7 +58,7 @@ from refinecli.types import (
 
 __all__ = ["Call", "clean", "plain", "shown", "transcript"]
 
-_LINES = 30  # of one text, without --full
+_LINES = 30  # of one text, where it is not shown in full
 _TOKENS = 6  # that are shown of those that could have come first
 _WRITER, _GRADER = "cyan", "magenta"  # legible on dark and on light backgrounds
 
@@ -84,7 +85,7 @@ class _Rollout:
     ledger: Ledger
     prompts: Prompts
     grading: GradeOptions
-    limit: int
+    limit: Limit
     threshold: float | None
 
     def passed(self, iteration: Iteration) -> bool:
@@ -101,13 +102,15 @@ def transcript(
     grading: GradeOptions,
     *,
     full: bool,
+    hint: str = "",
     threshold: float | None = None,
 ) -> Iterator[RenderableType]:
-    """All that happened to one datapoint, in order; without `full`, long texts are cut.
+    """All that happened to one datapoint, in order; without `full`, long texts are cut,
+    with `hint` on how to see the rest.
 
     `refinement` is None where not even a first response could be had: the failed calls remain.
     """
-    ledger, limit = Ledger(calls), 0 if full else _LINES
+    ledger, limit = Ledger(calls), Limit() if full else Limit(_LINES, hint)
     yield _prefix(datapoint, refinement, ledger, limit)
     if refinement is not None:
         rollout = _Rollout(datapoint, refinement, ledger, prompts, grading, limit, threshold)
@@ -123,7 +126,7 @@ def transcript(
 
 
 def _prefix(
-    datapoint: Datapoint, refinement: Refinement | None, ledger: Ledger, limit: int
+    datapoint: Datapoint, refinement: Refinement | None, ledger: Ledger, limit: Limit
 ) -> Section:
     given = refinement is not None and refinement.iterations[0].role == "input"
     title = f"{one_line(str(datapoint.id), 40)} · " + (
@@ -132,7 +135,7 @@ def _prefix(
     return Section(title, _turns(ledger.first_messages or datapoint.convo, limit))
 
 
-def _turns(messages: Sequence[Message], limit: int, ours: str = "") -> list[RenderableType]:
+def _turns(messages: Sequence[Message], limit: Limit, ours: str = "") -> list[RenderableType]:
     """Each message's role, with its further keys, above its text; attachments are named there."""
     parts: list[RenderableType] = []
     attachments: list[JSONObject] = []
@@ -144,7 +147,7 @@ def _turns(messages: Sequence[Message], limit: int, ours: str = "") -> list[Rend
     return parts
 
 
-def _other_call(call: Call, limit: int) -> Section:
+def _other_call(call: Call, limit: Limit) -> Section:
     """A call that is no part of a response: a critic's, a selector's, a failed draft or rewrite."""
     title = f"{call.draw.role} call (iteration {call.draw.iteration}, sample {call.draw.sample})"
     parts = _turns(call.messages, limit)
@@ -156,7 +159,7 @@ def _other_call(call: Call, limit: int) -> Section:
     return Section(title, [*parts, _ending(call.completion)])
 
 
-def _reply(reasoning: str, pieces: list[Piece], limit: int) -> list[RenderableType]:
+def _reply(reasoning: str, pieces: list[Piece], limit: Limit) -> list[RenderableType]:
     """A reply's text, below its reasoning, which is set apart."""
     parts: list[RenderableType] = []
     if reasoning:
@@ -226,7 +229,7 @@ def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Se
     return Section(f"rewrite request (iteration {iteration.iteration})", parts, _WRITER)
 
 
-def _response(iteration: Iteration, writer: Call | None, limit: int) -> Section:
+def _response(iteration: Iteration, writer: Call | None, limit: Limit) -> Section:
     parts = _reply(iteration.reasoning, [("", iteration.response)], limit)
     if iteration.role == "input":
         parts.append(label("given with the datapoint", "dim"))
@@ -243,8 +246,8 @@ def _diff(rollout: _Rollout, iteration: Iteration) -> Section:
     title = f"changes from iteration {iteration.parent} to {iteration.iteration}"
     if old == iteration.response:
         return Section(title, [label("none: the same text", "dim")], _WRITER)
-    pieces = word_diff(old, iteration.response, full=not rollout.limit)
-    return Section(title, [Body(pieces, 2 * rollout.limit)], _WRITER)
+    pieces = word_diff(old, iteration.response, full=not rollout.limit.lines)
+    return Section(title, [Body(pieces, rollout.limit.doubled())], _WRITER)
 
 
 # ------------------------------------------------------------------ one item
@@ -267,7 +270,7 @@ def _item(rollout: _Rollout, iteration: Iteration, index: int, chains: list[list
     return Section(f"{title}, iteration {iteration.iteration})", parts, _GRADER)
 
 
-def _exchange(item: RubricItem, chain: list[Call], limit: int) -> list[RenderableType]:
+def _exchange(item: RubricItem, chain: list[Call], limit: Limit) -> list[RenderableType]:
     """What the grader was sent and replied; of a second try, what it adds to the first."""
     parts: list[RenderableType] = []
     sent, who = 0, chain[0].draw.role
@@ -296,7 +299,7 @@ def _problem(item: RubricItem, wants: Wants | None, completion: Completion) -> s
     return extract(item, completion).problem
 
 
-def _output(item: RubricItem, completion: Completion, limit: int) -> list[RenderableType]:
+def _output(item: RubricItem, completion: Completion, limit: Limit) -> list[RenderableType]:
     """A grader's reply, with the score that was read in it marked; or what could have been its
     first token."""
     if completion.first_tokens is not None:
@@ -415,7 +418,7 @@ def _result(refinement: Refinement) -> Section:
     ]
     if refinement.error is not None:
         parts.append(label(f"✗ {refinement.error.type}", "bold red"))
-        parts.append(Body([("", refinement.error.message)], _LINES))
+        parts.append(Body([("", refinement.error.message)], Limit(_LINES)))
     if best.score is not None and initial is not None and best.score > initial:
         parts.append(label(f"gain: {number(initial)} → {number(best.score)}"))
         parts += [Text(_OPTIMISTIC)] if by_grade else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from refinecli.display.boxes import Body, Section, label
+from refinecli.display.boxes import Body, Limit, Section, label
 from refinecli.display.marks import colour, mark, notes_of, number, preferred
 from refinecli.text.clean import one_line
 from refinecli.types import Datapoint, Grade, Iteration, RubricItem
@@ -22,7 +22,7 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
         kept = "✓ best draft so far" if iteration.accepted else "✗ not the best draft"
     if iteration.accepted and iteration.grades and iteration.score is None:
         kept = "? kept, could not be graded"
-    parts: list[RenderableType] = [Body([("", iteration.response)], _LINES, hint="")]
+    parts: list[RenderableType] = [Body([("", iteration.response)], Limit(_LINES))]
     for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
         parts.append(_item_line(item, grade))
     if iteration.selection:
@@ -33,7 +33,7 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     if iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
     if iteration.feedback:
-        told = Body([("", iteration.feedback)], _LINES, hint="", style="dim")
+        told = Body([("", iteration.feedback)], Limit(_LINES), style="dim")
         parts += [label("feedback:", "dim"), told]
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
     return Section(f"{title} · {iteration.role}", parts, "cyan")

@@ -17,7 +17,7 @@ from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 
 if TYPE_CHECKING:
     from refinecli.types import JSONObject
@@ -50,12 +50,15 @@ class Task:
         `response` only if `with_response`.
         """
         if not self.imports:
-            raise UsageError(f"{self.name}: takes no --from", "its datapoints are made from --seed")
+            raise UsageError(
+                f"{self.name}: takes no {option('from')}",
+                f"its datapoints are made from {option('seed')}",
+            )
         datapoints: Iterator[JSONObject] = self._module().read(rows, with_response)
         return datapoints
 
     def missing_file(self) -> NoReturn:
-        raise UsageError(f"{self.name}: needs --from FILE", f"FILE is {self.file}")
+        raise UsageError(f"{self.name}: needs {option('from', 'FILE')}", f"FILE is {self.file}")
 
     def _module(self) -> ModuleType:
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")
@@ -110,7 +113,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             Task(
                 "chat",
-                "plain conversations, to be given criteria with --rubric",
+                f"plain conversations, to be given criteria with {option('rubric')}",
                 imports=True,
                 file="chats in JSON or JSONL: OpenAI's (messages) or ShareGPT's (conversations)",
             ),

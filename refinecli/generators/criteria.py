@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from refinecli.data.rows import read_row
-from refinecli.errors import InputError
+from refinecli.errors import InputError, option
 from refinecli.generators.reading import Columns
 from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
@@ -80,8 +80,8 @@ def with_rubric(
 ) -> Iterator[JSONObject]:
     """The datapoints with these items added, as every command adds those of `--rubric`."""
     for number, datapoint in enumerate(datapoints, 1):
-        row = read_row(dumps(datapoint), number, "--rubric", rubric)
+        row = read_row(dumps(datapoint), number, "rubric", rubric)
         if row.error is not None:
-            where = f"datapoint {number} with --rubric"
-            raise InputError(row.error.message, row.error.hint, where=where)
+            message, hint = row.error.args
+            raise InputError(f"datapoint {number} with {option('rubric')}: {message}", hint)
         yield row.raw

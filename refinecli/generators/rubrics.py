@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Any
 
 from refinecli.data.rows import CONVO_NAMES, Row, read_row
-from refinecli.errors import InputError, UsageError
+from refinecli.errors import InputError, UsageError, option
 from refinecli.generators import chat
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import Datapoint, JSONObject
@@ -43,8 +43,8 @@ class PromptReader:
             name = "-" if where == "<stdin>" else quote(where)
             raise UsageError(
                 f"{where} begins with a JSON array, and prompts are read as JSONL",
-                f"refinecli generate-data chat --from {name} | "
-                "refinecli generate-data rubrics --from -",
+                f"refinecli generate-data chat {option('from', name)} | "
+                f"refinecli generate-data rubrics {option('from', '-')}",
             )
         try:
             row = self._row(data, line, where, rubric)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from refinecli.errors import option
 from refinecli.report.baselines import EQUAL_COST
 from refinecli.report.cases import Case
 from refinecli.report.gains import Regrades, differences
@@ -124,8 +125,8 @@ def _unequal(figures: JSONObject) -> Iterator[tuple[str, str]]:
             told = "" if share is None else f" used {share:.0%} of the run's tokens"
             yield (
                 "unequal_cost",
-                f"{row['name']}, graded afresh with all its drafts,{told}: with `--drafts "
-                f"{row['drafts_at_equal_cost']}` it would have cost as much.",
+                f"{row['name']}, graded afresh with all its drafts,{told}: with "
+                f"`{option('drafts', row['drafts_at_equal_cost'])}` it would have cost as much.",
             )
 
 

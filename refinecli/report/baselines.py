@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 from refinecli.report.cases import Case, Key, Spent
 from refinecli.report.gains import LEAST_DIFFERING, Regrade, differences, record
 from refinecli.report.pairing import nothing_in_common, same_input, scored
@@ -63,12 +63,12 @@ def baseline(
     Of a run that only drew drafts, the first n of each datapoint count, n being the least that
     costs as many tokens as the run: chosen by tokens alone, never by scores.
     """
-    found = same_input(run, other, "--baseline ")
+    found = same_input(run, other, option("baseline", other.file))
     fresh = found.fresh and not regraded  # a later `grade` knows the best of all drafts only
     both = list(scored(found, fresh=fresh))
     if not both:
         raise UsageError(
-            f"--baseline {other.file}: no scored datapoint in common with {run.file}",
+            f"{option('baseline', other.file)}: no scored datapoint in common with {run.file}",
             nothing_in_common(run, other),
         )
     there = [case for _, case, _, _ in both]
@@ -110,7 +110,7 @@ def _afresh(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONOb
 def kept_responses(run: Run, other: Run) -> dict[Key, str]:
     """What a baseline's response to each of the run's datapoints is: of drafts the one with the
     best score in its loop, of those that count."""
-    found = same_input(run, other, "--baseline ")
+    found = same_input(run, other, option("baseline", other.file))
     both = [(here, case) for here, case, _, _ in scored(found, fresh=False)]
     drawn, drafts = _drafts(other, both)
     wanted = {case.key for _, case in both}

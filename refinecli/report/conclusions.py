@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from refinecli.errors import option
 from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead, differing, enough_differ
 from refinecli.report.cases import UNGRADED_LOOPS
@@ -117,7 +118,7 @@ def _in_the_loop_only(figures: JSONObject, regraded: bool) -> Iterator[str]:
         yield from _could_find(figures)
         return
     yield f"Loop gain {change(gain)}: {why}."
-    told = "no fresh grades could be had" if regraded else "run --regrade"
+    told = "no fresh grades could be had" if regraded else f"run {option('regrade')}"
     yield f"It is not shown to be more than grader noise: {told}."
 
 
@@ -175,12 +176,16 @@ def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
         told = " by the loops' own grades" if row in noisy else _shown(row)
         yield f"Against {row['name']}{at}: {change(ahead(row))}{told}."
     if noisy:
-        told = "There are no fresh grades of it." if regraded else "To be sure, run --regrade."
+        told = (
+            "There are no fresh grades of it."
+            if regraded
+            else f"To be sure, run {option('regrade')}."
+        )
         yield f"Nothing is claimed of that: {_FLATTERED}{told}"
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
-            "Plain resampling gains too: compare with --baseline FILE, from "
-            "`refinecli refine --strategy best-of-n`."
+            f"Plain resampling gains too: compare with {option('baseline', 'FILE')}, from "
+            f"`refinecli refine {option('strategy', 'best-of-n')}`."
         )
 
 

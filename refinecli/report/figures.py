@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from refinecli.errors import spelled
 from refinecli.report import KEYS
 from refinecli.report.alarms import alarms
 from refinecli.report.baselines import baseline, first_answer, run_cost
@@ -22,8 +23,10 @@ def build(
     baselines: Sequence[Run] = (),
     regraded: Regrades | None = None,
     heldout: Regrades | None = None,
+    spell: Callable[[str], str] = spelled,
 ) -> JSONObject:
-    """The report on the last of `runs`; two are compared, and the trend goes over all."""
+    """The report on the last of `runs`; two are compared, and the trend goes over all. `spell`
+    writes out the options that its sentences mention."""
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)
     scored = [case for case in run.cases if case.final is not None]
@@ -58,8 +61,10 @@ def build(
         "gates": [],
         "regrade": None,
     }
-    figures["alarms"] = alarms(run, figures, regraded)
-    figures["conclusions"] = conclusions(figures, regraded=regraded is not None)
+    found = alarms(run, figures, regraded)
+    figures["alarms"] = [alarm | {"message": spell(alarm["message"])} for alarm in found]
+    sentences = conclusions(figures, regraded=regraded is not None)
+    figures["conclusions"] = [spell(sentence) for sentence in sentences]
     return {key: figures[key] for key in KEYS}
 
 

@@ -47,13 +47,13 @@ def common(one: Run, other: Run) -> Common:
     return Common(pairs, len(shared) - len(pairs), rubrics)
 
 
-def same_input(one: Run, other: Run, flag: str = "") -> Common:
-    """The same, where ids mean the same in both files; `flag` is what named the other."""
+def same_input(one: Run, other: Run, name: str = "") -> Common:
+    """The same, where ids mean the same in both files; `name` is how users know the other."""
     found = common(one, other)
     shared = len(found.pairs) + found.other_prompt
     if found.other_prompt > len(found.pairs):
         raise UsageError(
-            f"{flag}{other.file}: {found.other_prompt:,} of {shared:,} ids that it shares with "
+            f"{name or other.file}: {found.other_prompt:,} of {shared:,} ids that it shares with "
             f"{one.file} have another conversation there",
             "both must come from the same input",
         )

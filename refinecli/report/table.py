@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
+from refinecli.errors import option, spelled
 from refinecli.report.baselines import ahead
 from refinecli.stats.wording import change, ends, number, plural
 from refinecli.text.clean import one_line
@@ -19,26 +21,27 @@ _MOST_FLIPS = 10
 _MOST_RUNS = 4  # beside each other in the trend of items
 
 
-def renderables(figures: JSONObject) -> Iterator[Text]:
+def renderables(figures: JSONObject, spell: Callable[[str], str] = spelled) -> Iterator[Text]:
     """The lines of the report; print each with `soft_wrap=True`."""
+    section = partial(_section, spell)
     yield from _about(figures)
-    yield from _section("In short", _wrapped(figures["conclusions"]))
-    yield from _section("Alarms", _wrapped([alarm["message"] for alarm in figures["alarms"]]))
-    yield from _section("Gains, final less first response", _gains(figures))
-    yield from _section("Iterations", _iterations(figures))
-    yield from _section("Rubric items", _items(figures["items"]))
-    yield from _section("Baselines", _baselines(figures))
-    yield from _section("Two runs", _two_runs(figures["compared"]))
-    yield from _section("Trend", _trend(figures["trend"]))
-    yield from _section("Gates", _gates(figures["gates"]))
+    yield from section("In short", _wrapped(figures["conclusions"]))
+    yield from section("Alarms", _wrapped([alarm["message"] for alarm in figures["alarms"]]))
+    yield from section("Gains, final less first response", _gains(figures))
+    yield from section("Iterations", _iterations(figures))
+    yield from section("Rubric items", _items(figures["items"]))
+    yield from section("Baselines", _baselines(figures))
+    yield from section("Two runs", _two_runs(figures["compared"]))
+    yield from section("Trend", _trend(figures["trend"]))
+    yield from section("Gates", _gates(figures["gates"]))
 
 
-def _section(title: str, lines: Iterator[str]) -> Iterator[Text]:
+def _section(spell: Callable[[str], str], title: str, lines: Iterator[str]) -> Iterator[Text]:
     listed = list(lines)
     if listed:
         yield Text()
         yield Text(title, "bold")
-        yield from (Text(line) for line in listed)
+        yield from (Text(spell(line)) for line in listed)
 
 
 def _wrapped(sentences: Sequence[str]) -> Iterator[str]:
@@ -219,7 +222,7 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
         rows = [row[:-1] for row in rows]
     yield from _table(rows[0], rows[1:], cut=True)
     if len(items) > _MOST_ITEMS:
-        yield f"  and {len(items) - _MOST_ITEMS:,} more; --json has all"
+        yield f"  and {len(items) - _MOST_ITEMS:,} more; {option('json')} has all"
     marked = [name for name in ("hidden", "penalty") if any(_marks(i, name) for i in items)]
     if marked:
         notes = {
@@ -384,7 +387,7 @@ def _item_trend(runs: Sequence[JSONObject]) -> Iterator[str]:
     rows = [[name, *(number(run.get(name)) for run in scores)] for name in names[:_MOST_ITEMS]]
     yield from _table(header, rows)
     if len(names) > _MOST_ITEMS:
-        yield f"  and {len(names) - _MOST_ITEMS:,} more; --json has all"
+        yield f"  and {len(names) - _MOST_ITEMS:,} more; {option('json')} has all"
 
 
 def _gates(gates: Sequence[JSONObject]) -> Iterator[str]:

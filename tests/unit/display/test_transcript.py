@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from refinecli.data.rows import read_row
-from refinecli.display.boxes import Body, Section
+from refinecli.display.boxes import Body, Limit, Section
 from refinecli.display.transcript import Call, clean, plain, shown, transcript
 from refinecli.display.turn import iteration_view
 from refinecli.errors import CompletionError
@@ -118,7 +118,14 @@ def says(*texts: str) -> Reply:
 def shows(datapoint: Datapoint, done: Refinement | None, calls: list[Call], **how: Any) -> str:
     full, threshold = how.pop("full", False), how.pop("threshold", None)
     parts = transcript(
-        datapoint, done, calls, Prompts(), GradeOptions(), full=full, threshold=threshold
+        datapoint,
+        done,
+        calls,
+        Prompts(),
+        GradeOptions(),
+        full=full,
+        hint=" (cut)",
+        threshold=threshold,
     )
     return printed(list(parts), console(**how))
 
@@ -172,7 +179,7 @@ def test_cleaning_is_idempotent_and_may_be_done_in_pieces(one: str, other: str) 
 @given(ANY_TEXT)
 def test_any_text_prints_and_brings_no_escape_sequence_along(text: str) -> None:
     out = console(40, terminal=True, record=True)
-    printed([shown(text), Section(text, [Body([("", text), ("match", text)], 5)])], out)
+    printed([shown(text), Section(text, [Body([("", text), ("match", text)], Limit(5))])], out)
     assert isinstance(out.file, io.StringIO)
     assert "\x1b" not in ESCAPE.sub("", out.file.getvalue())
     assert "\x1b" not in printed([shown(text), Section(text, [Body([("", text)])])], console())
@@ -375,8 +382,8 @@ def test_long_texts_lose_their_middle_unless_full_is_asked_for() -> None:
     long = "\n".join(f"line {n}" for n in range(442)) + "\n" + "z" * 5000
     done, calls = rollout(datapoint, says(long), says("<score>1</score>"))
     text = shows(datapoint, done, calls)
-    in_order(text, "  line 0\n", "… 413 more lines (--full shows all)", "  line 441\n", "zzz")
-    assert "more characters (--full shows all)" in text
+    in_order(text, "  line 0\n", "… 413 more lines (cut)", "  line 441\n", "zzz")
+    assert "more characters (cut)" in text
     assert "line 300\n" not in text
     text = shows(datapoint, done, calls, full=True)
     assert "line 300\n" in text

@@ -166,9 +166,9 @@ def test_every_task_says_what_file_it_imports() -> None:
 
 
 def test_a_task_used_the_wrong_way_is_a_usage_error_at_once() -> None:
-    with pytest.raises(UsageError, match="prometheus: needs --from FILE"):
+    with pytest.raises(UsageError, match="prometheus: needs from=FILE"):
         TASKS["prometheus"].generate(1, 42)
-    with pytest.raises(UsageError, match="addition: takes no --from"):
+    with pytest.raises(UsageError, match="addition: takes no from"):
         TASKS["addition"].read([], with_response=False)
 
 
