@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# A busy machine is no failure.
-settings.register_profile("refinecli", deadline=None)
-settings.load_profile("refinecli")
+# A busy machine is not a failure. A quarter of the usual examples while working: what they miss,
+# the full run of .ci/run finds.
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("thorough", deadline=None, max_examples=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 REFINECLI = [sys.executable, "-m", "refinecli"]
 # The environment of a user who has set nothing: no keys, no settings, no colours forced.
@@ -61,12 +63,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def run(*args: str | Path, env: dict[str, str] | None = None, **pipes: Any) -> Any:
+        stdin, stdout, stderr = (
+            pipes.pop(name, subprocess.PIPE) for name in ("stdin", "stdout", "stderr")
+        )
         process = subprocess.Popen(
             [*REFINECLI, *map(str, args)],
             cwd=tmp_path,
             env=CLEAN | (env or {}),
-            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            | pipes,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            text=False,
+            **pipes,
         )
         started.append(process)
         return process

@@ -89,9 +89,9 @@ class Reply:
 def likely(*, finish_reason: str = "length", **tokens: float) -> Reply:
     """A reply whose first token is one of these, so likely each."""
     top = [{"token": token, "logprob": math.log(p)} for token, p in tokens.items()]
-    first = max(top, key=lambda one: one["logprob"])
-    logprobs = {"content": [{**first, "top_logprobs": top}]}
-    return Reply(first["token"], finish_reason, logprobs=logprobs)
+    token = max(tokens, key=lambda one: tokens[one])
+    first = {"token": token, "logprob": math.log(tokens[token]), "top_logprobs": top}
+    return Reply(token, finish_reason, logprobs={"content": [first]})
 
 
 def error(

@@ -158,7 +158,7 @@ def report_of(n: int, **parts: Any) -> Object:
     first = 0.62
     steps = [0.0, 0.11, 0.15, 0.16]
     item = {"reveal": "full", "n": n, "first": gain(0.6, half), "final": gain(0.75, half)}
-    run = {"file": "out.jsonl", "label": "emails, rewritten", "date": "2026-11-21"}
+    run: Object = {"file": "out.jsonl", "label": "emails, rewritten", "date": "2026-11-21"}
     run |= {"strategy": "refine", "settings": "0123456789abcdef", "datapoints": n, "done": n - 3}
     run |= {"models": {"policy": "writer-8b", "reviser": "writer-8b", "grader": "judge-70b"}}
     run |= {"ungraded": 1, "failed": 2, "calls": 17 * n}

@@ -583,7 +583,7 @@ LIKELY = st.fixed_dictionaries(
     | JSON.map(lambda value: json.dumps(value).encode())
     | LIKELY.map(lambda value: json.dumps(value).encode())
 )
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 def test_no_line_raises_and_each_is_a_datapoint_an_error_or_an_error_record(data: bytes) -> None:
     row = read_row(data, 17, "in.jsonl")
     if row.error:
@@ -644,7 +644,7 @@ def containers(value: Any) -> Iterator[Any]:
 
 
 @given(nearly_plain(), st.sampled_from([[], PLAIN["rubric_items"], [{"rubric_str": "x"}]]))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=5 * settings().max_examples)
 def test_a_plain_row_is_read_as_validation_reads_it(
     value: dict[str, Any], rubric: list[dict[str, Any]]
 ) -> None:

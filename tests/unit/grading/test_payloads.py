@@ -154,7 +154,7 @@ FRAGMENTS = [
 ]
 responses = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), max_size=16).map("".join)
 targets = st.sampled_from([TAGGED, RATING, JSON, RESULT])
-thoroughly = settings(max_examples=500, deadline=None)
+thoroughly = settings(max_examples=5 * settings().max_examples)
 
 
 @given(responses, targets)

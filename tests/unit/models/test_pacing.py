@@ -4,227 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Protocol, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.models.pacing.pacer import Pacer, Turn
 from refinecli.models.pacing.rate_headers import NO_HINTS, Allowance, Hints
-from refinecli.models.retries import backoff
-
-T = TypeVar("T")
-SEEDS = range(5)
-
-
-# ------------------------------------------------------------------ virtual time
-
-
-class _Jump(selectors.SelectSelector):
-    """Instead of waiting, it is later; waiting for nothing at all would last for ever."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        assert timeout is not None, "frozen: nothing is ready and no timer is set"
-        self.now += max(0.0, timeout)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        return self._jump.now
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    loop = VirtualLoop()
-    try:
-        return loop.run_until_complete(main)
-    finally:
-        loop.close()
-
-
-def clock() -> float:
-    return asyncio.get_running_loop().time()
-
-
-# ------------------------------------------------------------------ servers
-
-
-class Server(Protocol):
-    """Takes a request or refuses it; told when the reply has gone out."""
-
-    after: float | None
-
-    def takes(self, now: float) -> bool: ...
-
-    def replied(self) -> None: ...
-
-
-@dataclass
-class Free:
-    after: float | None = None
-
-    def takes(self, now: float) -> bool:
-        return True
-
-    def replied(self) -> None:
-        pass
-
-
-@dataclass
-class Bucket(Free):
-    """`rates` are (from when on, requests a second); a second's worth of them is the burst."""
-
-    rates: tuple[tuple[float, float], ...] = ((0, 20),)
-    burst: float | None = None
-    level: float = field(default=1e9, init=False)
-    at: float = field(default=0.0, init=False)
-
-    def takes(self, now: float) -> bool:
-        rate = [rate for since, rate in self.rates if now >= since][-1]
-        level = self.level + (now - self.at) * rate
-        self.level, self.at = min(self.burst or rate, level), now
-        if self.level < 1 - 1e-9:
-            return False
-        self.level -= 1
-        return True
-
-
-@dataclass
-class Window(Free):
-    """So many in each `seconds`; says how many of these are left."""
-
-    most: int = 100
-    seconds: float = 60.0
-    started: float = field(default=-1e9, init=False)
-    taken: int = field(default=0, init=False)
-
-    def takes(self, now: float) -> bool:
-        if now - self.started >= self.seconds:
-            self.started, self.taken = now - now % self.seconds, 0
-        self.after = self.started + self.seconds - now
-        self.taken += 1
-        return self.taken <= self.most
-
-
-@dataclass
-class InFlight(Free):
-    most: int = 16
-    taken: int = field(default=0, init=False)
-
-    def takes(self, now: float) -> bool:
-        if self.taken == self.most:
-            return False
-        self.taken += 1
-        return True
-
-    def replied(self) -> None:
-        self.taken -= 1
-
-
-@dataclass
-class Noise(Free):
-    share: float = 0.25
-    rng: random.Random = field(default_factory=random.Random)
-
-    def takes(self, now: float) -> bool:
-        return self.rng.random() >= self.share
-
-
-@dataclass
-class Outage(Free):
-    start: float = 0.0
-    end: float = 30.0
-
-    def takes(self, now: float) -> bool:
-        return not self.start <= now < self.end
-
-
-@dataclass
-class FirstRefused(Free):
-    count: int = 100
-
-    def takes(self, now: float) -> bool:
-        self.count -= 1
-        return self.count < 0
-
-
-# ------------------------------------------------------------------ a job
-
-
-@dataclass
-class Job:
-    """Datapoints of dependent calls, all tried until they succeed."""
-
-    server: Server
-    most: int = 64
-    latency: float = 0.05
-    spread: float = 0.0  # of the latency, to both sides
-    at_once: bool = False  # refusals come back without delay
-    seed: int = 0
-    rpm: float | None = None
-    sent: list[float] = field(default_factory=list)
-    done: list[float] = field(default_factory=list)
-    refused: int = 0
-    seconds: float = 0.0
-    peak: int = 0
-
-    def run(self, datapoints: int, calls: int = 1) -> Job:
-        random.seed(self.seed)
-        self._rng = random.Random(self.seed)
-        self._pacer = Pacer(self.most, rpm=self.rpm)
-        run(self._all(datapoints, calls))
-        assert len(self.done) == datapoints * calls
-        assert self._pacer.in_flight == 0
-        assert self.peak <= self.most
-        return self
-
-    async def _all(self, datapoints: int, calls: int) -> None:
-        async def datapoint() -> None:
-            for _ in range(calls):
-                await self._call()
-
-        await asyncio.gather(*(datapoint() for _ in range(datapoints)))
-        self.seconds = clock()
-
-    async def _call(self) -> None:
-        tries = 0
-        while not await self._attempt(tries):
-            tries += 1
-
-    async def _attempt(self, tries: int) -> bool:
-        turn = await self._pacer.admit(again=tries > 0)
-        self.peak = max(self.peak, self._pacer.in_flight)
-        self.sent.append(clock())
-        took, after = self.server.takes(clock()), self.server.after
-        quick = self.at_once and not took
-        scale = 1 + self.spread * (2 * self._rng.random() - 1)
-        await asyncio.sleep(0.001 if quick else self.latency * scale)
-        if took:
-            self.server.replied()
-            turn.succeeded()
-            self.done.append(clock())
-            return True
-        self.refused += 1
-        turn.refused(after)
-        await asyncio.sleep(backoff(tries, after))
-        return False
-
-    def steady_rate(self) -> float:
-        """Successes a second in the second half, without the end."""
-        start, end = 0.5 * self.seconds, 0.9 * self.seconds
-        return sum(start <= at < end for at in self.done) / (end - start)
-
+from tests.support.pacing import (
+    SEEDS,
+    Bucket,
+    FirstRefused,
+    Free,
+    InFlight,
+    Job,
+    Noise,
+    Outage,
+    Window,
+    clock,
+    run,
+    slowdowns,
+)
 
 # ------------------------------------------------------------------ undisturbed
 
@@ -261,14 +62,14 @@ def test_a_limit_of_20_a_second_is_used_up_and_seldom_run_into(
 
 
 @pytest.mark.parametrize("after", [None, 1.0], ids=["silent", "retry-after"])
-@pytest.mark.parametrize(("rate", "calls"), [(5, 300), (100, 2000), (1000, 20_000)])
+@pytest.mark.parametrize(("rate", "calls"), [(5, 300), (100, 2000)])
 def test_limits_of_other_sizes_are_used_up(rate: int, calls: int, after: float | None) -> None:
     job = Job(Bucket(after, ((0, rate),)), most=128).run(calls)
     assert job.seconds <= 1.15 * (calls - rate) / rate
     assert job.refused <= 30 + 0.2 * calls
 
 
-@pytest.mark.parametrize("rate", [5, 20, 100])
+@pytest.mark.parametrize("rate", [5, 20])
 def test_nine_tenths_of_a_limit_are_used_in_steady_state(rate: int) -> None:
     for seed in SEEDS:
         job = Job(Bucket(None, ((0, rate),)), spread=0.5, seed=seed).run(rate * 60)
@@ -294,14 +95,6 @@ def test_a_limit_that_changes_is_followed() -> None:
     assert sum(15 <= at < 25 for at in job.sent) <= 2 * slow
 
 
-def test_a_limit_that_comes_after_tens_of_thousands_of_requests_is_learned() -> None:
-    job = Job(Bucket(None, ((0, 1e6), (8, 50))), most=256).run(42_000)
-    assert sum(at < 8 for at in job.done) > 40_000
-    after = [at for at in job.done if at >= 10]
-    assert len(after) / (job.seconds - 10) >= 0.85 * 50
-    assert sum(at >= 10 for at in job.sent) <= 1.3 * len(after)
-
-
 @pytest.mark.parametrize("most", [20, 100, 600])
 def test_windows_of_a_minute_are_used_up_as_each_opens(most: int) -> None:
     job = Job(Window(most=most)).run(most * 4 + most // 2)
@@ -323,27 +116,12 @@ def test_what_limits_in_flight_with_latencies_that_vary_does_not_bring_it_down()
 # ------------------------------------------------------------------ noise
 
 
-def unpaced(noise: float, seed: int, datapoints: int, calls: int, *, at_once: bool) -> float:
-    """The time with retries, but nothing learned from refusals."""
-    job = Job(Noise(None, noise, random.Random(seed)), at_once=at_once, seed=seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("refinecli.models.pacing.learned_rate.LearnedRate.refused", lambda *_: None)
-        return job.run(datapoints, calls).seconds
-
-
 @pytest.mark.parametrize("at_once", [False, True], ids=["delayed", "at-once"])
 @pytest.mark.parametrize("noise", [0.05, 0.1, 0.25, 0.4])
-@pytest.mark.parametrize(("datapoints", "calls"), [(60, 2), (500, 2)])
-def test_random_refusals_are_not_taken_for_a_limit(
-    noise: float, datapoints: int, calls: int, at_once: bool
-) -> None:
-    ratios = []
-    for seed in range(15):
-        job = Job(Noise(None, noise, random.Random(seed)), at_once=at_once, seed=seed)
-        seconds = job.run(datapoints, calls).seconds
-        ratios.append(seconds / unpaced(noise, seed, datapoints, calls, at_once=at_once))
-    assert median(ratios) <= 1.4
-    assert max(ratios) <= 6
+def test_random_refusals_are_not_taken_for_a_limit(noise: float, at_once: bool) -> None:
+    found = slowdowns(noise, 60, 2, at_once=at_once)
+    assert median(found) <= 1.4
+    assert max(found) <= 6
 
 
 def test_one_refusal_in_four_slows_a_short_job_by_little_more_than_its_retries() -> None:
@@ -476,7 +254,6 @@ def test_a_waiter_cancelled_as_its_turn_came_gives_it_back() -> None:
     run(main())
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     most=st.integers(1, 40),
     refusals=st.floats(0, 1),
@@ -533,7 +310,6 @@ def test_whatever_happens_all_are_served_and_nothing_leaks(
 # ------------------------------------------------------------------ rpm, tpm, hints
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     rpm=st.integers(1, 600), most=st.integers(1, 64), pauses=st.lists(st.floats(0, 90), max_size=3)
 )

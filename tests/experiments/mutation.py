@@ -1,0 +1,199 @@
+"""Can the unit tests fail? A sample of mutants, each put to the unit tests of its package alone.
+
+    python -m venv build/mutation && build/mutation/bin/pip install cosmic-ray
+    build/mutation/bin/python tests/experiments/mutation.py --seed 1 --sample 100
+
+cosmic-ray makes the mutants (it has an environment of its own, for it is not needed otherwise); the
+tests run in the project's. A mutant is killed if a test of tests/unit/PACKAGE fails, or hangs.
+A place in the code counts once, however many ways there are to mutate it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from cosmic_ray import plugins
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+
+ROOT = Path(__file__).parents[2]
+# What decides a score, a verdict, a figure, a rate or a reply; the rest of the house is wiring,
+# which command tests see.
+PLACES = (
+    "grading",
+    "checks",
+    "refining",
+    "stats",
+    "agreement",
+    "report",
+    "models/pacing",
+    "models/cache",
+    "models/reply.py",
+    "models/request.py",
+    "models/spending.py",
+    "runs/summary.py",
+)
+# A decorator is a cache or a dataclass option more often than not; `|` is a type's nearly always.
+LEFT_OUT = re.compile(r"core/(RemoveDecorator|Variable\w+|ReplaceBinaryOperator_BitOr_\w+)")
+SECONDS = 120  # for one mutant's tests; they take a few
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change to one file."""
+
+    path: str
+    line: int
+    operator: str
+    text: str
+    diff: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} {self.operator}\n{self.diff}"
+
+
+def places(path: Path) -> dict[tuple[str, int, int], list[tuple[str, int]]]:
+    """Return the ways to mutate each place of a file: (operator, occurrence) by kind and position."""
+    tree = get_ast(path.read_text("utf-8"))
+    found: dict[tuple[str, int, int], list[tuple[str, int]]] = defaultdict(list)
+    for name in sorted(plugins.operator_names()):
+        if LEFT_OUT.fullmatch(name):
+            continue
+        operator = plugins.get_operator(name)()
+        at = (start for node in ast_nodes(tree) for start, _ in operator.mutation_positions(node))
+        kind = re.sub(r"_.*", "", name.removeprefix("core/"))
+        for occurrence, (line, column) in enumerate(at):
+            found[kind, line, column].append((name, occurrence))
+    return found
+
+
+def mutant(path: Path, operator: str, occurrence: int, line: int) -> Mutant | None:
+    """Return the mutant, or None if it is not Python or equal but for the types it names."""
+    before = path.read_text("utf-8")
+    after = mutate_code(before, plugins.get_operator(operator)(), occurrence)
+    try:
+        if after is None or bare(after) == bare(before):
+            return None
+    except SyntaxError:
+        return None
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    diff = "\n".join(f"    {one}" for one in lines if one[:2] not in ("--", "++", "@@"))
+    place = path.relative_to(ROOT).as_posix()
+    return Mutant(place, line, operator.removeprefix("core/"), after, diff)
+
+
+def bare(text: str) -> str:
+    """Return the code without its annotations, which nothing evaluates."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        elif isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Constant(None)
+    return ast.unparse(tree)
+
+
+def sample(chosen: Sequence[str], size: int, seed: int) -> list[Mutant]:
+    paths = [
+        path
+        for place in chosen
+        for path in sorted(
+            (ROOT / "refinecli").glob(place if ".py" in place else f"{place}/**/*.py")
+        )
+    ]
+    every = [(path, *key, ways) for path in paths for key, ways in places(path).items()]
+    rng = random.Random(seed)
+    rng.shuffle(every)
+    found: list[Mutant] = []
+    for path, _, line, _, ways in every:
+        if (one := mutant(path, *rng.choice(ways), line)) is not None:
+            found.append(one)
+        if len(found) == size:
+            break
+    return found
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of what the tests need, so that no mutant ever stands in the sources."""
+    for name in ("refinecli", "tests", "configs", "example_data"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def survives(one: Mutant, folder: Path, python: str) -> bool:
+    path = folder / one.path
+    before = path.read_text("utf-8")
+    package = Path(one.path).parts[1]
+    command = [
+        *("nice", "-n", "10", python, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
+    ]
+    try:
+        path.write_text(one.text, "utf-8")
+        tests = subprocess.run(
+            [*command, f"tests/unit/{package}"], cwd=folder, capture_output=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        path.write_text(before, "utf-8")
+    return tests.returncode == 0
+
+
+def outcomes(mutants: list[Mutant], workers: int, python: str) -> Iterator[tuple[Mutant, bool]]:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
+        free: SimpleQueue[Path] = SimpleQueue()
+        for number in range(workers):
+            free.put(copied(Path(folder, str(number))))
+
+        def put(one: Mutant) -> tuple[Mutant, bool]:
+            copy = free.get()
+            try:
+                return one, survives(one, copy, python)
+            finally:
+                free.put(copy)
+
+        yield from pool.map(put, mutants)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "places", nargs="*", default=PLACES, help="such as grading or models/reply.py"
+    )
+    parser.add_argument("--sample", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="to run the tests")
+    args = parser.parse_args()
+    mutants = sample(args.places, args.sample, args.seed)
+    killed = 0
+    for one, survived in outcomes(mutants, args.workers, args.python):
+        killed += not survived
+        print("SURVIVED" if survived else "killed", one if survived else f"{one.path}:{one.line}")
+        sys.stdout.flush()
+    print(
+        f"{killed} of {len(mutants)} killed ({killed / max(1, len(mutants)):.0%}), seed {args.seed}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
