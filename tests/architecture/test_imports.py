@@ -49,8 +49,6 @@ ORDER = (
 )
 # Up to here nothing touches files, sockets, the environment, the clock or the terminal.
 PURE = ORDER[: ORDER.index("refining") + 1]
-# Imports that run up today. Mend one and its line here must go; none may be added.
-UP: dict[tuple[str, str], str] = {}
 
 # Where each library from outside may be imported; folders end in a slash.
 HOMES = {
@@ -130,20 +128,11 @@ def _steps(name: str) -> list[tuple[int, str]]:
 def test_a_module_imports_only_its_own_place_and_those_below(name: str) -> None:
     here = place(name)
     for line, there in _steps(name):
-        if (here, there) in UP:
-            continue
         assert there in ORDER, f"{shown(modules()[name], line)}: {there} is not in ORDER"
         assert ORDER.index(there) < ORDER.index(here), (
             f"{shown(modules()[name], line)}: {here} imports {there}, which stands above it. "
             f"Move what it needs down into {here} or below, or hand it in as an argument."
         )
-
-
-@pytest.mark.parametrize(("here", "there"), UP, ids=str)
-def test_an_arrow_that_may_run_up_still_does(here: str, there: str) -> None:
-    assert any(
-        target == there for name in modules() if place(name) == here for _, target in _steps(name)
-    ), f"{here} no longer imports {there}: delete its line from UP in this file."
 
 
 def _cycles(graph: dict[str, set[str]]) -> list[list[str]]:

@@ -60,7 +60,9 @@ def reference(text: str) -> dict[str, str]:
 def commands() -> str:
     """A table for each command's own options, and one for those that several have."""
     program: Any = typer.main.get_command(build(completion=True))
-    parts, shared, users = [], {}, {}
+    parts: list[str] = []
+    shared: dict[str, Any] = {}
+    users: dict[str, list[str]] = {}
     for name, command in program.commands.items():
         rows = {}
         for param in command.params:

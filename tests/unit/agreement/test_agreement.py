@@ -50,7 +50,7 @@ def value(figures: dict[str, Any], name: str) -> float | None:
 
 @pytest.fixture(autouse=True)
 def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the resamples: what is asked here is right with them too, in a tenth of the time."""
+    """Draw a tenth of the resamples: the answers are right with these too."""
     monkeypatch.setattr("refinecli.stats.resampling.RESAMPLES", 1_000)
     monkeypatch.setattr("refinecli.stats.resampling._RANK_RESAMPLES", 200)
 

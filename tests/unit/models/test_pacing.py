@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from refinecli.models.pacing.pacer import Pacer, Turn
 from refinecli.models.pacing.rate_headers import NO_HINTS, Allowance, Hints
+from refinecli.models.retries import backoff
 from tests.support.pacing import (
     SEEDS,
     Bucket,
