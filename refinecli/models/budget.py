@@ -1,4 +1,4 @@
-"""How much may be sent: requests in flight over all endpoints, and what a run may spend in all."""
+"""The limits on what is sent: requests in flight over all endpoints, and a budget for the run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Limits:
 
     @property
     def left(self) -> Amount:
-        """What is neither spent nor reserved."""
+        """The budget that is neither spent nor reserved."""
         return self.budget - self._spent - self._reserved
 
     async def reserve(self, estimate: Callable[[Amount], Amount]) -> Reservation:

@@ -1,4 +1,4 @@
-"""From role settings to completers that answer: starts the embedded server, asks for models."""
+"""From settings to completers that answer, for the length of a run."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ if TYPE_CHECKING:
     from refinecli.models.attempt import RequestLog
     from refinecli.models.cache.store import CallCache
     from refinecli.models.endpoint import Log
+    from refinecli.models.http import HttpClient
 
 _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a run asks: the roles' completers, what goes through them, and who they are. `shaping`
-    is all that shapes results."""
+    """The models of a run: the roles' completers, what goes through them, and who they are.
+    `shaping` is all that shapes results."""
 
     roles: Roles
     limits: Limits
@@ -76,35 +77,18 @@ async def open_engine(
     calls: CallCache | None = None,
     log_request: RequestLog | None = None,
 ) -> AsyncIterator[Engine]:
-    """Completers for the named roles, for as long as the block lasts.
+    """Provide completers for the named roles, for as long as the block lasts.
 
     `shapes` is what else shapes results, for the digest. Says in the log which model and endpoint
     each role uses. With an offline cache nothing is started and nobody is asked.
     """
     from refinecli.models.chat import Chat
-    from refinecli.models.http import HttpClient
 
     roles = {role.name: role for role in settings.asked(names)}
-    concurrency = settings.run.concurrency
-    if any(role.weights for role in roles.values()):
-        concurrency = min(concurrency, LOCAL_SLOTS)
-    if (allowed := _allow_open_files(concurrency + _OTHER_FILES)) < concurrency + _OTHER_FILES:
-        concurrency = max(1, int(allowed) - _OTHER_FILES)
-        log.notice(
-            f"{concurrency} requests in flight at the most: {allowed:g} files may be open "
-            "(`ulimit -n` says how many)"
-        )
+    limits = Limits(_concurrency(settings, roles, log), _budget(settings))
     async with AsyncExitStack() as stack:
-        try:
-            schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
-            client = HttpClient(tls="https" in schemes)
-        except OSError as error:
-            raise UsageError(
-                f"the trusted certificates cannot be read: {error}",
-                "check the variables SSL_CERT_FILE and SSL_CERT_DIR",
-            ) from None
+        client = _client(roles)
         stack.push_async_callback(client.aclose)
-        limits = Limits(concurrency, _budget(settings))
         chat = Chat(client, limits, log, calls, log_request)
         settle = Resolver(client, stack, calls)
         jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
@@ -155,8 +139,36 @@ def _budget(settings: Settings) -> Amount:
     return Amount(*(inf if amount is None else amount for amount in most))
 
 
+def _concurrency(settings: Settings, roles: dict[str, RoleSettings], log: Log) -> int:
+    """Return how many requests may be in flight: no more than the embedded server or the system
+    can take."""
+    most = settings.run.concurrency
+    if any(role.weights for role in roles.values()):
+        most = min(most, LOCAL_SLOTS)
+    if (allowed := _allow_open_files(most + _OTHER_FILES)) < most + _OTHER_FILES:
+        most = max(1, int(allowed) - _OTHER_FILES)
+        log.notice(
+            f"{most} requests in flight at the most: {allowed:g} files may be open "
+            "(`ulimit -n` says how many)"
+        )
+    return most
+
+
+def _client(roles: dict[str, RoleSettings]) -> HttpClient:
+    from refinecli.models.http import HttpClient
+
+    schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
+    try:
+        return HttpClient(tls="https" in schemes)
+    except OSError as error:
+        raise UsageError(
+            f"the trusted certificates cannot be read: {error}",
+            "check the variables SSL_CERT_FILE and SSL_CERT_DIR",
+        ) from None
+
+
 def _allow_open_files(wanted: int) -> float:
-    """How many files may be open, once it was asked for as many as are wanted: every request in
+    """Ask for as many open files as are wanted, and return how many may be open: every request in
     flight is one, and macOS allows 256 of them unless asked."""
     import resource
 
@@ -173,7 +185,7 @@ def _allow_open_files(wanted: int) -> float:
 
 
 def _described(roles: dict[str, RoleSettings]) -> list[str]:
-    """One line for each endpoint and model, with the roles that use it."""
+    """Describe each endpoint and model in a line, with the roles that use it."""
     users: dict[str, list[str]] = {}
     for role in roles.values():
         where = "embedded server" if role.weights else urlsplit(role.base_url or "").netloc
@@ -183,8 +195,8 @@ def _described(roles: dict[str, RoleSettings]) -> list[str]:
 
 
 def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject) -> JSONObject:
-    """What shapes replies, not how they are fetched or paid for. The embedded server's port is new
-    every time; its weights file stands for it."""
+    """Return what shapes replies, not how they are fetched or paid for. The embedded server's port
+    is new every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
     jurors = [name for name, role in roles.items() if role.is_juror]
     if jurors:
@@ -194,7 +206,7 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
         shaping["grade"] = {**asdict(settings.grade), "examples": examples}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
-        # Both may hold a secret, and what is told of settings is told to everyone.
+        # Both may hold a secret, and everyone may see the settings of a run.
         described["headers"] = {k: digest(v) for k, v in role.headers.items()}
         base_url, query, value = (role.base_url or "").partition("?")
         described["base_url"] = f"{base_url}?{digest(value)}" if query else base_url
@@ -205,7 +217,7 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
 
 
 def _named_grader(settings: Settings) -> dict[str, str]:
-    """Who would grade for a run that, with code to grade everything, does not ask."""
+    """Name the models that would grade for a run which, as code grades everything, asks none."""
     return {role.name: role.model for role in settings.graders if role.model}
 
 

@@ -1,4 +1,4 @@
-"""What a provider's failure means: try again, send it without that parameter, give up this call
+"""The meaning of a provider's failure: try again, send it without that parameter, give up this call
 (CompletionError) or the run (RunError); pure.
 
 Providers say one thing in many ways. `_READINGS` are asked in turn, and the first that knows what

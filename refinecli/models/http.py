@@ -27,7 +27,7 @@ from refinecli.errors import FailureKind, UsageError
 
 @contextmanager
 def _no_certificates() -> Iterator[None]:
-    """No TLS context that is made meanwhile trusts anybody."""
+    """Let no TLS context that is made within the block trust anybody."""
     read = ssl.SSLContext.set_default_verify_paths
     ssl.SSLContext.set_default_verify_paths = lambda self: None  # type: ignore[method-assign]
     try:
@@ -161,8 +161,8 @@ class HttpClient:
 
 
 async def _body(response: aiohttp.ClientResponse, read_timeout: float) -> bytes:
-    """The whole body, with a deadline on each read of its own: aiohttp 3.14 drops its read timeout,
-    and waits for ever, on a chunk header that is malformed in mid-body."""
+    """Read the whole body, with a deadline of our own on each read: aiohttp 3.14 drops its read
+    timeout, and waits forever, on a chunk header that is malformed in mid-body."""
     content = response.content
     chunks = []
     while not content.at_eof():
@@ -175,7 +175,7 @@ async def _body(response: aiohttp.ClientResponse, read_timeout: float) -> bytes:
 
 
 def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:
-    """Headers that can be encoded again, whatever bytes they came in."""
+    """Return headers that can be encoded again, whatever bytes they came in."""
     if "".join(response.headers.values()).isascii():
         return response.headers
     return CIMultiDict((_decoded(name), _decoded(value)) for name, value in response.raw_headers)
@@ -189,7 +189,7 @@ def _decoded(header: bytes) -> str:
 
 
 def _trusted() -> ssl.SSLContext:
-    """Whom to trust, as httpx settles it. It takes as long to import as all else here together, and
+    """Ask httpx whom to trust. It takes as long to import as all else here together, and
     a server in the house needs no certificate."""
     import httpx
 
@@ -197,7 +197,7 @@ def _trusted() -> ssl.SSLContext:
 
 
 def _environment_proxy(url: URL) -> str | None:
-    """The proxy that HTTP(S)_PROXY, ALL_PROXY and NO_PROXY (or macOS) name for a URL."""
+    """Return the proxy that HTTP(S)_PROXY, ALL_PROXY and NO_PROXY (or macOS) name for a URL."""
     if url.host in _LOOPBACK or proxy_bypass(url.host_port_subcomponent or ""):
         return None
     proxies = getproxies()
@@ -221,7 +221,7 @@ def _kind_and_words(error: Exception, read_timeout: float) -> tuple[FailureKind,
 
 
 def _words(error: Exception) -> str:
-    """What happened, without aiohttp's notes to itself (`ssl:default [None]`)."""
+    """Say what happened, without aiohttp's notes to itself (`ssl:default [None]`)."""
     if isinstance(error, aiohttp.ClientHttpProxyError):  # whose URL may hold a password
         return f"the proxy answered {error.status}: {error.message}"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -234,13 +234,13 @@ def _words(error: Exception) -> str:
 
 
 def joined(base_url: str, path: str) -> str:
-    """A base URL with a path added; a query (Azure's `api-version`) stays at the end. UsageError
-    where it is none."""
+    """Add a path to a base URL; a query (Azure's `api-version`) stays at the end. Raises UsageError
+    where it is not a URL."""
     try:
         url = URL(base_url)
     except ValueError as error:
         shown = base_url.partition("?")[0]  # some have their key there
-        raise UsageError(f"{shown} is no URL: {error}", "check the role's base_url") from None
+        raise UsageError(f"{shown} is not a URL: {error}", "check the role's base_url") from None
     before = url.path.rstrip("/")
     if before.endswith(path):
         return str(url)

@@ -23,7 +23,7 @@ _RENAMED = MappingProxyType({"max_tokens": "max_completion_tokens"})
 
 @dataclass(slots=True)
 class Terms:
-    """What an endpoint takes of what a request may hold, as far as it has been found out.
+    """The parameters and wants that an endpoint takes, as far as that has been found out.
 
     `changes` are the parameters, and wants by name, that it refused. `given` are the kinds of wants
     in which it has answered.

@@ -1,4 +1,4 @@
-"""What came back with status 200: a Completion, or a failure by name; pure."""
+"""Reading a reply of status 200: a Completion, or a failure by name; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: a request's body, its seed, its headers; pure but for reading keys."""
+"""A request as it goes over the wire: body, seed, headers; pure but for reading keys."""
 
 from __future__ import annotations
 

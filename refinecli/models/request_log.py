@@ -30,7 +30,8 @@ class RequestLog(AbstractContextManager["RequestLog"]):
     def __call__(
         self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
     ) -> None:
-        """`content` is what came back, without a key; where no reply came the line says why."""
+        """Write a line. `content` is what came back, without a key; where no reply came the line
+        says why."""
         line: JSONObject = {
             "time": datetime.fromtimestamp(came.began, UTC).isoformat(timespec="milliseconds"),
             "seconds": round(came.seconds, 3),
@@ -56,5 +57,5 @@ class RequestLog(AbstractContextManager["RequestLog"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # what could not be written was told then
+        with suppress(OSError):  # that it could not be written was an error then
             self._file.close()

@@ -30,9 +30,9 @@ _CONNECT_RETRIES = 3
 # While others get through, a refused call is only unlucky; but some are refused forever, such as
 # those with more tokens than are allowed a minute.
 _BUSY_TIMES = 3
-# A limit by the minute, not said to be one, opens again within 75 s: with the usual five retries.
+# A limit by the minute that is not called one opens again within 75 s: with the usual five retries.
 _BUSY_SECONDS = 15.0  # for each retry
-# That many calls that fail with none in between that succeeds are no accident, and half a minute is
+# That many calls that fail, with no success in between, are not bad luck, and half a minute is
 # more than a hiccup; but who refuses may do so for a minute.
 _OUTAGE_CALLS = 10
 _OUTAGE_SECONDS, _OUTAGE_SECONDS_REFUSED = 30.0, 120.0
@@ -50,7 +50,7 @@ class RetryableError(Exception):
 
     @property
     def later(self) -> float | None:
-        """The seconds of `after`, unless that is at once: a second time it is no help."""
+        """The seconds of `after`, unless that is at once: a second time that does not help."""
         return None if self.after is None or self.after < _SOON else self.after
 
 
@@ -61,7 +61,7 @@ def may_pass(status: int) -> bool:
 
 def backoff(tries: int, after: float | None = None) -> float:
     """Return the seconds that a request waits after its refusal number `tries`, counted from 0."""
-    # Jitter is no sample: it must differ from process to process, or they return all at once.
+    # Jitter is not a sample: it must differ from process to process, or they return all at once.
     spread = random.random()
     if after is not None:
         return after * (1 + spread / 4)

@@ -1,4 +1,4 @@
-"""What one role's requests take, in tokens and money: estimated before, counted after."""
+"""The tokens and money that one role's requests take: estimated before, counted after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from refinecli.models.budget import Amount
 from refinecli.settings.roles import RoleSettings
 from refinecli.types import Completion, JSONObject
 
-# Until a reply has told: a rough count for English text and most tokenizers.
+# Until a reply has shown it: a rough count for English text and most tokenizers.
 _TOKENS_PER_BYTE = 0.25
 
 
@@ -21,12 +21,12 @@ class Spending:
         self._tokens_per_byte = _TOKENS_PER_BYTE
 
     def tokens(self, body: JSONObject, data: bytes) -> int:
-        """How many tokens a request and its reply may take."""
+        """Estimate how many tokens a request and its reply take."""
         return round(self._prompt(data) + (self._reply(body) or 0))
 
     def estimate(self, body: JSONObject, data: bytes, left: Amount) -> Amount:
-        """What a request may take. Until a reply has shown how long they get, that is all that is
-        left: one request goes at a time."""
+        """Return what a request may take. Until a reply has shown how long they get, that is all
+        that is left: one request goes at a time."""
         prompt, reply = self._prompt(data), self._reply(body)
         tokens, cost = prompt + (reply or 0), self._cost(prompt, reply or 0)
         if reply is None:
@@ -35,7 +35,7 @@ class Spending:
         return Amount(1, tokens, cost)
 
     def took(self, data: bytes, completion: Completion) -> Amount:
-        """What a request took; by its length where the reply does not say."""
+        """Return what a request took; by its length where the reply does not say."""
         prompt, reply = completion.usage.prompt_tokens, completion.usage.completion_tokens
         if prompt or reply:
             self._tokens_per_byte = prompt / len(data)

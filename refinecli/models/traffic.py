@@ -1,4 +1,4 @@
-"""What goes to models: counted where requests are sent, shown to the person who waits."""
+"""The traffic to models: counted where requests are sent, shown to the person who waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Traffic:
-    """What went to models so far. Tokens and cost are those of calls sent, not of replayed ones."""
+    """The traffic so far. Tokens and cost are those of calls sent, not of replayed ones."""
 
     sent: int = 0  # HTTP requests
     replayed: int = 0  # answered from the call cache
@@ -26,7 +26,7 @@ class Traffic:
 
     @property
     def whole_cost(self) -> float | None:
-        """What all of it cost; None where that of some of it is not known."""
+        """The cost of all of it; None where that of some of it is not known."""
         return None if self.unpriced else self.cost
 
     @property
@@ -38,7 +38,7 @@ class Traffic:
 
 
 def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
-    """All of it in one line, for the end of a run; in full, since bills are compared with it."""
+    """Put it in one line for the end of a run; in full, since bills are compared with it."""
     parts = [f"{traffic.sent:,} {'call' if traffic.sent == 1 else 'calls'}"]
     parts += [f"{traffic.replayed:,} replayed"] if traffic.replayed else []
     parts += [f"{traffic.retried:,} tried again"] if traffic.retried else []
@@ -53,12 +53,13 @@ def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
 
 
 def money(cost: float) -> str:
-    """Cents are enough from a dollar on; less is cheap work, where they would all be $0.00."""
+    """Format a cost. Cents are enough from a dollar on; less is cheap work, where they would all be
+    $0.00."""
     return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost:.4f}"
 
 
 def compact(number: int) -> str:
-    """Such as 950, 1.2K, 34K, 5.6M."""
+    """Shorten a number to such as 950, 1.2K, 34K, 5.6M."""
     if number < 1000:
         return str(number)
     size, units = number / 1000, "KMBT"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from refinecli.errors import CompletionError, RunError, option
+from refinecli.errors import CompletionError, FailureKind, RunError, option
 from refinecli.types import Completer, Completion, Draw, Message, Usable, Wants
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from refinecli.models.retries import Ending
 
 # What no waiting mends: the setup is wrong, or the account is empty.
-_FOR_THE_USER = frozenset(
+_FOR_THE_USER: frozenset[FailureKind] = frozenset(
     {"auth", "bad_request", "local", "model_not_found", "not_found", "quota", "redirect"}
 )
 

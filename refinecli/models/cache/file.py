@@ -1,4 +1,4 @@
-"""The call cache's file: made, opened, told from other files, and its errors in our words."""
+"""The call cache's file: made, opened, known from other files, and its errors in our words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 from refinecli.errors import OutputError, UsageError, option
 from refinecli.models.cache.network_mounts import on_network
 
-_APPLICATION = 0x7266636C  # "rfcl": tells our files from other SQLite files
+_APPLICATION = 0x7266636C  # "rfcl": no other SQLite files have it
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE replies (key BLOB NOT NULL, run INTEGER NOT NULL, row TEXT, reply NOT NULL);
@@ -31,7 +31,7 @@ _BUSY_SECONDS = 60
 
 @contextmanager
 def told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Iterator[None]:
-    """SQLite's errors in our words: what happened to which file, and the way out."""
+    """Raise SQLite's errors in our words: what happened to which file, and the way out."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -49,7 +49,7 @@ def told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Itera
 
 def create(path: Path) -> None:
     """Make the file, readable by its owner only: what models were asked may be private. The files
-    that SQLite keeps beside it take over its mode."""
+    that SQLite keeps next to it take over its mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -73,7 +73,7 @@ def connect(path: Path) -> sqlite3.Connection:
         # seconds.
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
-        connection.close()  # and with it the files that SQLite keeps beside it
+        connection.close()  # and with it the files that SQLite keeps next to it
         raise
     return connection
 
@@ -86,7 +86,7 @@ def _writes_ahead(connection: sqlite3.Connection) -> bool:
 
 
 def _fill(connection: sqlite3.Connection) -> None:
-    """The tables of a new file. Two processes may come here at once: one of them finds it done."""
+    """Make the tables of a new file. Two processes may come here at once: one finds it done."""
     # There is nothing in it yet that a power failure could cost, and waiting for the disk here
     # would keep the first request waiting.
     connection.execute("PRAGMA synchronous = OFF")
@@ -101,16 +101,16 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 
 def open_unchanged(path: Path) -> sqlite3.Connection:
-    """For reading only, also from a folder where nothing may be written."""
+    """Open it for reading only, also from a folder where nothing may be written."""
     if not path.is_file():
         raise UsageError(
             f"{path}: no such call cache",
             f"run once without {option('offline')}, or name it: {_ELSEWHERE}",
         )
-    path = path.resolve()  # what SQLite keeps beside it lies beside what a link means
-    # With no log beside it nobody is writing, and SQLite need not make files to find that out.
-    beside = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
-    alone = not any(file.exists() for file in beside)
+    path = path.resolve()  # what SQLite keeps next to it lies where a link points
+    # With no log next to it nobody is writing, and SQLite need not make files to find that out.
+    logs = (path.with_name(path.name + suffix) for suffix in ("-wal", "-journal"))
+    alone = not any(file.exists() for file in logs)
     uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
@@ -119,7 +119,7 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchall()[0][0]
     version = connection.execute("PRAGMA user_version").fetchall()[0][0]
     if application != _APPLICATION:
-        raise UsageError(f"{path}: is no call cache", f"name another file: {_ELSEWHERE}")
+        raise UsageError(f"{path}: is not a call cache", f"name another file: {_ELSEWHERE}")
     if version != _VERSION:
         raise UsageError(
             f"{path}: was made by another version of refinecli (format {version}, not {_VERSION})",

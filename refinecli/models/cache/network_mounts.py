@@ -1,4 +1,4 @@
-"""Whether a path lies on a network file system, where SQLite's write-ahead log does not work: it
+"""Network file systems, where SQLite's write-ahead log does not work: it
 needs memory that all who use the file share (https://sqlite.org/wal.html)."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NETWORK = re.compile(
 
 
 def on_network(path: Path) -> bool:
-    """As far as the system tells: only Linux lists its mounts in a file."""
+    """Return True for a path that is known to be on one: only Linux lists its mounts in a file."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
     except OSError:
@@ -23,8 +23,8 @@ def on_network(path: Path) -> bool:
 
 
 def file_system(path: Path, mounts: Iterable[str]) -> str:
-    """The type of the file system that a resolved path is on, given `mountinfo`'s lines (proc(5)):
-    fields, a lone hyphen, then the type."""
+    """Return the type of the file system that a resolved path is on, given `mountinfo`'s lines
+    (proc(5)): fields, a lone hyphen, then the type."""
     longest, found = -1, ""
     for line in mounts:
         before, _, after = line.partition(" - ")

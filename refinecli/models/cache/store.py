@@ -4,9 +4,9 @@ one that was paid for.
     FILE.cache   SQLite: replies under a digest of what was asked, the runs that asked, and facts:
                  what was learned of endpoints
 
-A reply's key is the exact request body, where it went, and which sample of it this is; keys for
-APIs and timeouts are no part of it. A reply that could not be used (cut off, filtered, no score in
-it) is kept for the run that got it alone: that run continues as it began, another asks again.
+A reply's key is the exact request body, where it went, and which sample of it this is; it holds no
+keys for APIs and no timeouts. A reply that could not be used (cut off, filtered, no score in it) is
+kept for the run that got it alone: that run continues as it began, another asks again.
 
 Writes go through one thread (`writer.py`). Reads are so short that they happen in place.
 """
@@ -33,8 +33,8 @@ _ANYONE = 0  # in place of a run's number: whoever asks may have the reply
 
 
 def request_key(place: str, body: bytes, index: str) -> bytes:
-    """Return the 16 bytes that a reply is kept under. `place` is the URL, `index` tells apart the
-    samples of one request, and is empty where all of them would be the same (temperature 0)."""
+    """Return the 16 bytes that a reply is kept under. `place` is the URL, `index` keeps the
+    samples of one request apart, and is empty where all would be the same (temperature 0)."""
     hashed = blake2b(digest_size=16)
     for part in (place.encode(), index.encode()):
         hashed.update(len(part).to_bytes(4, "big") + part)
@@ -200,7 +200,7 @@ class Runs:
         return bool(self._file.rows(sql, (output, self.current, this_run)))
 
     def wrote(self, output: str) -> None:
-        """Remember the output file by something that tells it from any other."""
+        """Remember the output file by something that no other has."""
         if self._file.writer is not None:
             sql = "UPDATE runs SET output = ? WHERE id = ?"
             self._file.rows(sql, (output, self.current), OutputError)
@@ -228,8 +228,8 @@ class Facts:
 class CallCache:
     """One cache file, open: its three tables, and what this run may have of them.
 
-    With `offline` nothing is written to it, and nothing to be sent; with `any_run` a reply that
-    only another run may have is better than none; where it is `shared`, another process may write
+    With `offline` nothing is written to it, and nothing to be sent. With `any_run` a reply that
+    only another run may have is better than none. Where it is `shared`, another process may write
     to it at the same time.
     """
 
@@ -245,7 +245,7 @@ class CallCache:
 
     @property
     def notice(self) -> str:
-        """What a user should know of how the file is kept, if anything."""
+        """A line about how the file is kept, if a user should know."""
         mode = self._file.rows("PRAGMA journal_mode")[0][0]
         if self.offline or mode == "wal":
             return ""

@@ -23,7 +23,7 @@ ERRORS_ONLY = 1  # llama.cpp's verbosity: 0 would also hide why a model cannot b
 
 
 def thread_count() -> int:
-    """All of up to two processors this process may use, half of more, at most four threads.
+    """Use all of up to two processors that we may use, half of more, at most four threads.
 
     On an idle two-core machine two threads made about 155 tokens a second where one made 85; with
     other work on one core they made 60 where one made 85. More cores are a guess, not measured.
@@ -59,7 +59,7 @@ def start(weights: Path, api_key: str, slots: int, context: int) -> tuple[object
 
 
 def claim_stdout() -> int:
-    """A descriptor for the ready line; whatever native code prints to stdout goes to stderr."""
+    """Return a descriptor for the ready line; what native code prints to stdout goes to stderr."""
     ready = os.dup(1)
     os.dup2(2, 1)
     return ready

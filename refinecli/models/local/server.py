@@ -46,7 +46,7 @@ class Endpoint:
 
 
 def find_weights(model: str, *, to_run: bool = True) -> Path:
-    """The .gguf file behind `local` or behind a path, checked as far as is possible unloaded."""
+    """Find the .gguf file behind `local` or a path, checked as far as is possible unloaded."""
     bundled = model == MODEL_NAME
     weights = _bundled_weights() if bundled else _check_weights(Path(model))
     has_runtime = not to_run or find_spec(RUNTIME_PACKAGE) is not None
@@ -60,8 +60,8 @@ _SAMPLED = 1 << 20  # bytes
 
 
 def fingerprint(weights: Path) -> str:
-    """What tells a weights file from others, wherever it lies: its size and its two ends, since
-    reading all of a large one takes longer than many a run."""
+    """Identify a weights file, wherever it lies, by its size and its two ends: reading all of a
+    large one takes longer than many a run."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
         hashed = sha256(f"{size} ".encode() + file.read(_SAMPLED))
@@ -71,7 +71,7 @@ def fingerprint(weights: Path) -> str:
 
 
 def _bundled_weights() -> Path | None:
-    """The first .gguf inside the weights package, not importing it: it imports its own deps."""
+    """Find the first .gguf inside the weights package without importing that, and its deps."""
     spec = find_spec(WEIGHTS_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
     return next((gguf for folder in folders or () for gguf in Path(folder).glob("*.gguf")), None)
@@ -82,7 +82,7 @@ def _ways_out(commands: list[str]) -> str:
 
 
 def _check_weights(path: Path) -> Path:
-    """The path itself, or a UsageError: llama.cpp has one and the same error for every reason."""
+    """Return the path, or raise a UsageError: llama.cpp has the same error for every reason."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name the .gguf file in it")
     try:
@@ -161,7 +161,7 @@ ECHO = re.compile(r"failed to load model|exiting due to model|Failed to init ser
 
 
 def _last_words(log: BinaryIO, lines: int = 6, size: int = 8192) -> str:
-    """The last different lines on the child's stderr that give a reason, without timestamps."""
+    """Return the last different lines of the child's stderr that give a reason, unstamped."""
     # Positional: a seek would also move the place where the child, sharing the file, writes.
     end = os.fstat(log.fileno()).st_size
     text = os.pread(log.fileno(), size, max(0, end - size)).decode(errors="replace")

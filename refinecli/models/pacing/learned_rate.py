@@ -1,10 +1,10 @@
-"""The rate that an endpoint allows, learned from what it refuses; pure: it is told the time.
+"""The rate that an endpoint allows, learned from what it refuses; pure: it is handed the time.
 
 A refusal (429, 503, 529) is either noise, which slowing down does not help, or a limit, which it
 does. All is judged by samples of requests in the order they were sent, so that it does not matter
 how long each reply takes:
 
-- **A wall:** eight requests in a row were refused. That is no noise. The rate becomes that of the
+- **A wall:** eight requests in a row were refused. That is not noise. The rate becomes that of the
   successes in the last second or two, or half of what it was where that is what met the wall. If
   nothing has succeeded for a second, or the provider says that it will take longer, all stops:
   *probing*, one request now and then until one succeeds.
@@ -12,7 +12,7 @@ how long each reply takes:
   the rate becomes 0.9 of what got through (or of the last rate that nothing refused, if that is
   more), and that is a *trial*. If plainly fewer are refused now, it was a limit. If not, even at a
   second, slower trial, it is noise: the old rate comes back, and that share of refusals is expected
-  from then on; it fades, so that it is tested anew.
+  from then on; it fades, so that it is tested again.
 - **Rounds** of a second without too many refusals raise the rate by 5%, 10%, 20%, 20%, ...; where
   it is a rough one, after a wall or after noise, each sample doubles it.
 
@@ -34,10 +34,10 @@ _PLAIN = 5  # refusals that need not wait for the whole sample
 _ROUND = 1.0  # seconds: what providers count by, if not minutes
 _BELOW = 0.9  # of what got through: an emptied bucket recovers
 _LESS = 3  # times less refused is plainly less, three times more plainly more
-_MOST_NOISE = 0.6  # of requests refused: more than that is no noise
+_MOST_NOISE = 0.6  # of requests refused: more than that is not noise
 _FADE = 0.97  # of the noise is left after a sample
 _STEP, _MOST_STEP = 0.05, 0.2  # the first and the largest rise: a strict limit refuses half above
-_BLINK = 1e-3  # seconds: requests sent at once are no infinite rate
+_BLINK = 1e-3  # seconds: requests sent at once are not an infinite rate
 _LATE = 0.05  # seconds that a late timer may make up for in one burst
 _PROBE = 1.0  # seconds between probes
 _LONGEST_STOP = 60.0  # seconds: the longest window that is worth waiting for with everything
@@ -103,13 +103,13 @@ class LearnedRate:
 
     @property
     def unclear(self) -> bool:
-        """Whether something was refused at an unlimited rate, and it is not clear yet why."""
+        """True where something was refused at an unlimited rate, and it is not clear yet why."""
         return self._watching and self.spacing.rate == inf and not self._noise
 
     # ------------------------------------------------------------------ what happens
 
     def sent(self, now: float) -> int:
-        """One more request is sent: its number."""
+        """Note that one more request is sent, and return its number."""
         number = self._sent
         if not number:
             self._second = self._second_before = now
@@ -122,7 +122,7 @@ class LearnedRate:
         return number
 
     def idled(self, seconds: float) -> None:
-        """For so long there was nothing to send: that time does not count."""
+        """Leave out a time in which there was nothing to send."""
         self._since += seconds
         self._second += seconds
         self._second_before += seconds
@@ -158,12 +158,12 @@ class LearnedRate:
             self._judge(now)
 
     def failed(self, number: int, now: float) -> None:
-        """It ended in a way that says nothing of the rate."""
+        """Note an end that says nothing of the rate."""
         self._end(number, _FAILED)
         self._judge(now)
 
     def heed(self, rate: float, now: float) -> None:
-        """The provider hints at its rate, and that it is about to refuse."""
+        """Heed a provider that hints at its rate, and that it is about to refuse."""
         # Once: what its refusals say is surer than what its headers say.
         if not self._heeded and rate < self.spacing.rate:
             self._trial, self._step, self._rough = None, _STEP, False
@@ -177,7 +177,7 @@ class LearnedRate:
     # ------------------------------------------------------------------ walls
 
     def _run(self, number: int) -> int:
-        """How many in a row were refused around this one, in the order they were sent."""
+        """Count how many in a row were refused around this one, in the order they were sent."""
         ends = self._ends
         first = last = number - self._first
         oldest = max(self._cut_at - self._first, 0)
@@ -189,25 +189,25 @@ class LearnedRate:
 
     def _hit_wall(self, now: float, after: float | None = None) -> None:
         rate = self.spacing.rate
-        told = after is not None and after > _ROUND
+        long = after is not None and after > _ROUND
         self._trial, self._noise, self._step, self._rough = None, 0.0, _STEP, True
         if self._proved and (recent := self._recent(now)):
             self._cut(min(rate, recent), now)
-        elif now - self._succeeded_at < _ROUND and not told:
+        elif now - self._succeeded_at < _ROUND and not long:
             self._cut(max(rate / 2, 1 / _PROBE), now, self._ceiling)
         else:
             self._cut(1 / _PROBE, now, max(rate, self._ceiling))
             self._probing = True
-            # Jitter is no sample: it must differ from process to process.
+            # Jitter is not a sample: it must differ from process to process.
             stop = now + _PROBE * (0.5 + random.random())
             if after is not None:
                 stop = max(stop, now + min(after, _LONGEST_STOP) * (1 + random.random() / 8))
             self.spacing.free_at = stop
-            if told:
+            if long:
                 self._stopped_until = stop
 
     def _recent(self, now: float) -> float:
-        """Successes a second, over the last second or two."""
+        """Return the successes a second, over the last second or two."""
         return (self._count + self._count_before) / max(_ROUND, now - self._second_before)
 
     # ------------------------------------------------------------------ samples
@@ -225,7 +225,7 @@ class LearnedRate:
         plain = self._watching and good and bad > max(_PLAIN, most + 3) and good + bad >= silent
         if not self._to and (plain or self._whole(end - first, now)):
             self._to = self._sent
-            full = 2 if self.unclear else 1  # the pacer halves what is in flight meanwhile
+            full = 2 if self.unclear else 1  # until then the pacer halves what is in flight
             self._speed = full * (end - first) / max(now - self._since, _BLINK)
         if not self._to or (silent > (1 - _NEARLY) * (end - first) and not plain):
             return
@@ -242,7 +242,7 @@ class LearnedRate:
             self._end_round(bad, now)
 
     def _whole(self, size: int, now: float) -> bool:
-        """Whether enough was sent for a sample."""
+        """Return True where enough was sent for a sample."""
         if self._trial is not None:  # enough for one refusal in four to be missed
             return size >= min(_SAMPLE, 4 / self._trial.share)
         if self._watching or self._rough:
@@ -250,7 +250,7 @@ class LearnedRate:
         return size >= _SAMPLE / 4 and now - self._since >= _ROUND
 
     def _slow_down(self, share: float, now: float) -> None:
-        """To what got through; not far below what was clean until now, the first time."""
+        """Slow down to what got through; the first time not far below what was clean until now."""
         rate = self.spacing.rate
         self._trial = _Trial(share, rate)
         self._step, self._rough = _STEP, False

@@ -25,7 +25,7 @@ from refinecli.models.pacing.learned_rate import LearnedRate, Spacing
 from refinecli.models.pacing.rate_headers import NO_HINTS, Hints
 
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
-# While nothing has come back for a while, which is no refusal, more requests go bit by bit.
+# While nothing has come back for a while, which is not a refusal, more requests go bit by bit.
 _SILENCE, _CREEP = 0.06, 0.002  # seconds before the first and between the others
 _CREEP_SHARE = 64  # of `most` each time: all of it within 130 ms
 _GROWTH = 4  # in flight, once as many as fit have succeeded: 1,024 after three round trips
@@ -45,15 +45,16 @@ class Turn:
         self.tokens = tokens
 
     def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
-        """It was answered; `tokens` is what it really took."""
+        """End it with an answer; `tokens` is what it really took."""
         self._pacer._succeeded(self, hints, self.tokens if tokens is None else tokens)
 
     def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
-        """429, 503 or 529; `after`, or else the hints, is how long the provider says to wait."""
+        """End it with 429, 503 or 529; `after`, or else the hints, is how long to wait by the
+        provider's word."""
         self._pacer._refused(self, hints.wait if after is None else after)
 
     def failed(self) -> None:
-        """Anything else, also that it was never sent: it says nothing of the rate."""
+        """End it in any other way, also if it was never sent: that says nothing of the rate."""
         self._pacer._failed(self)
 
 

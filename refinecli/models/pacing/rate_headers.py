@@ -1,4 +1,4 @@
-"""What a reply's headers say of the provider's limits; pure.
+"""A provider's limits, as the headers of its replies give them; pure.
 
 Every provider has a dialect: `retry-after` in seconds or as an HTTP date, `retry-after-ms`;
 `x-ratelimit-remaining-requests: 59` with a reset of `6m0s` (OpenAI, Groq), `59` seconds (Azure) or
@@ -26,7 +26,7 @@ _HINTED = ("retry-after", "ratelimit")
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of one limit: `remaining` of `limit`, whole again in `reset` seconds."""
+    """The rest of one limit: `remaining` of `limit`, whole again in `reset` seconds."""
 
     remaining: float
     reset: float
@@ -56,7 +56,7 @@ NO_HINTS = Hints()
 
 
 def hints(headers: Mapping[str, str], now: float) -> Hints:
-    """The hints in a reply's headers; `now` is the time of day as an epoch."""
+    """Read the hints in a reply's headers; `now` is the time of day as an epoch."""
     names = "\n".join(headers).lower()
     if not any(word in names for word in _HINTED):  # as of most replies, and each one is asked
         return NO_HINTS
@@ -81,7 +81,7 @@ def _after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _allowance(headers: Mapping[str, str], now: float, what: str) -> Allowance | None:
-    """`what` is "-requests", "-tokens" or, where a provider has but one limit, nothing."""
+    """Read one limit; `what` is "-requests", "-tokens" or, where there is but one, nothing."""
 
     def get(field: str) -> str | None:
         names = (
@@ -98,7 +98,7 @@ def _allowance(headers: Mapping[str, str], now: float, what: str) -> Allowance |
 
 
 def _number(text: str | None) -> float | None:
-    """Not negative: -1 is how some say that they do not know."""
+    """Read a number that is not negative: -1 is how some say that they do not know."""
     if text is None or not _NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -106,7 +106,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _until(text: str, now: float) -> float | None:
-    """Seconds from now: a number, a span as in `6m0s`, or a point in time in its many spellings."""
+    """Return the seconds from now: of a number, a span as in `6m0s`, or a point in time in its many
+    spellings."""
     value = _number(text)
     if value is not None:
         if value >= _EPOCH:

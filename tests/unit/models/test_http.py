@@ -259,7 +259,7 @@ def test_a_path_goes_before_the_query(base: str, url: str) -> None:
 
 @pytest.mark.parametrize("base", ["http://x:99999/v1?key=k", "http://x:abc/v1"])
 def test_a_base_url_that_is_none_is_told_without_its_query(base: str) -> None:
-    with pytest.raises(UsageError, match="is no URL") as raised:
+    with pytest.raises(UsageError, match="is not a URL") as raised:
         joined(base, "/models")
     assert "key=k" not in raised.value.message
 
