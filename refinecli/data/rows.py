@@ -24,6 +24,7 @@ from refinecli.item_defaults import (
     written_item,
 )
 from refinecli.text.json_text import digest, loads
+from refinecli.text.reasoning import split_leading_reasoning
 from refinecli.types import Datapoint, JSONObject
 
 CONVO_NAMES = ("convo", "prefix", "messages", "prompt")
@@ -104,6 +105,10 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
             convo = [message_fields(message) for message in convo]
         datapoint = _validated(raw, name, convo, items)
         written = [written_item(item) for item in items]
+    if datapoint.response and (said := split_leading_reasoning(datapoint.response)[1]) != (
+        datapoint.response
+    ):  # what ends inside its thoughts is not an answer
+        datapoint = datapoint.model_copy(update={"response": said or None})
     given_id = raw.get("id")
     if given_id is None:
         own_items = [without_nulls(item) for item in written[: len(own or ())]]

@@ -15,18 +15,24 @@ from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 
-# Names of the tags that our prompts and the replies to them are made of; `think` ends the part of a
-# grader's reply that is not its verdict, even where the grader only quotes it.
-_NAMES = (
-    "conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|rubric|think"
+from refinecli.text.reasoning import TAGS
+
+# Names of the tags that our prompts and the replies to them are made of; those of reasoning end the
+# part of a grader's reply that is not its verdict, even where the grader only quotes them.
+_NAMES = "|".join(
+    ("conversation|reference|response(?:_[0-9]+)?|criterion|turn|best|improved|rubric", *TAGS)
+) + (
     # From chat templates: servers that look for such marks everywhere take these as theirs.
-    "|start_of_turn|end_of_turn|bos|eos"
+    "|start_of_turn|end_of_turn|bos|eos|unused[0-9]+"
 )
-_CHAT_MARKS = r"<(?=\|[^|<>\s]{1,40}+\|>|/?s>|/?SYS>>)|\[(?=/?(?:INST|SYSTEM_PROMPT)\])"
-_ESCAPES = MappingProxyType({"<": "&lt;", "[": "&#91;"})
+_CHAT_MARKS = (
+    r"<(?=\|[^|<>\s]{1,40}+\|>|\|?channel\|?>|/?s>|/?SYS>>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|THINK)\])|◁(?=/?think▷)"
+)
+_ESCAPES = MappingProxyType({"<": "&lt;", "[": "&#91;", "◁": "&#9665;"})
 # Characters that begin a tag, or look like it.
 _OPENING = "\u2039\u2329\u3008\u27e8\u276e\u2770\u276c\u02c2\u1438"
-_BRACKET = re.compile(rf"[<\[{_OPENING}\ufe64\uff1c\ufe47\uff3b]")
+_BRACKET = re.compile(rf"[<\[◁{_OPENING}\ufe64\uff1c\ufe47\uff3b]")
 
 
 def harmless(text: str, *names: str) -> str:

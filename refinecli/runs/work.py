@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from refinecli.settings.load import Settings
 
 NO_RESPONSE = "there is no response to grade"
+_ONLY_REASONING = "there is no response to grade: it ends inside its reasoning"
 
 OnGrades = Callable[[Row, Sequence[Grade]], None]
 
@@ -92,7 +93,8 @@ async def grade_row(
         if isinstance(row.raw.get("error"), dict):  # why there is none is known already
             kind = str(row.raw["error"].get("type", "failed"))
             return Outcome(row.raw, "failed", failures=(kind,))
-        return output_lines.failed(row.raw, CompletionError("no_response", no_response), "grade")
+        problem = _ONLY_REASONING if row.raw.get("response") else no_response
+        return output_lines.failed(row.raw, CompletionError("no_response", problem), "grade")
     grades, usage = await grade_response(
         datapoint, datapoint.response, engine, settings, repeats=repeats
     )

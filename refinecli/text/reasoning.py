@@ -3,48 +3,160 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 
-_OPEN, _CLOSE = "<think>", "</think>"
+# Names of the tags that models think between, <name>…</name>; add one here.
+TAGS = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "thought_process"),
+    *("antthinking", "seed:think", "longcat_think", "internal_monologue"),
+)
+# Other marks before and after a thought, as patterns.
+_MARKS = (
+    (r"\[THINK\]", r"\[/THINK\]"),
+    (r"◁think▷", r"◁/think▷"),
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    (r"<\|think(?:ing)?\|>", r"<\|/think(?:ing)?\|>"),
+    (r"<\|channel>thought", r"<channel\|>"),
+    (r"<unused94>(?:thought)?", r"<unused95>"),
+)
+# Of these the closing mark means nothing by itself.
+_WHOLE_ONLY = ((r'<details type="reasoning"[^<>]{0,200}>', r"</details>"),)
+# What some models put around the rest.
+_WRAPPERS = re.compile(
+    r"<\|(?:begin_of_solution|end_of_solution|START_RESPONSE|END_RESPONSE|START_TEXT|END_TEXT)\|>"
+)
+_ATTRIBUTES = r"(?:\s[^<>]{0,80})?"
+_PAIRS = (*((rf"<{tag}{_ATTRIBUTES}>", rf"</{tag}\s?>") for tag in TAGS), *_MARKS, *_WHOLE_ONLY)
+# What nearly no other text has: looked for first, for speed.
+_HINTS = re.compile(
+    rf"</?(?:{'|'.join(TAGS)})|\[/?THINK\]|◁|<\|?channel|\|>|<unused9|<details |^\s*analysis",
+    re.IGNORECASE,
+)
+
+
+@lru_cache
+def _opening() -> re.Pattern[str]:
+    """Compile what begins a thought; the number of its group is that of the pair."""
+    return re.compile("|".join(f"({begin})" for begin, _ in _PAIRS), re.IGNORECASE)
+
+
+@lru_cache
+def _closing(number: int | None = None) -> re.Pattern[str]:
+    """Compile what ends a thought of the pair with this number, or what ends one even alone."""
+    pairs = _PAIRS[: -len(_WHOLE_ONLY)] if number is None else (_PAIRS[number - 1],)
+    return re.compile("|".join(end for _, end in pairs), re.IGNORECASE)
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
     """Split a grader's reply into its reasoning and the rest.
 
-    Models that think aloud write `<think>…</think>`; some chat templates swallow the opening tag,
-    so everything before a lone `</think>` is reasoning too, as is everything after a `<think>` that
-    never closes. Text on either side of a block must not join into a score.
+    Models that think aloud write `<think>…</think>`, or another such pair; some chat templates
+    swallow the opening tag, so everything before a lone closing one is reasoning too, as is
+    everything after an opening one that is never closed. Text on either side of a block must not
+    join into a score.
     """
-    if "think>" not in text:
+    if _HINTS.search(text) is None:
         return "", text
+    if (parted := _by_channels(text)) is not None:
+        return parted
     thoughts, kept, place = [], [], 0
-    while (start := text.find(_OPEN, place)) >= 0:
-        end = text.find(_CLOSE, start)
-        if end < 0:
-            break
-        kept.append(text[place:start])
-        thoughts.append(text[start + len(_OPEN) : end])
-        place = end + len(_CLOSE)
+    for begin, end in _blocks(text):
+        kept.append(text[place : begin.start()])
+        thoughts.append(text[begin.end() : end.start()])
+        place = end.end()
     answer = "\n".join([*kept, text[place:]])
-    before, lone, after = answer.rpartition(_CLOSE)
-    if lone:
-        thoughts.insert(0, before)
-        answer = after
-    answer, opened, rest = answer.partition(_OPEN)
-    if opened:
-        thoughts.append(rest)
-    return "\n".join(thought.strip() for thought in thoughts), answer.strip()
+    if lone := _last(_closing(), answer):
+        thoughts.insert(0, answer[: lone.start()])
+        answer = answer[lone.end() :]
+    if opened := _opening().search(answer):
+        thoughts.append(answer[opened.end() :])
+        answer = answer[: opened.start()]
+    elif not thoughts:
+        return "", text
+    return _joined(thoughts), _unwrapped(answer)
 
 
 def split_leading_reasoning(text: str) -> tuple[str, str]:
     """Split a policy's reply into its reasoning and its response.
 
-    The response may itself mention such tags, so only a block at the beginning is reasoning, or one
-    ended by a `</think>` on a line of its own.
+    The response may itself mention such tags, so only blocks at the beginning are reasoning, or one
+    ended by a closing tag on a line of its own.
     """
-    if text.lstrip().startswith(_OPEN):
-        thought, _, response = text.lstrip().removeprefix(_OPEN).partition(_CLOSE)
-        return thought.strip(), response.strip()
-    lone = re.search(r"^</think>[ \t]*$", text, re.MULTILINE)
-    if lone and _OPEN not in text[: lone.start()]:
-        return text[: lone.start()].strip(), text[lone.end() :].strip()
+    if _HINTS.search(text) is None:
+        return "", text
+    if (parted := _by_channels(text)) is not None:
+        return parted
+    thoughts: list[str] = []
+    rest = text
+    while begin := _opening().match(start := rest.lstrip("\ufeff \t\r\n")):
+        end = _closing(begin.lastindex).search(start, begin.end())
+        thoughts.append(start[begin.end() : end.start() if end else len(start)])
+        rest = start[end.end() :] if end else ""
+    if thoughts:
+        return _joined(thoughts), _unwrapped(rest)
+    lone = next((end for end in _closing().finditer(text) if _alone(text, end)), None)
+    if lone and _opening().search(text, 0, lone.start()) is None:
+        return text[: lone.start()].strip(), _unwrapped(text[lone.end() :])
     return "", text
+
+
+def _blocks(text: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
+    """Yield where each closed thought begins and ends."""
+    place = 0
+    while begin := _opening().search(text, place):
+        end = _closing(begin.lastindex).search(text, begin.end())
+        if end is None:
+            return
+        yield begin, end
+        place = end.end()
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    last = None
+    for match in pattern.finditer(text):
+        last = match
+    return last
+
+
+def _alone(text: str, mark: re.Match[str]) -> bool:
+    """Return True where nothing else stands on the mark's line."""
+    line_end = text.find("\n", mark.end())
+    after = text[mark.end() : line_end if line_end >= 0 else len(text)]
+    return not after.strip() and text[max(mark.start() - 1, 0) : mark.start()] in ("", "\n")
+
+
+def _joined(thoughts: list[str]) -> str:
+    return "\n".join(thought.strip() for thought in thoughts)
+
+
+def _unwrapped(answer: str) -> str:
+    return _WRAPPERS.sub("", answer).strip()
+
+
+# ------------------------------------------------------------------ channels
+
+# Harmony: each message of a reply has a channel, and `final` is what is said.
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>assistant)?<\|channel\|>\s?(\w{1,20})[^<>]{0,80}(?:<\|constrain\|>\s?\w{1,20})?"
+    r"<\|message\|>"
+)
+_END_OF_MESSAGE = re.compile(r"<\|(?:end|return|call)\|>|<\|start\|>assistant\s*$")
+# The same where a server has dropped the marks.
+_BARE = re.compile(r"\s*analysis(?=\S)(.*?)assistantfinal(.*)", re.DOTALL)
+
+
+def _by_channels(text: str) -> tuple[str, str] | None:
+    """Split a reply by its channels; None where it has none."""
+    if bare := _BARE.fullmatch(text):
+        return bare[1].strip(), bare[2].strip()
+    heads = list(_CHANNEL.finditer(text))
+    if not heads:
+        return None
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for head, following in zip(heads, [*heads[1:], None], strict=True):
+        message = text[head.end() : following.start() if following else len(text)]
+        message = _END_OF_MESSAGE.split(message, maxsplit=1)[0]
+        said[head[1].lower() == "final"].append(message)
+    return _joined(said[False]), _joined(said[True])
