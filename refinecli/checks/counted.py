@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from refinecli.checks.base import BaseCheck, CheckResult, brief
 from refinecli.text import units
-from refinecli.text.patterns import SECONDS, Pattern, compiled
+from refinecli.text.patterns import Pattern, compiled
 from refinecli.text.sentences import count_sentences
 from refinecli.text.words import count_words
 
@@ -65,7 +65,7 @@ class WordCount(_Counted):
     one, several = "word", "words"
     kind: Literal["words"]
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         return self.judged(count_words(response))
 
 
@@ -75,7 +75,7 @@ class SentenceCount(_Counted):
     one, several = "sentence", "sentences"
     kind: Literal["sentences"]
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         return self.judged(count_sentences(response))
 
 
@@ -85,7 +85,7 @@ class ParagraphCount(_Counted):
     one, several = "paragraph", "paragraphs"
     kind: Literal["paragraphs"]
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         return self.judged(units.paragraphs(response))
 
 
@@ -95,7 +95,7 @@ class CharacterCount(_Counted):
     one, several = "character", "characters"
     kind: Literal["characters"]
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         return self.judged(units.characters(response))
 
 
@@ -109,8 +109,7 @@ class Count(_Counted):
     def describe(self) -> str:
         return f"The response has {self.bounds()} of the regular expression {self.pattern}"
 
-    def grade(self, response: str, seconds: float = SECONDS) -> CheckResult:
-        """Grade the response; raise TimeoutError where the pattern takes longer."""
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         matches = compiled(self.pattern).finditer(response, timeout=seconds)
         texts = [brief(match[0]) for match in matches]
         found = ", ".join(f'"{text}"' for text in islice(filter(None, dict.fromkeys(texts)), 5))

@@ -24,7 +24,7 @@ from refinecli.checks.json_schema import Schema, misfits, on_one_line
 from refinecli.checks.words import ContainsAll, ContainsAny, ContainsNone
 from refinecli.text.json_text import read_exactly
 from refinecli.text.numbers import last_number
-from refinecli.text.patterns import SECONDS, Pattern, compiled
+from refinecli.text.patterns import Pattern, compiled
 from refinecli.text.words import as_typed
 
 
@@ -37,8 +37,7 @@ class Regex(BaseCheck):
     def describe(self) -> str:
         return f"The response matches the regular expression {self.pattern}"
 
-    def grade(self, response: str, seconds: float = SECONDS) -> CheckResult:
-        """Grade the response; raise TimeoutError where the pattern takes longer."""
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         if compiled(self.pattern).search(response, timeout=seconds):
             return CheckResult(1.0, "")
         return CheckResult(0.0, f"does not match {brief(self.pattern, 80)}")
@@ -53,7 +52,7 @@ class Equals(BaseCheck):
     def describe(self) -> str:
         return f"The response is exactly: {self.value}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         right = response.strip() == str(self.value).strip()
         return CheckResult(1.0, "") if right else CheckResult(0.0, f"is not exactly: {self.value}")
 
@@ -68,7 +67,7 @@ class NumberIs(BaseCheck):
     def describe(self) -> str:
         return f"The last number in the response is {self.value}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         found = last_number(response)
         if found is None:
             return CheckResult(0.0, "there is no number in it")
@@ -115,7 +114,7 @@ class StartsWith(_Edge):
     def describe(self) -> str:
         return f"The response starts with: {self.value}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         if self.same(response.strip()).startswith(self.same(self.value.lstrip())):
             return CheckResult(1.0, "")
         start = brief(response, len(self.value) + 40)
@@ -130,7 +129,7 @@ class EndsWith(_Edge):
     def describe(self) -> str:
         return f"The response ends with: {self.value}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         if self.same(response.strip()).endswith(self.same(self.value.rstrip())):
             return CheckResult(1.0, "")
         end = brief(response[::-1], len(self.value) + 40)[::-1]
@@ -150,8 +149,7 @@ class IsJson(BaseCheck):
         schema = on_one_line(self.json_schema)
         return f"The response is valid JSON and nothing else, and fits this JSON Schema: {schema}"
 
-    def grade(self, response: str) -> CheckResult:
-        """Grade the response; raise TimeoutError where a schema's pattern takes too long."""
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         try:
             value = read_exactly(response)
         except ValueError as error:

@@ -73,7 +73,7 @@ class ContainsAll(_Words):
     def describe(self) -> str:
         return f"The response contains all of these{self.listed}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         present = set(self.present(response))
         missing = [word for word in self.words if word not in present]
         score = 1 - len(missing) / len(self.words)
@@ -88,7 +88,7 @@ class ContainsAny(_Words):
     def describe(self) -> str:
         return f"The response contains at least one of these{self.listed}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         if self.present(response):
             return CheckResult(1.0, "")
         return CheckResult(0.0, f"none of these is there{self.listed}")
@@ -102,7 +102,7 @@ class ContainsNone(_Words):
     def describe(self) -> str:
         return f"The response contains none of these{self.listed}"
 
-    def grade(self, response: str) -> CheckResult:
+    def grade_within(self, response: str, seconds: float) -> CheckResult:
         present = self.present(response)
         score = 1 - len(present) / len(self.words)
         if not present:

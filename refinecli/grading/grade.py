@@ -3,6 +3,10 @@ grader."""
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 from refinecli.completers import draw_of, gather
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.verdict import GradeOptions, Question, first_messages, verdict
@@ -59,14 +63,31 @@ def first_prompt(
 
 async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
     if question.item.check is not None:
-        return _check(question.index, question.item, question.response), Usage()
+        return await _check(question.index, question.item, question.response), Usage()
     return await verdict(question, grader, draw)
 
 
-def _check(index: int, item: RubricItem, response: str) -> Grade:
-    assert item.check is not None
+# A check that takes longer goes on in a thread, so that other calls do not wait for it; one thread,
+# so that patterns with a time limit do not take it from each other.
+_SECONDS_AT_ONCE, _CHARACTERS_AT_ONCE = 0.01, 20_000
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "check")
+
+
+async def _check(index: int, item: RubricItem, response: str) -> Grade:
+    check = item.check
+    assert check is not None
     try:
-        score, feedback = item.check.grade(response)
+        try:
+            if len(response) > _CHARACTERS_AT_ONCE:
+                raise TimeoutError
+            score, feedback = check.grade_within(response, _SECONDS_AT_ONCE)
+        except TimeoutError:
+            loop = asyncio.get_running_loop()
+            score, feedback = await loop.run_in_executor(_thread(), check.grade, response)
     except TimeoutError:
         failure = Failure("no_score", "the check took too long on this response")
         return ungraded(index, item, failure)

@@ -19,15 +19,65 @@ if TYPE_CHECKING:
 SECONDS = 0.2
 
 
+# What a pattern may have of characters, and of what its repeats stand for written out, as they are
+# compiled: a second's work for each.
+MOST_CHARACTERS, MOST_REPEATED = 100_000, 100_000
+
+
 @lru_cache(maxsize=4096)
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """Compile the pattern, with `.` matching newlines; raise ValueError where it is invalid."""
+    """Compile the pattern, with `.` matching newlines; raise ValueError where it is invalid or
+    would take long to compile."""
     import regex
 
+    if len(pattern) > MOST_CHARACTERS:
+        raise ValueError(f"has {len(pattern):,} characters; {MOST_CHARACTERS:,} at most")
+    if "{" in pattern and _written_out(pattern) > MOST_REPEATED:
+        raise ValueError(f"repeats too much: {MOST_REPEATED:,} characters at most, written out")
     try:
         return regex.compile(pattern, regex.DOTALL)
     except (regex.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
+
+
+_REPEAT = re.compile(r"\{([0-9]*)(?:,[0-9]*)?\}")
+
+
+def _written_out(pattern: str) -> int:
+    """Count a pattern's parts, each as often as it must be repeated; no further than the most."""
+    totals, last, place = [0], 0, 0
+    while place < len(pattern):
+        character = pattern[place]
+        if character == "{" and (repeat := _REPEAT.match(pattern, place)):
+            digits = repeat[1].lstrip("0")
+            times = int(digits or 1) if len(digits) < 9 else MOST_REPEATED + 1
+            totals[-1] = min(totals[-1] + last * (times - 1), MOST_REPEATED + 1)
+            last = min(last * times, MOST_REPEATED + 1)
+            place = repeat.end()
+            continue
+        if character == "(":
+            totals.append(0)
+        elif character == ")" and len(totals) > 1:
+            last = totals.pop()
+            totals[-1] += last
+        else:
+            last = 1
+            totals[-1] += 1
+            if character == "[":
+                place = _end_of_set(pattern, place)
+            elif character == "\\":
+                place += 1
+        place += 1
+    return max(totals)
+
+
+def _end_of_set(pattern: str, place: int) -> int:
+    """Return where a set of characters ends."""
+    place += 2 if pattern[place + 1 : place + 2] == "^" else 1
+    place += 1  # a bracket here ends nothing
+    while place < len(pattern) and pattern[place] != "]":
+        place += 2 if pattern[place] == "\\" else 1
+    return place
 
 
 def _must_compile(pattern: str) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import datetime
 import json
 import math
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from refinecli.checks.kinds import Check, CheckResult
+from refinecli.checks.base import CheckResult
+from refinecli.checks.counted import SentenceCount
+from refinecli.checks.kinds import Check
 from refinecli.data.rows import read_row
 from refinecli.grading.grade import grade
 from refinecli.prompts import Prompts
@@ -991,3 +995,38 @@ def test_only_checks_that_hold_the_answer_are_hidden_by_default(check: dict[str,
 def test_a_check_that_says_nothing_clear_is_refused(check: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         CHECK.validate_python(check)
+
+
+# ------------------------------------------------------------------ on the event loop
+
+
+@pytest.mark.parametrize(
+    ("characters", "slow", "seconds"),
+    [(10, False, [0.01]), (10, True, [0.01, 0.2]), (200_000, False, [0.2]), (200_000, True, [0.2])],
+)
+def test_a_check_that_takes_long_goes_on_in_a_thread(
+    characters: int, slow: bool, seconds: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[float, bool]] = []
+
+    def grade_within(_: SentenceCount, response: str, limit: float) -> CheckResult:
+        on_loop = threading.current_thread() is threading.main_thread()
+        calls.append((limit, on_loop))
+        if slow and on_loop:
+            raise TimeoutError
+        return CheckResult(1.0, "")
+
+    monkeypatch.setattr(SentenceCount, "grade_within", grade_within)
+    assert verdict("x" * characters, {"kind": "sentences", "min": 3}).score == 1
+    assert [limit for limit, _ in calls] == seconds
+    assert [on_loop for _, on_loop in calls] == [limit < 0.2 for limit in seconds]
+
+
+@pytest.mark.parametrize("kind", ["words", "sentences", "paragraphs", "characters"])
+@pytest.mark.parametrize(
+    "piece", ["A b. ", "e\u0301\u0316", "\n \n", "ก", "。", "<b", "&#", "1,1 "]
+)
+def test_a_response_of_200000_characters_is_counted_in_a_moment(kind: str, piece: str) -> None:
+    start = time.perf_counter()
+    result(piece * (200_000 // len(piece)), kind, min=1)
+    assert time.perf_counter() - start < 3  # a tenth of it on a machine that does nothing else

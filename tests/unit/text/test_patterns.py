@@ -1,0 +1,64 @@
+"""A pattern from a data file is compiled in a moment, or refused when it is read."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refinecli.text.patterns import MOST_REPEATED, compiled
+
+BOMBS = [
+    ".{100000000}",
+    "a{100001}",
+    "(?:a{1000}){1000}",
+    "(?:(?:(?:a{100}){100}){100}){100}",
+    "(a|b){99999999999999999999}",
+    "x" + "(?:" * 50 + "ab" + "){9}" * 50,
+    "[a-z{]{1000000}",
+    r"\d{5000000}",
+    "(?<=a{200000})b",
+    "(?:[^]]{400}x){400}",
+    "a" * 100_001,
+    "a{" + "9" * 5000 + "}",
+]
+
+
+@pytest.mark.parametrize("pattern", BOMBS, ids=lambda pattern: pattern[:40])
+def test_a_pattern_that_would_take_long_to_compile_is_refused_at_once(pattern: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"repeats too much|characters; 100,000 at most"):
+        compiled(pattern)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("a{0,100000000}", "aaa"),
+        ("a{1000}", "a" * 1000),
+        (r"\{100000000\}", "{100000000}"),
+        ("[{]100000000}", "{100000000}"),
+        ("a{,5}b", "aab"),
+        ("(?:ab){2}[x{]{3}", "abab{x{"),
+        (r"[\]{]{2}", "]{"),
+        ("[]a]{3}", "]a]"),
+        (r"\p{Lu}{2}", "AB"),
+    ],
+)
+def test_a_pattern_that_repeats_within_reason_matches(pattern: str, text: str) -> None:
+    assert compiled(pattern).search(text) is not None
+
+
+@given(st.text("a(){}[]\\,0123|?*+^.", max_size=30))
+def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
+    try:
+        compiled(pattern)
+    except ValueError:
+        return
+
+
+def test_what_may_be_repeated_most_is_compiled() -> None:
+    assert compiled(f"a{{{MOST_REPEATED}}}").search("a" * MOST_REPEATED)
