@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from refinecli.data.output_lines import Provenance
 from refinecli.errors import UsageError, option
 from refinecli.models.budget import Amount, Limits
+from refinecli.models.function import FunctionModel
 from refinecli.models.local.server import find_weights
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
-from refinecli.models.wrappers import Juror, Jury, TryOnly
+from refinecli.models.role_completers import Lazy, RoleCompleters
+from refinecli.models.wrappers import Jury
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import FETCHING, RoleSettings
 from refinecli.text.json_text import digest
@@ -76,33 +80,33 @@ async def open_engine(
     log: Log,
     calls: CallCache | None = None,
     log_request: RequestLog | None = None,
+    functions: Mapping[str, FunctionModel] = MappingProxyType({}),
+    lazily: bool = False,
 ) -> AsyncIterator[Engine]:
     """Provide completers for the named roles, for as long as the block lasts.
 
     `shapes` is what else shapes results, for the digest. Says in the log which model and endpoint
-    each role uses. With an offline cache nothing is started and nobody is asked.
+    each role uses. With an offline cache nothing is started and nobody is asked. `functions`
+    answer for the roles of these names. Opened `lazily`, a role is started and asked for its model
+    when it is first called, and the digest is of what is known before.
     """
     from refinecli.models.chat import Chat
 
     roles = {role.name: role for role in settings.asked(names)}
-    limits = Limits(_concurrency(settings, roles, log), _budget(settings))
+    asked = [role for role in roles.values() if role.name not in functions]
+    limits = Limits(_concurrency(settings, asked, lazily, log), _budget(settings))
     async with AsyncExitStack() as stack:
-        client = _client(roles)
+        client = _client(asked)
         stack.push_async_callback(client.aclose)
         chat = Chat(client, limits, log, calls, log_request)
-        settle = Resolver(client, stack, calls)
+        resolve = Resolver(client, stack, calls)
         jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
-        settled: dict[str, RoleSettings] = {}
-        completers: dict[str, Completer] = {}
-        for name, role in roles.items():
-            settled[name], key, place = await settle(role)
-            completers[name] = chat.completer(
-                settled[name], settings.run.seed, key=key, place=place
-            )
-            if role.weights and role in settings.graders:
-                completers[name] = TryOnly(completers[name], log)
-            if role.is_juror:
-                completers[name] = Juror(name, completers[name], jury)
+        making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
+        completers: dict[str, Completer] = {
+            name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
+            for name, role in roles.items()
+        }
+        settled = making.settled
         for line in _described(settled):
             log.notice(line)
         shaping = _shaping(settings, settled, shapes)
@@ -139,11 +143,12 @@ def _budget(settings: Settings) -> Amount:
     return Amount(*(inf if amount is None else amount for amount in most))
 
 
-def _concurrency(settings: Settings, roles: dict[str, RoleSettings], log: Log) -> int:
+def _concurrency(settings: Settings, asked: Sequence[RoleSettings], lazily: bool, log: Log) -> int:
     """Return how many requests may be in flight: no more than the embedded server or the system
-    can take."""
+    can take. Lazily, the server counts only where there is nobody else to ask."""
     most = settings.run.concurrency
-    if any(role.weights for role in roles.values()):
+    local = [bool(role.weights) for role in asked]
+    if local and (all(local) if lazily else any(local)):
         most = min(most, LOCAL_SLOTS)
     if (allowed := _allow_open_files(most + _OTHER_FILES)) < most + _OTHER_FILES:
         most = max(1, int(allowed) - _OTHER_FILES)
@@ -154,10 +159,10 @@ def _concurrency(settings: Settings, roles: dict[str, RoleSettings], log: Log) -
     return most
 
 
-def _client(roles: dict[str, RoleSettings]) -> HttpClient:
+def _client(asked: Sequence[RoleSettings]) -> HttpClient:
     from refinecli.models.http import HttpClient
 
-    schemes = {urlsplit(role.base_url or "").scheme for role in roles.values()}
+    schemes = {urlsplit(role.base_url or "").scheme for role in asked}
     try:
         return HttpClient(tls="https" in schemes)
     except OSError as error:
