@@ -136,7 +136,7 @@ def _checked_row(
 ) -> Row:
     """Return the row to run, after a look at all that can be wrong."""
     from refinecli.cli.file_checks import check_files
-    from refinecli.cli.refine import check_drafts
+    from refinecli.runs.work import check_drafts
 
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")

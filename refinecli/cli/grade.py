@@ -94,6 +94,7 @@ def grade(
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import RowCommand, needs_input, process
+    from refinecli.runs.work import check_repeats
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
@@ -104,7 +105,7 @@ def grade(
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
-    _check_repeats(settings, repeats)
+    check_repeats(settings, repeats)
     if labels:
         _check_labels(labels, data, models)
     _check_calibration(settings, labels, calibrate, force=out.force)
@@ -147,22 +148,6 @@ def _labels(path: str | None) -> Labels | None:
     from refinecli.cli.gold_labels import Labels
 
     return Labels(path)
-
-
-def _check_repeats(settings: Settings, repeats: int) -> None:
-    """Several grades at temperature 0 would be one grade, paid for several times."""
-    cold = next((role.name for role in settings.graders if role.temperature == 0), None)
-    if repeats > 1 and cold:
-        whose = f" of {cold}" if settings.jury else ""
-        raise UsageError(
-            f"{repeats} repeats{whose} at temperature 0 would all be the same",
-            f"--set {cold}.temperature=0.7, or --repeats 1",
-        )
-    if repeats > 1 and settings.grade.mode == "logprobs":
-        raise UsageError(
-            f"{repeats} repeats of the same probabilities would all be the same",
-            "--repeats 1, or --set grade.mode=verdict",
-        )
 
 
 def _check_calibration(

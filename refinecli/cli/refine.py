@@ -66,7 +66,7 @@ def refine(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.work import refine_row
+    from refinecli.runs.work import check_refining, refine_row
 
     settings = models.settings(
         {
@@ -81,8 +81,7 @@ def refine(
 
         return show_config(settings, roles_of(settings.refine))
     needs_input(ctx, data)
-    check_drafts(settings)
-    _check_rounds(settings)
+    check_refining(settings)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     command = RowCommand(
         command="refine",
@@ -99,33 +98,6 @@ def refine(
         close=lambda ended, reporter: _close(ended, reporter, out.output),
     )
     return process(command, data, out, models)
-
-
-def check_drafts(settings: Settings) -> None:
-    """Several drafts at temperature 0 would be one draft, paid for several times."""
-    from refinecli.errors import UsageError
-
-    if settings.refine.drafts > 1 and settings.policy.temperature == 0:
-        raise UsageError(
-            f"{settings.refine.drafts} drafts at temperature 0 would all be the same",
-            "set policy.temperature above 0, or --drafts 1",
-        )
-
-
-def _check_rounds(settings: Settings) -> None:
-    """Options for rounds mean nothing where there are none, or too few."""
-    from refinecli.errors import UsageError
-    from refinecli.refining.strategies import RefineOptions
-
-    given, rounds = settings.refine, settings.refine.max_iterations
-    for option in ("accept", "patience", "stop_on_repeat", "principles"):
-        changed = getattr(given, option) != getattr(RefineOptions(), option)
-        if changed and (not rounds or (option == "patience" and (given.patience or 0) >= rounds)):
-            raise UsageError(
-                f"refine.{option} means nothing with max_iterations {rounds}",
-                "leave it out, or set --max-iterations higher"
-                + (" than it" if option == "patience" else ""),
-            )
 
 
 def _shown_by(reporter: Reporter) -> Observer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from refinecli.cli.options import ModelOptions
 from refinecli.errors import UsageError
-from refinecli.runs.run_cache import RunCache
+from refinecli.runs.run_cache import RunCache, check_named
 from refinecli.text.clean import clean
 
 
@@ -27,10 +27,7 @@ def cache_for(options: ModelOptions, output: str | None = None) -> RunCache | No
 
 def named_cache(options: ModelOptions, path: Path) -> RunCache:
     """Return the cache at that path; raise UsageError where there can be none."""
-    if path.is_dir():
-        raise UsageError(f"--cache {path}: is a folder", "name a file")
-    if not path.resolve().parent.is_dir():
-        raise UsageError(f"--cache {path}: there is no folder {path.parent}", "make it first")
+    check_named(path)
     return _cache(options, path)
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from array import array
 
+from refinecli.text.json_text import canonical
+from refinecli.types import Datapoint
+
 _MOST = 255  # that a byte counts
 
 
@@ -55,3 +58,19 @@ class Occurrences:
                     place = (place + 1) & (size - 1)
                 table[place], again[place] = hashed, count
         self._table, self._again = table, again
+
+
+class Repeats:
+    """Tells apart datapoints that have the same id or the same conversation."""
+
+    def __init__(self) -> None:
+        self._ids, self._convos = Occurrences(), Occurrences()
+
+    def told_apart(self, datapoint: Datapoint) -> Datapoint:
+        """Return the datapoint with the number of earlier ones like it."""
+        occurrence = self._ids.next(datapoint.id)
+        same_convo = self._convos.next(canonical(datapoint.convo))
+        if not same_convo and not occurrence:
+            return datapoint
+        update = {"occurrence": occurrence, "convo_occurrence": same_convo}
+        return datapoint.model_copy(update=update)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from refinecli.data.output_lines import Outcome
-from refinecli.data.repeats import Occurrences
+from refinecli.data.repeats import Repeats
 from refinecli.data.rows import Row, read_row, unreadable_record
 from refinecli.data.sinks import Sink
 from refinecli.data.sources import Source
 from refinecli.errors import InputError, UsageError
 from refinecli.runs.ordered_map import ordered_map
-from refinecli.text.json_text import canonical, dumps
+from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 
 Work = Callable[[Row], Awaitable[Outcome]]
-Seen = tuple[Occurrences, Occurrences]  # the ids and the conversations of earlier rows
 Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, or what is like it
 
 
@@ -57,28 +56,23 @@ class Input:
 
     def all_rows(self) -> Iterator[Row]:
         """Yield all rows, waiting for each; a source that cannot be read again is used up."""
-        seen = Occurrences(), Occurrences()
+        seen = Repeats()
         lines = ((source, *line) for source in self.sources for line in source.read())
         for source, number, line in islice(lines, self.limit):
             yield self._row(source, number, line, seen)
 
-    def _row(self, source: Source, number: int, line: bytes, seen: Seen) -> Row:
+    def _row(self, source: Source, number: int, line: bytes, seen: Repeats) -> Row:
         row = self.reader(line, number, source.name, self.rubric)
         if self.more:
             row = row._replace(file=source.name)
-        datapoint = row.datapoint
-        if datapoint is None:
+        if row.datapoint is None:
             return row
-        ids, convos = seen
-        occurrence, same_convo = ids.next(datapoint.id), convos.next(canonical(datapoint.convo))
-        if not same_convo and not occurrence:
-            return row
-        update = {"occurrence": occurrence, "convo_occurrence": same_convo}
-        return row._replace(datapoint=datapoint.model_copy(update=update))
+        datapoint = seen.told_apart(row.datapoint)
+        return row if datapoint is row.datapoint else row._replace(datapoint=datapoint)
 
     async def stream(self) -> AsyncGenerator[Row, None]:
         """Yield all rows as they arrive; rows with the same id or conversation are told apart."""
-        seen = Occurrences(), Occurrences()
+        seen = Repeats()
         count = 0
         if self.limit == 0:
             return

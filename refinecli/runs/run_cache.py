@@ -181,6 +181,15 @@ class RunCache:
         return ""
 
 
+def check_named(path: Path) -> None:
+    """Raise UsageError where there can be no cache at that path."""
+    named = option("cache", path)
+    if path.is_dir():
+        raise UsageError(f"{named}: is a folder", "name a file")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"{named}: there is no folder {path.parent}", "make it first")
+
+
 def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in tree.items():
         if isinstance(value, dict) and value:

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from refinecli.errors import UsageError
+from refinecli.errors import option as mention
 from refinecli.grading.verdict import GradeOptions
 from refinecli.refining.strategies import OPTIONS, STRATEGIES, RefineOptions, strategy_named
 from refinecli.settings.roles import RoleConfig, RoleSettings
@@ -40,7 +41,7 @@ def _means_nothing(name: str, option: str, value: object, source: Source) -> Usa
     takers = [other for other, strategy in STRATEGIES.items() if option in strategy.options]
     instead = f"use the strategy {' or '.join(takers)}"
     if (name, option) == ("best-of-n", "max_iterations"):
-        instead = "give --drafts N, which are all it writes"
+        instead = f"give {mention('drafts', 'N')}, which are all it writes"
     return UsageError(
         f"{named} means nothing to the strategy {name}", f"leave it out, or {instead}"
     )

@@ -79,12 +79,12 @@ class Settings:
 
 def load(
     flags: Mapping[str, object],
-    sets: Sequence[str] = (),
+    sets: Sequence[str] | Mapping[str, object] = (),
     environ: Mapping[str, str] = os.environ,
     paths: Sequence[Path] = (),
 ) -> Settings:
-    """Settle every value. `flags` maps `section.key` to a value, None where the flag was not given.
-    Of several files the later one wins.
+    """Settle every value. `flags` maps `section.key` to a value, None where the flag was not given;
+    `sets` are assignments, or such a mapping from code. Of several files the later one wins.
 
     Raises UsageError naming the flag, variable or file that is wrong.
     """

@@ -53,7 +53,7 @@ class Given:
 
 def read(
     flags: Mapping[str, object],
-    sets: Sequence[str],
+    sets: Sequence[str] | Mapping[str, object],
     environ: Mapping[str, str],
     paths: Sequence[Path],
 ) -> Given:
@@ -68,7 +68,7 @@ def read(
 
 def _values(
     flags: Mapping[str, object],
-    sets: Sequence[str],
+    sets: Sequence[str] | Mapping[str, object],
     environ: Mapping[str, str],
     paths: Sequence[Path],
 ) -> Iterator[_Value]:
@@ -101,7 +101,10 @@ def _from_environment(environ: Mapping[str, str], level: int) -> Iterator[_Value
             yield Source("environment", f"environment {name}", level), dotted, _toml_value(text)
 
 
-def _from_sets(sets: Sequence[str], level: int) -> Iterator[_Value]:
+def _from_sets(sets: Sequence[str] | Mapping[str, object], level: int) -> Iterator[_Value]:
+    if isinstance(sets, Mapping):
+        yield from _from_values(sets, level)
+        return
     for assignment in sets:
         dotted, equals, text = assignment.partition("=")
         if not equals or "." not in dotted:
@@ -114,6 +117,14 @@ def _from_sets(sets: Sequence[str], level: int) -> Iterator[_Value]:
         yield Source("set", f"--set {dotted}", level), dotted.strip(), _toml_value(text)
 
 
+def _from_values(values: Mapping[str, object], level: int) -> Iterator[_Value]:
+    for dotted, value in values.items():
+        if "." not in dotted:
+            raise UsageError(f"settings: {dotted!r} is not a setting", "such as grade.mode")
+        if value is not None:
+            yield Source("set", option(dotted), level), dotted, value
+
+
 def _flag(dotted: str) -> str:
     """Return the option that stands for a setting: the grader's has its name in front."""
     section, key = dotted.split(".")
@@ -124,7 +135,7 @@ def _read(path: Path) -> JSONObject:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
+        raise UsageError(f"{option('config', path)}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"{path}: {error}", "the file is TOML; configs/ has examples") from None
 

@@ -29,6 +29,7 @@ from refinecli.types.datapoint import (
 from refinecli.types.result import (
     Failure,
     Grade,
+    Grading,
     Iteration,
     Observer,
     Refinement,
@@ -50,6 +51,7 @@ __all__ = [
     "Failure",
     "FirstTokens",
     "Grade",
+    "Grading",
     "ItemFields",
     "Iteration",
     "JSONObject",

@@ -57,6 +57,19 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True)
+class Grading:
+    """One response with its grades, one for each rubric item, and what they amount to: no score
+    where any item is ungraded. `usage` is what the calls took."""
+
+    datapoint: Datapoint
+    response: str
+    grades: tuple[Grade, ...]
+    score: float | None
+    passed: bool
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """A selector's pick between a new response and the old one, asked in both orders: where the two
     votes differ it is a tie."""

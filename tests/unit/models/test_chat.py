@@ -59,7 +59,7 @@ def ask(
         client = HttpClient()
         try:
             chat = Chat(client, Limits(64), told or Told())
-            completer = chat.completer(getattr(settings, role), seed)
+            completer = chat.completer(settings.roles[role], seed)
             if at_once:
                 return list(await asyncio.gather(*(completer(messages, d) for d in draws)))
             return [await completer(messages, draw) for draw in draws]

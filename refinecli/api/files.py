@@ -1,0 +1,56 @@
+"""Datapoints and rubrics from files, as the commands read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+from refinecli.api.arguments import StrPath, path_in
+from refinecli.data.rubric_file import read_rubric
+from refinecli.data.sources import Source
+from refinecli.errors import InputError
+from refinecli.runs.run import Input
+from refinecli.types import Datapoint, JSONObject, RubricItem
+
+Rubric: TypeAlias = StrPath | Iterable[str | RubricItem | JSONObject]
+
+
+def read_datapoints(
+    path: StrPath, *, rubric: Rubric | None = None, limit: int | None = None
+) -> Iterator[Datapoint]:
+    """Yield the datapoints of a JSONL file (.gz and .zst too), as the commands read them.
+
+    `rubric` is added to every row: a file, or items. Raises InputError with the line's number at a
+    line that cannot be used.
+    """
+    source = Source(str(path_in(path, "path")))
+    return _datapoints(Input(source, _items(rubric), limit))
+
+
+def _datapoints(rows: Input) -> Iterator[Datapoint]:
+    for row in rows.all_rows():
+        if error := row.error:
+            message, hint = error.args
+            where, line = error.where, error.line
+            raise InputError(f"{where}: {message}", hint, where=where, line=line)
+        if row.datapoint is not None:
+            yield row.datapoint
+
+
+def _items(rubric: Rubric | None) -> list[JSONObject]:
+    if rubric is None:
+        return []
+    if isinstance(rubric, str | os.PathLike):
+        return read_rubric(path_in(rubric, "rubric"))
+    items = [RubricItem(item) if isinstance(item, str) else item for item in rubric]
+    return [item.given() if isinstance(item, RubricItem) else item for item in items]
+
+
+def load_rubric(path: StrPath) -> list[RubricItem]:
+    """Return the items of a rubric file, for the `rubric_items` of datapoints."""
+    known = RubricItem.model_fields
+    return [
+        RubricItem(**{key: value for key, value in item.items() if key in known})
+        for item in read_rubric(path_in(path, "path"))
+    ]
