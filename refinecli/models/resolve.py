@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from refinecli.errors import RunError, UsageError
-from refinecli.models.local.server import Endpoint, find_weights, fingerprint, serve
+from refinecli.models.local.server import Address, find_weights, fingerprint, serve
 from refinecli.settings.roles import RoleSettings, how_to_name
 from refinecli.text.json_text import digest
 
@@ -34,7 +34,7 @@ class Resolver:
         self._stack = stack
         self._calls = calls
         self._offline = calls is not None and calls.offline
-        self._servers: dict[Path, Endpoint] = {}
+        self._servers: dict[Path, Address] = {}
         self._models: dict[tuple[str | None, str | None], str] = {}
 
     async def __call__(self, role: RoleSettings) -> tuple[RoleSettings, str, str]:
@@ -51,7 +51,7 @@ class Resolver:
     async def _served(self, role: RoleSettings, path: Path) -> tuple[RoleSettings, str, str]:
         if path not in self._servers:
             self._servers[path] = (
-                Endpoint("http://127.0.0.1/v1", "", path.stem)
+                Address("http://127.0.0.1/v1", "", path.stem)
                 if self._offline
                 else await self._stack.enter_async_context(serve(path, slots=LOCAL_SLOTS))
             )

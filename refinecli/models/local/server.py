@@ -37,7 +37,7 @@ OTHER_MODEL = f"name a model that is served elsewhere: {_MODEL} {_URL}"
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class Address:
     """Where the embedded model listens; `model` names the weights file, without its suffix."""
 
     base_url: str
@@ -100,7 +100,7 @@ def _check_weights(path: Path) -> Path:
 
 
 @asynccontextmanager
-async def serve(weights: Path, *, slots: int = 4, context: int = 4096) -> AsyncIterator[Endpoint]:
+async def serve(weights: Path, *, slots: int = 4, context: int = 4096) -> AsyncIterator[Address]:
     """Run the model server in a child process for as long as the block lasts.
 
     It answers `slots` requests at once, each with `context` tokens; more requests wait in line.
@@ -110,7 +110,7 @@ async def serve(weights: Path, *, slots: int = 4, context: int = 4096) -> AsyncI
         process = await _spawn(weights, slots, context, log)
         try:
             url = await _ready(process, api_key, log)
-            yield Endpoint(base_url=f"{url}/v1", api_key=api_key, model=weights.stem)
+            yield Address(base_url=f"{url}/v1", api_key=api_key, model=weights.stem)
         finally:
             await _stop(process)
 
