@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from refinecli.data.rows import read_row
-from refinecli.settings.load import Config
+from refinecli.prompts import Prompts
+from refinecli.settings.load import load
 from tests.conftest import Result, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer
 from tests.support.guide_pages import (
@@ -68,13 +69,17 @@ def test_commands_run_as_they_stand(tmp_path: Path, block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in ALL if b.language == "toml"], ids=place)
-def test_toml_is_a_rubric_or_settings(block: Block) -> None:
+def test_toml_is_a_rubric_or_settings(tmp_path: Path, block: Block) -> None:
     found = tomllib.loads(block.text)
     if "rubric_items" in found:
         row = {"convo": "Hi!", **found}
         assert read_row(json.dumps(row).encode(), 1, "row").datapoint
-    else:
-        Config.model_validate(found)
+        return
+    for name, file in found.get("prompts", {}).items():
+        (tmp_path / file).write_text(getattr(Prompts(), name), "utf-8")
+    config = tmp_path / "config.toml"
+    config.write_text(block.text, "utf-8")
+    assert load({}, environ={}, paths=[config])
 
 
 @pytest.mark.parametrize("block", [b for b in ALL if b.language == "json"], ids=place)
