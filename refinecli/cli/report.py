@@ -97,7 +97,7 @@ def report(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Let --json and --html replace files that are no reports."),
+        typer.Option("--force", help="Let --json and --html replace files that are not reports."),
     ] = False,
     regrade: Annotated[
         bool,
