@@ -123,7 +123,7 @@ class Labels:
 
 
 def _told(figure: Figure) -> str:
-    from refinecli.agreement.conclusions import told
+    from refinecli.agreement.conclusions import shown
 
     return told(figure.record())
 

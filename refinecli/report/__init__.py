@@ -1,10 +1,10 @@
-"""What a run gained, at what cost, and how sure that is: the parts of `refinecli report`.
+"""Report what a run gained, at what cost, and how sure that is.
 
-`runs` reads, `statistics` is the only one that knows scipy, the others settle one table each, and
-`build` puts them together as the `--json` object, which `text` prints.
+`runs` reads files, most other modules compute one table each, `figures` joins these into the
+`--json` object, and `table` and `html` show it.
 """
 
-# What a report holds, so that a gate's metric is checked before anything is spent on figures.
+# The keys of a report, so that a gate's metric is checked before any figure is computed.
 KEYS = (
     *(
         "n",
@@ -28,4 +28,4 @@ KEYS = (
     "regrade",
 )
 
-GENERATOR = "refinecli report"  # in a page's head: what may be replaced by a newer one
+GENERATOR = "refinecli report"  # marks a page that a newer one may replace

@@ -1,4 +1,4 @@
-"""Alarms: signs that a gain may not be what it seems."""
+"""Raise alarms: signs that a gain may not be what it seems."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from refinecli.stats import statistics
 from refinecli.stats.wording import change, plural
 from refinecli.types import JSONObject
 
-_LONGER = 1.1  # graders prefer length; a tenth more is where it begins to matter
+_LONGER = 1.1  # graders prefer length; from a tenth more it begins to matter
 _COPIED = 0.01  # share of the final responses
 _UNGRADED = 0.05  # share of the datapoints, or of an item's grades
 
 
 def alarms(run: Run, figures: JSONObject, regraded: Regrades | None = None) -> list[JSONObject]:
-    """All that should make a reader look twice."""
+    """Return everything that should make a reader look twice."""
     found = [
         *_length(run.cases),
         *_copied(run.cases),
@@ -52,13 +52,13 @@ def _copied(cases: Sequence[Case]) -> Iterator[tuple[str, str]]:
     if copied and len(copied) >= _COPIED * len(cases):
         yield (
             "rubric_copied",
-            f"{plural(len(copied), 'final response')} of {len(cases):,} hold phrases of the rubric "
-            f"that are not in the first response nor in the prompt, such as {copied[0].key[0]}.",
+            f"{plural(len(copied), 'final response')} of {len(cases):,} have phrases of the rubric "
+            f"that are in neither the first response nor the prompt, such as {copied[0].key[0]}.",
         )
 
 
 def _noisy(cases: Sequence[Case], regraded: Regrades | None) -> Iterator[tuple[str, str]]:
-    """The gain is where repeated grades of one text disagree, and not where they agree."""
+    """Warn of a gain where repeated grades of one text disagree, but not where they agree."""
     spreads = {
         key: regrade.spread
         for key, regrade in (regraded or {}).items()
@@ -93,14 +93,14 @@ def _ungraded(run: Run, figures: JSONObject) -> Iterator[tuple[str, str]]:
         yield (
             "ungraded",
             f"{missing:,} of {plural(run.datapoints, 'datapoint')} have no score "
-            f"({run.ungraded:,} ungraded, {run.failed:,} failed): the rest need not be like them.",
+            f"({run.ungraded:,} ungraded, {run.failed:,} failed); the others may differ from them.",
         )
     refined = [case for case in run.cases if case.refined and case.final is not None]
     unpaired = sum(case.first is None for case in refined)
     if unpaired > _UNGRADED * len(refined):
         yield (
             "ungraded_first",
-            f"{unpaired:,} of {plural(len(refined), 'datapoint')} with a score have none of "
+            f"{unpaired:,} of {plural(len(refined), 'datapoint')} with a score have none for "
             f"their first response: gains are over the other {figures['n']:,}.",
         )
     for item in figures["items"]:
@@ -122,11 +122,11 @@ def _unequal(figures: JSONObject) -> Iterator[tuple[str, str]]:
                 f"Draw more drafts than {row['drafts_drawn']}.",
             )
         elif row.get("drafts") and row["drafts"] > row["drafts_at_equal_cost"]:
-            told = "" if share is None else f" used {share:.0%} of the run's tokens"
+            used = "" if share is None else f" used {share:.0%} of the run's tokens"
             yield (
                 "unequal_cost",
-                f"{row['name']}, graded afresh with all its drafts,{told}: with "
-                f"`{option('drafts', row['drafts_at_equal_cost'])}` it would have cost as much.",
+                f"{row['name']}, regraded with all its drafts,{used}: with "
+                f"`{option('drafts', row['drafts_at_equal_cost'])}` it would have cost as much as the run.",
             )
 
 
@@ -134,16 +134,19 @@ def _failed(run: Run) -> Iterator[tuple[str, str]]:
     if run.failed <= _UNGRADED * run.datapoints:
         return
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in run.failures.items())
-    told = (
+    text = (
         f"{run.failed:,} of {plural(run.datapoints, 'datapoint')} failed before they were done "
         f"({kinds})"
     )
     kept = len(run.cases) > run.datapoints - run.failed
-    yield "failed", f"{told}; scores are those of what they had by then." if kept else f"{told}."
+    yield (
+        "failed",
+        f"{text}; scores are for the responses they had by then." if kept else f"{text}.",
+    )
 
 
 def _not_alike(figures: JSONObject) -> Iterator[tuple[str, str]]:
-    """What may set two runs apart beside their responses."""
+    """Warn of what may set two runs apart besides their responses."""
     run = figures["runs"][-1]["label"]
     pairs = [(run, row["label"], row) for row in figures["baselines"] if "label" in row]
     if pair := figures["compared"]:
@@ -152,13 +155,13 @@ def _not_alike(figures: JSONObject) -> Iterator[tuple[str, str]]:
         if count := found["other_conversation"]:
             yield (
                 "other_conversation",
-                f"{one} and {other}: {plural(count, 'datapoint')} with the same id and another "
-                "conversation, left out.",
+                f"{one} and {other}: {plural(count, 'datapoint')} with the same id but a different "
+                "conversation are left out.",
             )
         if count := found["other_rubric"]:
             yield (
                 "other_rubric",
-                f"{one} and {other} have other rubrics for {count:,} of the same "
+                f"{one} and {other} have different rubrics for {count:,} of the same "
                 "conversations: their scores may differ by the rubrics alone.",
             )
         if graders_differ(found):
@@ -173,8 +176,8 @@ def _not_alike(figures: JSONObject) -> Iterator[tuple[str, str]]:
 
 
 def graders_differ(found: JSONObject) -> bool:
-    """Whether it is known that two runs were graded by different models."""
-    if found.get("regraded_gain_over_it"):  # by one grader on both sides
+    """Return whether two runs are known to be graded by different models."""
+    if found.get("regraded_gain_over_it"):  # one grader graded both sides
         return False
     mine, theirs = found.get("graders") or (None, None)
     return bool(mine and theirs and mine != theirs)
@@ -184,5 +187,5 @@ def _mixed(run: Run) -> Iterator[tuple[str, str]]:
     if "mixed" in (run.strategy, run.settings):
         yield (
             "mixed",
-            f"{run.file} holds results of different settings: their means say nothing of any one.",
+            f"{run.file} has results of different settings: no mean describes any one.",
         )

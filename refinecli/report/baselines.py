@@ -1,4 +1,4 @@
-"""What it has to be compared with: the first answer, and other runs at what they cost.
+"""Compare a run with baselines: its first answers, and other runs at equal cost.
 
 Plain resampling, keeping the best, gains too: refining helps where it beats that at equal cost.
 """
@@ -25,7 +25,7 @@ _COSTS = ("calls", "tokens", "tokens_ratio", *_PER_POINT)
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A datapoint of the run with its final score, and what the baseline scored and spent on it."""
+    """A datapoint of the run with its final score, and the baseline's score and spending."""
 
     case: Case
     final: float
@@ -34,7 +34,8 @@ class _Pair:
 
 
 def first_answer(run: Run, regraded: JSONObject | None = None) -> JSONObject | None:
-    """The run's own first responses; None where there is nothing to compare them with."""
+    """Return the row of the run's own first responses; None where there is nothing to compare
+    with."""
     if not any(len(case.steps) > 1 for case in run.cases):
         return None
     pairs = [
@@ -47,7 +48,8 @@ def first_answer(run: Run, regraded: JSONObject | None = None) -> JSONObject | N
 
 
 def _first_cost_known(run: Run) -> bool:
-    """Not where the first iteration's usage holds what was asked about it for the next."""
+    """Return False where the first iteration's usage includes what was asked about it for the
+    next."""
     return run.strategy not in ("self-refine", "rm-gallery")
 
 
@@ -57,14 +59,14 @@ def baseline(
     regraded: Mapping[Key, Regrade | None] | None = None,
     heldout: Mapping[Key, Regrade | None] | None = None,
 ) -> JSONObject:
-    """Another run, paired with this one by datapoint; the fresh grades of a datapoint hold the
-    baseline's response as the first.
+    """Return the row of another run, paired with this one by datapoint. Fresh grades of a datapoint
+    have the baseline's response as the first.
 
-    Of a run that only drew drafts, the first n of each datapoint count, n being the least that
-    costs as many tokens as the run: chosen by tokens alone, never by scores.
+    Of a run that only drew drafts, the first n of each datapoint count, n being the fewest that
+    cost as many tokens as the run: chosen by tokens alone, never by scores.
     """
     found = same_input(run, other, option("baseline", other.file))
-    fresh = found.fresh and not regraded  # a later `grade` knows the best of all drafts only
+    fresh = found.fresh and not regraded  # a later `grade` scored only the best draft
     both = list(scored(found, fresh=fresh))
     if not both:
         raise UsageError(
@@ -84,8 +86,8 @@ def baseline(
     row |= {"fresh": fresh, "drafts": drafts or None, "drafts_drawn": drawn or None}
     row["drafts_at_equal_cost"] = enough or None
     for name, grades in (("regraded", regraded), ("heldout", heldout)):
-        row |= _afresh(name, run, grades or {})
-    if not all(case.refined for case in there):  # what the answers cost stands nowhere
+        row |= _regraded(name, run, grades or {})
+    if not all(case.refined for case in there):  # the cost of the answers is not recorded
         row |= dict.fromkeys(_COSTS)
     if not _first_cost_known(run):
         row |= dict.fromkeys(_PER_POINT)
@@ -95,7 +97,7 @@ def baseline(
     return row
 
 
-def _afresh(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONObject:
+def _regraded(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONObject:
     def gain(case: Case) -> float | None:
         return one.gain if (one := grades.get(case.key)) else None
 
@@ -108,8 +110,8 @@ def _afresh(name: str, run: Run, grades: Mapping[Key, Regrade | None]) -> JSONOb
 
 
 def kept_responses(run: Run, other: Run) -> dict[Key, str]:
-    """What a baseline's response to each of the run's datapoints is: of drafts the one with the
-    best score in its loop, of those that count."""
+    """Return a baseline's response to each of the run's datapoints: of drafts, the one with the
+    best score in its loop among those that count."""
     found = same_input(run, other, option("baseline", other.file))
     both = [(here, case) for here, case, _, _ in scored(found, fresh=False)]
     drawn, drafts = _drafts(other, both)
@@ -125,7 +127,7 @@ def kept_responses(run: Run, other: Run) -> dict[Key, str]:
 
 
 def run_cost(run: Run) -> JSONObject:
-    """The run itself, to stand beside its baselines."""
+    """Return the run's own row, to show next to its baselines."""
     pairs = [
         _Pair(case, case.final, case.final, case.spent)
         for case in run.cases
@@ -138,19 +140,20 @@ def run_cost(run: Run) -> JSONObject:
 
 
 def ahead(row: JSONObject) -> JSONObject:
-    """What the run scores beyond a baseline, by fresh grades on both sides where there are any."""
+    """Return what the run scores above a baseline, by fresh grades on both sides where there are
+    any."""
     gain: JSONObject = row.get("regraded_gain_over_it") or row.get("gain_over_it") or {}
     return gain
 
 
 def differing(row: JSONObject) -> int:
-    """How many of those that vary by themselves are not equal in what `ahead` says."""
+    """Count the independent units that differ in what `ahead` returns."""
     key = "regraded_differing" if row.get("regraded_gain_over_it") else "differing"
     return int(row.get(key) or 0)
 
 
 def enough_differ(row: JSONObject) -> bool:
-    """Whether anything may be claimed of what `ahead` says."""
+    """Return whether anything may be claimed from what `ahead` returns."""
     return differing(row) >= LEAST_DIFFERING
 
 
@@ -158,7 +161,8 @@ def enough_differ(row: JSONObject) -> bool:
 
 
 def _drafts(other: Run, both: Sequence[tuple[Case, Case]]) -> tuple[int, int]:
-    """How many a run that only draws drafts has drawn, and how many of them count; else none."""
+    """Return how many drafts a run drew and how many of them count, if it only drew drafts; else
+    0."""
     if not other.only_drafts or not both:
         return 0, 0
     there = [case for _, case in both]
@@ -167,7 +171,7 @@ def _drafts(other: Run, both: Sequence[tuple[Case, Case]]) -> tuple[int, int]:
 
 
 def _matching(cases: Sequence[Case], drawn: int, tokens: int) -> int:
-    """The least number of drafts that costs as many tokens; all where even those cost fewer."""
+    """Return the fewest drafts that cost as many tokens; all where even those cost fewer."""
     for drafts in range(1, drawn):
         if sum(_spent(case, drafts).tokens for case in cases) >= EQUAL_COST * tokens:
             return drafts
@@ -206,8 +210,8 @@ def _row(name: str, file: str, pairs: Sequence[_Pair]) -> JSONObject:
 
 
 def _cost_per_point(pairs: Sequence[_Pair], spent: Spent) -> JSONObject:
-    """Tokens and calls a datapoint beyond those of the run's first answers, for each 0.01 scored
-    beyond them; null where nothing was gained."""
+    """Return the extra tokens and calls a datapoint for each 0.01 scored above the run's first
+    answers; null where nothing was gained."""
     cost: JSONObject = dict.fromkeys(_PER_POINT)
     if any(pair.case.first is None for pair in pairs):
         return cost

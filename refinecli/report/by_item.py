@@ -1,4 +1,5 @@
-"""The table of rubric items: each one's first and final score, and what was fixed or broken."""
+"""Build the table of rubric items: each one's first and final score, and what was fixed or
+broken."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from refinecli.types import JSONObject
 
 @dataclass(slots=True)
 class _Column:
-    """What is gathered of the items with one name."""
+    """The figures gathered for the items with one name."""
 
     first: list[float] = field(default_factory=list)
     final: list[float] = field(default_factory=list)
@@ -28,10 +29,10 @@ class _Column:
 
 
 def items(cases: Sequence[Case], regraded: Regrades | None = None) -> list[JSONObject]:
-    """A row for each item name, in order of appearance, over the datapoints where both responses
-    were graded on it; where nothing was refined, there is a final one only.
+    """Return a row for each item name, in order of appearance, over the datapoints where both
+    responses were graded on it; where nothing was refined, with a final score only.
 
-    A positive gain is always the better: a penalty's is how far it fell.
+    A positive gain is always an improvement: a penalty's is how far it fell.
     """
     refined = any(len(case.steps) > 1 for case in cases)
     columns: dict[tuple[str, str, bool], _Column] = {}
@@ -54,9 +55,10 @@ def items(cases: Sequence[Case], regraded: Regrades | None = None) -> list[JSONO
             column.fixed += fixed
             column.broken += broken
             if regrade and number < len(regrade.items):
-                again, anew = regrade.items[number]
-                if again is not None and anew is not None:
-                    column.regraded.append((anew - again) * (1 if item.weight > 0 else -1))
+                first_again, final_again = regrade.items[number]
+                if first_again is not None and final_again is not None:
+                    gain = final_again - first_again
+                    column.regraded.append(gain * (1 if item.weight > 0 else -1))
                     column.regraded_clusters.append(case.cluster)
     return [_row(*key, column) for key, column in columns.items()]
 

@@ -1,4 +1,5 @@
-"""The curve over iterations: what the run would have returned had it stopped after each."""
+"""Build the curve over iterations: what the run would have returned if it had stopped after
+each."""
 
 from __future__ import annotations
 
@@ -11,10 +12,10 @@ from refinecli.types import JSONObject
 
 
 def iterations(cases: Sequence[Case]) -> list[JSONObject]:
-    """A row for each iteration, over the datapoints with a first and a final score.
+    """Return a row for each iteration, over the datapoints with a first and a final score.
 
-    A datapoint that was finished earlier counts with the response it was finished with. Where a
-    strategy did not grade a round, that round has no score.
+    A datapoint that finished earlier counts with its final response. Where a strategy did not grade
+    a round, that round has no score.
     """
     scored = [case for case in cases if case.first is not None and case.final is not None]
     last = max((len(case.steps) for case in scored), default=0)
@@ -22,7 +23,7 @@ def iterations(cases: Sequence[Case]) -> list[JSONObject]:
 
 
 def kept(case: Case, number: int) -> Step:
-    """The response that would have been returned after iteration `number`."""
+    """Return the response that would have been returned after iteration `number`."""
     if number >= len(case.steps) - 1:
         return case.steps[case.best]
     accepted = (step for step in reversed(case.steps[: number + 1]) if step.accepted)
@@ -30,7 +31,7 @@ def kept(case: Case, number: int) -> Step:
 
 
 def changed(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[int, int]:
-    """How many items went from failed to passed, and how many from passed to failed."""
+    """Count the items that went from failed to passed, and from passed to failed."""
     pairs = [(a.passed, b.passed) for a, b in zip(before, after, strict=True)]
     return pairs.count((False, True)), pairs.count((True, False))
 
@@ -43,7 +44,7 @@ def _row(scored: Sequence[Case], number: int) -> JSONObject:
     score = None
     if len(scores) == len(
         scored
-    ):  # or it would be the mean of other datapoints than its neighbours
+    ):  # or its mean would be over fewer datapoints than its neighbours'
         score = statistics.mean(scores, [case.cluster for case in scored])
     decided = [
         (step.accepted, case.cluster)
@@ -63,7 +64,7 @@ def _row(scored: Sequence[Case], number: int) -> JSONObject:
         "active": len(active),
         "score": record(score),
         "accepted": record(accepted),
-        # A first response, and so each draft, has none before it that it could fix or break.
+        # First responses and drafts have no previous response to fix or break.
         "fixed": sum(fixed for fixed, _ in moves) if moves else None,
         "broken": sum(broken for _, broken in moves) if moves else None,
         "characters": sum(step.characters for step in current) / len(current),
@@ -74,7 +75,7 @@ def _row(scored: Sequence[Case], number: int) -> JSONObject:
 
 
 def selections(cases: Sequence[Case]) -> dict[str, int] | None:
-    """Whose response a selector picked, how often; None where nobody selected."""
+    """Count how often a selector picked each role's response; None where nobody selected."""
     won: dict[str, int] = {}
     for case in cases:
         for step in case.steps:

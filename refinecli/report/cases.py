@@ -1,7 +1,8 @@
-"""One datapoint of an output file as a Case: its way from the first response to the one returned.
+"""Turn one datapoint of an output file into a Case: its way from the first response to the one
+returned.
 
 No text is kept: a hundred thousand datapoints with four iterations each take some hundred
-megabytes, not the gigabytes that their file has.
+megabytes, not the gigabytes of their file.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from refinecli.report.rubric_copying import convo_of, copied_phrases
 from refinecli.text.json_text import digest
 from refinecli.types import JSONObject, juror_in
 
-Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many rows before have it
+Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many earlier rows have it
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What tables need of a rubric item."""
+    """The facts about a rubric item that tables need."""
 
     name: str
     reveal: str
@@ -34,7 +35,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An item's grade of one response; nothing where it is ungraded."""
+    """An item's grade of one response; empty where it is ungraded."""
 
     score: float | None = None
     passed: bool | None = None
@@ -62,8 +63,8 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One iteration without its texts; `decided` where its grades or a selector accepted it or did
-    not."""
+    """One iteration without its texts; `decided` if its grades or a selector settled its
+    acceptance."""
 
     parent: int | None
     role: str
@@ -80,10 +81,10 @@ class Step:
 class Case:
     """One datapoint's way from its first response to the one returned.
 
-    One that was only graded has a single step and is not `refined`. `fresh` and `fresh_marks` are
-    what a later `grade` made of the returned response, and `copied` tells whether that one holds a
-    long phrase of the rubric which neither the first response nor the prompt has. `prompt` and
-    `rubric` are digests: an id alone does not make two datapoints the same.
+    A datapoint that was only graded has a single step and is not `refined`. `fresh` and
+    `fresh_marks` are from a later `grade` of the returned response; `copied` says that this
+    response has a long phrase of the rubric which is in neither the first response nor the prompt.
+    `prompt` and `rubric` are digests: an id alone does not make two datapoints the same.
     """
 
     key: Key
@@ -114,11 +115,11 @@ class Case:
 
     @property
     def cluster(self) -> str | int | tuple[str, str | int]:
-        """What varies by itself: its group, or all rows with its id."""
+        """The unit that varies independently: its group, or all rows with its id."""
         return self.key[0] if self.group is None else ("group", self.group)
 
 
-# Strategies without a grader in their loop: it is not by its score that a response is returned.
+# Strategies without a grader in their loop: the response is not returned for its score.
 UNGRADED_LOOPS = tuple(name for name, loop in STRATEGIES.items() if not loop.by_grade)
 
 
@@ -135,7 +136,7 @@ def models_of(result: JSONObject) -> dict[str, str]:
 
 
 def grader_of(models: Mapping[str, str]) -> str:
-    """The grader's model, or the jurors'; empty where code grades all."""
+    """Return the grader's model, or the jurors'; empty where code grades everything."""
     jurors = [model for role, model in models.items() if juror_in(role)]
     return f"a jury of {' and '.join(jurors)}" if jurors else models.get("grader", "")
 
@@ -153,7 +154,7 @@ def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
     refined = isinstance(row.get("refinement"), dict)
     strategy = strategy_of(result)
     grading = row.get("grading")
-    again = grading if refined and isinstance(grading, dict) else None
+    later = grading if refined and isinstance(grading, dict) else None
     if refined:
         by_score = strategy not in UNGRADED_LOOPS
         steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
@@ -176,8 +177,8 @@ def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
         refined=refined,
         passed=_stopped_passed(result, strategy, _passed(items, marks)),
         spent=_spent(result.get("usage")),
-        fresh=_number(row.get("score")) if again else None,
-        fresh_marks=_marks(again, items) if again else (),
+        fresh=_number(row.get("score")) if later else None,
+        fresh_marks=_marks(later, items) if later else (),
         copied=copied,
         prompt=digest(convo_of(row)),
         rubric=digest(row.get("rubric_items") or []),
@@ -185,10 +186,10 @@ def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
 
 
 def _check_order(steps: Sequence[Step], best: int) -> None:
-    """A response comes of an earlier one, and one of them is returned."""
+    """Check that each response has an earlier parent, and that the best one exists."""
     for number, step in enumerate(steps):
         if step.parent is not None and not 0 <= step.parent < number:
-            raise ValueError(f"iteration {number} cannot come of {step.parent}")
+            raise ValueError(f"iteration {number} cannot have {step.parent} as its parent")
     if not 0 <= best < len(steps):
         raise ValueError(f"there is no iteration {best}")
 
@@ -254,7 +255,8 @@ def _spent(usage: Any) -> Spent:
 
 
 def _stopped_passed(result: JSONObject, strategy: str, by_items: bool) -> bool:
-    """A loop with grades stops as soon as it has passed, by a threshold too that stands nowhere."""
+    """Return whether a loop passed; one with grades stops when it does, even by a threshold that is
+    not recorded."""
     reason = result.get("stop_reason")
     if reason == "passed":
         return True
@@ -264,6 +266,6 @@ def _stopped_passed(result: JSONObject, strategy: str, by_items: bool) -> bool:
 
 
 def _passed(items: Sequence[Item], marks: Sequence[Mark]) -> bool:
-    """Every required item passed; with none, every item."""
+    """Return whether every required item passed; with none required, every item."""
     wanted = [mark for item, mark in zip(items, marks, strict=True) if item.required]
     return bool(marks) and all(mark.passed for mark in wanted or marks)

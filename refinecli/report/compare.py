@@ -1,4 +1,4 @@
-"""Two runs: which datapoints flipped. Several: how quality moved over time."""
+"""Compare two runs, datapoint by datapoint, or follow quality over several."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from refinecli.types import JSONObject
 
 
 def compared(old: Run, new: Run) -> JSONObject | None:
-    """The datapoints that both runs scored: the difference new less old, and the flips between
-    failed and passed with an exact (McNemar's) test; None where one run failed altogether."""
+    """Compare the datapoints that both runs scored: the difference new minus old, and the flips
+    between failed and passed with an exact (McNemar's) test; None where one run has no score at
+    all."""
     found = same_input(new, old)
     if not has_scores(old) or not has_scores(new):
         return None
@@ -23,7 +24,7 @@ def compared(old: Run, new: Run) -> JSONObject | None:
     if not pairs:
         raise UsageError(
             f"{old.file} and {new.file} have no scored datapoint in common",
-            "both must come from the same datapoints",
+            "give files that come from the same datapoints",
         )
     flips = [
         (here, _pass(here, found.fresh) - _pass(there, found.fresh)) for here, there, _, _ in pairs
@@ -46,10 +47,11 @@ def compared(old: Run, new: Run) -> JSONObject | None:
 
 
 def trend(runs: Sequence[Run]) -> list[JSONObject]:
-    """A row for each run, in the order given; `change` is against the run before it with the same
-    strategy and models, over the datapoints that both scored.
+    """Return a row for each run, in the order given.
 
-    Where a later `grade` gave scores in all runs, it is these that are told, except for gains.
+    `change` is against the run before it with the same strategy and models, over the datapoints
+    that both scored. Where a later `grade` scored all runs, those scores are shown, except for
+    gains.
     """
     fresh = all(any(case.fresh is not None for case in run.cases) for run in runs)
     rows = []
@@ -65,7 +67,7 @@ def trend(runs: Sequence[Run]) -> list[JSONObject]:
 
 
 def pass_rate(cases: Sequence[Case], *, fresh: bool = False) -> JSONObject | None:
-    """The share of the datapoints that passed."""
+    """Return the share of the datapoints that passed."""
     passed = [bool(_pass(case, fresh)) for case in cases]
     return record(statistics.proportion(passed, [case.cluster for case in cases]))
 

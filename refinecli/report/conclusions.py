@@ -1,4 +1,4 @@
-"""What the figures amount to, in plain sentences: no gain is claimed that was not shown."""
+"""Put the figures into plain sentences; no gain is claimed that was not shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from refinecli.stats.statistics import TOO_FEW
 from refinecli.stats.wording import change, ends, number, plural
 from refinecli.types import JSONObject
 
-_FLATTERED = "they flatter whichever chose among more of them. "
-_AFRESH = {"regraded": "graded afresh", "heldout": "graded by the held-out judge"}
+_FLATTERED = "these favour the run that chose among more of them. "
+_FRESH = {"regraded": "regraded", "heldout": "graded by the held-out judge"}
 _GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 
 
 def conclusions(figures: JSONObject, *, regraded: bool = False) -> list[str]:
-    """The sentences that stand first; `regraded` is whether fresh grades were asked for, be they
-    readable or not."""
+    """Return the sentences that stand first; `regraded` is whether fresh grades were asked for,
+    even if none could be read."""
     return [
         *_result(figures),
         *_same_again(figures, regraded),
@@ -39,34 +39,34 @@ def _result(figures: JSONObject) -> Iterator[str]:
     if score is None:
         yield "No datapoint has a score."
         return
-    told = f"Score {number(score['mean'])}{_within(score)}"
-    told += f", {passed['mean']:.1%} passed" if passed else ""
-    yield told + f", over {plural(figures['scored'], 'datapoint')}."
+    text = f"Score {number(score['mean'])}{_within(score)}"
+    text += f", {passed['mean']:.1%} passed" if passed else ""
+    yield text + f", over {plural(figures['scored'], 'datapoint')}."
     if again := figures["fresh_score"]:
         passed = figures["fresh_pass_rate"]
         rate = f", {passed['mean']:.1%} passed" if passed else ""
-        yield f"Of the same responses a later `grade` makes {number(again['mean'])}{rate}."
+        yield f"A later `grade` of the same responses: {number(again['mean'])}{rate}."
     if not _refined(figures):
         failed, datapoints = figures["failed"], figures["runs"][-1]["datapoints"]
         why = "nothing was refined"
         if failed:
             why = f"{failed:,} of {plural(datapoints, 'datapoint')} failed before they were done"
-        yield f"One response each: {why}, so there is no gain to speak of."
+        yield f"One response each: {why}, so there is no gain to report."
 
 
 def _same_again(figures: JSONObject, regraded: bool) -> Iterator[str]:
-    """Fresh grades of single responses, which have no gain: beside the score of the run itself."""
+    """Report fresh grades of single responses, which have no gain, next to the run's own score."""
     if _refined(figures) or not regraded:
         return
     again = [
         f"{number(score['mean'])}{_within(score)} {by}"
-        for key, by in _AFRESH.items()
+        for key, by in _FRESH.items()
         if (score := figures[f"{key}_score"])
     ]
     if again:
         yield f"The same responses: {', '.join(again)}."
     else:
-        yield "No fresh grades of them could be had."
+        yield "They could not be regraded."
 
 
 def _within(score: JSONObject) -> str:
@@ -80,7 +80,7 @@ def _gain(figures: JSONObject, regraded: bool) -> Iterator[str]:
     if figures["too_few"]:
         yield (
             f"Loop gain {change(gain)} over {plural(figures['n'], 'datapoint')}: too few for an "
-            f"interval (it takes {TOO_FEW} that vary by themselves). Nothing is claimed."
+            f"interval (it takes {TOO_FEW} independent ones). Nothing is claimed."
         )
         return
     basis = figures["claim"]["basis"]
@@ -89,14 +89,14 @@ def _gain(figures: JSONObject, regraded: bool) -> Iterator[str]:
     elif basis is None:
         yield from _in_the_loop_only(figures, regraded)
     else:
-        yield from _graded_afresh(figures, basis)
+        yield from _regraded(figures, basis)
 
 
 def _by_code(figures: JSONObject) -> Iterator[str]:
     shown = "A gain" if figures["claim"]["gain"] else "No gain is shown"
     yield (
         f"{shown}: {change(figures['loop_gain'])}. All items are graded by code, so there is no "
-        "grader noise: keeping the best response is honest, on these checks."
+        "grader noise: keeping the best response does not inflate the gain on these checks."
     )
     gain, signs = figures["loop_gain"], figures["sign_test"]
     if not figures["claim"]["gain"] and gain["low"] is not None and gain["low"] > 0:
@@ -118,19 +118,19 @@ def _in_the_loop_only(figures: JSONObject, regraded: bool) -> Iterator[str]:
         yield from _could_find(figures)
         return
     yield f"Loop gain {change(gain)}: {why}."
-    told = "no fresh grades could be had" if regraded else f"run {option('regrade')}"
-    yield f"It is not shown to be more than grader noise: {told}."
+    step = "the responses could not be regraded" if regraded else f"run {option('regrade')}"
+    yield f"It is not shown to be more than grader noise: {step}."
 
 
-def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
-    by, gain, loop = _AFRESH[basis], figures[f"{basis}_gain"], figures["loop_gain"]
+def _regraded(figures: JSONObject, basis: str) -> Iterator[str]:
+    by, gain, loop = _FRESH[basis], figures[f"{basis}_gain"], figures["loop_gain"]
     if figures["claim"]["gain"]:
-        said = number(loop["mean"], signed=True)
-        yield f"A gain: {change(gain)} {by}; the loop itself said {said}."
+        own = number(loop["mean"], signed=True)
+        yield f"A gain: {change(gain)} {by}; the loop itself found {own}."
     elif gain["high"] is not None and gain["high"] < 0:
-        yield f"A loss: {change(gain)} {by}{_loop_said(loop, gain)}."
+        yield f"A loss: {change(gain)} {by}{_loop_found(loop, gain)}."
     else:
-        yield f"No gain is shown: {change(gain)} {by}{_loop_said(loop, gain)}."
+        yield f"No gain is shown: {change(gain)} {by}{_loop_found(loop, gain)}."
         yield from _could_find(figures)
     judged = figures["heldout_gain"]
     if basis != "regraded" or not figures["claim"]["gain"]:
@@ -138,7 +138,7 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
     if not judged:
         yield (
             "An error that the grader repeats in other words counts as a gain here: a held-out "
-            "[judge] of another family would tell."
+            "[judge] of another model family would show it."
         )
     else:
         low = judged["low"]
@@ -146,11 +146,11 @@ def _graded_afresh(figures: JSONObject, basis: str) -> Iterator[str]:
         yield f"The held-out judge {agrees}: {change(judged)}."
 
 
-def _loop_said(loop: JSONObject, gain: JSONObject) -> str:
+def _loop_found(loop: JSONObject, gain: JSONObject) -> str:
     if change(loop) == change(gain):
-        return ", as the loop said"
+        return ", as in the loop"
     more = number(loop["mean"]) != number(gain["mean"]) and loop["mean"] > gain["mean"]
-    return f", {'though' if more else 'and'} the loop said {change(loop)}"
+    return f", {'though' if more else 'and'} the loop found {change(loop)}"
 
 
 def _could_find(figures: JSONObject) -> Iterator[str]:
@@ -163,7 +163,8 @@ def _could_find(figures: JSONObject) -> Iterator[str]:
 
 
 def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
-    """A gain is refining's own only where plain resampling at equal cost gains less."""
+    """Compare with plain resampling: a gain is due to refining only where that gains less at equal
+    cost."""
     if not _refined(figures) or figures["loop_gain"] is None:
         return
     rows = [row for row in figures["baselines"] if "drafts" in row]  # not the run's own first
@@ -173,15 +174,15 @@ def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
         at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
         n, all_of_it = row["regraded_n"] or row["n"], row["n"] + row["left_out"]
         at += f", over {n:,} of {all_of_it:,} datapoints" if n < all_of_it else ""
-        told = " by the loops' own grades" if row in noisy else _shown(row)
-        yield f"Against {row['name']}{at}: {change(ahead(row))}{told}."
+        verdict = " by the loops' own grades" if row in noisy else _shown(row)
+        yield f"Against {row['name']}{at}: {change(ahead(row))}{verdict}."
     if noisy:
-        told = (
-            "There are no fresh grades of it."
+        sure = (
+            "It could not be regraded."
             if regraded
             else f"To be sure, run {option('regrade')}."
         )
-        yield f"Nothing is claimed of that: {_FLATTERED}{told}"
+        yield f"Nothing is claimed from that: {_FLATTERED}{sure}"
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
             f"Plain resampling gains too: compare with {option('baseline', 'FILE')}, from "
@@ -190,20 +191,20 @@ def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
 
 
 def _honest(row: JSONObject) -> bool:
-    """Whether grades were compared that nothing was chosen by."""
+    """Return whether the compared grades had no part in choosing the responses."""
     return bool(row["fresh"] or row["regraded_gain_over_it"])
 
 
 def _shown(row: JSONObject) -> str:
-    over, by = ahead(row), " graded afresh" if _honest(row) else ""
+    over, by = ahead(row), " regraded" if _honest(row) else ""
     if over["low"] is None:
         return by
     if graders_differ(row):
-        return f"{by} by different graders, so nothing is claimed of it"
+        return f"{by} by different graders, so nothing is claimed from it"
     better, worse = over["low"] > 0, over["high"] < 0
     if (better or worse) and not enough_differ(row):
         few = plural(differing(row), "datapoint")
-        return f"{by}, by {few} that differ: too few to claim anything of it"
+        return f"{by}, by {few} that differ: too few to claim anything"
     if row["drafts"]:
         dear = row["drafts"] > row["drafts_at_equal_cost"]
         beats = "resampling beats refining" if worse else "refining is not shown to beat resampling"
@@ -224,7 +225,7 @@ def _compared(figures: JSONObject) -> Iterator[str]:
     flips = pair["flip_test"]
     yield (
         f"{pair['new']} against {pair['old']}: {change(pair['gain'])}"
-        f"{' graded afresh' if pair['fresh'] else ''} over {plural(pair['n'], 'datapoint')}; "
+        f"{' regraded' if pair['fresh'] else ''} over {plural(pair['n'], 'datapoint')}; "
         f"{_flips(flips['wins'], 'pass', 'failed')}, {_flips(flips['losses'], 'fail', 'passed')} "
         f"(p = {flips['p_value']:.3g})."
     )
@@ -242,6 +243,6 @@ def _not_compared(figures: JSONObject) -> Iterator[str]:
 
 
 def _flips(count: int, now: str, before: str) -> str:
-    """Such as `1 passes that failed before`."""
+    """Write a count such as `1 passes that failed before`."""
     ending = ("es" if now == "pass" else "s") if count == 1 else ""
     return f"{count:,} {now}{ending} that {before} before"

@@ -1,4 +1,4 @@
-"""The report as one JSON object: what `--json` writes, and all that text and HTML show."""
+"""Build the report as one JSON object: what `--json` writes, and all that text and HTML show."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def build(
         "scored": len(final.values),
         "score": record(final.interval),
         "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
-        "regraded_score": _afresh(run, regraded),
-        "heldout_score": _afresh(run, heldout),
+        "regraded_score": _fresh_score(run, regraded),
+        "heldout_score": _fresh_score(run, heldout),
         "pass_rate": pass_rate(scored),
         "fresh_pass_rate": pass_rate(later, fresh=True) if later else None,
         "failed": run.failed,
@@ -68,8 +68,8 @@ def build(
     return {key: figures[key] for key in KEYS}
 
 
-def _afresh(run: Run, grades: Regrades | None) -> JSONObject | None:
-    """The mean of the responses returned, by fresh grades."""
+def _fresh_score(run: Run, grades: Regrades | None) -> JSONObject | None:
+    """Return the mean score of the returned responses, by fresh grades."""
 
     def final(case: Case) -> float | None:
         return one.final if (one := (grades or {}).get(case.key)) else None
@@ -78,7 +78,7 @@ def _afresh(run: Run, grades: Regrades | None) -> JSONObject | None:
 
 
 def _of(grades: Regrades | None, place: int) -> dict[Key, Regrade | None] | None:
-    """The fresh grades of one baseline."""
+    """Return the fresh grades of one baseline."""
     found = {
         key: one.others[place] for key, one in (grades or {}).items() if len(one.others) > place
     }

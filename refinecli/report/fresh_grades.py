@@ -1,9 +1,9 @@
-"""Fresh grades of a run's first and final responses, by its grader and by the held-out judge.
+"""Grade a run's first and final responses again, by its grader and by the held-out judge.
 
-At temperature 0 the same grader asked the same words repeats its error, and the loop kept the
+At temperature 0 the same grader asked in the same words repeats its error, and the loop kept the
 response that the error favoured. So fresh means perturbed: each repeat has another wording of the
 grader's prompt, its own seed and a temperature, all of them the same for both responses of a
-datapoint. Nothing that is sent tells which of the two it is about.
+datapoint. Nothing in a request shows which of the two it is about.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ from refinecli.types import (
     Wants,
 )
 
-# Where a grader is meant to answer at 0: enough that a close call may fall the other way.
+# Used where a grader's temperature is 0: enough that a close call may fall the other way.
 _TEMPERATURE = 0.7
 _ROLES = ("grader", "judge")
-_SEED = 42  # where the user gives none
-# In place of an iteration's number: no reply of a loop is taken for one of ours.
+_SEED = 42  # unless the user gives one
+# In place of an iteration's number, so that no reply of a loop is taken for a fresh one.
 _NO_ROUND = -1
 
-Scores: TypeAlias = Sequence[float | None]  # of each item
+Scores: TypeAlias = Sequence[float | None]  # one for each item
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A datapoint's first and final response; in `others`, those that baselines made of it."""
+    """A datapoint's first and final response; `others` are the baselines' responses to it."""
 
     datapoint: Datapoint
     key: Key
@@ -62,8 +62,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Regraded:
-    """One datapoint graded afresh, by role; how many grades were a model's to give, or are
-    missing, and why those are."""
+    """One datapoint's fresh grades, by role; how many grades a model had to give or are missing,
+    and the failures of these."""
 
     pair: Pair
     by_role: Mapping[str, Regrade]
@@ -72,7 +72,7 @@ class Regraded:
 
     @property
     def whole(self) -> bool:
-        """True where each role gave both responses a score."""
+        """True if each role gave both responses a score."""
         return all(
             one.gain is not None
             for regrade in self.by_role.values()
@@ -82,26 +82,27 @@ class Regraded:
 
 
 def perturbed(settings: Settings) -> Settings:
-    """The settings with graders that need not say the same twice: a temperature above 0, seeds."""
+    """Return settings with graders that need not repeat themselves: a temperature above 0,
+    seeds."""
 
     def role(one: RoleSettings) -> RoleSettings:
         return replace(one, temperature=_TEMPERATURE) if one.temperature == 0 else one
 
     seed = _SEED if settings.run.seed is None else settings.run.seed
-    alone = settings.without_jury()  # its grades are noisy together, not each by itself
-    roles = {name: role(one) if name in _ROLES else one for name, one in alone.roles.items()}
-    return replace(alone, roles=roles, run=replace(alone.run, seed=seed))
+    single = settings.without_jury()  # its grades are noisy only together
+    roles = {name: role(one) if name in _ROLES else one for name, one in single.roles.items()}
+    return replace(single, roles=roles, run=replace(single.run, seed=seed))
 
 
 def count_pairs(run: Run) -> int:
-    """Count the datapoints with both scores from the loop; the rest say nothing of a gain."""
+    """Count the datapoints with both scores from the loop; the rest say nothing about a gain."""
     return sum(case.first is not None and case.final is not None for case in run.cases)
 
 
 async def pairs(
     rows: Input, run: Run, others: Sequence[Mapping[Key, str]] = ()
 ) -> AsyncGenerator[Pair, None]:
-    """The responses to grade, from the file that the run was read from, in its order."""
+    """Yield the responses to grade, from the file that the run was read from, in its order."""
     refined = (case for case in run.cases if case.refined)
     async with aclosing(rows.stream()) as stream:
         async for row in stream:
@@ -125,7 +126,8 @@ async def regrade(
     *,
     concurrency: int,
 ) -> AsyncGenerator[Regraded, None]:
-    """Each pair graded `repeats` times by each role, in order, as soon as it is ready."""
+    """Grade each pair `repeats` times by each role, yielding results in order as soon as they are
+    ready."""
     worded = [reworded(prompts, repeat) for repeat in range(repeats)]
     results = ordered_map(
         pairs,
@@ -144,7 +146,7 @@ async def regrade(
 async def _regraded(
     pair: Pair, completers: Mapping[str, Completer], worded: Sequence[Prompts]
 ) -> Regraded:
-    # Equal texts are graded once; their order tells nothing of which was first.
+    # Equal texts are graded once; their order does not show which was first.
     others = (text for text in pair.others if text is not None)
     texts = sorted({pair.first, pair.final, *others}, key=_scattered)
     asked = [(role, text) for text in texts for role in completers]
@@ -203,7 +205,8 @@ def _drawn_as(role: str, completer: Completer) -> Completer:
 def regrade_of(
     items: Sequence[RubricItem], first: Sequence[Scores], final: Sequence[Scores]
 ) -> Regrade:
-    """Sum up repeated grades of two responses; `first` and `final` hold each repeat's."""
+    """Combine repeated grades of two responses; `first` and `final` have the scores of each
+    repeat."""
     means = [
         _means([scores[i] for scores in first], [scores[i] for scores in final])
         for i in range(len(items))
@@ -218,8 +221,8 @@ def regrade_of(
 
 
 def _means(first: Scores, final: Scores) -> tuple[float | None, float | None]:
-    """An item's means over the repeats that graded both responses, since a wording may be stricter
-    than another; where there is none of those, over what there is."""
+    """Return an item's means over the repeats that graded both responses, since a wording may be
+    stricter than another; without such repeats, over all."""
     both = [(a, b) for a, b in zip(first, final, strict=True) if a is not None and b is not None]
     if both:
         return fmean(a for a, _ in both), fmean(b for _, b in both)
@@ -245,13 +248,13 @@ def _score(items: Sequence[RubricItem], scores: Scores) -> float | None:
     return total / sum(item.weight for item in items if item.weight > 0)
 
 
-# ------------------------------------------------------------------ who graded, and how much of it
+# ------------------------------------------------------------------ alarms
 
 _UNGRADED = 0.05  # share of the fresh grades
 
 
 def left_out(ungraded: int, grades: int) -> list[JSONObject]:
-    """An alarm where many fresh grades are missing: those that are left may not be like them."""
+    """Raise an alarm where many fresh grades are missing: the rest may not be like them."""
     if ungraded <= _UNGRADED * grades:
         return []
     message = f"{ungraded:,} of {grades:,} fresh grades have no score; means are over the rest."
@@ -259,20 +262,20 @@ def left_out(ungraded: int, grades: int) -> list[JSONObject]:
 
 
 def alarms(run: Run, models: Mapping[str, str]) -> list[JSONObject]:
-    """Return an alarm for each fault in who graded: `models` are those of the fresh grades."""
+    """Raise alarms about who graded; `models` are those of the fresh grades."""
     found = []
     grader, before, judge = models["grader"], grader_of(run.models), models.get("judge")
     if before and grader != before:
         found.append(
             (
                 "other_grader",
-                f"The run was graded by {before}, and afresh by {grader}: the optimism also holds "
-                "what sets them apart.",
+                f"The run was graded by {before} and regraded by {grader}: the optimism includes "
+                "the difference between them.",
             )
         )
-    known = {f"the run's {role}": model for role, model in run.models.items()}
-    known["the grader of the fresh grades"] = grader
-    if judge and (same := [role for role, model in known.items() if model == judge]):
+    used = {f"the run's {role}": model for role, model in run.models.items()}
+    used["the grader of the fresh grades"] = grader
+    if judge and (same := [role for role, model in used.items() if model == judge]):
         found.append(
             (
                 "judge_not_held_out",
@@ -283,13 +286,13 @@ def alarms(run: Run, models: Mapping[str, str]) -> list[JSONObject]:
     return [{"type": kind, "message": message} for kind, message in found]
 
 
-# ------------------------------------------------------------------ nothing sent
+# ------------------------------------------------------------------ dry runs
 
 
 @dataclass(slots=True)
 class Unsent:
-    """Stands before a role that must not be asked, or in its place: counts what only a model could
-    have answered, and keeps the first of it."""
+    """A completer that asks no model: it counts the requests that only a model could answer, and
+    keeps the first. It stands in front of an offline role, or in place of one."""
 
     inner: Completer | None = None
     missing: int = 0

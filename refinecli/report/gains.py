@@ -1,7 +1,7 @@
-"""Gains: in the loop, graded afresh, by the held-out judge; and what may be claimed of them.
+"""Compute gains, in the loop, regraded, and by the held-out judge, and what they allow to claim.
 
 The loop keeps the best of several noisy grades, so its own gain is too high even where the edits
-change nothing. A fresh grade has not been selected by; the difference is the optimism.
+change nothing. Fresh grades had no part in that choice; the difference is the optimism.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from refinecli.types import JSONObject
 
 @dataclass(frozen=True, slots=True)
 class Regrade:
-    """One datapoint's first and final response graded anew: means over the repeats that could be
-    graded, the same by rubric item, and how far the repeats of one text lie apart (their standard
-    deviation). Each of `others` is the same of a baseline's response, as the first, and the final
-    one."""
+    """Fresh grades of one datapoint's first and final response.
+
+    The scores, and those by rubric item, are means over the repeats that could be graded; `spread`
+    is the standard deviation of the repeats of one text. Each of `others` has the same for a
+    baseline's response, as the first, and the final one.
+    """
 
     first: float | None
     final: float | None
@@ -42,7 +44,7 @@ LEAST_DIFFERING = 6
 
 @dataclass(frozen=True)
 class Differences:
-    """Final less first, by datapoint, with the cluster of each."""
+    """Final minus first score, by datapoint, with the cluster of each."""
 
     values: tuple[float, ...]
     clusters: tuple[Hashable, ...]
@@ -67,7 +69,7 @@ class Differences:
 
 
 def differences(cases: Iterable[Case], of: Callable[[Case], float | None]) -> Differences:
-    """What `of` says of each datapoint, without those that it has nothing to say of."""
+    """Collect `of` each datapoint, without those where it is None."""
     found = [(value, case.cluster) for case in cases if (value := of(case)) is not None]
     return Differences(tuple(v for v, _ in found), tuple(c for _, c in found))
 
@@ -75,14 +77,14 @@ def differences(cases: Iterable[Case], of: Callable[[Case], float | None]) -> Di
 def gains(
     cases: Sequence[Case], regraded: Regrades | None = None, heldout: Regrades | None = None
 ) -> JSONObject:
-    """The gains of a run, and the `claim` that they allow."""
+    """Compute the gains of a run, and the `claim` that they allow."""
     scored = [case for case in cases if loop_gain(case) is not None]
     loop = differences(scored, loop_gain)
     fresh = differences(scored, lambda case: _fresh_gain(case, regraded))
     judged = differences(scored, lambda case: _fresh_gain(case, heldout))
     hidden = differences(scored, lambda case: part_gain(case, "verdict"))
-    # Where nothing is hidden, the items that are told are all items.
-    told = differences(scored if hidden.values else (), lambda case: part_gain(case, "full"))
+    # Where nothing is hidden, all items are shown.
+    shown = differences(scored if hidden.values else (), lambda case: part_gain(case, "full"))
     basis = fresh if fresh.values else judged if judged.values else loop
     return {
         "n": len(scored),
@@ -94,7 +96,7 @@ def gains(
             _gap(scored, lambda c: _fresh_gain(c, regraded), lambda c: _fresh_gain(c, heldout))
         ),
         "verdict_gain": record(hidden.interval),
-        "revealed_gain": record(told.interval),
+        "revealed_gain": record(shown.interval),
         "sign_test": loop.signs.record() if scored else None,
         "regraded_sign_test": fresh.signs.record() if fresh.values else None,
         "detectable": statistics.detectable(basis.values, basis.clusters),
@@ -106,8 +108,8 @@ def gains(
 def _claim(
     scored: Sequence[Case], loop: Differences, fresh: Differences, judged: Differences
 ) -> JSONObject:
-    """What the gain is claimed from: fresh grades, the held-out judge, or grades by code, which
-    err no differently the second time; never the loop's own grades by a model."""
+    """Decide what the gain is claimed from: fresh grades, the held-out judge, or grades by code,
+    which have the same errors the second time; never from a model's own grades in the loop."""
     by_code = bool(scored) and all(item.by_code for case in scored for item in case.items)
     if by_code:
         return {"basis": "code", "gain": loop.is_gain}
@@ -122,14 +124,14 @@ def _claim(
 
 
 def loop_gain(case: Case) -> float | None:
-    """The score of the response returned less that of the first, both as graded in the loop."""
+    """Return the final score minus the first, both as graded in the loop."""
     if case.first is None or case.final is None:
         return None
     return case.final - case.first
 
 
 def part_gain(case: Case, reveal: str) -> float | None:
-    """The gain over those items alone whose text the policy is told, or is not."""
+    """Return the gain over the items with this `reveal` alone."""
     first, final = case.steps[0].marks, case.steps[case.best].marks
     total = weights = 0.0
     for item, before, after in zip(case.items, first, final, strict=True):

@@ -1,4 +1,4 @@
-"""The datapoints that two runs have in common."""
+"""Find the datapoints that two runs have in common."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from refinecli.types import JSONObject
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """Pairs with the same id and conversation; `other_prompt` have the id alone in common, and of
-    the pairs `other_rubric` were graded by another rubric."""
+    """Pairs with the same id and conversation. `other_prompt` counts those that share only the id;
+    `other_rubric` counts the pairs that were graded by another rubric."""
 
     pairs: tuple[tuple[Case, Case], ...]
     other_prompt: int
@@ -22,12 +22,12 @@ class Common:
 
     @property
     def fresh(self) -> bool:
-        """Whether a later `grade` gave any pair both of its scores: then all are compared by such
+        """True if a later `grade` scored both sides of any pair: then all are compared by such
         scores, and pairs that it left ungraded are left out."""
         return any(map(both_fresh, self.pairs))
 
     def record(self, one: Run, other: Run) -> JSONObject:
-        """What may make scores differ beside the responses; who graded, where a model did."""
+        """Record what may make scores differ besides the responses; who graded, if a model did."""
         asked = any(not item.by_code for pair in self.pairs for c in pair for item in c.items)
         graders = [run.fresh_grader if self.fresh else run.grader for run in (one, other)]
         return {
@@ -39,7 +39,7 @@ class Common:
 
 
 def common(one: Run, other: Run) -> Common:
-    """The datapoints that both have, in the order of the first."""
+    """Return the datapoints that both have, in the order of the first."""
     there = {case.key: case for case in other.cases}
     shared = [(case, there[case.key]) for case in one.cases if case.key in there]
     pairs = tuple((here, old) for here, old in shared if here.prompt == old.prompt)
@@ -65,15 +65,15 @@ def has_scores(run: Run) -> bool:
 
 
 def nothing_in_common(one: Run, other: Run) -> str:
-    """Why no datapoint has a score in both."""
+    """Say why no datapoint has a score in both."""
     for run in (other, one):
         if not has_scores(run):
             return f"no datapoint of {run.file} has a score"
-    return "both must come from the same datapoints"
+    return "give files that come from the same datapoints"
 
 
 def scored(found: Common, *, fresh: bool) -> Iterator[tuple[Case, Case, float, float]]:
-    """Pairs with what is compared of each: scores of a later `grade`, or the run's own."""
+    """Yield the pairs with the scores to compare: those of a later `grade`, or the run's own."""
     for here, there in found.pairs:
         mine, other = (case.fresh if fresh else case.final for case in (here, there))
         if mine is not None and other is not None:

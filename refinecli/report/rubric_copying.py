@@ -1,4 +1,5 @@
-"""Whether a response copies the rubric: long phrases of a criterion that it did not have before."""
+"""Find responses that copy the rubric: long phrases of a criterion that they did not have
+before."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ _WORD = re.compile(r"\w+")
 
 
 def copied_phrases(row: JSONObject, first: str, final: str) -> bool:
-    """Whether the final response holds a long phrase of a criterion that a model judges, which
-    stands neither in the first response nor in the prompt."""
+    """Return whether the final response has a long phrase of a criterion that a model judges, which
+    is in neither the first response nor the prompt."""
     if first == final:
         return False
     criteria = [
@@ -37,7 +38,7 @@ def convo_of(row: JSONObject) -> Any:
 
 
 def _text(value: Any) -> str:
-    """All texts in a JSON value, one after the other."""
+    """Join all texts in a JSON value."""
     if isinstance(value, str):
         return value
     values = value.values() if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""A file that `refine` or `grade` wrote, as a Run: one compact Case a datapoint, streamed."""
+"""Read a file that `refine` or `grade` wrote as a Run: one compact Case a datapoint, streamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from refinecli.types import JSONObject
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One file, read."""
+    """The contents of one output file."""
 
     file: str
     label: str
@@ -35,12 +35,12 @@ class Run:
     spent: Spent
     cases: tuple[Case, ...]
     grader: str
-    fresh_grader: str  # of a later `grade`
-    failures: dict[str, int]  # what those that failed failed by
+    fresh_grader: str  # from a later `grade`
+    failures: dict[str, int]  # failed datapoints by type of error
 
     @property
     def only_drafts(self) -> bool:
-        """Whether all it did was to draw several responses and keep the best."""
+        """True if all it did was to draw several responses and keep the best."""
         several = any(len(case.steps) > 1 for case in self.cases)
         return several and all(step.parent is None for case in self.cases for step in case.steps)
 
@@ -64,15 +64,15 @@ class Run:
 
 
 def read_run(path: str, label: str | None = None) -> Run:
-    """The run whose output is at `path` (`-` is standard input)."""
+    """Read the run whose output is at `path` (`-` is standard input)."""
     source = Source(path)
     gathered = _Gathered()
     for number, line in source.read():
         _add(gathered, line, f"{source.name}:{number}", number)
     if not gathered.cases and not gathered.counts["failed"]:
         raise UsageError(
-            f"{source.name}: no datapoint in it was refined or graded",
-            "report reads what `refinecli refine` or `refinecli grade` wrote",
+            f"{source.name}: it has no refined or graded datapoint",
+            "give report the output of `refinecli refine` or `refinecli grade`",
         )
     day = _day(source.path, label)
     counts = gathered.counts
@@ -97,7 +97,7 @@ def read_run(path: str, label: str | None = None) -> Run:
 
 
 def responses(run: Run, chosen: Callable[[Case], int]) -> Iterator[tuple[Case, str]]:
-    """Each datapoint with the text of one of its responses: the file is read once more."""
+    """Yield each datapoint with the text of one of its responses, reading the file once more."""
     cases = iter(run.cases)
     for _, line in Source(run.file).read():
         row = loads(line)
@@ -131,12 +131,14 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     try:
         row = loads(line)
     except ValueError as error:
-        raise InputError(f"not JSON: {error}", "is the file whole?", where=where) from None
+        raise InputError(
+            f"not JSON: {error}", "check that the file is complete", where=where
+        ) from None
     if not isinstance(row, dict):
         raise InputError("expected a JSON object", where=where, line=number)
     result, status = _result(row)
     try:
-        key = key_of(row, gathered.occurrences)  # one that failed has its turn in another run
+        key = key_of(row, gathered.occurrences)  # counted first: in another run it may not fail
         if status == "failed":
             gathered.failures[str((row.get("error") or {}).get("type") or "unknown")] += 1
         if result is None:
@@ -145,7 +147,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
         case = case_of(row, result, key)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"not a line that refine or grade wrote: {type(error).__name__}: {error}",
+            f"not an output line of refine or grade: {type(error).__name__}: {error}",
             where=where,
             line=number,
         ) from None
@@ -162,7 +164,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
 
 
 def _result(row: JSONObject) -> tuple[JSONObject | None, str]:
-    """What a row says of itself: its refinement or its grading, and how it ended."""
+    """Return a row's refinement or grading, and how it ended."""
     for name in ("refinement", "grading"):
         result = row.get(name)
         if isinstance(result, dict):
@@ -183,7 +185,7 @@ _DATE = re.compile(r"\d{4}-\d\d(-\d\d)?")
 
 
 def _day(path: Path | None, label: str | None) -> str:
-    """The label where it is a date, else the day when the file was written."""
+    """Return the label if it is a date, else the day when the file was written."""
     if label and (found := _DATE.match(label)):
         return found[0]
     if path is None or not path.is_file():

@@ -1,4 +1,5 @@
-"""The report on a terminal: conclusions first, then a table for each question, in 80 columns."""
+"""Print the report on a terminal: conclusions first, then a table for each question, in 80
+columns."""
 
 from __future__ import annotations
 
@@ -18,16 +19,16 @@ from refinecli.types import JSONObject
 _WIDTH = 80
 _MOST_ITEMS = 20
 _MOST_FLIPS = 10
-_MOST_RUNS = 4  # beside each other in the trend of items
+_MOST_RUNS = 4  # next to each other in the trend of items
 
 
 def renderables(figures: JSONObject, spell: Callable[[str], str] = spelled) -> Iterator[Text]:
-    """The lines of the report; print each with `soft_wrap=True`."""
+    """Yield the lines of the report; print each with `soft_wrap=True`."""
     section = partial(_section, spell)
     yield from _about(figures)
     yield from section("In short", _wrapped(figures["conclusions"]))
     yield from section("Alarms", _wrapped([alarm["message"] for alarm in figures["alarms"]]))
-    yield from section("Gains, final less first response", _gains(figures))
+    yield from section("Gains, final minus first response", _gains(figures))
     yield from section("Iterations", _iterations(figures))
     yield from section("Rubric items", _items(figures["items"]))
     yield from section("Baselines", _baselines(figures))
@@ -50,8 +51,8 @@ def _wrapped(sentences: Sequence[str]) -> Iterator[str]:
 
 
 def _lines(text: str, first: str, others: str) -> Iterator[str]:
-    """The text in lines of as many cells as there are: `textwrap` counts characters, and some take
-    two cells."""
+    """Wrap the text by terminal cells: `textwrap` counts characters, some of which take two
+    cells."""
     line = first
     for word in one_line(text).split(" "):
         for piece in chop_cells(word, _WIDTH - len(others)):
@@ -66,8 +67,8 @@ def _lines(text: str, first: str, others: str) -> Iterator[str]:
 def _table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False
 ) -> Iterator[str]:
-    """Aligned columns, the first to the left; it gives way where the line would be too long, and
-    what does not fit there is cut, or stands on a line of its own."""
+    """Align the columns, the first to the left. It gives way where a line would be too long, and a
+    cell that does not fit there is cut, or stands on a line of its own."""
     cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     rest = sum(widths[1:]) + 2 * len(widths)
@@ -92,7 +93,7 @@ def _left(cell: str, width: int) -> str:
 
 
 def _shortened(cell: str, width: int) -> str:
-    """Without its middle: names of a kind begin alike, and often end alike too."""
+    """Cut the middle out: names of a kind begin alike, and often end alike too."""
     if cell_len(cell) <= width:
         return cell
     end = cell[len(cell) - (width - 1) // 2 :]
@@ -110,26 +111,26 @@ def _right(cell: str, width: int) -> str:
 
 def _about(figures: JSONObject) -> Iterator[Text]:
     run = figures["runs"][-1]
-    told = [f"{run['label']}: {run['strategy']}"]
-    told += [f"{role} {model}" for role, model in run["models"].items()]
-    yield from (Text(line, "bold") for line in _lines(", ".join(told), "", "  "))
+    title = [f"{run['label']}: {run['strategy']}"]
+    title += [f"{role} {model}" for role, model in run["models"].items()]
+    yield from (Text(line, "bold") for line in _lines(", ".join(title), "", "  "))
     counts = [f"{run[name]:,} {name}" for name in ("done", "ungraded", "failed") if run[name]]
     spent = [plural(run["calls"], "call")]
     spent.append(plural(run["prompt_tokens"] + run["completion_tokens"], "token"))
     if run["skipped"]:
         spent.append(f"{plural(run['skipped'], 'line')} without a result")
     text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
-    text += " (as if none had been shared)" if run["calls"] else ""
+    text += " (before sharing)" if run["calls"] else ""
     yield from (Text(line) for line in _lines(text, "", "  "))
 
 
 _GAINS = (
     ("in the loop", "loop_gain"),
-    ("graded afresh", "regraded_gain"),
+    ("regraded", "regraded_gain"),
     ("held-out judge", "heldout_gain"),
-    ("optimism (loop less afresh)", "optimism"),
-    ("judge gap (afresh less judge)", "judge_gap"),
-    ("items told to the policy", "revealed_gain"),
+    ("optimism (loop minus regraded)", "optimism"),
+    ("judge gap (regraded minus judge)", "judge_gap"),
+    ("items shown to the policy", "revealed_gain"),
     ("hidden items (reveal: verdict)", "verdict_gain"),
 )
 
@@ -143,7 +144,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
         if (gain := figures[key]) is not None
     ]
     yield from _table(("", "mean", "95% interval"), rows)
-    for name, key in (("in the loop", "sign_test"), ("graded afresh", "regraded_sign_test")):
+    for name, key in (("in the loop", "sign_test"), ("regraded", "regraded_sign_test")):
         if test := figures[key]:
             yield from _wrapped(
                 [
@@ -153,13 +154,13 @@ def _gains(figures: JSONObject) -> Iterator[str]:
             )
     if fresh := figures.get("regrade"):
         who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
-        yield from _wrapped([f"afresh: {fresh['repeats']} times each by {who or 'code'}"])
+        yield from _wrapped([f"regraded: {fresh['repeats']} times each by {who or 'code'}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
         yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"
 
 
-_UNSHARED = "calls, tokens: as if none had been shared or taken from a cache"
+_UNSHARED = "calls, tokens: counted as if no call had been shared or cached"
 
 
 def _iterations(figures: JSONObject) -> Iterator[str]:
@@ -183,16 +184,16 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     header = ("", "ran", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
     yield from _table(header, rows)
     notes = [
-        "score: of what would be returned after that round; the finished count on",
+        "score: of what would be returned after that round, finished datapoints included",
         "ran: datapoints; kept: share of them whose new response was accepted",
-        "fixed, broken: items that failed in the response before it and pass now, and the reverse; "
-        "first responses and drafts have none before them",
+        "fixed, broken: items that failed in the previous response and pass now, and the reverse; "
+        "first responses and drafts have no previous one",
         "length: mean characters of what would be returned",
         _UNSHARED,
     ]
     if won := figures["selections"]:
-        told = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
-        notes.append(f"picked by the selector: {told}")
+        picks = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
+        notes.append(f"picked by the selector: {picks}")
     yield from _wrapped(notes)
 
 
@@ -214,11 +215,11 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
             ],
         )
         return
-    afresh = any(item["regraded_gain"] for item in items)
+    fresh = any(item["regraded_gain"] for item in items)
     header = ["", "n", "first", "final", "gain", "95%", "fixed", "broken"]
-    header += ["afresh"] if afresh else ["ungraded"]
-    rows = [header, *(_item(item, afresh=afresh) for item in items[:_MOST_ITEMS])]
-    if not afresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
+    header += ["regraded"] if fresh else ["ungraded"]
+    rows = [header, *(_item(item, fresh=fresh) for item in items[:_MOST_ITEMS])]
+    if not fresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
         rows = [row[:-1] for row in rows]
     yield from _table(rows[0], rows[1:], cut=True)
     if len(items) > _MOST_ITEMS:
@@ -236,7 +237,7 @@ def _marks(item: JSONObject, name: str) -> bool:
     return bool(item["penalty"] if name == "penalty" else item["reveal"] == "verdict")
 
 
-def _item(item: JSONObject, *, afresh: bool) -> list[str]:
+def _item(item: JSONObject, *, fresh: bool) -> list[str]:
     marks = ("*" if _marks(item, "hidden") else "") + ("-" if _marks(item, "penalty") else "")
     last = item["regraded_gain"]
     return [
@@ -248,7 +249,7 @@ def _item(item: JSONObject, *, afresh: bool) -> list[str]:
         ends(item["gain"], signed=True),
         f"{item['fixed']:,}",
         f"{item['broken']:,}",
-        number(_mean(last), signed=True) if afresh else f"{item['ungraded']:,}",
+        number(_mean(last), signed=True) if fresh else f"{item['ungraded']:,}",
     ]
 
 
@@ -263,9 +264,9 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
     run = figures["run_cost"]
     cells = [["this run", run, None]]
     cells += [[row["name"], row, ahead(row)] for row in rows]
-    afresh = any(row["regraded_gain_over_it"] for row in rows)
+    fresh = any(row["regraded_gain_over_it"] for row in rows)
     yield from _table(
-        ("", "n", "score", "ahead*" if afresh else "ahead", "95%", "calls", "tokens", "a point"),
+        ("", "n", "score", "ahead*" if fresh else "ahead", "95%", "calls", "tokens", "a point"),
         [
             [
                 name,
@@ -291,15 +292,15 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
 
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
-    yield "ahead: what the run scores beyond it, paired by datapoint"
+    yield "ahead: how much more the run scores, paired by datapoint"
     again = [row for row in rows if row["regraded_gain_over_it"]]
     if again:
         loops = [
             f"{row['name']} {number(_mean(row['gain_over_it']), signed=True)}" for row in again
         ]
-        yield f"* responses of both graded afresh; by the loops' own grades: {', '.join(loops)}"
+        yield f"* responses of both regraded; by the loops' own grades: {', '.join(loops)}"
     yield _UNSHARED
-    yield "a point: tokens a datapoint beyond the first answer's, for each 0.01 gained over it"
+    yield "a point: extra tokens a datapoint for each 0.01 gained over the first answer"
     for row in rows:
         if row.get("fresh"):
             yield f"{row['name']}: by a later `grade`, which gives this run {_score(row)}"
@@ -319,8 +320,8 @@ def _score(row: JSONObject) -> str:
 
 def _graded_where(rows: Sequence[JSONObject]) -> str:
     if any(row.get("fresh") for row in rows):
-        return "scores: of a later `grade` where both files have them, else of the loops themselves"
-    return "scores: as graded in the loops themselves, on both sides"
+        return "scores: of a later `grade` where both files have one, otherwise of the loops"
+    return "scores: as graded in the loops, on both sides"
 
 
 def _count(value: float | None) -> str:
@@ -332,8 +333,8 @@ def _two_runs(pair: JSONObject | None) -> Iterator[str]:
         return
     yield from _wrapped(
         [
-            f"{pair['new']} less {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
-            f"{change(pair['gain'])}{', graded afresh' if pair['fresh'] else ''}"
+            f"{pair['new']} minus {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
+            f"{change(pair['gain'])}{', regraded' if pair['fresh'] else ''}"
         ]
     )
     for name, key in (("score", "sign_test"), ("passed", "flip_test")):

@@ -158,7 +158,7 @@ def test_baselines_are_graded_afresh_by_the_best_of_the_drafts_that_count(
     assert baseline["drafts"] == 2
     assert baseline["gain_over_it"]["mean"] == 0.5
     assert baseline["regraded_gain_over_it"]["mean"] == -0.5
-    assert "graded afresh, resampling beats refining" in "\n".join(figures["conclusions"])
+    assert "regraded, resampling beats refining" in "\n".join(figures["conclusions"])
 
 
 def test_checks_are_graded_by_code_and_no_model_is_needed(cli: Cli, tmp_path: Path) -> None:
@@ -169,14 +169,14 @@ def test_checks_are_graded_by_code_and_no_model_is_needed(cli: Cli, tmp_path: Pa
     assert not (tmp_path / "out.jsonl.regrade.cache").exists()
     figures = json.loads(result.stdout)
     assert figures["regraded_gain"] == figures["loop_gain"]
-    assert "afresh: 3 times each by code" in cli("report", "out.jsonl", "--regrade").stdout
+    assert "regraded: 3 times each by code" in cli("report", "out.jsonl", "--regrade").stdout
 
 
 @pytest.mark.parametrize(
     ("reply", "score", "told"),
     [
         ("<score>0.25</score>", {"mean": 0.25, "low": 0.25, "high": 0.25}, "0.250 (95%: 0.250 to"),
-        ("I cannot say.", None, "No fresh grades of them could be had."),
+        ("I cannot say.", None, "They could not be regraded."),
     ],
 )
 def test_single_responses_have_their_fresh_mean_beside_the_loops(
@@ -288,7 +288,7 @@ def test_where_no_fresh_grade_could_be_read_it_does_not_ask_for_fresh_grades(
         result = cli("report", "out.jsonl", "--regrade", *at(server), *args)
     assert result.returncode == 1, result.stderr
     told = " ".join(result.stdout.split())
-    assert "more than grader noise: no fresh grades could be had." in told
+    assert "more than grader noise: the responses could not be regraded." in told
     assert "There are no fresh grades of it." in told
     assert "run --regrade" not in told
     assert "regraded_gain is null\n" in result.stderr

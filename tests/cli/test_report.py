@@ -33,7 +33,7 @@ def test_conclusions_come_first_and_a_table_for_each_question(cli: Cli, out: Pat
     headings = re.findall(r"^[A-Z][^:.\n]*$", result.stdout, re.MULTILINE)
     assert headings == [
         "In short",
-        "Gains, final less first response",
+        "Gains, final minus first response",
         "Iterations",
         "Rubric items",
         "Baselines",

@@ -267,7 +267,7 @@ HEADLINES: list[tuple[Object, str]] = [
     (NO_CLAIM | {"regraded_gain": gain(-0.06, 0.03)}, "✗ The answers got worse: −0.060"),
     ({"baselines": [BEATEN | {"regraded_gain_over_it": gain(-0.2, 0.03)}]}, "✗ A gain over"),
     ({"baselines": [BETTER[0] | {"regraded_gain_over_it": gain(0.2, 0.03)}]}, "✓ A gain over"),
-    (UNGRADED, "? Open: the gain was not graded afresh"),
+    (UNGRADED, "? Open: the gain was not regraded"),
     (UNGRADED | {"loop_gain": gain(0.01, 0.03)}, "✗ No gain is shown, not even in the loop"),
     (
         UNGRADED | {"loop_gain": gain(0.01, 0.03), "baselines": BETTER},
@@ -275,7 +275,7 @@ HEADLINES: list[tuple[Object, str]] = [
     ),
     (NO_CLAIM | {"regraded_gain": gain(0.01, 0.03), "baselines": BETTER}, "✗ No gain is shown; r"),
     ({"baselines": BETTER}, "✗ A gain over the first answer: +0.060; resampling beats refining"),
-    ({"too_few": True}, "? Too few independent datapoints to tell"),
+    ({"too_few": True}, "? Too few independent datapoints to say"),
     ({"loop_gain": None}, "? Score 0.780; nothing to compare"),
     ({"loop_gain": None, "score": None}, "? No score"),
 ]
@@ -293,9 +293,9 @@ def test_the_summary_tells_all_that_the_report_holds(tmp_path: Path) -> None:
     said = page.words
     for part in (
         *("emails, rewritten", "2026-11-21", "writer-8b (policy, reviser); judge-70b (grader)"),
-        *("length: responses grew by 31%", "A gain: +0.060 graded afresh; the loop itself said"),
+        *("length: responses grew by 31%", "A gain: +0.060 regraded; the loop itself found"),
         *("with --baseline FILE, from refinecli refine --strategy best-of-n.", "p < 0.001"),
-        *("Optimism in the loop − graded afresh +0.100 +0.065 to +0.135", "2 280 0.770"),
+        *("Optimism in the loop − regraded +0.100 +0.065 to +0.135", "2 280 0.770"),
         *(
             "With 300 datapoints, a gain of 0.040 as this grader sees it would be found",
             "this run 300",
@@ -317,7 +317,7 @@ def test_of_several_runs_the_last_is_told_and_the_others_stand_beside_it(tmp_pat
     runs = [{"label": "main"}, {"label": "branch"}]
     said = page_of(tmp_path, run_rows(1), runs=runs, compared=compared, trend=trend).words
     assert said.startswith("branch · refinecli report")
-    assert "branch less main, 44 datapoints in common: +0.020 [−0.030, +0.070]." in said
+    assert "branch minus main, 44 datapoints in common: +0.020 [−0.030, +0.070]." in said
     assert "Passed: 3 more, 40 equal, 1 less (sign test, p = 0.040)." in said
     assert "email-49 and 10 more" in said
     assert "main – refine m 44 0.600 [0.550, 0.650]" in said
@@ -627,6 +627,6 @@ def test_without_javascript_the_summary_stands(chromium: Browser, tmp_path: Path
         said = chromium.driver.find_element("css selector", "main").text
     finally:
         chromium.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    assert "A gain: +0.060 graded afresh" in said
+    assert "A gain: +0.060 regraded" in said
     assert "The table of the 12 datapoints needs JavaScript" in said
     assert "Search" not in said

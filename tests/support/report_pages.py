@@ -183,7 +183,7 @@ def report_of(n: int, **parts: Any) -> Object:
         | {"tokens": 3_340 * n, "cost_per_point": 15_250.0},
         "conclusions": [
             f"Score 0.780, 50.0% passed, over {n:,} datapoints.",
-            "A gain: +0.060 graded afresh; the loop itself said +0.160.",
+            "A gain: +0.060 regraded; the loop itself found +0.160.",
             "Plain resampling gains too: compare with --baseline FILE, from "
             "`refinecli refine --strategy best-of-n`.",
         ],

@@ -1,4 +1,4 @@
-"""The page's drawings, as SVG: the curve over the iterations, and intervals beside numbers."""
+"""Draw the page's figures as SVG: the curve over the iterations, and intervals next to numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where things are: points beside each other, scores from `bottom` up to `top`."""
+    """Coordinates: points from left to right, scores from `bottom` up to `top`."""
 
     points: int
     right: float
@@ -46,11 +46,11 @@ def chart(
     points: Sequence[Point],
     lines: Sequence[tuple[str, float]],
     across: str,
-    told: str,
+    caption: str,
     *,
     joined: bool = True,
 ) -> str:
-    """Scores with their intervals, side by side, and named scores as lines across."""
+    """Draw scores with their intervals from left to right, and named scores as lines across."""
     if not points:
         return ""
     right = _WIDTH - (_NAMES if lines else _NO_NAMES)
@@ -61,7 +61,7 @@ def chart(
         f'<figure><div class="scroll"><svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'role="img" aria-label="Mean score. {escape(spoken)}">{_axes(frame, step, points, across)}'
         f"{_across(frame, lines)}{_line(frame, points) if joined else ''}{_dots(frame, points)}"
-        f"</svg></div><figcaption>{told}</figcaption></figure>"
+        f"</svg></div><figcaption>{caption}</figcaption></figure>"
     )
 
 
@@ -95,7 +95,7 @@ def _axes(frame: _Frame, step: float, points: Sequence[Point], across: str) -> s
 
 
 def _across(frame: _Frame, lines: Sequence[tuple[str, float]]) -> str:
-    """The baselines, each named at its right end, where the names do not fall on each other."""
+    """Draw the baselines, each named at its right end, keeping the names apart."""
     parts, lowest = [], float("inf")
     for name, score in sorted(lines, key=lambda line: line[1]):
         y = frame.y(score)
@@ -125,20 +125,20 @@ def _line(frame: _Frame, points: Sequence[Point]) -> str:
 def _dots(frame: _Frame, points: Sequence[Point]) -> str:
     parts = []
     for place, point in enumerate(points):
-        x, said = frame.x(place), number(point.score)
+        x, value = frame.x(place), number(point.score)
         low, y, high = frame.y(point.low), frame.y(point.score), frame.y(point.high)
         parts.append(
             f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
             f'<circle class="dot" cx="{x}" cy="{y}" r="4">'
-            f"<title>{escape(point.label)}: {said}</title></circle>"
+            f"<title>{escape(point.label)}: {value}</title></circle>"
         )
         if len(points) <= 12:
             above = max(min(high - 6, y - 9), 11)
-            parts.append(f'<text class="value middle" x="{x}" y="{above}">{said}</text>')
+            parts.append(f'<text class="value middle" x="{x}" y="{above}">{value}</text>')
     return "".join(parts)
 
 
-# ------------------------------------------------------------------ intervals beside numbers
+# ------------------------------------------------------------------ intervals next to numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Scale:
         return cls(min(found) - room, max(found) + room)
 
     def bar(self, gain: object) -> str:
-        """The interval with its middle, and where 0 is."""
+        """Draw the interval with its middle, and 0."""
         middle = mean(gain)
         if middle is None:
             return ""

@@ -1,4 +1,4 @@
-"""One datapoint in full: its conversation, and each iteration with its changes and its grades."""
+"""Show one datapoint in full: its conversation, and each iteration with its changes and grades."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from refinecli.text.clean import clean, one_line
 from refinecli.text.word_diff import word_diff
 from refinecli.types import JSONObject, Message
 
-# Characters of one text. A page is for reading; whoever needs all of it has the run's file. It also
-# bounds what comparing two responses takes.
+# Characters of one text. A page is for reading, and the run's file has the rest. It also bounds the
+# time that comparing two responses takes.
 _MOST = 20_000
 _MOST_ASIDE = 6_000  # of a grader's reply, reasoning, an error
 
 
 def conversation(record: JSONObject) -> list[Message]:
-    """The prefix, under whichever name it came."""
+    """Return the prefix, whatever its name in the file."""
     for name in CONVO_NAMES:
         value = record.get(name)
         if isinstance(value, str):
@@ -31,7 +31,7 @@ def conversation(record: JSONObject) -> list[Message]:
 
 
 def detail(record: JSONObject) -> JSONObject:
-    """What `page.js` shows when a datapoint is opened; parts that are absent are left out."""
+    """Build what `page.js` shows when a datapoint is opened; parts that are absent are left out."""
     refinement = fields(record.get("refinement"))
     iterations = rows(refinement.get("iterations"))
     if not iterations and record.get("response") is not None:
@@ -61,7 +61,7 @@ def detail(record: JSONObject) -> JSONObject:
 
 
 def _key(number: object) -> Hashable:
-    """An iteration's number, or what a damaged or foreign file has in its place."""
+    """Return an iteration's number, or what a damaged or foreign file has in its place."""
     return number if isinstance(number, Hashable) else str(number)
 
 
@@ -70,7 +70,8 @@ def _present(value: JSONObject) -> JSONObject:
 
 
 def _text(text: str, most: int = _MOST) -> str:
-    """The text as it can be shown: cut, and with what would act or hide in it made visible."""
+    """Return the text in a form that can be shown: cut, and with what would act or hide made
+    visible."""
     if len(text) > most:
         text = text[:most] + f"\n… {len(text) - most:,} more characters are in the run's file"
     return clean(text.replace("\r\n", "\n"))
@@ -128,7 +129,7 @@ def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONOb
 
 
 def _response(one: JSONObject, parent: JSONObject | None) -> JSONObject:
-    """The response's text or, with a parent, its difference, of which the text can be had again."""
+    """Return the response's text or, with a parent, its difference, from which the text follows."""
     text = _optional(one.get("response")) or ""
     if parent is None:
         return {"text": text}

@@ -1,4 +1,4 @@
-"""`report --html`: one self-contained page about a run.
+"""Write `report --html`: one self-contained page about a run.
 
     write_html(Path("report.html"), report, Path("out.jsonl"))
 
@@ -29,10 +29,10 @@ def write_html(path: Path, report: JSONObject, run: Path) -> None:
     """Write the page about a run, with the datapoints of its JSONL file; it appears when whole."""
     page = _page(report, read_run(run)).encode("utf-8")
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device; a folder refuses by itself
+        if path.exists() and not path.is_file():  # a pipe or a device; writing to a folder fails
             path.write_bytes(page)
             return
-        path = path.resolve()  # through a link to the file that is meant
+        path = path.resolve()  # follow a link to its target
         partial = path.with_name(path.name + ".partial")
         try:
             partial.write_bytes(page)
@@ -61,7 +61,7 @@ def _page(report: JSONObject, run: RunPage) -> str:
 
 
 def _policy(css: str, js: str) -> str:
-    """Nothing may be loaded, sent or run but this style and this script."""
+    """Forbid loading, sending and running anything but this style and this script."""
     style, script = (
         "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, js)
     )
@@ -71,7 +71,7 @@ def _policy(css: str, js: str) -> str:
     )
 
 
-# What could end the script element early, or be a line's end to an older reader of JavaScript.
+# Characters that could end the script element early, or a line in older JavaScript engines.
 _ESCAPED = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
 
 

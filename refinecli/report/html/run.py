@@ -1,8 +1,8 @@
-"""The datapoints of a run as the page needs them: one short row each, and the details of some.
+"""Read a run's datapoints for the page: one short row each, and the details of some.
 
-The file is read twice, line by line: first for the rows, of which those that are worth a closer
-look are chosen, then for their details. What is read here need not be what `refine` wrote: what is
-missing, or of another shape, is left out.
+The file is read twice, line by line: first for the rows, among which those worth a closer look are
+chosen, then for their details. The file may be foreign: whatever is missing or has another shape is
+left out.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from refinecli.text.clean import one_line
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
 
-# Details of all datapoints, up to so many; of more than that, of those most worth a look.
+# Up to this many datapoints all have details; beyond, those most worth a look.
 _ALL = 200
 _FLIPPED, _WORST, _SAMPLE = 150, 50, 50
-_MOST_BYTES = 24_000_000  # of details: a browser opens that, a mail server may not
+_MOST_BYTES = 24_000_000  # of details: a browser opens that, though a mail server may refuse it
 _PROMPT = 120  # characters of a row's prompt
 
 Outcome: TypeAlias = Literal[
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """A run's rows, the details of some by their row's index, and which those are, in words."""
+    """A run's rows, the details of some by their row's index, and a description of those."""
 
     rows: list[Row]
     details: dict[int, JSONObject]
@@ -62,7 +62,9 @@ class RunPage:
 def read_run(run: Path) -> RunPage:
     source = Source(str(run))
     if not source.rereadable:
-        raise UsageError(f"{run}: a page needs a run that can be read twice", "name a file")
+        raise UsageError(
+            f"{run}: a page needs a file that can be read twice", "give a regular file"
+        )
     found = [_row(index, record) for index, record in _records(source)]
     chosen, words = _worth_a_look(found)
     details: dict[int, JSONObject] = {}
@@ -139,9 +141,9 @@ def _outcome(record: JSONObject, first: float | None, final: float | None) -> Ou
 
 
 def _passed_before_and_after(record: JSONObject) -> tuple[bool | None, bool | None]:
-    """Whether the first and the returned response passed; None where that is not known.
+    """Return whether the first and the returned response passed; None where that is unknown.
 
-    A threshold is not in the file, but where the run stopped since a response passed, it did.
+    A threshold is not in the file, but a run that stopped because a response passed says so.
     """
     refinement = fields(record.get("refinement"))
     iterations = rows(refinement.get("iterations"))
@@ -169,7 +171,7 @@ def _all_passed(iteration: JSONObject, required: Sequence[bool]) -> bool | None:
 
 
 def _worth_a_look(found: Sequence[Row]) -> tuple[set[int], str]:
-    """The datapoints whose details are in the page, and which those are in words."""
+    """Choose the datapoints whose details are in the page, and describe them."""
     if len(found) <= _ALL:
         return {row.place for row in found}, "Each opens to its responses, grades and changes."
     draw = random.Random(0)

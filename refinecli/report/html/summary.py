@@ -1,4 +1,4 @@
-"""The head of the page: what was run, the alarms, and what may be said of it, as HTML."""
+"""Build the head of the page as HTML: what was run, the alarms, and what may be claimed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from refinecli.types import JSONObject
 
 
 def name_of(report: JSONObject) -> str:
-    """What the page is about: the label of the run reported on, else its file."""
+    """Name what the page is about: the label of the run, else its file."""
     run = fields(_run(report))
     return str(run.get("label") or run.get("file") or "a run")
 
 
 def _run(report: JSONObject) -> JSONObject:
-    """The run that is reported on: of several, the last."""
+    """Return the run that is reported on: the last of several."""
     return ([{}, *rows(report.get("runs"))])[-1]
 
 
 def summary(report: JSONObject) -> str:
-    """All of the page above the datapoints."""
+    """Build everything on the page above the datapoints."""
     sections = tables(report)
     links = {_anchor(title): title for title in [*sections, "Datapoints"]}
     contents = "".join(f'<a href="#{name}">{title}</a>' for name, title in links.items())
@@ -66,7 +66,7 @@ def _head(report: JSONObject) -> str:
 
 
 def _models(models: JSONObject) -> str:
-    """Each model once, with the roles it has."""
+    """List each model once, with its roles."""
     roles: dict[str, list[str]] = {}
     for role, model in models.items():
         roles.setdefault(str(model), []).append(str(role))
@@ -108,13 +108,13 @@ def _alarms(report: JSONObject) -> str:
     )
 
 
-# ------------------------------------------------------------------ what may be said
+# ------------------------------------------------------------------ the claim
 
 
 def _verdict(report: JSONObject) -> str:
     kind, title = _headline(report)
     sentences = report.get("conclusions")
-    said = "".join(
+    listed = "".join(
         f"<li>{_with_code(sentence)}</li>"
         for sentence in (sentences if isinstance(sentences, list) else [])
     )
@@ -122,28 +122,29 @@ def _verdict(report: JSONObject) -> str:
     return (
         f'<section class="verdict {kind}" aria-labelledby="verdict"><h2 id="verdict">'
         f'<span class="mark" aria-hidden="true">{mark}</span> {title}</h2>'
-        f"{f'<ul>{said}</ul>' if said else ''}</section>"
+        f"{f'<ul>{listed}</ul>' if listed else ''}</section>"
     )
 
 
 def _with_code(sentence: object) -> str:
-    """A sentence of ours: commands stand between backquotes, or begin with two dashes."""
+    """Mark up the commands in one of our sentences, which stand between backquotes or begin with
+    two dashes."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(sentence))
     return re.sub(r"(?<![\w-])--[a-z]+(?![^<]*</code>)", r'<code class="flag">\g<0></code>', text)
 
 
-# What a claim rests on, and the gain that says it.
+# The basis of a claim, and the gain that goes with it.
 _BASES = {"code": "loop_gain", "regraded": "regraded_gain", "heldout": "heldout_gain"}
 
 
 def _headline(report: JSONObject) -> tuple[str, str]:
-    """The claim in a line; `open` where nothing can be claimed, one way or the other."""
+    """Return the claim in a line; `open` where nothing can be claimed either way."""
     claim = fields(report.get("claim"))
     if mean(report.get("loop_gain")) is None or len(rows(report.get("iterations"))) == 1:
         score = mean(report.get("score"))
         return "open", "No score" if score is None else f"Score {number(score)}; nothing to compare"
     if report.get("too_few"):
-        return "open", "Too few independent datapoints to tell"
+        return "open", "Too few independent datapoints to say"
     gain = report.get(_BASES.get(str(claim.get("basis")), ""))
     by_code = claim.get("basis") == "code"
     beaten = [
@@ -152,7 +153,7 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     better = "; resampling beats refining" if beaten else ""
     if mean(gain) is None:
         if (ends(report.get("loop_gain")) or (1, 1))[0] > 0:
-            return "open", f"Open: the gain was not graded afresh{better}"
+            return "open", f"Open: the gain was not regraded{better}"
         return "no", f"No gain is shown{better or ', not even in the loop'}"
     if claim.get("gain") is not True:
         interval = ends(gain)
@@ -181,12 +182,13 @@ def _headline(report: JSONObject) -> tuple[str, str]:
 
 
 def _is_beaten(row: JSONObject, by_code: bool) -> bool:
-    """Not by the loops' own grades, unless code gave them: they flatter whichever chose more."""
+    """Return whether the run beats the baseline, not counting the loops' own grades unless code
+    gave them: they favour the run that chose among more."""
     return _is_claimed(row, by_code) and (ends(ahead(row)) or (0, 0))[0] > 0
 
 
 def _beats(row: JSONObject, by_code: bool) -> bool:
-    """Whether the baseline is better, at no more cost."""
+    """Return whether the baseline is better, at no more cost."""
     dear = (row.get("drafts") or 0) > (row.get("drafts_at_equal_cost") or row.get("drafts") or 0)
     return _is_claimed(row, by_code) and not dear and (ends(ahead(row)) or (0, 0))[1] < 0
 

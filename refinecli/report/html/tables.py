@@ -1,4 +1,5 @@
-"""The page's tables, one section each, as HTML. A part that the report lacks has no section."""
+"""Build the page's tables as HTML, one section each; a part that the report lacks has no
+section."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ from refinecli.report.html.text import (
 )
 from refinecli.types import JSONObject
 
-_MOST_ROWS = 100  # of one table; names of items can be as many as datapoints
+_MOST_ROWS = 100  # of one table: there can be as many item names as datapoints
 _MOST_NAMES = 50  # of datapoints in a sentence
 
 
 def tables(report: JSONObject) -> dict[str, str]:
-    """The sections by their titles, in order."""
+    """Return the sections by title, in order."""
     refined = len(rows(report.get("iterations"))) > 1
     found = {
         "Gains": _gains(report) if refined else "",
@@ -59,11 +60,11 @@ def _rounded(value: object) -> str:
 
 _GAINS = (
     ("loop_gain", "In the loop", "by the grades that chose what to keep"),
-    ("regraded_gain", "Graded afresh", "first against final, blind"),
+    ("regraded_gain", "Regraded", "first against final, blind"),
     ("heldout_gain", "Held-out judge", "took no part in the loop"),
-    ("optimism", "Optimism", "in the loop − graded afresh"),
-    ("judge_gap", "Judge gap", "graded afresh − held-out judge"),
-    ("revealed_gain", "Items told to the policy", "in the loop"),
+    ("optimism", "Optimism", "in the loop − regraded"),
+    ("judge_gap", "Judge gap", "regraded − held-out judge"),
+    ("revealed_gain", "Items shown to the policy", "in the loop"),
     ("verdict_gain", "Hidden items", "in the loop; the policy learns only that they are not met"),
 )
 
@@ -82,13 +83,13 @@ def _gains(report: JSONObject) -> str:
         [f"{title} <small>{note}</small>", signed(mean(gain)), _interval(gain), scale.bar(gain)]
         for title, note, gain in given
     ]
-    head = ("Final less first response", "Mean", "95% interval", "Around 0")
+    head = ("Final minus first response", "Mean", "95% interval", "Around 0")
     notes = "".join(map(_note, _below_gains(report)))
     return table("Gains and their intervals", head, body) + notes
 
 
 def _below_gains(report: JSONObject) -> Iterator[str]:
-    named = (("In the loop", "sign_test"), ("Graded afresh", "regraded_sign_test"))
+    named = (("In the loop", "sign_test"), ("Regraded", "regraded_sign_test"))
     for name, key in named:
         if test := fields(report.get(key)):
             yield f"{name}: {_sign_test(test)}."
@@ -105,8 +106,8 @@ def _below_gains(report: JSONObject) -> Iterator[str]:
 
 def _sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:
     counts = (number(test.get(key)) for key in ("wins", "ties", "losses"))
-    told = ", ".join(f"{n} {word}" for n, word in zip(counts, words, strict=True))
-    return f"{told} (sign test, p {_p(test.get('p_value'))})"
+    result = ", ".join(f"{n} {word}" for n, word in zip(counts, words, strict=True))
+    return f"{result} (sign test, p {_p(test.get('p_value'))})"
 
 
 def _p(value: object) -> str:
@@ -143,10 +144,10 @@ def _iterations(report: JSONObject) -> str:
         for row in found
     ]
     note = _note(
-        "The mean score is that of what would be returned after the round, over all "
+        "The mean score is that of the responses that would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
-        "failed in the response before it and passes now; broken: the other way; first "
-        "responses and drafts have none before them. Brackets are 95% intervals. "
+        "failed in the previous response and passes now; broken: the reverse. First responses and "
+        "drafts have no previous one. Brackets are 95% intervals. "
         f"{_UNSHARED}"
     )
     return _curve(report, found) + table("Iterations", head, body) + note
@@ -164,10 +165,10 @@ def _curve(report: JSONObject, found: Sequence[JSONObject]) -> str:
         for row in rows(report.get("baselines"))
         if (score := mean(row.get("score"))) is not None and row.get("file") not in own
     ]
-    told = "Mean score by iteration"
-    told += ", with 95% intervals" if any(point.low < point.high for point in points) else ""
-    told += "; dashed: baselines" if lines else ""
-    return chart(points, lines, "iteration", told)
+    caption = "Mean score by iteration"
+    caption += ", with 95% intervals" if any(point.low < point.high for point in points) else ""
+    caption += "; dashed: baselines" if lines else ""
+    return chart(points, lines, "iteration", caption)
 
 
 # ------------------------------------------------------------------ baselines, items
@@ -181,8 +182,8 @@ def _baselines(report: JSONObject) -> str:
         *("Run", "n", "Score", "Ahead", "Calls", "Tokens", "Tokens, of this run's"),
         "Tokens for 0.01 gained",
     ]
-    afresh = any(row.get("regraded_gain_over_it") for row in found)
-    head += ["Ahead, graded afresh"] if afresh else []
+    fresh = any(row.get("regraded_gain_over_it") for row in found)
+    head += ["Ahead, regraded"] if fresh else []
     run = fields(report.get("run_cost"))
     both = [{"name": "this run", **run}, *found] if run.get("n") else found
     body = [
@@ -195,7 +196,7 @@ def _baselines(report: JSONObject) -> str:
             number(row.get("tokens")),
             _times(row.get("tokens_ratio")),
             _rounded(row.get("cost_per_point")),
-            *([with_interval(row.get("regraded_gain_over_it"))] if afresh else []),
+            *([with_interval(row.get("regraded_gain_over_it"))] if fresh else []),
         ]
         for row in both[:_MOST_ROWS]
     ]
@@ -203,15 +204,15 @@ def _baselines(report: JSONObject) -> str:
     return table("Baselines", head, body) + notes
 
 
-_UNSHARED = "Calls and tokens: as if none had been shared or taken from a cache."
+_UNSHARED = "Calls and tokens: counted as if no call had been shared or cached."
 
 
 def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
-    yield "Ahead: what this run scores beyond it, paired by datapoint."
+    yield "Ahead: how much more this run scores, paired by datapoint."
     if any(row.get("regraded_gain_over_it") for row in found):
-        yield "Graded afresh: the responses of both, blind; the other scores are the loops' own."
+        yield "Regraded: the responses of both, blind; the other scores are the loops' own."
     yield _UNSHARED
-    yield "Tokens for 0.01 gained: those beyond the first answers', for each 0.01 scored over them."
+    yield "Tokens for 0.01 gained: extra tokens for each 0.01 gained over the first answers."
     for row in found:
         name = data(row.get("name"))
         if row.get("fresh"):
@@ -225,7 +226,7 @@ def _below_baselines(found: Sequence[JSONObject]) -> Iterator[str]:
 
 
 def _left_out(report: JSONObject, run: JSONObject) -> Iterator[str]:
-    """Why the run costs less here than above."""
+    """Explain why the run costs less here than above."""
     left = int((rows(report.get("runs")) or [{}])[-1].get("datapoints") or 0) - (run.get("n") or 0)
     if run.get("n") and left > 0:
         yield (
@@ -244,7 +245,7 @@ def _items(report: JSONObject) -> str:
         return ""
     fresh = any(row.get("regraded_gain") for row in found)
     head = ["Item", "n", "First", "Final", "Gain", "Around 0", "Fixed", "Broken", "Ungraded"]
-    head += ["Graded afresh"] if fresh else []
+    head += ["Regraded"] if fresh else []
     scale = Scale.over([row.get("gain") for row in found[:_MOST_ROWS]])
     body = []
     for row in found[:_MOST_ROWS]:
@@ -299,20 +300,20 @@ def _selections(report: JSONObject) -> str:
 def _two_runs(pair: JSONObject) -> str:
     if not pair:
         return ""
-    title = f"{data(pair.get('new'))} less {data(pair.get('old'))}"
+    title = f"{data(pair.get('new'))} minus {data(pair.get('old'))}"
     many = f"{number(pair.get('n'))} datapoints in common"
-    again = " graded afresh" if pair.get("fresh") else ""
-    told = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
+    again = " regraded" if pair.get("fresh") else ""
+    lines = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
     words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
     for name, key, up, down in words:
         if test := fields(pair.get(key)):
-            told.append(f"{name}: {_sign_test(test, (up, 'equal', down))}.")
+            lines.append(f"{name}: {_sign_test(test, (up, 'equal', down))}.")
     for name, key in (("✗→✓ Pass now", "now_pass"), ("✓→✗ Fail now", "now_fail")):
         if isinstance(ids := pair.get(key), list) and ids:
-            told.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
+            lines.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
     if pair.get("left_out"):
-        told.append(f"{number(pair['left_out'])} results not scored in both are left out.")
-    return "<ul>" + "".join(f"<li>{line}</li>" for line in told) + "</ul>"
+        lines.append(f"{number(pair['left_out'])} results not scored in both are left out.")
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
 
 
 def _listed(ids: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""The smallest parts of the page: text made safe, numbers in words and signs, tables."""
+"""Build the smallest parts of the page: safe text, numbers in words and signs, tables."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ NOTHING = "–"
 
 
 def escape(value: object) -> str:
-    """Any text as HTML; what acts or hides in it (controls, bidi marks, surrogates) is shown."""
+    """Write any text as HTML, showing what acts or hides in it (controls, bidi marks,
+    surrogates)."""
     return _escape(clean(str(value)))
 
 
 def data(value: object) -> str:
-    """A text that came from a file, inside our own: its direction of writing stays its own."""
+    """Isolate a text from a file inside ours, so that it keeps its own direction of writing."""
     return f"<bdi>{escape(value)}</bdi>"
 
 
 def number(value: object) -> str:
-    """A score, or a count with its thousands told apart."""
+    """Write a score, or a count with separated thousands."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOTHING
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}".replace("-", "−")
 
 
 def signed(value: object) -> str:
-    """A difference: always with its sign, which is a minus and no hyphen."""
+    """Write a difference, always with its sign, a minus rather than a hyphen."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return NOTHING
     text = f"{value:+.3f}"
@@ -47,23 +48,23 @@ def count(n: int, word: str) -> str:
 
 
 def fields(value: object) -> JSONObject:
-    """The object, or an empty one where there is none."""
+    """Return the object, or an empty one if it is something else."""
     return value if isinstance(value, dict) else {}
 
 
 def rows(value: object) -> list[JSONObject]:
-    """The objects of a list, or none."""
+    """Return the objects in a list; none if it is something else."""
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def mean(gain: object) -> float | None:
-    """The middle of {"mean", "low", "high"}."""
+    """Return the middle of {"mean", "low", "high"}."""
     value = fields(gain).get("mean")
     return float(value) if isinstance(value, int | float) else None
 
 
 def ends(gain: object) -> tuple[float, float] | None:
-    """Both ends of its interval, where it has one."""
+    """Return both ends of the interval, if it has one."""
     low, high = fields(gain).get("low"), fields(gain).get("high")
     if isinstance(low, int | float) and isinstance(high, int | float):
         return float(low), float(high)
@@ -71,7 +72,7 @@ def ends(gain: object) -> tuple[float, float] | None:
 
 
 def with_interval(gain: object, write: Callable[[object], str] = signed) -> str:
-    """`+0.062 [+0.021, +0.103]`, as HTML."""
+    """Write `+0.062 [+0.021, +0.103]` as HTML."""
     interval = ends(gain)
     text = write(mean(gain))
     if interval is None:
@@ -81,7 +82,8 @@ def with_interval(gain: object, write: Callable[[object], str] = signed) -> str:
 
 
 def table(caption: str, head: Sequence[str], body: Sequence[Sequence[str]], words: int = 1) -> str:
-    """A table whose first `words` columns are words and whose others are numbers; all is HTML."""
+    """Build a table whose first `words` columns are words and whose others are numbers; all is
+    HTML."""
     kinds = ["" if place < words else ' class="number"' for place in range(len(head))]
     titles = "".join(
         f'<th scope="col"{kind}>{text}</th>' for kind, text in zip(kinds, head, strict=True)

@@ -170,7 +170,7 @@ def test_five_datapoints_that_differ_claim_nothing_and_it_says_so(read: Read) ->
     assert figures["loop_gain"]["low"] > 0
     assert figures["claim"]["gain"] is False
     assert "It rests on 5 datapoints; a claim takes 6" in said(figures)
-    assert "5 datapoints that differ: too few to claim anything of it" in said(figures)
+    assert "5 datapoints that differ: too few to claim anything" in said(figures)
 
 
 def test_one_item_by_a_model_makes_the_whole_score_noisy(read: Read) -> None:
@@ -209,7 +209,7 @@ def test_a_regraded_gain_around_zero_is_no_gain_and_says_what_would_be_found(rea
 
 @pytest.mark.parametrize(
     ("loop", "told"),
-    [(0.0, "graded afresh, as the loop said."), (1.0, "though the loop said +0.100 (")],
+    [(0.0, "regraded, as in the loop."), (1.0, "though the loop found +0.100 (")],
 )
 def test_fresh_grades_that_say_what_the_loop_said_are_not_set_against_it(
     read: Read, loop: float, told: str
@@ -428,7 +428,7 @@ def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -
     run = read([line | fresh for line in gained(30)])
     worse = [row(i, [0.5]) | fresh | {"score": 0.25} for i in range(30)]
     figures = build([run])
-    assert "a later `grade` makes 0.750, " in said(figures)
+    assert "A later `grade` of the same responses: 0.750, " in said(figures)
     later = [case.fresh_passed for case in run.cases]
     assert figures["fresh_pass_rate"]["mean"] == sum(map(bool, later)) / len(later)
     assert build([read(gained(30))])["fresh_pass_rate"] is None
@@ -455,7 +455,7 @@ def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Rea
     """A loop that stops where it has passed looks more often at what fails, at the same cost."""
     told = said(build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")]))
     assert "+0.333 to +0.667) by the loops' own grades." in told
-    assert "Nothing is claimed of that: they flatter whichever chose among more" in told
+    assert "Nothing is claimed from that: these favour the run that chose among more" in told
     assert "To be sure, run regrade." in told
     assert "beats" not in told
 
@@ -475,7 +475,7 @@ def test_graded_by_code_refining_is_compared_with_resampling(
     run = read([row(i, [0.0, float(i % 2)], items=code) for i in range(30)])
     told = said(build([run], [read(drafted(30, drafts), "bon.jsonl")]))
     assert words in told
-    assert "flatter" not in told
+    assert "these favour" not in told
 
 
 def test_graded_afresh_refining_is_compared_with_resampling(read: Read) -> None:
@@ -484,7 +484,7 @@ def test_graded_afresh_refining_is_compared_with_resampling(read: Read) -> None:
     other = [line | fresh | {"score": 0.25} for line in drafted(30, [0, 0])]
     told = said(build([run], [read(other, "bon.jsonl")]))
     assert "refining beats resampling" in told
-    assert "flatter" not in told
+    assert "these favour" not in told
 
 
 def afresh(rows: list[Row], score: float, grader: str = "large") -> list[Row]:
@@ -501,7 +501,7 @@ def test_graded_afresh_all_drafts_count_and_their_cost_is_told(read: Read) -> No
     assert (row["fresh"], row["drafts"], row["drafts_at_equal_cost"]) == (True, 4, 2)
     assert (row["gain_over_it"]["mean"], row["tokens_ratio"]) == (-0.5, 2)
     assert (row["run_score"]["mean"], row["score"]["mean"]) == (0.5, 1.0)
-    assert "graded afresh, resampling beats refining, at more cost" in said(figures)
+    assert "regraded, resampling beats refining, at more cost" in said(figures)
     assert "200% of the run's tokens: with `drafts=2`" in alarms(figures)["unequal_cost"]
 
 
@@ -528,7 +528,7 @@ def test_a_few_other_conversations_are_left_out_and_told(read: Read) -> None:
 def test_another_rubric_for_the_same_conversation_is_an_alarm(read: Read) -> None:
     edited = [row(i, [0.0], items=[{"rubric_str": "Is it better?"}]) for i in range(30)]
     figures = build([read(edited, "old.jsonl"), read(gained(30))])
-    assert "other rubrics for 30 of the same" in alarms(figures)["other_rubric"]
+    assert "different rubrics for 30 of the same" in alarms(figures)["other_rubric"]
     assert figures["compared"]["n"] == 30
 
 
@@ -553,8 +553,8 @@ def test_a_baseline_that_was_regraded_is_compared_by_that(
     ("differ", "groups", "words"),
     [
         (6, 30, "refining beats resampling"),
-        (5, 30, "by 5 datapoints that differ: too few to claim anything of it"),
-        (12, 24, "by 4 datapoints that differ: too few to claim anything of it"),
+        (5, 30, "by 5 datapoints that differ: too few to claim anything"),
+        (12, 24, "by 4 datapoints that differ: too few to claim anything"),
     ],
 )
 def test_fresh_grades_of_a_handful_claim_nothing_over_a_baseline(
@@ -652,8 +652,8 @@ def test_many_failures_are_an_alarm_whatever_their_scores(read: Read) -> None:
     figures = build([read(rows)])
     assert (figures["failed"], figures["ungraded"]) == (2, 0)
     assert alarms(figures)["failed"] == (
-        "2 of 2 datapoints failed before they were done (unreadable 2); scores are those of what "
-        "they had by then."
+        "2 of 2 datapoints failed before they were done (unreadable 2); scores are for the "
+        "responses they had by then."
     )
     assert "2 of 2 datapoints failed" in said(figures)
     assert "nothing was refined" not in said(figures)
@@ -662,7 +662,7 @@ def test_many_failures_are_an_alarm_whatever_their_scores(read: Read) -> None:
 def test_first_responses_that_nobody_could_grade_are_an_alarm(read: Read) -> None:
     rows = [*gained(30), *(row(30 + i, [None, 1.0]) for i in range(3))]
     told = alarms(build([read(rows)]))["ungraded_first"]
-    assert told.startswith("3 of 33 datapoints with a score have none of their first response")
+    assert told.startswith("3 of 33 datapoints with a score have none for their first response")
     assert "over the other 30" in told
     graded = read([graded_row(i, 0.5) for i in range(30)])
     assert "ungraded_first" not in alarms(build([graded]))
@@ -691,11 +691,11 @@ def test_two_runs_tell_who_flipped(read: Read) -> None:
 
 def test_two_runs_compared_by_the_loops_own_grades_are_told_as_such(read: Read) -> None:
     old, new = read(gained(30)), read(gained(30, every=1), "new.jsonl")
-    assert "That is by the loops' own grades: they flatter" in said(build([old, new]))
+    assert "That is by the loops' own grades: these favour" in said(build([old, new]))
     graded = read([graded_row(i, 0.0) for i in range(30)])
-    assert "flatter" not in said(build([graded, graded]))
+    assert "these favour" not in said(build([graded, graded]))
     code = [{"check": {"kind": "words", "min": 1}}]
-    assert "flatter" not in said(build([read(gained(30, items=code))] * 2))
+    assert "these favour" not in said(build([read(gained(30, items=code))] * 2))
 
 
 def test_runs_without_a_datapoint_in_common_cannot_be_compared(read: Read) -> None:
@@ -729,7 +729,7 @@ def test_the_trend_is_of_the_scores_that_its_changes_are_of(read: Read) -> None:
     assert [point["pass_rate"]["mean"] for point in trend] == [0, 1]
     assert [point["items"][0]["score"] for point in trend] == [0.25, 1.0]
     assert trend[1]["change"]["mean"] == figures["compared"]["gain"]["mean"] == 0.75
-    assert "graded afresh over 30 datapoints; 30 pass that failed before" in said(figures)
+    assert "regraded over 30 datapoints; 30 pass that failed before" in said(figures)
     loop = build([old, read(gained(30), "b.jsonl")])["trend"]
     assert [point["score"]["mean"] for point in loop] == [0.5, 0.5]
 
