@@ -1,7 +1,7 @@
-"""How likely a pass must be for a verdict of it: the threshold that fits the labels best.
+"""Fit the threshold above which a probable pass is a pass to the labels.
 
-It is chosen on the labels that it is then praised by, so what it is worth is told by
-cross-validation: folds of whole clusters, each judged by the threshold that the others give.
+Accuracy on the labels that a threshold was chosen by flatters it, so its worth is estimated by
+cross-validation: folds of whole clusters, each judged by the threshold that fits the others.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from refinecli.stats.resampling import Clusters, Figure
 from refinecli.stats.statistics import Floats
 
 _FOLDS = 5
-_DIGITS = 4  # of a threshold, where that is enough
+_DIGITS = 4  # of a threshold, unless more are needed
 
 
 class Row(NamedTuple):
-    """One verdict by probabilities beside its label."""
+    """One verdict by probabilities, and its label."""
 
     cluster: Hashable
     likely: float  # that it passes
@@ -34,8 +34,8 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A threshold, and the balanced accuracy of what it says: with the one in use until now, with
-    itself, and with itself as cross-validation tells it. `auc` is that of the probabilities."""
+    """A threshold, and the balanced accuracy of its verdicts: with the one in use so far, with
+    itself, and with itself under cross-validation. `auc` is that of the probabilities."""
 
     threshold: float
     n: int
@@ -47,12 +47,12 @@ class Calibration:
 
     @property
     def chance(self) -> str | None:
-        """Whether the probabilities are better than guessing; None where that cannot be told."""
+        """The comparison of the probabilities with guessing; None where that is unknown."""
         return chance(self.auc.record(), 0.5)
 
 
 def calibrate(judged: Sequence[Judged], before: float) -> Calibration | None:
-    """None where the labels are not of both kinds: there is nothing to tell apart."""
+    """Fit a threshold; None where all labels are the same, so that there is nothing to separate."""
     rows = [
         Row(one.cluster, one.likely, float(one.gold != one.penalty))
         for one in judged
@@ -81,13 +81,13 @@ def calibrate(judged: Sequence[Judged], before: float) -> Calibration | None:
 
 
 def _best(likely: Floats, gold: Floats) -> float:
-    """The threshold with the highest balanced accuracy (Youden's index); of equal ones that
-    nearest to a half."""
+    """Return the threshold with the highest balanced accuracy (Youden's index), among equals the
+    one nearest to a half."""
     values = np.unique(likely)
     between = [_between(low, high) for low, high in pairwise(values.tolist())]
     candidates = np.asarray([0.0, *between, 1.0])
     order = np.argsort(likely)
-    first = np.searchsorted(likely[order], candidates)  # what passes begins there
+    first = np.searchsorted(likely[order], candidates)  # passes begin there
     good = np.append(np.cumsum(gold[order][::-1])[::-1], 0.0)[first]
     bad = len(gold) - first - good
     right = good / gold.sum() - bad / (1 - gold).sum()
@@ -96,8 +96,8 @@ def _best(likely: Floats, gold: Floats) -> float:
 
 
 def _between(low: float, high: float) -> float:
-    """The middle, in a few digits, but so that it tells the two apart: where a model hardly ever
-    says yes, all may be millionths."""
+    """Return the middle in a few digits, but enough to separate the two: where a model hardly ever
+    says yes, all values may be millionths."""
     middle = (low + high) / 2
     written = (float(f"{middle:.{digits}g}") for digits in range(_DIGITS, 18))
     return next((number for number in written if low < number <= high), high)

@@ -1,4 +1,4 @@
-"""What the figures amount to, in plain sentences: a grader at chance is called just that."""
+"""Put the figures into plain sentences; a grader at chance is called just that."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from refinecli.stats.wording import ends, number, plural
 from refinecli.types import JSONObject
 
 _EQUAL = 1e-9
-_MATTERS = 0.2  # a correlation with length that is worth a word
+_MATTERS = 0.2  # a correlation with length that is worth mentioning
 
 
 def chance(figure: Mapping[str, Any], at: float) -> str | None:
-    """Whether a figure is better than what guessing gives; None where that cannot be told."""
+    """Compare a figure with what guessing gives; None where that is unknown."""
     value, low, high = figure["value"], figure["low"], figure["high"]
     if value is None:
         return None
@@ -29,10 +29,10 @@ def chance(figure: Mapping[str, Any], at: float) -> str | None:
 
 
 def conclusions(figures: JSONObject) -> list[str]:
-    """The sentences that stand first."""
+    """Return the sentences that stand first."""
     if not figures["n"]:
-        told = "has a label was graded" if figures["labelled"] else "was graded has a label"
-        return [f"Nothing that {told}: there is nothing to compare."]
+        overlap = "has a label was graded" if figures["labelled"] else "was graded has a label"
+        return [f"Nothing that {overlap}: there is nothing to compare."]
     return [
         *_chance(figures),
         *_majority(figures),
@@ -43,8 +43,8 @@ def conclusions(figures: JSONObject) -> list[str]:
     ]
 
 
-def told(figure: Mapping[str, Any]) -> str:
-    """Such as `0.812 (95%: 0.760 to 0.858)`."""
+def shown(figure: Mapping[str, Any]) -> str:
+    """Write a figure such as `0.812 (95%: 0.760 to 0.858)`."""
     value = number(figure["value"])
     return value if figure["low"] is None else f"{value} (95%: {ends(figure)})"
 
@@ -54,18 +54,18 @@ def _chance(figures: JSONObject) -> Iterator[str]:
     balanced = figures["balanced_accuracy"]
     if balanced["value"] is not None:
         said = found["verdicts"] or "too few to say whether that is better than chance"
-        yield f"Verdicts: {said}: balanced accuracy {told(balanced)} over {over}; chance is 0.5."
+        yield f"Verdicts: {said}: balanced accuracy {shown(balanced)} over {over}; chance is 0.5."
     else:
         yield f"Verdicts: balanced accuracy is undefined: {balanced['reason']}."
     if found["verdicts"] == "at chance" and found["scores"] == "better than chance":
         yield (
-            f"The scores are better than chance, AUC {told(figures['auc'])}: another pass score "
-            f"would make better verdicts of them; in mode logprobs {option('calibrate', 'FILE')} "
-            "finds one."
+            f"The scores are better than chance, AUC {shown(figures['auc'])}: another pass score "
+            "would turn them into better verdicts; in mode logprobs "
+            f"{option('calibrate', 'FILE')} finds one."
         )
     if figures["spearman"]["value"] is not None:
         said = found["ranks"] or "too few to say whether that is better than chance"
-        yield f"Order of the scores: {said}: Spearman {told(figures['spearman'])}; chance is 0."
+        yield f"Order of the scores: {said}: Spearman {shown(figures['spearman'])}; chance is 0."
 
 
 def _majority(figures: JSONObject) -> Iterator[str]:
@@ -74,13 +74,13 @@ def _majority(figures: JSONObject) -> Iterator[str]:
     if accuracy["value"] is None:
         return
     if gain["low"] is not None and gain["low"] > 0:
-        said = "more than"
+        than = "more than"
     elif gain["value"] < 0:
-        said = "less than"
+        than = "less than"
     else:
-        said = "not shown to be more than"
+        than = "not shown to be more than"
     yield (
-        f"Accuracy {told(accuracy)}: {said} the {number(base['accuracy']['value'])} of always "
+        f"Accuracy {shown(accuracy)}: {than} the {number(base['accuracy']['value'])} of always "
         "giving the commoner verdict."
     )
 
@@ -90,8 +90,8 @@ def _raters(figures: JSONObject) -> Iterator[str]:
     for name, words in (("kappa", "Kappa"), ("quadratic_kappa", "Quadratic kappa")):
         if grader[name]["value"] is not None and raters[name]["value"] is not None:
             yield (
-                f"{words} of the grader with a single rater: {told(grader[name])}; of two raters "
-                f"with each other: {told(raters[name])}."
+                f"{words} of the grader with a single rater: {shown(grader[name])}; of two raters "
+                f"with each other: {shown(raters[name])}."
             )
 
 
@@ -101,7 +101,7 @@ def _coverage(figures: JSONObject) -> Iterator[str]:
         best, whole = levels[0], levels[-1]
         yield (
             f"Where all {who} agree ({best['coverage']:.0%} of them), accuracy is "
-            f"{told(best['accuracy'])}; everywhere {told(whole['accuracy'])}."
+            f"{shown(best['accuracy'])}; everywhere {shown(whole['accuracy'])}."
             if best["votes"] > 1 - _EQUAL
             else f"There is nothing that all {who} agree on."
         )
@@ -115,14 +115,14 @@ def _length(figures: JSONObject) -> Iterator[str]:
         or scores["low"] * scores["high"] < 0
     ):
         return
-    beside = "" if gold["value"] is None else f"; with the labels it is {told(gold)}"
-    yield f"Scores go with length, Spearman {told(scores)}{beside}."
+    labels = "" if gold["value"] is None else f"; for the labels it is {shown(gold)}"
+    yield f"Scores correlate with length, Spearman {shown(scores)}{labels}."
 
 
 def _corrected(figures: JSONObject) -> Iterator[str]:
     corrected = figures["corrected_pass_rate"]
     if corrected["value"] is not None and figures["graded"] > figures["n"]:
         yield (
-            f"Corrected for the grader's errors, {told(corrected)} of all "
+            f"Corrected for the grader's errors, {shown(corrected)} of all "
             f"{plural(figures['graded'], 'grade')} are met."
         )

@@ -1,4 +1,5 @@
-"""The `agreement` object of a summary: every figure with its interval, or why there is none."""
+"""Build the `agreement` object of a summary: every figure with its interval, or the reason for
+none."""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ _RATER_SCORES = ("exact", "quadratic_kappa", "mae")
 
 
 class _Pairs:
-    """A grader's verdicts or scores, or one rater's, beside a label's: rows that are summed up."""
+    """A grader's verdicts or scores, or one rater's, paired with a label: rows to sum up."""
 
     def __init__(self, judged: Sequence[Judged] = ()) -> None:
         scales = {one.scale for one in judged}
-        # Differences are on the scale of the scores where there is but one, else shares of it.
+        # Differences are on the scale of the scores if all have the same, else shares of it.
         self.scale = scales.pop() if len(scales) == 1 else (0.0, 1.0)
         self.shared = not scales
         self.x: list[float] = []
@@ -39,7 +40,7 @@ class _Pairs:
         self.cluster: list[Hashable] = []
 
     def add(self, one: Judged, couples: Sequence[tuple[float, float]]) -> None:
-        """Some couples that count as one together."""
+        """Add some couples that together count as one."""
         for x, y in couples:
             self.x.append(x if self.shared else one.share(x))
             self.y.append(y if self.shared else one.share(y))
@@ -48,7 +49,7 @@ class _Pairs:
 
 
 def agreement(judged: Sequence[Judged], spell: Callable[[str], str] = spelled) -> JSONObject:
-    """Measure how verdicts and scores agree with labels; some figures count what has none."""
+    """Measure how verdicts and scores agree with labels; some figures count unlabelled ones."""
     if _take_two_values(judged):
         judged = [_without_scores(one) for one in judged]
     verdicts, scores = _verdicts(judged), _scores(judged)
@@ -152,13 +153,12 @@ def _auc(judged: Sequence[Judged]) -> Figure:
 
 
 def _corrected(judged: Sequence[Judged], chance: str | None) -> Figure:
-    """Rogan and Gladen's: the pass rate of all that was graded, less what the grader's errors on
-    the labelled part say is wrong with it."""
+    """Return Rogan and Gladen's pass rate: corrected by the errors on the labelled part."""
     rows = [one for one in judged if one.met is not None]
     if not any(one.gold is not None for one in rows):
         return Figure(None, reason="nothing graded has a label that is a verdict")
     if chance in ("at chance", "worse than chance"):
-        return Figure(None, reason=f"the verdicts are {chance}: they say nothing of a pass rate")
+        return Figure(None, reason=f"the verdicts are {chance}: they say nothing about a pass rate")
     met, gold = _array(bool(one.met) for one in rows), _array(bool(one.gold) for one in rows)
     labelled = _array(one.gold is not None for one in rows)
     columns = [*measures.cells(met, gold, labelled), met, np.ones_like(met)]
@@ -170,7 +170,7 @@ def _corrected(judged: Sequence[Judged], chance: str | None) -> Figure:
 
 
 def _take_two_values(judged: Iterable[Judged]) -> bool:
-    """Whether the labels' scores are verdicts in truth."""
+    """Return whether the labels' scores are really verdicts."""
     scores = {
         one.share(label.score) for one in judged for label in one.labels if label.score is not None
     }
@@ -181,7 +181,7 @@ def _without_scores(one: Judged) -> Judged:
     return replace(one, labels=tuple(Label(met=label.met) for label in one.labels))
 
 
-_NO_SCORES = "the labels are no scores: they take two values at most"
+_NO_SCORES = "the labels are not scores: they take two values at most"
 
 
 def _scores(judged: Sequence[Judged]) -> _Pairs:
@@ -223,7 +223,7 @@ def _rank_figures(pairs: _Pairs) -> dict[str, Figure]:
 
 
 def _repeats(judged: Sequence[Judged]) -> dict[str, Figure]:
-    """What two grades of one thing by the same grader make of each other."""
+    """Compare two grades of one thing by the same grader."""
     rows = [
         (one.cluster, votes)
         for one in judged
@@ -242,7 +242,7 @@ def _repeats(judged: Sequence[Judged]) -> dict[str, Figure]:
 
 
 def _between_jurors(judged: Sequence[Judged]) -> dict[str, Figure]:
-    """What two jurors' grades of one thing make of each other."""
+    """Compare two jurors' grades of one thing."""
     rows = [(one.cluster, list(_by_juror(one).values())) for one in judged]
     rows = [(cluster, jurors) for cluster, jurors in rows if len(jurors) > 1]
     if not rows:
@@ -266,8 +266,7 @@ def _by_juror(one: Judged) -> dict[str | None, list[Vote]]:
 
 
 def _jurors_that_agree(shares: Sequence[float]) -> float:
-    """How often a vote of one juror is that of another, where so large a share of each one's votes
-    is a yes."""
+    """Return how often votes of two jurors are equal, from each one's share of yes."""
     return float(np.mean([a * b + (1 - a) * (1 - b) for a, b in combinations(shares, 2)]))
 
 
@@ -314,12 +313,12 @@ def _with_length(judged: Sequence[Judged], numbers: Sequence[float]) -> Figure:
 
 # ------------------------------------------------------------------ raters
 
-# From the grader's value and the raters': which are held beside each other.
+# From the grader's value and the raters', the couples to compare.
 _Couples: TypeAlias = Callable[[float, Sequence[float]], Sequence[tuple[float, float]]]
 
 
 def _one_against_one(judged: Sequence[Judged], couples: _Couples) -> JSONObject:
-    """Single raters, not what most of them say, over what has several labels: so that a grader and
+    """Compare single raters, not their majority, over what has several labels, so that a grader and
     a rater are on the same terms. Each thing counts once, however many couples it makes."""
     rows = [one for one in judged if len(one.labels) > 1 and one.met is not None]
     verdicts, scores = _Pairs(), _Pairs(rows)
@@ -328,8 +327,8 @@ def _one_against_one(judged: Sequence[Judged], couples: _Couples) -> JSONObject:
         if len(met) == len(one.labels):
             verdicts.add(one, couples(float(one.met or 0), met))
         if one.gold_score is not None and one.score is not None:
-            said = [label.score for label in one.labels if label.score is not None]
-            scores.add(one, couples(one.score, said))
+            given = [label.score for label in one.labels if label.score is not None]
+            scores.add(one, couples(one.score, given))
     return {
         "n": max(len(set(verdicts.cluster)), len(set(scores.cluster))),
         **_records(_verdict_figures(verdicts, _some(measures.VERDICTS, _RATER_VERDICTS))),
@@ -349,7 +348,8 @@ def _grader_and_rater(grader: float, labels: Sequence[float]) -> Sequence[tuple[
 
 
 def _coverage(judged: Sequence[Judged]) -> list[JSONObject]:
-    """Accuracy where at least so many of the repeats agree, and what share that is of all."""
+    """Return the accuracy where at least a given share of the repeats agree, and how much of
+    everything that is."""
     rows = [
         (max(_share_met(one), 1 - _share_met(one)), one)
         for one in judged
@@ -376,7 +376,7 @@ def _share_met(one: Judged) -> float:
 
 
 def _parts(judged: Sequence[Judged], names: Callable[[Judged], Iterable[str]]) -> list[JSONObject]:
-    """By tag or by file: each part that something belongs to, by its name."""
+    """Split by tag or by file, each part with its name."""
     by_name: dict[str, list[Judged]] = {}
     for one in judged:
         if one.labels and one.met is not None:
@@ -386,18 +386,18 @@ def _parts(judged: Sequence[Judged], names: Callable[[Judged], Iterable[str]]) -
 
 
 def _jurors(judged: Sequence[Judged]) -> JSONObject:
-    """Each juror by itself: every vote of its beside the labels."""
+    """Compare each juror separately: every vote of its own with the labels."""
     by_juror: dict[str, list[Judged]] = {}
     for one in judged:
         for vote in one.votes if one.labels else ():
             if vote.juror is not None:
-                alone = replace(one, met=vote.met, score=vote.score, votes=())
-                by_juror.setdefault(vote.juror, []).append(alone)
+                single = replace(one, met=vote.met, score=vote.score, votes=())
+                by_juror.setdefault(vote.juror, []).append(single)
     return {juror: _part(rows) for juror, rows in by_juror.items()}
 
 
 def _part(rows: Sequence[Judged]) -> JSONObject:
-    """The chief figures of a part of what was graded and has labels."""
+    """Return the chief figures of a part of what was graded and has labels."""
     return {
         "n": len(rows),
         **_records(_verdict_figures(_verdicts(rows), _some(measures.VERDICTS, _PART_VERDICTS))),

@@ -1,4 +1,4 @@
-"""What is compared: an item's verdict and score beside its labels."""
+"""Hold what is compared: an item's verdict and score, and its labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one rater says: a verdict, a score on the item's own scale, or both."""
+    """One rater's label: a verdict, a score on the item's own scale, or both."""
 
     met: bool | None = None
     score: float | None = None
@@ -17,8 +17,8 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One grade of several: whether it finds the criterion met, and its raw score; and whose it is,
-    where several graded."""
+    """One grade of several: `met` if it finds the criterion met, its raw score, and its juror where
+    several graded."""
 
     met: bool
     score: float
@@ -29,11 +29,10 @@ class Vote:
 class Judged:
     """One graded thing: an item of a response, or the response as a whole.
 
-    `met` and `score` (on `scale`, where the labels' scores are too) are None where it stayed
-    ungraded. `votes` are the single grades behind them, where there were several. What has one
-    `cluster` does not vary by itself. `likely` is how probable the grader finds it that the item
-    passes, where it was asked for that; a `penalty` passes by not being met. `file` is where it is
-    from, where there are several.
+    `met` and `score` (on `scale`, like the labels' scores) are None where it stayed ungraded.
+    `votes` are the single grades behind them, if there were several. Things with one `cluster` do
+    not vary independently. `likely` is the grader's probability that the item passes, if it was
+    asked for that; a `penalty` passes by not being met. `file` is its origin, if there are several.
     """
 
     cluster: Hashable
@@ -60,12 +59,12 @@ class Judged:
         return median(scores) if scores and len(scores) == len(self.labels) else None
 
     def share(self, score: float) -> float:
-        """A score as a share of its scale, 0 to 1."""
+        """Return a score as a share of its scale, 0 to 1."""
         low, high = self.scale
         return (score - low) / (high - low)
 
 
 def majority(votes: Sequence[bool]) -> bool | None:
-    """What more than half say; None where it is half and half, or nobody says anything."""
+    """Return the verdict of more than half; None for a tie, or without votes."""
     yes = sum(votes)
     return None if 2 * yes == len(votes) else 2 * yes > len(votes)

@@ -1,11 +1,11 @@
-"""Labels in a datapoint: found by a dotted path, read as verdicts or scores, beside the grades.
+"""Find the labels in a datapoint by a dotted path, and pair them with the grades.
 
     gold                    a label of the response as a whole
     rubric_items.gold       a label of each item
     labels.physicians.0     the first of several
 
-One label, or a list of several raters'. A label is a verdict (true, "yes", "fail", …) or a number
-on the scale that the grade has.
+The path leads to one label or to a list, one for each rater. A label is a verdict (true, "yes",
+"fail", …) or a number on the scale of the grade.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _EPSILON = 1e-9
 def judged(
     raw: JSONObject, path: str, datapoint: Datapoint, grades: Sequence[Grade]
 ) -> list[Judged]:
-    """A response's grades beside their labels: item by item where the path leads into the items,
-    else as a whole. Raises InputError where something is there that is no label."""
+    """Pair a response's grades with their labels: item by item where the path leads into the items,
+    else as a whole. Raise InputError where something else than a label is there."""
     labels = gold(raw, path, datapoint)
     if not _by_item(path):
         return [_whole(datapoint, grades, labels[0])]
@@ -37,7 +37,7 @@ def judged(
 
 
 def gold(raw: JSONObject, path: str, datapoint: Datapoint) -> list[tuple[Label, ...]]:
-    """The labels of each item, or those of the response as the only entry."""
+    """Return the labels of each item, or those of the response as the only entry."""
     parts = path.split(".")
     items = datapoint.rubric_items
     if not _by_item(path):
@@ -57,7 +57,7 @@ def _by_item(path: str) -> bool:
 
 
 def _values(value: Any, parts: Sequence[str]) -> Iterator[Any]:
-    """What stands at the path; of a list all entries, unless the path names one."""
+    """Yield the values at the path; all entries of a list, unless the path names one."""
     if value is None:
         return
     if isinstance(value, list):
@@ -78,7 +78,7 @@ def _values(value: Any, parts: Sequence[str]) -> Iterator[Any]:
 
 
 def _label(value: Any, path: str, item: RubricItem | None) -> Label:
-    """Of the item, or of a response with several, whose score is a share of 1."""
+    """Read a label of the item, or of a response with several, whose score is a share of 1."""
     if item and item.choices and isinstance(value, str) and item.raw_score(value) is not None:
         value = item.raw_score(value)
     if isinstance(value, str):
@@ -92,12 +92,12 @@ def _label(value: Any, path: str, item: RubricItem | None) -> Label:
         of = "the item's score_range" if item else "the score of several items"
         raise InputError(f"{path}: {value:g} is outside {low:g} to {high:g}, {of}", _HINT)
     score = float(value)
-    if item is None:  # all of it, or nothing: anything between has no pass score to be held to
+    if item is None:  # 0 or 1: in between there is no pass score to compare with
         return Label({0.0: False, 1.0: True}.get(score), score)
     return Label(_met(item, item_passed(item, normalised(item, score))), score)
 
 
-_HINT = "a label is true or false, yes or no, or a number on the scale of the grade"
+_HINT = "give true or false, yes or no, or a number on the scale of the grade"
 
 
 def _spoken(text: str, path: str) -> bool | float:
@@ -106,15 +106,16 @@ def _spoken(text: str, path: str) -> bool | float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{path}: {text[:80]!r} is no label", _HINT) from None
+        raise InputError(f"{path}: {text[:80]!r} is not a label", _HINT) from None
 
 
 def _met(item: RubricItem, passed: bool) -> bool:
-    """Labels say whether the criterion is met; a penalty item is passed by not meeting it."""
+    """Return whether the criterion is met, as labels say it; a penalty item passes by not meeting
+    it."""
     return passed != item.penalty
 
 
-# ------------------------------------------------------------------ beside the grades
+# ------------------------------------------------------------------ paired with grades
 
 
 def _item(datapoint: Datapoint, grade: Grade, labels: tuple[Label, ...]) -> Judged:
@@ -142,7 +143,7 @@ def _likely(item: RubricItem, grade: Grade) -> float | None:
 
 
 def _on_scale(item: RubricItem, score: float) -> float:
-    """Of a check the raw score is its share too, whatever the item's scale."""
+    """Return a score on the item's scale; a check's raw score is its share, whatever the scale."""
     low, high = item.score_range
     return low + score * (high - low)
 
@@ -151,7 +152,7 @@ def _whole(datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, .
     items = datapoint.rubric_items
     scale = items[0].score_range if len(items) == 1 else (0.0, 1.0)
     met, score = _verdict(datapoint, grades)
-    # All items have the same jurors, each as often, in the same order; but not what code grades.
+    # All items have the same jurors, equally often and in the same order, unless code grades them.
     several = max((grade.votes for grade in grades), key=len)
     votes = [
         (*_verdict(datapoint, [one.votes[n] if one.votes else one for one in grades]), vote.juror)
@@ -180,7 +181,7 @@ def _verdict(datapoint: Datapoint, grades: Sequence[Grade]) -> tuple[bool | None
 
 
 def _cluster(datapoint: Datapoint) -> Hashable:
-    """What varies by itself: its group, or all rows with its id."""
+    """Return what varies independently: its group, or all rows with its id."""
     return datapoint.id if datapoint.group is None else ("group", datapoint.group)
 
 

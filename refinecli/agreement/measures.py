@@ -1,7 +1,7 @@
-"""The figures, as formulas over sums: verdicts over the four cells, scores over moments.
+"""Define the figures as formulas over sums: verdicts over the four cells, scores over moments.
 
-That is what lets ten thousand resamples be taken at once. scikit-learn, whose values the tests hold
-them to, takes one to four milliseconds for each of them, and 60 MB for what are quotients here.
+That is what allows ten thousand resamples at once. scikit-learn, which the tests compare them with,
+takes one to four milliseconds for each, and 60 MB for what are quotients here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RIGHT = _sum(_TP, _TN)
 
 
 def cells(met: Floats, gold: Floats, weight: Floats) -> list[Floats]:
-    """The columns of `VERDICTS`."""
+    """Return the columns of `VERDICTS`."""
     return [
         weight * met * gold,
         weight * met * (1 - gold),
@@ -110,12 +110,13 @@ MAJORITY: Mapping[str, Measure] = MappingProxyType(
     }
 )
 
-# Two columns more: how many were found met, and how many graded, labels or not.
+# Two more columns: how many were found met, and how many were graded, with labels or without.
 _MET, _GRADED = 4, 5
 
 
 def _youden(sums: Floats) -> Floats:
-    """Sensitivity and specificity less 1: what is left of a pass rate to be read; 0 where none."""
+    """Return sensitivity plus specificity minus 1, the share of a pass rate that is readable; 0 if
+    none."""
     met, unmet = _sum(_TP, _FN)(sums), _sum(_FP, _TN)(sums)
     both = met * unmet > 0
     index = sums[..., _TP] / np.where(both, met, 1) + sums[..., _TN] / np.where(both, unmet, 1) - 1
@@ -123,24 +124,25 @@ def _youden(sums: Floats) -> Floats:
 
 
 def _observed_above(sums: Floats) -> Floats:
-    """The observed rate less that of false alarms, within what a true rate can bring about."""
+    """Return the observed rate minus that of false alarms, within what a true rate can produce."""
     unmet = _sum(_FP, _TN)(sums)
     alarms = sums[..., _FP] / np.where(unmet > 0, unmet, 1)
     observed = sums[..., _MET] / np.where(sums[..., _GRADED] > 0, sums[..., _GRADED], 1)
     return np.clip(observed - alarms, 0.0, _youden(sums))
 
 
-CORRECTED = Measure(_observed_above, _youden, "the grader is no better than chance")
+CORRECTED = Measure(_observed_above, _youden, "the grader is not better than chance")
 
 # ------------------------------------------------------------------ scores
 
-# Columns: weight, and weighted: score, label, their squares, their product; then of the raw ones
-# the distance, the difference, equal, within one.
+# Columns: the weight, and weighted: score, label, their squares, their product; then, from the raw
+# scores, the distance, the difference, equal, within one.
 _W, _X, _Y, _XX, _YY, _XY, _DISTANCE, _DIFFERENCE, _SAME, _NEAR = range(10)
 
 
 def moments(x: Floats, y: Floats, difference: Floats, weight: Floats) -> list[Floats]:
-    """The columns of `SCORES`, of shares of the scale `x` and `y` and the raw difference."""
+    """Return the columns of `SCORES` from shares of the scale, `x` and `y`, and the raw
+    difference."""
     distance = np.abs(difference)
     columns = (np.ones_like(x), x, y, x * x, y * y, x * y, distance, difference)
     hits = (distance <= _EQUAL, distance <= 1 + _EQUAL)
@@ -161,7 +163,7 @@ def _spreads(sums: Floats) -> Floats:
 
 
 def _apart_by_chance(sums: Floats) -> Floats:
-    """The mean squared distance of any score from any label."""
+    """Return the mean squared distance of any score from any label."""
     return np.asarray(
         _mean(_XX)(sums) + _mean(_YY)(sums) - 2 * _mean(_X)(sums) * _mean(_Y)(sums),
         dtype=np.float64,
@@ -225,7 +227,7 @@ def _flat(*columns: Floats) -> bool:
 
 
 def auc(scores: Floats, gold: Floats) -> float:
-    """How often what is met scores above what is not, ties half: Mann and Whitney's U."""
+    """Return how often met scores above unmet, ties counting half: Mann and Whitney's U."""
     positive = int(gold.sum())
     negative = len(gold) - positive
     if not positive or not negative:
@@ -235,12 +237,13 @@ def auc(scores: Floats, gold: Floats) -> float:
 
 
 def spearman(x: Floats, y: Floats) -> float:
-    """Correlation of ranks."""
+    """Return the correlation of ranks."""
     return float("nan") if _flat(x, y) else float(stats.spearmanr(x, y).statistic)
 
 
 def kendall(x: Floats, y: Floats) -> float:
-    """Tau-b: pairs in the same order less those in the other, ties allowed for."""
+    """Return tau-b: pairs in the same order minus those in the opposite order, allowing for
+    ties."""
     if _flat(x, y):
         return float("nan")
     return float(stats.kendalltau(x, y, method="asymptotic").statistic)

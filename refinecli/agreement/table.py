@@ -1,4 +1,4 @@
-"""The agreement on a terminal: what it amounts to, then the figures, in 80 columns."""
+"""Print the agreement on a terminal: conclusions, then the figures, in 80 columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RATERS = (("grader_and_rater", "grader and one rater"), ("raters", "two raters"
 
 
 def lines(figures: JSONObject) -> Iterator[str]:
-    """The lines to print: conclusions, the figures that there are, and why others are missing."""
+    """Yield the lines to print: conclusions, the figures there are, and why others are missing."""
     yield f"agreement over {plural(figures['n'], 'labelled grade')}" + _besides(figures)
     for sentence in figures["conclusions"]:
         yield from wrap(one_line(sentence), _WIDTH, initial_indent="  ", subsequent_indent="    ")
@@ -38,9 +38,9 @@ def lines(figures: JSONObject) -> Iterator[str]:
 
 def _besides(figures: JSONObject) -> str:
     ungraded, split = figures["labelled"] - figures["n"], figures["split"]
-    told = [f"{ungraded:,} ungraded"] if ungraded else []
-    told += [f"{split:,} with raters split evenly"] if split else []
-    return f" (besides: {', '.join(told)})" if told else ""
+    others = [f"{ungraded:,} ungraded"] if ungraded else []
+    others += [f"{split:,} with raters split evenly"] if split else []
+    return f" (besides: {', '.join(others)})" if others else ""
 
 
 def _rows(figures: JSONObject) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Outcomes as CI systems read them."""
+"""Report outcomes in the forms that CI systems read."""

@@ -1,7 +1,7 @@
-"""GitHub Actions: annotations at the datapoints' lines, and a summary on the page of the run.
+"""Report to GitHub Actions: annotations at the datapoints' lines, and a summary on the run's page.
 
-The runner looks for workflow commands in both streams of a step; data goes to ours of standard
-output, so they are written to standard error. It shows ten errors and ten warnings of a step.
+The runner looks for workflow commands in both streams of a step; since standard output carries
+data, they are written to standard error. It shows ten errors and ten warnings of a step.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from refinecli.models.traffic import Traffic, traffic_words
 from refinecli.runs.summary import Summary
 from refinecli.text.clean import clean, one_line
 
-_SHOWN = 10  # annotations of a kind in a step; more only fill the log
+_SHOWN = 10  # annotations of a kind shown per step; more would only fill the log
 _LONGEST = 1000  # characters of an annotation
 _CELL = 160  # characters in a cell of a table
 
 
 @dataclass(slots=True)
 class GitHub:
-    """What is told of one run; it remembers the few datapoints that can be shown."""
+    """The report on one run; it remembers the few datapoints that can be shown."""
 
     command: str
     source: str | None = None
@@ -41,7 +41,7 @@ class GitHub:
     def here(
         cls, environment: Mapping[str, str], command: str, source: str | None, *, quiet: bool
     ) -> GitHub:
-        """Of the step that this environment is that of."""
+        """Report on the step that has this environment."""
         page, workspace = (
             Path(value) if (value := environment.get(name)) else None
             for name in ("GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
@@ -54,13 +54,13 @@ class GitHub:
         if case.verdict == "error" and len(self._errors) < _SHOWN:
             self._errors.append(case)
         elif case.verdict == "failure" and case.score is not None:
-            # The worst are kept, and of equals the first: the heap's head is the best of them.
+            # Keep the worst, and of equals the first: the heap's head is the best of them.
             heapq.heappush(self._worst, (-case.score, -self._added, case))
             if len(self._worst) > _SHOWN:
                 heapq.heappop(self._worst)
 
     def finish(self, ending: Ending) -> None:
-        """Tell it all: what fails the step first, then the datapoints, the worst first."""
+        """Write everything: what fails the step first, then the datapoints, the worst first."""
         sys.stderr.write("".join(f"{line}\n" for line in self._annotations(ending)))
         sys.stderr.flush()
         if self.summary_file is None:
@@ -69,19 +69,19 @@ class GitHub:
         try:
             with self.summary_file.open("a", encoding="utf-8") as file:
                 file.write(page)
-        except OSError as error:  # the results are there, and say more
+        except OSError as error:  # the results exist and matter more
             print(f"GITHUB_STEP_SUMMARY {self.summary_file}: {error.strerror}", file=sys.stderr)
 
     def discard(self) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
     # -------------------------------------------------------------- annotations
 
     def _annotations(self, ending: Ending) -> Iterator[str]:
         title = f"refinecli {self.command}"
-        told = [f"{gate.name} is missed: {gate.missed}" for gate in ending.gates if gate.missed]
-        told += [ending.trouble] if ending.trouble else []
-        errors = [_command("error", text, title=title) for text in told]
+        texts = [f"{gate.name} is missed: {gate.missed}" for gate in ending.gates if gate.missed]
+        texts += [ending.trouble] if ending.trouble else []
+        errors = [_command("error", text, title=title) for text in texts]
         errors += [self._annotation("error", case) for case in self._errors]
         yield from errors[:_SHOWN]
         if not self.quiet:
@@ -100,7 +100,7 @@ class GitHub:
         return _command(kind, text, **place, title=case.name)
 
     def _place(self, source: str) -> str:
-        """The file as the repository knows it, wherever the step runs."""
+        """Return the file's path in the repository, wherever the step runs."""
         file = Path(source).resolve()
         if self.workspace and file.is_relative_to(self.workspace.resolve()):
             return file.relative_to(self.workspace.resolve()).as_posix()
@@ -115,11 +115,11 @@ class GitHub:
             yield f"**It ended early:** {_inert(ending.trouble)}\n"
         yield from _table(("figure", "value"), _figures(ending.summary, ending.traffic))
         if ending.gates:
-            told = [(g.name, f"missed: {g.missed}" if g.missed else "met") for g in ending.gates]
-            yield from _table(("gate", ""), told)
+            rows = [(g.name, f"missed: {g.missed}" if g.missed else "met") for g in ending.gates]
+            yield from _table(("gate", ""), rows)
         cases = [*self._errors, *self._ranked][:_SHOWN]
         if cases:
-            rows = [
+            worst = [
                 (
                     c.name,
                     _line(c),
@@ -128,7 +128,7 @@ class GitHub:
                 )
                 for c in cases
             ]
-            yield from _table(("worst", "line", "score", "why"), rows)
+            yield from _table(("worst", "line", "score", "why"), worst)
 
 
 def _line(case: Case) -> str:
@@ -153,7 +153,7 @@ def _why(case: Case) -> str:
 
 
 def _command(name: str, text: str, **properties: str) -> str:
-    """A workflow command, in which nothing can end the line, a property or the command."""
+    """Build a workflow command, in which nothing can end the line, a property or the command."""
     data = _escaped(clean(text)[:_LONGEST])
     named = (
         f"{key}={_escaped(clean(value)).replace(':', '%3A').replace(',', '%2C')}"
@@ -175,5 +175,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _inert(text: str) -> str:
-    """A text as it stands, whatever Markdown or HTML it would be: no link, image or heading."""
+    """Escape a text, whatever Markdown or HTML it has: no link, image or heading."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line(text))

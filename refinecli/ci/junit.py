@@ -1,12 +1,12 @@
-"""JUnit XML, which every CI can show: one testcase a datapoint and one a gate.
+"""Write JUnit XML, which every CI can show: one testcase a datapoint and one a gate.
 
     file = JUnitFile(Path("junit.xml"), "refinecli grade", "in.jsonl")
-    file.add(case_of(outcome))      # as each datapoint comes; nothing of it is kept in memory
+    file.add(case_of(outcome))      # for each datapoint; nothing is kept in memory
     file.finish(Ending(summary, traffic, [GateCase("--fail-under 0.9", "score is 0.8")]))
 
-What readers expect: Jenkins and GitLab show one <failure> or <error> a testcase, GitLab its text
-alone, and of two testcases with one name only the first; some read `time` without looking whether
-it is there.
+Readers have expectations: Jenkins and GitLab show one <failure> or <error> a testcase, GitLab only
+its text, and of two testcases with one name only the first; some read `time` without checking that
+it exists.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from refinecli.runs.summary import Summary
 from refinecli.text.clean import clean, one_line
 from refinecli.types import JSONObject
 
-# What XML 1.0 cannot hold in any way and `clean` does not show otherwise.
+# Characters that XML 1.0 cannot hold in any form and `clean` does not replace.
 _NO_CHARACTERS = re.compile("[\ufffe\uffff]")
 _LONGEST_NAME = 200
 _LONGEST_MESSAGE = 300
@@ -36,9 +36,9 @@ _LONGEST_DETAIL = 2000  # of one item
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One datapoint as CI sees it: it passed, it did not (`failure`), or nobody knows (`error`).
+    """One datapoint as CI sees it: it passed, failed (`failure`), or is undecided (`error`).
 
-    `message` says it in a line, `details` has a line or more for each item that failed.
+    `message` is a line, `details` a line or more for each item that failed.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Case:
     message: str = ""
     details: str = ""
     score: float | None = None
-    file: str = ""  # where the run has several
+    file: str = ""  # if the run has several
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class GateCase:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended; `trouble` is what ended it early, if anything did."""
+    """The end of a run; `trouble` is what ended it early, if anything did."""
 
     summary: Summary
     traffic: Traffic
@@ -69,31 +69,31 @@ class Ending:
     trouble: str = ""
 
 
-# ------------------------------------------------------------------ what is told of a datapoint
+# ------------------------------------------------------------------ one datapoint
 
 
 def case_of(outcome: Outcome) -> Case:
-    """What an output line of `grade` means to CI."""
+    """Turn an output line of `grade` into a case."""
     record, score = outcome.record, outcome.score
     given = record.get("id")
     name = f"line {outcome.line}" if given is None else one_line(str(given), _LONGEST_NAME)
     if outcome.status != "done":
         kind = outcome.failures[0] if outcome.failures else outcome.status
-        told = list(_reasons(record))
-        message = one_line("; ".join([outcome.status, *told]), _LONGEST_MESSAGE)
-        told_of = "\n".join(told)
-        return Case(name, outcome.line, "error", kind, message, told_of, file=outcome.file)
+        reasons = list(_reasons(record))
+        message = one_line("; ".join([outcome.status, *reasons]), _LONGEST_MESSAGE)
+        details = "\n".join(reasons)
+        return Case(name, outcome.line, "error", kind, message, details, file=outcome.file)
     if outcome.passed:
         return Case(name, outcome.line, "passed", score=score, file=outcome.file)
     failed = [grade for grade in _grades(record) if grade.get("passed") is False]
     names = ", ".join(str(grade.get("name")) for grade in failed)
     message = one_line(f"score {score:.4g}: failed {names}", _LONGEST_MESSAGE)
-    details = "\n".join(_told_of(grade, record) for grade in failed)
+    details = "\n".join(_detail(grade, record) for grade in failed)
     return Case(name, outcome.line, "failure", "not_passed", message, details, score, outcome.file)
 
 
 def _reasons(record: JSONObject) -> Iterator[str]:
-    """Why a datapoint failed or stayed ungraded; what an earlier run left is passed over."""
+    """Yield why a datapoint failed or stayed ungraded, ignoring what an earlier run left."""
     error = record.get("error")
     if isinstance(error, dict):
         yield clean(str(error.get("message") or error.get("type")))[:_LONGEST_DETAIL]
@@ -101,8 +101,8 @@ def _reasons(record: JSONObject) -> Iterator[str]:
     for grade in _grades(record):
         error = grade.get("error")
         if isinstance(error, dict):
-            told = f"{grade.get('name')}: {error.get('type')}: {error.get('message')}"
-            yield clean(told)[:_LONGEST_DETAIL]
+            reason = f"{grade.get('name')}: {error.get('type')}: {error.get('message')}"
+            yield clean(reason)[:_LONGEST_DETAIL]
 
 
 def _grades(record: JSONObject) -> list[JSONObject]:
@@ -110,7 +110,7 @@ def _grades(record: JSONObject) -> list[JSONObject]:
     return grading["grades"] if isinstance(grading, dict) else []
 
 
-def _told_of(grade: JSONObject, record: JSONObject) -> str:
+def _detail(grade: JSONObject, record: JSONObject) -> str:
     required = record["rubric_items"][grade["item"]].get("required")
     head = f"{grade['name']} (score {grade['score']:.4g}{', required' if required else ''})"
     feedback = str(grade.get("feedback") or "").strip()
@@ -121,7 +121,7 @@ def _told_of(grade: JSONObject, record: JSONObject) -> str:
 
 
 class JUnitFile:
-    """The file, written as `FILE.partial` and moved to its place when it is whole.
+    """The file, written as `FILE.partial` and moved into place when it is complete.
 
     `source` is the file that the datapoints come from, if it is one. The counts stand at the
     beginning, where room is left for them.
@@ -149,20 +149,20 @@ class JUnitFile:
             element.set("file", _safe(source))
             element.set("line", str(case.line))
         if case.verdict != "passed":
-            self._tell(element, case.verdict, case.kind, case.message, case.details)
+            self._add_problem(element, case.verdict, case.kind, case.message, case.details)
         self._write(element)
 
     def finish(self, ending: Ending) -> None:
-        """Write the gates, and what ended the run early, if anything did; the file appears."""
+        """Write the gates, and what ended the run early, if anything did; then the file appears."""
         self._seconds = ending.summary.seconds
         for gate in ending.gates:
             element = self._testcase(gate.name, "gates")
             if gate.missed:
-                self._tell(element, "failure", "gate", gate.missed, gate.missed)
+                self._add_problem(element, "failure", "gate", gate.missed, gate.missed)
             self._write(element)
         if ending.trouble:
             element = self._testcase("the whole run", self._suite)
-            self._tell(element, "error", "ended_early", ending.trouble, ending.trouble)
+            self._add_problem(element, "error", "ended_early", ending.trouble, ending.trouble)
             self._write(element)
         try:
             file = self._opened()
@@ -184,11 +184,12 @@ class JUnitFile:
     def _testcase(self, name: str, group: str) -> ET.Element:
         self._counts["tests"] += 1
         attributes = {"classname": _safe(group), "name": self._unused(_safe(name)), "time": "0"}
-        # No time of its own: replies may come from a cache, and items are graded side by side.
+        # No time of its own: replies may come from a cache, and items are graded concurrently.
         return ET.Element("testcase", attributes)
 
     def _unused(self, name: str) -> str:
-        """The name, numbered where it was written before; `a (2)` may be a name of its own."""
+        """Return the name, numbered if it was written before; `a (2)` may itself be a datapoint's
+        name."""
         again = self._names.next(name)
         if not again:
             return name
@@ -196,10 +197,12 @@ class JUnitFile:
             again = self._names.next(name)
         return numbered
 
-    def _tell(self, case: ET.Element, verdict: str, kind: str, message: str, text: str) -> None:
+    def _add_problem(
+        self, case: ET.Element, verdict: str, kind: str, message: str, text: str
+    ) -> None:
         self._counts["failures" if verdict == "failure" else "errors"] += 1
-        told = ET.SubElement(case, verdict, {"type": _safe(kind), "message": _safe(message)})
-        told.text = _safe(text or message)
+        problem = ET.SubElement(case, verdict, {"type": _safe(kind), "message": _safe(message)})
+        problem.text = _safe(text or message)
 
     def _write(self, element: ET.Element) -> None:
         try:
@@ -214,7 +217,7 @@ class JUnitFile:
         return self._file
 
     def _head(self) -> bytes:
-        """As long as ever, whatever the counts: blanks inside a tag mean nothing."""
+        """Return the head, always of the same length: blanks inside a tag mean nothing."""
         start = b'<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n'
         return start + self._opening().ljust(self._room) + b">\n"
 
@@ -229,5 +232,5 @@ class JUnitFile:
 
 
 def _safe(text: Any) -> str:
-    """A text that XML 1.0 can hold; controls are shown as symbols, not passed on to a reader."""
+    """Return a text that XML 1.0 can hold, with controls shown as symbols."""
     return _NO_CHARACTERS.sub("", clean(str(text)))

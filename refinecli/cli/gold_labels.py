@@ -125,7 +125,7 @@ class Labels:
 def _told(figure: Figure) -> str:
     from refinecli.agreement.conclusions import shown
 
-    return told(figure.record())
+    return shown(figure.record())
 
 
 def _calibrated(found: Calibration) -> list[str]:

@@ -1,1 +1,1 @@
-"""What a person sees of records and of a run."""
+"""Show records, and the progress of a run, to a person."""

@@ -1,4 +1,4 @@
-"""How far a run is, as two lines under everything else on a terminal.
+"""Show the progress of a run as two lines under everything else on a terminal.
 
 refine ━━━━━━━━━━━━━━╸──────────────────────  4,120/10,000 · 41% · 21.4/s · 4:35 left
        64 in flight · score 0.713 · 3 failed · 1.2M tokens in, 340K out
@@ -14,12 +14,12 @@ from rich.text import Text
 from refinecli.display.progress import Part, Progress
 
 _BETWEEN = " · "
-# A shorter bar says less than the words that it would take the place of.
+# A shorter bar says less than the words it would displace.
 _SHORTEST_BAR, _LONGEST_BAR = 10, 60
 
 
 class ProgressView:
-    """Always two lines, whatever the width: on one that changes its height, lines are left over."""
+    """Two lines at any width: a terminal keeps leftovers of a view that changes its height."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -40,7 +40,8 @@ class ProgressView:
 
 
 def _bar(share: float, width: int) -> Text:
-    """Rich's own says nothing without colour of how long it will be; here the strokes differ."""
+    """Draw the bar with two kinds of stroke: without colour, Rich's own does not show how much is
+    left."""
     full, half = divmod(min(int(share * width * 2), width * 2), 2)
     done = "━" * full + "╸" * half
     rest = "─" * (width - len(done))
@@ -48,7 +49,7 @@ def _bar(share: float, width: int) -> Text:
 
 
 def fitting(parts: Sequence[Part], width: int) -> Text:
-    """One line of the parts for which there is room, and of one in any case."""
+    """Join the parts that fit into one line, and at least one."""
     kept = list(parts)
     while len(kept) > 1 and len(_BETWEEN.join(part.text for part in kept)) > width:
         kept.remove(max(kept, key=lambda part: part.rank))

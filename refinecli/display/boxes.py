@@ -1,8 +1,8 @@
-"""The few shapes that everything shown is made of: headed sections, labels, texts, a score table.
+"""Draw the few shapes that everything shown is made of: headed sections, labels, texts, a table.
 
-On a terminal a section is a panel; anywhere else it is a plain heading with the text indented under
-it, so that no text can pass for a heading of ours. All text is cleaned here, whoever wrote it.
-Print with `console.print(part, soft_wrap=plain(console))`: a pipe's lines are then never broken.
+On a terminal a section is a panel; elsewhere it is a plain heading with the text indented under it,
+so that no text can pass for one of our headings. All text is cleaned here, whatever its origin.
+Print with `console.print(part, soft_wrap=plain(console))`, so that a pipe's lines are never broken.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from refinecli.text.word_diff import Piece
 
 
 def shown(text: str, style: str = "") -> Text:
-    """Untrusted text as it is, never as markup."""
+    """Show untrusted text as it is, never as markup."""
     return Text(clean(text), style)
 
 
 def plain(console: Console) -> bool:
-    """Whether there is no terminal to draw panels on: a pipe, a file, `TERM=dumb`."""
+    """Return whether there is no terminal to draw panels on: a pipe, a file, `TERM=dumb`."""
     return not console.is_terminal or console.is_dumb_terminal
 
 
@@ -42,7 +42,7 @@ def _colourless(console: Console) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """How a marked piece looks: a style where there is colour, else brackets around each line."""
+    """The look of a marked piece: a style where there is colour, else brackets around each line."""
 
     style: str
     before: str = ""
@@ -58,14 +58,15 @@ _MARKS = MappingProxyType(
         "note": _Mark("dim italic"),
     }
 )
-# Of a long text the end is kept too: there graders give their verdict, and requests their format.
+# A long text keeps its end, where graders give their verdict, and requests their format.
 _TAIL = 10
 _LONG_LINE, _LINE_HEAD, _LINE_TAIL = 1600, 1000, 200
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """About how many lines of a text are shown, all where it is 0, and what is said of the rest."""
+    """The number of lines shown of a text, roughly, 0 for all, and a hint on how to see the
+    rest."""
 
     lines: int = 0
     hint: str = ""
@@ -76,7 +77,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A text of some pieces, indented, and cut to its limit."""
+    """A text made of pieces, indented, and cut to its limit."""
 
     pieces: Sequence[Piece]
     limit: Limit = Limit()
@@ -124,7 +125,7 @@ def _cut_line(line: Text, hint: str) -> Text:
 
 
 def label(text: str, style: str = "bold") -> Text:
-    """A line of ours above a text, such as a role."""
+    """Show one of our own lines above a text, such as a role."""
     return Text(one_line(text), style)
 
 
@@ -157,7 +158,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A small table: the first and last column hold words, those between them numbers."""
+    """A small table: words in the first and last column, numbers in between."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]

@@ -1,4 +1,4 @@
-"""Small words for scores and verdicts that several views share."""
+"""Provide the small words for scores and verdicts that several views share."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def number(value: float | None) -> str:
 
 
 def votes_of(grade: Grade) -> str:
-    """Each vote of a grade: whose, its score and its verdict."""
+    """List each vote of a grade: its juror, score and verdict."""
     votes = [f"{vote.juror} {number(vote.score)} {mark(vote.passed)}" for vote in grade.votes]
     return one_line("votes: " + " · ".join(votes), 1000)
 
 
 def what_passes(item: RubricItem, grade: Grade, options: GradeOptions) -> str:
-    """What decided whether an item passed: how likely a pass is, most votes, or its score."""
+    """Say what decided whether an item passed: how likely a pass is, most votes, or its score."""
     if grade.probabilities:
         likely = by_probabilities.pass_probability(item, grade.probabilities)
         return f"a pass is {likely:.3f} likely, at least {options.pass_probability:g} passes"
@@ -48,8 +48,8 @@ def what_passes(item: RubricItem, grade: Grade, options: GradeOptions) -> str:
 
 
 def preferred(selection: Selection) -> str:
-    told = {"new": "the new response", "old": "the old response", "tie": "a tie"}
-    return told[selection.winner]
+    names = {"new": "the new response", "old": "the old response", "tie": "a tie"}
+    return names[selection.winner]
 
 
 def tokens(usage: Usage) -> str:

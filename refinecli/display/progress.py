@@ -1,4 +1,4 @@
-"""The progress of a run in words: what is done, how fast, what is in flight, what it took."""
+"""Put the progress of a run into words: what is done, how fast, what is in flight, what it cost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
 
 class Progress:
-    """The progress of a run in words. It reads counters that others keep, when asked to."""
+    """The progress of a run in words, read from counters that others keep."""
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class Progress:
 
     @property
     def finished(self) -> int:
-        """The datapoints that are finished, in whatever order."""
+        """The number of finished datapoints, in any order."""
         return self._summary.finished
 
     def update(self) -> None:
-        """Before the parts are asked for, some times a second."""
+        """Look at the counters, some times a second, before the parts are read."""
         self._pace.update(self.finished)
 
     def course(self) -> list[Part]:
@@ -85,6 +85,6 @@ class Progress:
         return parts
 
     def line(self) -> str:
-        """All of it in one line."""
+        """Join everything into one line."""
         parts = [part.text.strip() for part in (*self.course(), *self.state())]
         return f"{self.command}: {', '.join(parts)}"

@@ -1,7 +1,7 @@
-"""Which recorded call wrote which response, and which of them graded which item.
+"""Match recorded calls to the responses they wrote and the items they graded.
 
-A call says its role, iteration and sample, not its item: that is told by the messages, which are
-made anew here and compared, and where two items ask the very same, by the reply that was kept.
+A call names its role, iteration and sample, but not its item. That follows from the messages, which
+are built again here and compared; where two items ask exactly the same, from the kept reply.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Ledger:
 
     @property
     def first_messages(self) -> tuple[Message, ...]:
-        """What the policy was sent first; drafts are all sent the same."""
+        """The messages that the policy was sent first; all drafts are sent the same."""
         return next((call.messages for call in self._calls if call.draw.role == "policy"), ())
 
     def rest(self) -> tuple[Call, ...]:
         return tuple(self._calls)
 
     def writer(self, iteration: Iteration) -> Call | None:
-        """The call whose reply is the iteration's response, None for a given response and for a
-        critic's, which is a part of its reply."""
+        """Return the call whose reply is the iteration's response; None for a given response, and
+        for a critic's, which is a part of its reply."""
         if iteration.role in ("input", "critic"):
             return None
         number = _drawn_as(iteration)
@@ -57,7 +57,8 @@ class Ledger:
         return None
 
     def of(self, role: str, iteration: Iteration) -> list[Call]:
-        """A critic's or selector's calls on the way to an iteration, in the order of asking."""
+        """Return a critic's or selector's calls on the way to an iteration, in the order of
+        asking."""
         drawn = (role, iteration.iteration)
         calls = [call for call in self._calls if (call.draw.role, call.draw.iteration) == drawn]
         calls.sort(key=lambda call: call.draw.sample)
@@ -72,8 +73,8 @@ class Ledger:
         prompts: Prompts,
         options: GradeOptions,
     ) -> list[list[list[Call]]]:
-        """For each item and each who graded it: the call of each way to ask and, where there was
-        one, the second try."""
+        """Return, for each item and each of its graders, the call of each way to ask and its retry,
+        if any."""
         number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
         found, items = [], len(datapoint.rubric_items)
@@ -99,7 +100,7 @@ class Ledger:
 
 
 def _drawn_as(iteration: Iteration) -> int:
-    """The iteration that its calls say: a draft's keep 0 and their own sample number, since a
+    """Return the iteration in its calls' draws: for drafts 0, with their own sample number, since a
     failed draft shifts iteration numbers."""
     return 0 if iteration.parent is None else iteration.iteration
 
@@ -114,14 +115,14 @@ def _retry(first: Call, calls: Sequence[Call]) -> Iterator[Call]:
     if first.completion is None:
         return
     asked = _turns(first.messages)
-    said = split_reasoning(first.completion.text)[1] or "(no answer)"
+    answer = split_reasoning(first.completion.text)[1] or "(no answer)"
     for call in calls:
         turns = _turns(call.messages)
-        if turns[:-2] == asked and len(turns) >= 2 and turns[-2].get("content") == said:
+        if turns[:-2] == asked and len(turns) >= 2 and turns[-2].get("content") == answer:
             yield call
             return
 
 
 def _turns(messages: Sequence[Message]) -> list[Message]:
-    """The messages without system prompts, to which a role's own may have been added."""
+    """Return the messages without system prompts, to which a role may have added its own."""
     return [message for message in messages if message["role"] != "system"]

@@ -1,4 +1,4 @@
-"""Standard error during a run: notices, progress, closing lines."""
+"""Write to standard error during a run: notices, progress, closing lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 # On a plain standard error (a log file, CI) a line every 30 seconds is news; more is noise. The
-# rate wants more looks than that.
+# rate needs more frequent looks.
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_LINES = 30
 # A bar is drawn this often, and not at all in a run that ends before the first time.
@@ -34,9 +34,9 @@ SECONDS_BEFORE_BAR = 0.5
 class Reporter:
     """Everything that goes to standard error.
 
-    A bar only where it is a terminal, whatever FORCE_COLOR says: a log must not fill with cursor
-    movements. Progress is shown by a thread: it comes while nothing finishes, and a terminal that
-    is slow, or stopped with Ctrl-S, does not hold up requests.
+    A bar is drawn only on a terminal, whatever FORCE_COLOR says: a log must not fill with cursor
+    movements. A thread shows progress, so that it appears while nothing finishes, and so that a
+    slow terminal, or one stopped with Ctrl-S, does not hold up requests.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Reporter:
         if not (sys.stderr.isatty() and self.console.is_interactive):
             show = self._show_lines
         elif data_below:
-            free_to_draw(sys.stderr.fileno())  # and so no other process is
+            free_to_draw(sys.stderr.fileno())  # take the terminal, so that no other process draws
             return
         else:
             show = self._show_bar
@@ -112,7 +112,7 @@ class Reporter:
         self._thread.start()
 
     def advance(self, outcome: Outcome) -> None:
-        """Show a datapoint that is finished and written to those who gave `-v`."""
+        """Report to those who gave `-v` one datapoint that is finished and written."""
         if self._verbose:
             name = outcome.record.get("id", f"line {outcome.line}")
             score = "" if outcome.score is None else f", score {outcome.score:.3g}"
@@ -120,7 +120,7 @@ class Reporter:
             self._line(f"{name}: {outcome.status}{score}{why}")
 
     def stop(self) -> None:
-        """Take the bar away. What follows is printed as it comes."""
+        """Remove the bar; later lines are printed as they come."""
         self._over.set()
         if self._thread is not None:
             self._thread.join()
@@ -140,7 +140,7 @@ class Reporter:
         from refinecli.display.bar import ProgressView
 
         terminal = sys.stderr.fileno()
-        # One that reads from a pipe does not know how much will come: another is better to watch.
+        # A run that reads from a pipe does not know its total: another is better to watch.
         seconds = SECONDS_BEFORE_BAR * (1 if progress.total is not None else 2)
         live = Live(
             ProgressView(progress),
@@ -157,7 +157,7 @@ class Reporter:
                 continue
             if self._live is None:
                 live.start()
-                # A process that is killed could not bring a hidden cursor back.
+                # A killed process could not restore a hidden cursor.
                 self.console.show_cursor(True)
                 self._live = live
             live.refresh()
@@ -187,7 +187,7 @@ def free_to_draw(terminal: int) -> bool:
         if os.tcgetpgrp(terminal) != os.getpgrp():
             fcntl.lockf(terminal, fcntl.LOCK_UN)
             return False
-    except OSError:  # it is not the terminal that we were started from, and nobody else's
+    except OSError:  # not the terminal that we were started from, so nobody draws on it
         pass
     try:
         line_by_line = termios.tcgetattr(terminal)[3] & termios.ICANON

@@ -1,4 +1,4 @@
-"""How fast a run is and how long it will take, measured by the work that models really did."""
+"""Measure how fast a run is and how long it will take, by the work that models really did."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from refinecli.models.traffic import Traffic
 
 # The window slides: long enough to be calm, short enough to follow a provider that slows down.
 _WINDOW = 30.0  # seconds
-# It is longer where little finishes: over fewer datapoints, a rate is mostly chance. Those that
-# were started together finish together, so it holds a few such generations.
+# It is longer where little finishes: over fewer datapoints a rate is mostly chance. Datapoints that
+# start together finish together, so it covers a few such generations.
 _LEAST, _GENERATIONS = 10, 2
 # Points are this far apart; before the first, nothing is known.
 _STEP = 1.0
@@ -28,9 +28,9 @@ class _Point:
 class Pace:
     """Datapoints a second over a sliding window, without those that a cache answered.
 
-    A resumed run replays thousands of datapoints in its first seconds, and that says nothing of
-    those to come. While calls are only replayed, the window begins anew; where both happen side by
-    side, finished datapoints count by the share of calls that models answered.
+    A resumed run replays thousands of datapoints in its first seconds, which says nothing about
+    those to come. While calls are only replayed, the window starts again; where replayed and new
+    calls mix, finished datapoints count by the share of calls that models answered.
     """
 
     def __init__(self, traffic: Traffic, clock: Callable[[], float]) -> None:
@@ -77,12 +77,12 @@ def _worked(start: _Point, end: _Point) -> float:
     replayed = end.replayed - start.replayed
     if not replayed:
         return finished
-    answered = max(0, end.answered - start.answered)  # less, where many have been sent again
+    answered = max(0, end.answered - start.answered)  # it falls where many are sent again
     return finished * answered / (answered + replayed)
 
 
 def rate_words(rate: float) -> str:
-    """Such as 1,204/s, 12.3/s, 5.0/min, 2.0/h."""
+    """Write a rate such as 1,204/s, 12.3/s, 5.0/min or 2.0/h."""
     number, unit = rate, "s"
     if number < 1:
         number, unit = rate * 60, "min"
@@ -92,7 +92,7 @@ def rate_words(rate: float) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Such as 0:07, 12:34, 5:06:07, 3d 4h."""
+    """Write a duration such as 0:07, 12:34, 5:06:07 or 3d 4h."""
     whole = int(seconds)
     minutes, hours, days = whole // 60 % 60, whole // 3600 % 24, whole // 86400
     if days:

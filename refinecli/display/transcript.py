@@ -1,9 +1,9 @@
-"""Records -> what a person reads: a rollout's whole transcript.
+"""Show a rollout's whole transcript.
 
     for part in transcript(datapoint, refinement, calls, prompts, grading, full=False):
         console.print(part, soft_wrap=plain(console))
 
-Nothing here prints. Only the render modules and `progress` know rich.
+Nothing here prints.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ from refinecli.types import (
 
 __all__ = ["Call", "clean", "plain", "shown", "transcript"]
 
-_LINES = 30  # of one text, where it is not shown in full
-_TOKENS = 6  # that are shown of those that could have come first
+_LINES = 30  # of one text, unless it is shown in full
+_TOKENS = 6  # shown of those that could have come first
 _WRITER, _GRADER = "cyan", "magenta"  # legible on dark and on light backgrounds
 
 _STOPPED = {
@@ -72,13 +72,13 @@ _STOPPED = {
 }
 _OPTIMISTIC = (
     "In-loop scores are optimistic, since the best of several noisy grades is kept; "
-    "a fresh `refinecli grade` tells more."
+    "a separate `refinecli grade` is not."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Rollout:
-    """What every section of a transcript may need."""
+    """Everything that a section of a transcript may need."""
 
     datapoint: Datapoint
     refinement: Refinement
@@ -105,8 +105,8 @@ def transcript(
     hint: str = "",
     threshold: float | None = None,
 ) -> Iterator[RenderableType]:
-    """All that happened to one datapoint, in order; without `full`, long texts are cut,
-    with `hint` on how to see the rest.
+    """Show all that happened to one datapoint, in order; without `full`, long texts are cut, with
+    `hint` on how to see the rest.
 
     `refinement` is None where not even a first response could be had: the failed calls remain.
     """
@@ -136,7 +136,8 @@ def _prefix(
 
 
 def _turns(messages: Sequence[Message], limit: Limit, ours: str = "") -> list[RenderableType]:
-    """Each message's role, with its further keys, above its text; attachments are named there."""
+    """Show each message's role, with its further keys, above its text; attachments are named
+    there."""
     parts: list[RenderableType] = []
     attachments: list[JSONObject] = []
     for message in messages:
@@ -148,7 +149,7 @@ def _turns(messages: Sequence[Message], limit: Limit, ours: str = "") -> list[Re
 
 
 def _other_call(call: Call, limit: Limit) -> Section:
-    """A call that is no part of a response: a critic's, a selector's, a failed draft or rewrite."""
+    """Show a call that is not part of a response: a critic's, a selector's, a failed draft."""
     title = f"{call.draw.role} call (iteration {call.draw.iteration}, sample {call.draw.sample})"
     parts = _turns(call.messages, limit)
     if call.completion is None:
@@ -160,7 +161,7 @@ def _other_call(call: Call, limit: Limit) -> Section:
 
 
 def _reply(reasoning: str, pieces: list[Piece], limit: Limit) -> list[RenderableType]:
-    """A reply's text, below its reasoning, which is set apart."""
+    """Show a reply's text below its reasoning, which is set apart."""
     parts: list[RenderableType] = []
     if reasoning:
         parts += [label("reasoning", "dim bold"), Body([("", reasoning)], limit, style="dim")]
@@ -169,7 +170,7 @@ def _reply(reasoning: str, pieces: list[Piece], limit: Limit) -> list[Renderable
 
 
 def _ending(completion: Completion) -> Text:
-    """How the reply ended and what it took."""
+    """Show how the reply ended and its tokens."""
     notes = [tokens(completion.usage)]
     if completion.finish_reason not in ("stop", None):
         notes.insert(0, f"finish_reason: {completion.finish_reason}")
@@ -180,7 +181,8 @@ def _ending(completion: Completion) -> Text:
 
 
 def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableType]:
-    """In the order in which it happened: a critic's version is graded once it was chosen."""
+    """Show an iteration in the order of events: a critic's version is graded after it was
+    chosen."""
     writer = rollout.ledger.writer(iteration)
     chains = rollout.ledger.graders(
         rollout.datapoint, iteration, writer, rollout.prompts, rollout.grading
@@ -209,14 +211,14 @@ def _calls_of(rollout: _Rollout, role: str, iteration: Iteration) -> Iterator[Se
 
 
 def _selected(rollout: _Rollout, iteration: Iteration) -> Iterator[Section]:
-    """What a selector made of the new response and the old one, asked in both orders."""
+    """Show a selector's choice between the new response and the old, asked in both orders."""
     yield from _calls_of(rollout, "selector", iteration)
     if iteration.selection is None:
         return
     votes = " and ".join(iteration.selection.votes)
-    told = f"voted {votes}: {preferred(iteration.selection)}"
+    choice = f"voted {votes}: {preferred(iteration.selection)}"
     title = f"selection (iteration {iteration.iteration})"
-    yield Section(title, [label(told, colour(iteration.accepted))], _GRADER)
+    yield Section(title, [label(choice, colour(iteration.accepted))], _GRADER)
 
 
 def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Section:
@@ -271,7 +273,7 @@ def _item(rollout: _Rollout, iteration: Iteration, index: int, chains: list[list
 
 
 def _exchange(item: RubricItem, chain: list[Call], limit: Limit) -> list[RenderableType]:
-    """What the grader was sent and replied; of a second try, what it adds to the first."""
+    """Show what the grader was sent and replied; of a retry, what it adds to the first."""
     parts: list[RenderableType] = []
     sent, who = 0, chain[0].draw.role
     for place, call in enumerate(chain):
@@ -291,7 +293,7 @@ def _exchange(item: RubricItem, chain: list[Call], limit: Limit) -> list[Rendera
 
 
 def _problem(item: RubricItem, wants: Wants | None, completion: Completion) -> str:
-    """Why there is no score in a grader's reply."""
+    """Say why there is no score in a grader's reply."""
     if completion.first_tokens is not None:
         return "too little of the first token's probability is on a label"
     if isinstance(wants, JSONReply):
@@ -300,14 +302,13 @@ def _problem(item: RubricItem, wants: Wants | None, completion: Completion) -> s
 
 
 def _output(item: RubricItem, completion: Completion, limit: Limit) -> list[RenderableType]:
-    """A grader's reply, with the score that was read in it marked; or what could have been its
-    first token."""
+    """Show a grader's reply with its score marked, or the candidates for its first token."""
     if completion.first_tokens is not None:
         likely = sorted(completion.first_tokens, key=lambda token: -token[1])[:_TOKENS]
-        told = " · ".join(f"{one_line(token)} {exp(logprob):.3f}" for token, logprob in likely)
+        odds = " · ".join(f"{one_line(token)} {exp(logprob):.3f}" for token, logprob in likely)
         return [
             label("first token, by probability"),
-            Body([("", told)], limit),
+            Body([("", odds)], limit),
             _ending(completion),
         ]
     thought, answer = split_reasoning(completion.text)
@@ -320,7 +321,7 @@ def _output(item: RubricItem, completion: Completion, limit: Limit) -> list[Rend
 def _unrecorded(
     rollout: _Rollout, item: RubricItem, iteration: Iteration, grade: Grade
 ) -> list[RenderableType]:
-    """A grade without a call: taken over from an equal response, or nobody recorded it."""
+    """Show a grade without a call: taken over from an equal response, or not recorded."""
     earlier = rollout.refinement.iterations[: iteration.iteration]
     same = next((it for it in earlier if it.response == iteration.response), None)
     why = f"taken over from iteration {same.iteration}: the same text" if same else "not recorded"
@@ -332,7 +333,7 @@ def _unrecorded(
 
 
 def _verdict(rollout: _Rollout, item: RubricItem, grade: Grade) -> list[RenderableType]:
-    """The votes, the score, raw and normalised, and what it amounts to."""
+    """Show the votes, the score, raw and normalised, and the verdict."""
     limit = rollout.limit
     if grade.error is not None:
         error = one_line(f"ungraded ({grade.error.type})")
@@ -354,7 +355,7 @@ def _verdict(rollout: _Rollout, item: RubricItem, grade: Grade) -> list[Renderab
 
 
 def _scores(rollout: _Rollout, iteration: Iteration) -> Section:
-    """The items' scores times their weights, the sum, and whether that was good enough."""
+    """Show the items' scores times their weights, the sum, and whether that was good enough."""
     rows = []
     pairs = list(zip(rollout.datapoint.rubric_items, iteration.grades, strict=True))
     for item, grade in pairs:
@@ -374,7 +375,7 @@ def _scores(rollout: _Rollout, iteration: Iteration) -> Section:
 
 
 def _needs(rollout: _Rollout) -> str:
-    """What a response must do to pass."""
+    """Say what a response must do to pass."""
     needs = []
     if any(item.required for item in rollout.datapoint.rubric_items):
         needs.append("every required item")
@@ -393,7 +394,7 @@ def _sum(score: float | None, pairs: list[tuple[RubricItem, Grade]]) -> str:
 
 
 def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
-    """Whether it is the best so far, beside the score of the best before it."""
+    """Show whether it is the best so far, with the score of the best before it."""
     earlier = rollout.refinement.iterations[: iteration.iteration]
     before = [it for it in earlier if it.accepted and it.grades]
     best = before[-1]

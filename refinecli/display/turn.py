@@ -1,4 +1,4 @@
-"""The compact view of one turn, as `refine --show` prints it."""
+"""Show one turn compactly, for `refine --show`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LINES = 12  # of a text
 
 
 def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType:
-    """One turn for `refine --show`: the response, each item's mark, the score, accepted or not."""
+    """Show one turn: the response, each item's mark, the score, accepted or not."""
     kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
     if iteration.iteration == 0:
         kept = "given" if iteration.role == "input" else "first draft"
@@ -33,8 +33,8 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     if iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
     if iteration.feedback:
-        told = Body([("", iteration.feedback)], Limit(_LINES), style="dim")
-        parts += [label("feedback:", "dim"), told]
+        body = Body([("", iteration.feedback)], Limit(_LINES), style="dim")
+        parts += [label("feedback:", "dim"), body]
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
     return Section(f"{title} · {iteration.role}", parts, "cyan")
 

@@ -1,10 +1,10 @@
-"""The tasks of `refinecli generate-data TASK`: where datapoints come from.
+"""Make datapoints: the tasks of `refinecli generate-data TASK`.
 
-A task is one module of this package, named like the task (`_` for `-`). A seeded task makes its
-datapoints up and has `generate(n, seed)`; an importing one turns the rows of another project's file
-into datapoints and has `read(rows, with_response)`; a task may be both. One that asks a model is a
-run of its own (`cli/generate_rubrics.py`), and its module reads the rows. The table below says all
-that `--help` needs, so a task's module is imported only when the task is used.
+A task is one module of this package, named like the task (`_` for `-`). A seeded task invents its
+datapoints and has `generate(n, seed)`; an importing one turns the rows of another project's file
+into datapoints and has `read(rows, with_response)`; a task may be both. A task that asks a model is
+a run of its own (`cli/generate_rubrics.py`), and its module reads the rows. The table below holds
+all that `--help` needs, so that a task's module is imported only when the task is used.
 
 To add a task: write the module, add a line to the table.
 """
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What can be said about a task without importing it, and its functions once it is wanted."""
+    """A task's description, which needs no import, and its functions, which import it."""
 
     name: str
     summary: str
     seeded: bool = False  # works without a file
     imports: bool = False  # works with --from FILE
     asks: bool = False  # asks a model about each row of FILE
-    file: str = ""  # what FILE is, for hints
+    file: str = ""  # describes FILE in hints
 
     def generate(self, n: int, seed: int) -> Iterator[JSONObject]:
-        """Datapoints number 0 to n - 1 of this seed; each is the same whatever n is."""
+        """Yield datapoints 0 to n - 1 of this seed; each is the same for any n."""
         if not self.seeded:
             self.missing_file()
         rows: Iterator[JSONObject] = self._module().generate(n, seed)
@@ -44,10 +44,10 @@ class Task:
     def read(
         self, rows: Iterable[tuple[str, JSONObject]], with_response: bool
     ) -> Iterator[JSONObject]:
-        """The datapoint of each row, in order; raises InputError at the first row that makes none.
+        """Yield the datapoint of each row, in order; raise InputError at the first unusable row.
 
-        `rows` come from `reading.read_objects`. The answers that rows hold are taken over as
-        `response` only if `with_response`.
+        `rows` come from `reading.read_objects`. Answers in the rows are kept as `response` only if
+        `with_response`.
         """
         if not self.imports:
             raise UsageError(

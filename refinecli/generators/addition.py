@@ -1,8 +1,8 @@
-"""Sums of two numbers: the example data of tinker-cookbook's rubric recipe, row for row.
+"""Make sums of two numbers: the example data of tinker-cookbook's rubric recipe, row for row.
 
 Source: github.com/thinking-machines-lab/tinker-cookbook, recipes/rubric/generate_data.py
 (Apache-2.0), which draws 10,000 training rows and then 1,000 test rows at seed 42. Ours add an
-`id`, and `reveal`: the criterion holds the answer, so the policy must not be shown it.
+`id`, and `reveal`: the criterion contains the answer, so the policy must not see it.
 
     {"id": "addition-17",
      "convo": [{"role": "user", "content": "What is 4 + 5?"},
@@ -26,7 +26,7 @@ from refinecli.types import JSONObject
 
 
 def generate(n: int, seed: int) -> Iterator[JSONObject]:
-    """The first n sums of this seed."""
+    """Yield the first n sums of this seed."""
     rng = random.Random(seed)
     for index in range(n):
         x, y = rng.randint(0, 1000), rng.randint(0, 1000)

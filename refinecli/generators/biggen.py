@@ -1,9 +1,9 @@
-r"""Tasks of many kinds, each with its own 1-5 rubric, from files in BiGGen-Bench's columns.
+r"""Import tasks of many kinds, each with its own 1-5 rubric, from files in BiGGen-Bench's columns.
 
 Source: BiGGen-Bench (Kim et al. 2024, arxiv.org/abs/2406.05761), in the repository
-prometheus-eval/prometheus-eval (Apache-2.0). Of a row we take the prompts, the rubric, the
-reference answer and what kind of task it is; `id` stays. The benchmark holds no answers; of a file
-that has some in a column `response`, they are taken if asked for. All else is left behind.
+prometheus-eval/prometheus-eval (Apache-2.0). From a row we take the prompts, the rubric, the
+reference answer and the kind of task; `id` stays. The benchmark has no answers; if a file has some
+in a column `response`, they are taken on request. Everything else is dropped.
 
     {"id": "planning_travel_plan_3",
      "convo": [{"role": "system", "content": "You are a travel agent."},
@@ -28,7 +28,7 @@ from refinecli.types import JSONObject
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row."""
+    """Yield one datapoint a row."""
     for where, row in rows:
         yield checked(where, _datapoint(Columns(where, row), with_response))
 

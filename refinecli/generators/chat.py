@@ -1,9 +1,9 @@
-r"""Plain conversations: rows of OpenAI's `messages` or of ShareGPT's `conversations`.
+r"""Import plain conversations: rows of OpenAI's `messages` or of ShareGPT's `conversations`.
 
-Rows that hold a `prompt`, or a conversation under any other name that a datapoint may have it
-under, are read too. The answer that a conversation ends with is cut off, and becomes the `response`
-if asked for. The row's other keys stay. Such rows have no criteria, unless they hold `rubric_items`
-already: `--rubric FILE` gives them some, here or in the command that reads them next.
+Rows with a `prompt`, or with a conversation under any other name that datapoints use, are read too.
+The answer at the end of a conversation is cut off, and becomes the `response` on request. The row's
+other keys stay. Such rows have no criteria, unless they already have `rubric_items`:
+`--rubric FILE` adds some, here or in the command that reads them next.
 
     {"convo": [{"role": "system", "content": "You are a librarian."},
                {"role": "user", "content": "Who wrote Emma?"}],
@@ -22,11 +22,11 @@ from refinecli.types import JSONObject
 
 _SHAREGPT = "conversations"
 _NAMES = ("messages", _SHAREGPT, *CONVO_NAMES)
-_STAND_IN = [rubric_item("anything")]  # what a row without items is checked with
+_STAND_IN = [rubric_item("anything")]  # used to check a row without items
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row, or what `--rubric` makes one of."""
+    """Yield one datapoint a row; without items of its own it needs `--rubric`."""
     for where, row in rows:
         columns = Columns(where, row)
         datapoint = _datapoint(columns, with_response)
@@ -35,7 +35,7 @@ def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterato
 
 
 def _column(columns: Columns) -> str:
-    """Where the row's conversation stands."""
+    """Return the column of the row's conversation."""
     return next((name for name in _NAMES if columns.row.get(name) is not None), _NAMES[0])
 
 
@@ -59,7 +59,7 @@ def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
 
 
 def _text(columns: Columns, name: str, convo: list[JSONObject], start: int) -> str | None:
-    """What the answer says; None where it only calls tools, or where there is none."""
+    """Return the answer's text; None where it only calls tools, or is missing."""
     texts = []
     for index in range(start, len(convo)):
         content = convo[index].get("content")
@@ -67,7 +67,7 @@ def _text(columns: Columns, name: str, convo: list[JSONObject], start: int) -> s
             if isinstance(text, dict) and isinstance(text.get("text"), str):
                 text = text["text"]
             if not isinstance(text, str | None):
-                raise columns.fault(f"{name}[{index}].content", "expected a text, as an answer is")
+                raise columns.fault(f"{name}[{index}].content", "expected a text")
             texts.append(text)
-    said = [text for text in texts if text is not None]
-    return "\n".join(said) if said else None
+    found = [text for text in texts if text is not None]
+    return "\n".join(found) if found else None

@@ -1,4 +1,4 @@
-"""Criteria as other projects write them, turned into rubric items with names and weights."""
+"""Turn other projects' criteria into rubric items with names and weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from refinecli.generators.reading import Columns
 from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
-_LARGEST_WEIGHT = 1e9  # of a rubric item
+_LARGEST_WEIGHT = 1e9  # as for rubric items
 
 
 def weighted_items(
     columns: Columns, name: str, item: Callable[[Columns], JSONObject]
 ) -> list[JSONObject]:
-    """The item that each object in the list is made into, told apart by their names."""
+    """Make each object in the list into an item, with distinct names."""
     entries = columns.row.get(name)
     if not isinstance(entries, list) or not entries:
         problem = "field required" if entries is None else "expected a list of criteria"
@@ -29,13 +29,13 @@ def weighted_items(
         items.append(item(Columns(columns.where, entry, f"{columns.prefix}{name}[{index}].")))
     if not any(made["weight"] > 0 for made in items):
         raise columns.fault(name, "no criterion counts in favour", "one needs a weight above 0")
-    for made, unique in zip(items, told_apart(made["name"] for made in items), strict=True):
+    for made, unique in zip(items, distinct(made["name"] for made in items), strict=True):
         made["name"] = unique
     return items
 
 
-def told_apart(names: Iterable[str]) -> Iterator[str]:
-    """`accuracy`, `accuracy#2`, `accuracy#3` where names repeat."""
+def distinct(names: Iterable[str]) -> Iterator[str]:
+    """Yield `accuracy`, `accuracy#2`, `accuracy#3` where names repeat."""
     taken = set[str]()
     for name in names:
         unique, number = name, 1
@@ -58,12 +58,12 @@ def weight(columns: Columns, name: str) -> int | float:
 
 
 def labels(columns: Columns, name: str) -> list[str]:
-    """The texts in a list that may be missing; nulls among them are none."""
+    """Return the texts in a list that may be missing, without its nulls."""
     return entries(columns, name, "a text", lambda value: isinstance(value, str))
 
 
 def entries(columns: Columns, name: str, kind: str, fits: Callable[[object], bool]) -> list[Any]:
-    """What a list holds that may be missing, without its nulls."""
+    """Return the entries of a list that may be missing, without its nulls."""
     values = columns.row.get(name)
     if values is None:
         return []
@@ -78,7 +78,7 @@ def entries(columns: Columns, name: str, kind: str, fits: Callable[[object], boo
 def with_rubric(
     datapoints: Iterable[JSONObject], rubric: Sequence[JSONObject]
 ) -> Iterator[JSONObject]:
-    """The datapoints with these items added, as every command adds those of `--rubric`."""
+    """Yield the datapoints with these items added, as every command adds those of `--rubric`."""
     for number, datapoint in enumerate(datapoints, 1):
         row = read_row(dumps(datapoint), number, "rubric", rubric)
         if row.error is not None:

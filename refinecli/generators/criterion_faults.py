@@ -1,13 +1,13 @@
-"""What is wrong with a criterion that a model wrote, told by its words alone.
+"""Find what is wrong with a criterion that a model wrote, by its words alone.
 
     long           more than 60 words or 500 characters
-    unanswerable   it needs another response, another criterion, or a reference that there is not
+    unanswerable   it needs another response, another criterion, or a reference that does not exist
     vague          without function words, words for the response and words for quality, such as
                    "is the answer good, clear and relevant to the question", nothing is left of it
     duplicate      more than nine in ten of its other words are those of an earlier criterion
 
-The lists are English. A criterion in another language is held to its length and compared with the
-others, and is never taken for vague: what is not surely useless stays.
+The lists are English. A criterion in another language is only checked for its length and for
+duplicates, and never counts as vague: a criterion that is not certainly useless stays.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from refinecli.text.words import as_typed, says_something
 
 _MOST_WORDS = 60
 _MOST_CHARACTERS = 500
-# Above it ten words that are the same, and one more, are one criterion; ten with another word in
-# place of one are two, such as one for each of a patient's symptoms.
+# With this bound, ten equal words and an extra one make one criterion; ten with one word replaced
+# make two, such as one for each of a patient's symptoms.
 _SAME = 0.9
 
 _FUNCTION_WORDS = """
@@ -34,7 +34,7 @@ had can could may might must shall should ought it its itself they them their he
 you your we our i me my both each every any some all such own only just also other another same
 really truly quite rather about through s t don doesn didn isn aren wasn won
 """
-# Most negations only turn a criterion round: "states X" and "fails to state X" are one.
+# Most negations only turn a criterion around: "states X" and "fails to state X" are one.
 _NEGATIONS = """
 no not never none neither without fail fails lack lacks omit omits avoid avoids refrain wrongly
 incorrectly
@@ -79,7 +79,8 @@ _QUOTE = re.compile(r'"[^"]+"|`[^`]+`')
 
 
 def fault(text: str, earlier: Iterable[str], *, has_reference: bool) -> tuple[str, str] | None:
-    """The first thing wrong with a criterion: one word for it, and why; None where nothing is.
+    """Return the first thing wrong with a criterion: one word for it, and why; None where nothing
+    is.
 
     `earlier` are the criteria that it must not repeat.
     """
@@ -99,13 +100,14 @@ def fault(text: str, earlier: Iterable[str], *, has_reference: bool) -> tuple[st
 
 
 def is_vague(text: str) -> bool:
-    """Whether a criterion says no more than that the response be good; a quotation is more."""
+    """Return whether a criterion asks no more than that the response be good; a quotation asks
+    more."""
     return not _QUOTE.search(as_typed(text)) and not set(_content(text)) - _stems(_QUALITY)
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two criteria have nearly all their words in common, in whatever order and form; those
-    that differ in a number do not."""
+    """Return whether two criteria have nearly all words in common, in any order and form; those
+    that differ in a number do not count."""
     if _numbers(one) != _numbers(other):
         return False
     first, second = _content(one), _content(other)
@@ -115,12 +117,12 @@ def alike(one: str, other: str) -> bool:
 
 
 def _content(text: str) -> list[str]:
-    """The stems of the words that tell one criterion from another, each once, sorted."""
+    """Return the stems of the words that distinguish a criterion, each once, sorted."""
     common = _stems(_FUNCTION_WORDS + _NEGATIONS + _ABOUT_RESPONSES + _SAYING)
     return sorted(stem for stem in _stems(text) - common if stem[0].isalnum())
 
 
-@lru_cache(maxsize=1024)  # our own lists, and criteria that are compared with many others
+@lru_cache(maxsize=1024)  # our own lists, and criteria compared with many others
 def _stems(text: str) -> frozenset[str]:
     return frozenset(stems(text, "english").split())
 

@@ -1,10 +1,10 @@
-r"""Health conversations with physicians' rubrics, from HealthBench's files and its meta-evaluation.
+r"""Import health conversations with physicians' rubrics, from HealthBench and its meta-evaluation.
 
 Source: HealthBench (Arora et al. 2025, arxiv.org/abs/2505.08775), the data of github.com/openai/
 simple-evals (MIT). Each criterion of a row becomes an item named after its `axis:` tag (`#2` and so
-on where it is repeated), with its points as weight; negative points make it a penalty. The ideal
-completion is the reference. `prompt_id` stays, as `id`; `example_tags`, as `tags`; and `response`,
-if asked for. All else is left behind.
+on where it repeats), with its points as weight; negative points make it a penalty. The ideal
+completion becomes the reference, `prompt_id` the `id` and `example_tags` the `tags`; `response` is
+kept on request. Everything else is dropped.
 
     {"id": "8f2c…",
      "convo": [{"role": "user", "content": "I have had a fever for three days."}],
@@ -16,9 +16,9 @@ if asked for. All else is left behind.
        {"rubric_str": "Recommends leftover antibiotics", …,
         "name": "accuracy", "weight": -8, "tags": ["axis:accuracy"]}]}
 
-A row of the meta-evaluation is one criterion of one completion with what physicians said to it.
-The completion is always the `response`, for the labels are its own: they come along as `gold`, one
-for each physician, true where the criterion is met. `prompt_id` is the `group`, the category a tag.
+A row of the meta-evaluation is one criterion of one completion with physicians' verdicts on it. The
+completion is always the `response`, since the labels belong to it: they become `gold`, one for each
+physician, true where the criterion is met. `prompt_id` is the `group`, the category a tag.
 
     {"id": "c41d…",
      "convo": [{"role": "user", "content": "I have had a fever for three days."}],
@@ -42,7 +42,7 @@ _AXIS = "axis:"
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row; files in which both kinds are mixed hold nulls for the other's."""
+    """Yield one datapoint a row; files that mix both kinds hold nulls for the other's columns."""
     for where, row in rows:
         columns = Columns(where, row)
         if row.get("rubrics") is None and row.get("rubric") is not None:

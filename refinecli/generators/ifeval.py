@@ -1,17 +1,17 @@
-r"""Prompts with instructions that code can verify, from files in IFEval's columns.
+r"""Import prompts with instructions that code can verify, from files in IFEval's columns.
 
 Source: IFEval (Zhou et al. 2023, arxiv.org/abs/2311.07911), the data and the verifiers of
 github.com/google-research/google-research, instruction_following_eval (Apache-2.0). Each
-instruction of a row becomes a rubric item named after it (`#2` and so on where it is repeated): a
-`check` that passes exactly the responses that IFEval's own verifier passes, or, where no check can,
-an item in words for a grader model. Of the row `key` stays, as `id`, and `response` if asked for.
+instruction of a row becomes a rubric item named after it (`#2` and so on where it repeats): a
+`check` that passes exactly the responses that IFEval's own verifier passes or, where no check can,
+an item in words for a grader model. From the row `key` stays, as `id`, and `response` on request.
 
-What is not IFEval's verifier to the letter: the language of a response is judged by the grader,
-where IFEval guesses it with langdetect; "English and in capitals" is therefore two items of half
-the weight, a check of the letters and the grader's word on the language. Sentences are counted by
-the check of that name and words in capitals by a pattern, where IFEval asks NLTK: headings and
-items of lists are sentences here, and where NLTK's tokenizer cuts a word up the numbers can be one
-or two apart. A forbidden word with an apostrophe is forbidden with a typographic one too.
+These differ from IFEval's verifier. The grader judges the language of a response, which IFEval
+guesses with langdetect; "English and in capitals" is therefore two items of half the weight, a
+check of the letters and the grader's verdict on the language. A check counts sentences and a
+pattern counts words in capitals, where IFEval asks NLTK: headings and list items are sentences
+here, and where NLTK's tokenizer splits a word the numbers can differ by one or two. A forbidden
+word with an apostrophe is also forbidden with a typographic one.
 
     {"id": 1393,
      "convo": [{"role": "user", "content": "List the pros and cons of …"}],
@@ -34,7 +34,7 @@ from refinecli.types import JSONObject
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row."""
+    """Yield one datapoint a row."""
     for where, row in rows:
         yield checked(where, _datapoint(Columns(where, row), with_response))
 
@@ -60,7 +60,7 @@ def _key(columns: Columns) -> str | int | None:
 
 
 def _kwargs(columns: Columns, count: int) -> list[Columns]:
-    """The arguments of each instruction; none at all may be written as null."""
+    """Return the arguments of each instruction; null means none."""
     given = columns.row.get("kwargs")
     if given is None:
         given = [None] * count

@@ -1,4 +1,4 @@
-"""What IFEval's instructions ask, each as a check or in words; `ifeval.py` says how they differ.
+"""Turn IFEval's instructions into checks or words; `ifeval.py` says where they differ.
 
 To add an instruction: write its function, add a line to the table at the end.
 """
@@ -16,22 +16,22 @@ from refinecli.types import JSONObject
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What an instruction asks, in words, and as a check where one can express it."""
+    """One demand of an instruction, in words, and as a check where one can express it."""
 
     words: str
     check: JSONObject | None = None
-    name: str = ""  # what is added to the instruction's name, where it makes several items
+    name: str = ""  # added to the instruction's name if it makes several items
 
 
 def parts_of(instruction: str, arguments: Columns) -> tuple[Part, ...]:
-    """One part for nearly all instructions, each of them an item."""
+    """Return the parts of an instruction, nearly always one, each of which becomes an item."""
     make = _INSTRUCTIONS.get(instruction)
     parts = _unknown(instruction, arguments) if make is None else make(arguments)
     return (parts,) if isinstance(parts, Part) else parts
 
 
 def _unknown(instruction: str, arguments: Columns) -> Part:
-    """An instruction of a later kin of IFEval, as far as its name tells."""
+    """Word an instruction of a later kin of IFEval, as far as its name goes."""
     given = ", ".join(f"{key}: {value}" for key, value in present(arguments.row).items())
     named = instruction.replace(":", ": ").replace("_", " ")
     words = f'The response follows the instruction of the request about "{named}"'
@@ -53,7 +53,7 @@ def texts(columns: Columns, name: str) -> list[str]:
 
 
 def _number(columns: Columns, name: str) -> int:
-    """A count; tables write it as 3.0."""
+    """Read a count, which tables write as 3.0."""
     number = columns.row.get(name)
     if isinstance(number, float) and number.is_integer():
         number = int(number)
@@ -62,11 +62,11 @@ def _number(columns: Columns, name: str) -> int:
     return number
 
 
-_MOST = 100_000  # more is a slip, and no pattern that repeats so often compiles
+_MOST = 100_000  # more is a slip, and a pattern with as many repeats does not compile
 
 
 def _bounds(columns: Columns, relation: str, number: str) -> tuple[str, dict[str, int]]:
-    """ "at least 3" or "fewer than 3", in words and as the bounds of a count."""
+    """Return "at least 3" or "fewer than 3", in words and as the bounds of a count."""
     wanted, given = _number(columns, number), columns.text(relation)
     if given == "at least":
         return f"at least {wanted}", {"min": wanted}
@@ -156,7 +156,7 @@ def _no_comma(_: Columns) -> Part:
 
 def _number_words(columns: Columns) -> Part:
     number, bounds = _bounds(columns, "relation", "num_words")
-    # What re calls \w: the regex library's own takes in combining marks.
+    # The \w of re: the regex library's also takes combining marks.
     return Part(f"The response has {number} words", _count(r"[\p{L}\p{N}_]+", bounds))
 
 
@@ -231,8 +231,8 @@ def _constrained_response(_: Columns) -> Part:
 
 def _number_highlighted_sections(columns: Columns) -> Part:
     number = _number(columns, "num_highlights")
-    # Added up are *these* and **these**, as they are found from left to right in each line, each
-    # sort for itself. The two sorts never start at the same star.
+    # Count *these* and **these**, from left to right in each line, each sort separately. The two
+    # sorts never start at the same star.
     filled = r"[^*\n]*[^*\s][^*\n]*"
     single = rf"\*(?={filled}\*)(?<=^[^*\n]*(?:\*[^*\n]*\*[^*\n]*)*\*)"
     pair = r"\*\*[^*\n]*\*\*"
@@ -256,7 +256,7 @@ def _json_format(_: Columns) -> Part:
     return Part("The whole response is JSON, if need be in a ``` code block", _regex(_FENCED_JSON))
 
 
-# JSON as Python's json reads it. Unlike the check of that name it may stand in a code fence.
+# JSON as Python's json reads it. Unlike in the check `json`, it may stand in a code fence.
 _FENCED_JSON = (
     r"(?(DEFINE)(?<w>[ \t\n\r]*+)"
     r'(?<s>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+")'
@@ -269,7 +269,7 @@ _FENCED_JSON = (
 
 
 def _title(_: Columns) -> Part:
-    # The title is what stands between all angle brackets: it may hold some, and is not blank.
+    # The title stands between the outermost angle brackets: it may hold some, and is not blank.
     inner = r"[^\n]*?(?:[^\s>]|>[^\n]*?[^>\n])[^\n]*?"
     return Part(
         "The response contains a title in double angular brackets, such as <<poem of joy>>",
@@ -330,7 +330,7 @@ _ENGLISH = Part("The whole response is in English", name=":english")
 
 def _capital_word_frequency(columns: Columns) -> Part:
     number, bounds = _bounds(columns, "capital_relation", "capital_frequency")
-    # Digits and -, . or / may stand in a word (WELL-BEING, U.S.), an apostrophe parts two.
+    # Digits and -, . or / may stand in a word (WELL-BEING, U.S.), an apostrophe separates two.
     word = (
         r"(?<![\p{L}\p{N}_-]|[\p{L}\p{N}_-][./])(?=[\p{N}_-]*\p{Lu})"
         r"[\p{Lu}\p{N}_-]+(?:[./][\p{Lu}\p{N}_-]+)*(?![\p{L}\p{N}_-]|[./]\p{L})"

@@ -1,4 +1,4 @@
-"""The prompts that Prometheus judges are asked with, taken apart into what they were made from."""
+"""Take apart the prompts that Prometheus judges are asked with."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _RESPONSE = "###Response to evaluate:"
 _REFERENCE = "###Reference Answer (Score 5):"
 _RUBRIC = "###Score Rubrics:"
 _FEEDBACK = "###Feedback:"
-# The answer stands between the others and may hold any text: the headings before it are the first
-# of their kind, those after it the last.
+# The answer stands between the other parts and may hold any text: the headings before it are the
+# first of their kind, those after it the last.
 _PARTS = re.compile(
     rf"(?:\A|.*?\n){re.escape(_INSTRUCTION)}\n(?P<instruction>.*?)"
     rf"\n{re.escape(_RESPONSE)}\n(?P<response>.*)"
@@ -30,13 +30,14 @@ _TURN = re.compile(r"(?:\n|^)\n*(User|Assistant):")
 
 
 def is_judge_prompt(row: JSONObject) -> bool:
-    """Whether the row holds such a prompt, and not also the columns that it was made from."""
+    """Return whether the row holds such a prompt, and not also the columns that it was made
+    from."""
     text = row.get("instruction")
     return row.get("orig_instruction") is None and isinstance(text, str) and _INSTRUCTION in text
 
 
 def judged_datapoint(columns: Columns) -> JSONObject:
-    """The answer that was to be judged, with its instruction, its rubric and the scores it got."""
+    """Return the answer that was to be judged, with its instruction, its rubric and its scores."""
     found = _PARTS.fullmatch(columns.text("instruction"))
     if found is None or not found["instruction"].strip():
         headings = f"{_INSTRUCTION} … {_RESPONSE} … {_RUBRIC} …"
@@ -60,16 +61,17 @@ def judged_datapoint(columns: Columns) -> JSONObject:
 
 
 def _conversation(text: str) -> list[JSONObject]:
-    """The turns of a written-out dialogue, if the assistant's is next; else the text as it is."""
+    """Return the turns of a written-out dialogue, if the assistant's is next; else the text as it
+    is."""
     if text.startswith(f"{_DIALOGUE}\n"):
         before, *turns = _TURN.split(text.removeprefix(_DIALOGUE))
-        speakers, said = turns[::2], [turn.strip() for turn in turns[1::2]]
+        speakers, texts = turns[::2], [turn.strip() for turn in turns[1::2]]
         pairs = len(speakers) // 2
         in_turn = not before.strip() and speakers == ["User", "Assistant"] * pairs
-        if in_turn and pairs and not said.pop() and all(said):
+        if in_turn and pairs and not texts.pop() and all(texts):
             return [
                 {"role": speaker.lower(), "content": text}
-                for speaker, text in zip(speakers[:-1], said, strict=True)
+                for speaker, text in zip(speakers[:-1], texts, strict=True)
             ]
     return [{"role": "user", "content": text}]
 
@@ -82,7 +84,8 @@ def _group(columns: Columns) -> str | int | None:
 
 
 def _item(columns: Columns, rubric: str) -> JSONObject:
-    """The 1-5 item: `[criterion]`, then `Score 1: …` to `Score 5: …`, each on lines of its own."""
+    """Build the 1-5 item: `[criterion]`, then `Score 1: …` to `Score 5: …`, each on its own
+    lines."""
     rubric = rubric.partition(f"\n{_FEEDBACK}")[0]
     criterion, *descriptions = re.split(r"\nScore [1-5]:", f"\n{rubric.strip()}")
     criterion = criterion.strip()

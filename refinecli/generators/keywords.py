@@ -1,4 +1,4 @@
-"""Constrained writing: a short text that uses all the given words, graded by code alone.
+"""Make constrained writing: a short text that uses all the given words, graded by code alone.
 
 The task is CommonGen's (Lin et al. 2020, arxiv.org/abs/1911.03705) without its one-sentence rule;
 with 20 to 30 words, as in `--from` files of Self-Refine's CommonGen-Hard (Madaan et al. 2023,
@@ -27,7 +27,7 @@ from refinecli.types import JSONObject
 
 
 def generate(n: int, seed: int) -> Iterator[JSONObject]:
-    """The first n rows of this seed, of 3 to 5 words each."""
+    """Yield the first n rows of this seed, of 3 to 5 words each."""
     rng = random.Random(seed)
     for index in range(n):
         words = rng.sample(WORDS, rng.randint(3, 5))
@@ -35,7 +35,7 @@ def generate(n: int, seed: int) -> Iterator[JSONObject]:
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row, from the words in `concepts`; the row's other keys stay."""
+    """Yield one datapoint a row, from the words in `concepts`; the row's other keys stay."""
     for where, row in rows:
         words = _concepts(Columns(where, row))
         dropped = {"concepts"} if with_response else {"concepts", "response"}
@@ -55,15 +55,15 @@ def _concepts(columns: Columns) -> list[str]:
 
 
 def _task(words: list[str]) -> JSONObject:
-    """The prompt and its two checks: it promises exactly what they measure."""
+    """Build the prompt and its two checks, which measure exactly what it asks for."""
     listed = ", ".join(words)
     low, high = 3 * len(words), max(30, 10 * len(words))
     prompt = (
         f"Write a short text of {low} to {high} words. Use all of these words, each exactly as it "
         f"is written here: {listed}."
     )
-    # The criterion does not list the words: a small model that copies the criterion instead of
-    # writing would pass with it.
+    # The criterion does not list the words: a small model that copied it instead of writing would
+    # pass.
     coverage = rubric_item(
         "The text uses every given word, just as it is written",
         name="coverage",

@@ -1,4 +1,4 @@
-"""Conversations in other projects' columns: a text, OpenAI's messages or ShareGPT's."""
+"""Read conversations from other projects' columns: a text, OpenAI's messages or ShareGPT's."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ROLES: Mapping[str, str] = MappingProxyType(
 
 
 def messages(columns: Columns, name: str) -> list[JSONObject]:
-    """OpenAI's messages, without the `weight` of its fine-tuning, which no chat API takes; a text
-    is a user's message."""
+    """Return OpenAI's messages, without the `weight` of its fine-tuning, which no chat API takes; a
+    text becomes a user's message."""
     if isinstance(columns.row.get(name), str | None):
         return [{"role": "user", "content": columns.text(name)}]
     return [
@@ -35,7 +35,8 @@ def messages(columns: Columns, name: str) -> list[JSONObject]:
 
 
 def sharegpt_messages(columns: Columns, name: str) -> list[JSONObject]:
-    """ShareGPT's `from` and `value` as roles and contents, after the row's `system`, if any."""
+    """Return ShareGPT's `from` and `value` as roles and contents, after the row's `system`, if
+    any."""
     system = columns.optional_text("system")
     found = [{"role": "system", "content": system}] if system and system.strip() else []
     for index, message in enumerate(_objects(columns, name)):
@@ -62,7 +63,8 @@ def _objects(columns: Columns, name: str) -> list[JSONObject]:
 
 
 def checked_as(name: str, where: str, datapoint: JSONObject) -> JSONObject:
-    """The datapoint, if any command can read it; errors know its `convo` as the column `name`."""
+    """Return the datapoint if any command can read it; errors call its `convo` by the column's
+    name."""
     name = name if name in CONVO_NAMES else "convo"
     others = {key: value for key, value in datapoint.items() if key not in CONVO_NAMES}
     checked(where, {name: datapoint["convo"]} | others)

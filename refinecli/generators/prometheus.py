@@ -1,9 +1,9 @@
-r"""Instructions with a 1-5 rubric of their own, from files in the Feedback-Collection's columns.
+r"""Import instructions with their own 1-5 rubrics, from files in the Feedback-Collection's columns.
 
 Source: Prometheus (Kim et al. 2023, arxiv.org/abs/2310.08491), the data set
-prometheus-eval/Feedback-Collection (CC-BY-4.0). Of a row we take the instruction, the criterion
-with its five descriptions and the reference answer; the response only if asked for. `id` and
-`orig_score` (the response's score, as a number) stay under their names; all else is left behind.
+prometheus-eval/Feedback-Collection (CC-BY-4.0). From a row we take the instruction, the criterion
+with its five descriptions and the reference answer; the response only on request. `id` and
+`orig_score` (the response's score, as a number) keep their names; everything else is dropped.
 
     {"convo": [{"role": "user", "content": "Explain tides to a child."}],
      "reference": "The moon pulls on the sea …",
@@ -18,8 +18,8 @@ with its five descriptions and the reference answer; the response only if asked 
 Prompts that ask a judge for such a score (`instruction`, with the headings "###The instruction to
 evaluate:" and so on, as in the Vicuna and MT-Bench files of prometheus-eval/prometheus-eval,
 Apache-2.0) are taken apart into the same, and a dialogue in them into its turns. The judged answer
-is always the `response`, for the scores that it got are its own: `gpt4_score` comes along as
-`gold`. `idx` is the `group`, category and source of the answer are tags.
+is always the `response`, since the scores belong to it: `gpt4_score` becomes `gold`. `idx` is the
+`group`; the category and the source of the answer are tags.
 
     {"convo": [{"role": "user", "content": "Explain tides to a child."}],
      "reference": "The moon pulls on the sea …",
@@ -40,7 +40,7 @@ from refinecli.types import JSONObject
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row."""
+    """Yield one datapoint a row."""
     for where, row in rows:
         columns = Columns(where, row)
         judged = is_judge_prompt(row)

@@ -1,4 +1,4 @@
-"""Reading other projects' files: rows with their places, and their columns with good errors."""
+"""Read other projects' files: rows with their places, and their columns with good errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from refinecli.errors import InputError
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
 
-_FILE_HINT = "the file must be JSONL (one object a line) or one JSON array of objects"
+_FILE_HINT = "give JSONL (one object a line) or one JSON array of objects"
 
 
 def read_objects(path: str) -> Iterator[tuple[str, JSONObject]]:
-    """The file's objects, each with its place: `path:line` in JSONL, `path[index]` in an array.
+    """Yield the file's objects, each with its place: `path:line` in JSONL, `path[index]` in an
+    array.
 
     A file whose first character is `[` is an array and is read as a whole; `.gz` and `.zst` are
     unpacked; `-` is standard input.
@@ -72,14 +73,14 @@ def _must_be_object(value: object, where: str) -> JSONObject:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A row's columns, or those of an object in it that is named by `prefix`; null is absent."""
+    """A row's columns, or those of an object in it that `prefix` names; null counts as absent."""
 
     where: str
     row: JSONObject
     prefix: str = ""
 
     def text(self, name: str) -> str:
-        """A text that must be there and must not be blank."""
+        """Return a text that must exist and must not be blank."""
         text = self.optional_text(name)
         if text is None or not text.strip():
             raise self.fault(name, "field required", "a text that is not blank")
@@ -92,7 +93,7 @@ class Columns:
         raise self.fault(name, "expected a text")
 
     def within(self, name: str) -> Columns:
-        """The columns of the object that this column must hold."""
+        """Return the columns of the object that this column must hold."""
         value = self.row.get(name)
         if value is None:
             raise self.fault(name, "field required", "an object")
@@ -105,12 +106,12 @@ class Columns:
 
 
 def present(fields: JSONObject) -> JSONObject:
-    """The fields without those that are None."""
+    """Return the fields without those that are None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def checked(where: str, datapoint: JSONObject) -> JSONObject:
-    """The datapoint, if any command can read it; else the error, at the place of its row."""
+    """Return the datapoint if any command can read it; else raise the error at its row's place."""
     error = read_row(dumps(datapoint), 0, where).error
     if error is not None:
         raise InputError(error.message, error.hint, where=where)

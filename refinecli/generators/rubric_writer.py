@@ -1,9 +1,9 @@
-"""A rubric for a prompt that has none: written by a model, sifted by code, tried on two responses.
+"""Write a rubric for a prompt that has none: by a model, sifted by code, tried on two responses.
 
-write   the writer's reply -> criteria; one more try where it cannot be read
-sift    what is vague, repeated, too long or not answerable about one response is dropped
-try     with a good and a bad response, the grader grades both by each criterion: one stays only
-        if it speaks for the good one, strictly
+write   the writer's reply -> criteria; one retry where it cannot be read
+sift    drop what is vague, repeated, too long or not answerable about one response
+try     with a good and a bad response, grade both by each criterion: it stays only if the good one
+        scores strictly better
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from refinecli import prompts as p
 from refinecli.completers import ask_readable, draw_of, gather
 from refinecli.data.output_lines import Outcome, Provenance, Status, failed, usage_record
 from refinecli.errors import CompletionError
-from refinecli.generators.criteria import told_apart
+from refinecli.generators.criteria import distinct
 from refinecli.generators.criterion_faults import fault
 from refinecli.generators.shared_items import criterion_item
 from refinecli.grading.grade import grade
@@ -27,7 +27,7 @@ from refinecli.text.json_text import loads
 from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completer, Completion, Datapoint, Grade, JSONObject, RubricItem, Usage
 
-MOST_ITEMS = 24  # in one reply; more are a model that has lost its thread
+MOST_ITEMS = 24  # in one reply; with more the model has lost its thread
 _MOST_WEIGHT = 10
 _LONGEST_NAME = 40  # characters
 _SHOWN = 80  # characters of a criterion in an error
@@ -37,8 +37,8 @@ _SHOWN = 80  # characters of a criterion in an error
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One criterion, and what became of it. `reason` is one word for why it was dropped; `scores`
-    are the good and the bad response's, where both were graded."""
+    """One criterion, and its fate: `reason` is one word for why it was dropped; `scores` are the
+    good and the bad response's, if both were graded."""
 
     text: str
     weight: int | float
@@ -49,7 +49,7 @@ class Criterion:
 
     @property
     def item(self) -> JSONObject:
-        """As a rubric item. What a prompt may have put into it cannot end our own prompts' tags."""
+        """The criterion as a rubric item, in which nothing can end our own prompts' tags."""
         named = {"name": self.name} if self.name else {}
         return criterion_item(harmless(self.text), **named, weight=self.weight)
 
@@ -70,29 +70,29 @@ class Writing:
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many were dropped, by the reason."""
+        """The number of dropped criteria by reason."""
         return Counter(criterion.reason for criterion in self.criteria if criterion.reason)
 
     @property
     def usable(self) -> bool:
-        """Whether anything is left that a response can win by."""
+        """True if any criterion is left that a response can win by."""
         return any(criterion.weight > 0 for criterion in self.kept)
 
     @property
-    def told(self) -> str:
-        """What became of a rubric that cannot be used."""
+    def problem(self) -> str:
+        """The explanation of why a rubric cannot be used."""
         reasons = ", ".join(f"{number} {reason}" for reason, number in self.dropped.most_common())
         left = "only faults are" if self.kept else "nothing is"
         first = next(criterion for criterion in self.criteria if criterion.reason)
-        told = f"{first.text[:_SHOWN]!r}: {first.why}"
-        return f"{left} left of its criteria ({reasons}), the first {told}"
+        example = f"{first.text[:_SHOWN]!r}: {first.why}"
+        return f"{left} left of its criteria ({reasons}), the first {example}"
 
 
 # ------------------------------------------------------------------ the writer's reply
 
 
 def read_criteria(completion: Completion) -> tuple[Criterion, ...]:
-    """The criteria in a reply, those of its last <rubric>; raises ValueError with what is wrong."""
+    """Read the criteria in a reply's last <rubric>; raise ValueError with what is wrong."""
     text = _rubric_of(split_reasoning(completion.text)[1])
     try:
         value = loads(text.encode())
@@ -111,7 +111,8 @@ def read_criteria(completion: Completion) -> tuple[Criterion, ...]:
 
 
 def _rubric_of(answer: str) -> str:
-    """What stands in the last <rubric>, or all of a reply that is JSON; without a code fence."""
+    """Return the content of the last <rubric>, or all of a reply that is JSON; without a code
+    fence."""
     before, closed, _ = answer.rpartition("</rubric>")
     _, opened, block = before.rpartition("<rubric>")
     text = (block if closed and opened else answer).strip()
@@ -137,7 +138,7 @@ def _criterion(entry: object, which: str) -> Criterion:
 
 
 def _unicode(text: str) -> str:
-    """JSON can hold halves of characters, which no other command could read."""
+    """Replace halves of characters, which JSON can hold but no other command could read."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -150,16 +151,16 @@ async def write_rubric(
     grader: Completer,
     prompts: p.Prompts,
 ) -> Writing:
-    """The criteria for a datapoint beside those that it is `given`, sifted. Raises CompletionError
-    where no rubric could be had."""
+    """Return sifted criteria for a datapoint, besides those that it is `given`. Raise
+    CompletionError where no rubric could be had."""
     messages = p.rubric_messages(prompts, datapoint)
     draw = draw_of(datapoint, "grader", 0)
 
     def read(completion: Completion) -> Writing:
         criteria = read_criteria(completion)
         writing = Writing(sifted(criteria, given, has_reference=bool(datapoint.reference)))
-        if not writing.usable:  # there may be a better one
-            raise ValueError(writing.told)
+        if not writing.usable:  # the retry may give a better one
+            raise ValueError(writing.problem)
         return writing
 
     writing, usage = await ask_readable(grader, messages, draw, read, prompts.rubric_retry)
@@ -169,7 +170,8 @@ async def write_rubric(
 def sifted(
     criteria: Sequence[Criterion], given: Sequence[str], *, has_reference: bool
 ) -> tuple[Criterion, ...]:
-    """The criteria, those with a fault marked as dropped; of two that are alike the later one."""
+    """Return the criteria with faulty ones marked as dropped; of two that are alike, the later
+    one."""
     earlier = list(given)
     result = []
     for criterion in criteria:
@@ -189,7 +191,7 @@ async def tried(
     prompts: p.Prompts,
     options: GradeOptions,
 ) -> Writing:
-    """The same after the criteria that are left were tried on a good and a bad response."""
+    """Try the remaining criteria on a good and a bad response."""
     items = [
         RubricItem.model_validate(item_fields(criterion.item, index))
         for index, criterion in enumerate(writing.kept)
@@ -209,8 +211,8 @@ async def tried(
 
 
 def _compared(criterion: Criterion, good: Grade, bad: Grade) -> Criterion:
-    """A criterion without a verdict on both has not shown that it tells them apart: it goes too,
-    under a word of its own, since with another try it may."""
+    """Judge a criterion by its grades of both responses. Without both verdicts it has not shown its
+    worth and is dropped too, but with its own reason, since another try may keep it."""
     for grade_, which in ((good, "good"), (bad, "bad")):
         if grade_.error:
             why = f"no verdict on the {which} response: {grade_.error.message}"
@@ -230,8 +232,8 @@ def _compared(criterion: Criterion, good: Grade, bad: Grade) -> Criterion:
 def outcome(
     raw: JSONObject, given: Sequence[JSONObject], writing: Writing, made_with: Provenance
 ) -> Outcome:
-    """The row with its rubric, the items that it was given before those that were written. It is
-    ungraded where the grader left a criterion undecided, and failed where nothing is left."""
+    """Return the row with its rubric, given items before written ones. It is ungraded where the
+    grader left a criterion undecided, and failed where nothing is left."""
     kept = writing.kept
     record = {key: value for key, value in raw.items() if key not in ("error", "rubric_writing")}
     status: Status = "ungraded" if writing.failures else "done"
@@ -246,7 +248,7 @@ def outcome(
     }
     if not writing.usable:
         about["status"] = "failed"
-        error = CompletionError("no_rubric", f"the rubric: {writing.told}")
+        error = CompletionError("no_rubric", f"the rubric: {writing.problem}")
         return failed(record | {"rubric_writing": about}, error, "rubric")
     record |= {"rubric_items": [*given, *_named(kept)], "rubric_writing": about}
     why = next((one.why for one in writing.criteria if one.reason == "undecided"), "")
@@ -260,8 +262,8 @@ def outcome(
 
 
 def _named(kept: Sequence[Criterion]) -> list[JSONObject]:
-    """The items, those with a name told apart by it."""
-    names = told_apart(criterion.name for criterion in kept if criterion.name)
+    """Return the items, with distinct names for those that have one."""
+    names = distinct(criterion.name for criterion in kept if criterion.name)
     return [
         (replace(criterion, name=next(names)) if criterion.name else criterion).item
         for criterion in kept
@@ -279,7 +281,7 @@ def _dropped(criterion: Criterion) -> JSONObject:
 
 
 def _contrast(kept: Sequence[Criterion], first: int) -> list[JSONObject]:
-    """What the items that stayed gave the two responses, by their number."""
+    """Record the scores of the two responses by each kept item, by its number."""
     return [
         {"item": first + index, "good": criterion.scores[0], "bad": criterion.scores[1]}
         for index, criterion in enumerate(kept)

@@ -1,8 +1,8 @@
-"""Prompts that are to be given a rubric: rows that are datapoints but for their `rubric_items`.
+"""Read prompts that need a rubric: rows that are datapoints except for their `rubric_items`.
 
-Such a row stays as it is, unknown keys and `response` included. A conversation that ends with its
-answer, and ShareGPT's `conversations`, are read as the task `chat` reads them. For a row that has
-rubric items already nothing is written.
+Such a row stays as it is, including unknown keys and `response`. A conversation that ends with its
+answer, and ShareGPT's `conversations`, are read as by the task `chat`. For a row that already has
+rubric items nothing is written.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from refinecli.generators import chat
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import Datapoint, JSONObject
 
-# What a row without items is read with: a datapoint has at least one.
+# Added to a row without items while it is read: a datapoint has at least one.
 _TO_BE_WRITTEN = "(to be written)"
 _STAND_IN: JSONObject = {"rubric_str": _TO_BE_WRITTEN}
 
 
 def needs_rubric(datapoint: Datapoint) -> bool:
-    """Whether the rubric is still to be written; the last of its items only stands for it then."""
+    """Return whether the rubric is still to be written, with a placeholder as its last item."""
     return datapoint.rubric_items[-1].rubric_str == _TO_BE_WRITTEN
 
 
 @dataclass(frozen=True, slots=True)
 class PromptReader:
-    """Reads one line of prompts. `contrast` names the fields of a good and of a bad response."""
+    """A reader of one line of prompts; `contrast` names the fields of a good and of a bad
+    response."""
 
     with_response: bool = False
     contrast: tuple[str, str] | None = None
@@ -38,7 +39,7 @@ class PromptReader:
     def __call__(
         self, data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()
     ) -> Row:
-        """The row; where it needs a rubric its object has no `rubric_items`."""
+        """Read the row; if it needs a rubric its object has no `rubric_items`."""
         if line == 1 and data.startswith(b"["):
             name = "-" if where == "<stdin>" else quote(where)
             raise UsageError(
@@ -72,7 +73,7 @@ class PromptReader:
 
 
 def _is_chat(row: JSONObject) -> bool:
-    """Whether its conversation is none that a datapoint could have."""
+    """Return whether its conversation has a form that datapoints cannot have."""
     name = next((name for name in CONVO_NAMES if row.get(name) is not None), None)
     if row.get("conversations") is not None and name in (None, "prompt"):
         return True
@@ -88,8 +89,8 @@ def _ends_with_answer(convo: Any) -> bool:
 
 
 def responses(raw: JSONObject, fields: tuple[str, str]) -> tuple[str, str] | None:
-    """The good and the bad response of a row, by dotted paths; None where one is missing or blank,
-    or where both are the same and tell nothing. Raises InputError where one is no response."""
+    """Return the good and the bad response of a row, by dotted paths; None where one is missing or
+    blank, or where both are the same. Raise InputError where one is not a response."""
     good, bad = (_response(_at(raw, field), field) for field in fields)
     return (good, bad) if good.strip() and bad.strip() and good != bad else None
 
@@ -102,11 +103,11 @@ def _at(raw: JSONObject, path: str) -> Any:
 
 
 def _response(value: Any, field: str) -> str:
-    """A text, or what the assistant says at the end of messages, as preference data has it."""
+    """Return a text, or the assistant's at the end of messages, as preference data has it."""
     if _ends_with_answer(value):
         value = value[-1].get("content")
     if value is None or isinstance(value, str):
         return value or ""
     raise InputError(
-        f"{field}: expected a response", "a text, or messages that end with the assistant's"
+        f"{field}: expected a response", "give a text, or messages that end with the assistant's"
     )

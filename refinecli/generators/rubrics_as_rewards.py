@@ -1,13 +1,12 @@
-r"""Questions with weighted rubrics of their own, from files in the columns of Rubrics as Rewards.
+r"""Import questions with their own weighted rubrics, from files in Rubrics as Rewards' columns.
 
 Source: Rubrics as Rewards (Gunjal et al. 2025, arxiv.org/abs/2507.17746), the data sets
 ScaleAI/RaR-Medicine and ScaleAI/RaR-Science. Each criterion of a row becomes an item named after
-its title (`#2` and so on where it is repeated). Its description begins with what kind it is
-("Essential Criteria: …"); that goes into `category`, since a grader is asked about the rest. A
-pitfall describes a fault: its weight is negative there, and is made so where it is not. The
-reference answer and `id` stay, the question's source is a tag, and `response` comes along if asked
-for. All else is left behind. Files that call the columns `prompt` (a text or messages) and
-`rubrics` are read too.
+its title (`#2` and so on where it repeats). The kind at the beginning of its description
+("Essential Criteria: …") goes into `category`, since a grader is asked about the rest. A pitfall
+describes a fault, so its weight is made negative where it is not. The reference answer and `id`
+stay, the question's source becomes a tag, and `response` is kept on request. Everything else is
+dropped. Files that call the columns `prompt` (a text or messages) and `rubrics` are read too.
 
     {"convo": [{"role": "user", "content": "Why does ice float?"}],
      "reference": "It is less dense than water, because …",
@@ -36,7 +35,7 @@ _CATEGORY = re.compile(
 
 
 def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterator[JSONObject]:
-    """One datapoint a row."""
+    """Yield one datapoint a row."""
     for where, row in rows:
         yield checked_as("prompt", where, _datapoint(Columns(where, row), with_response))
 
@@ -60,7 +59,7 @@ def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
 
 
 def _first(columns: Columns, name: str, other: str) -> str:
-    """The column that is there, of two that a file may have."""
+    """Return the existing one of two columns that a file may have."""
     return other if columns.row.get(name) is None and columns.row.get(other) is not None else name
 
 

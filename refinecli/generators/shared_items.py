@@ -1,4 +1,4 @@
-"""The rubric items that tasks share."""
+"""Build the rubric items that tasks share."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from refinecli.types import JSONObject
 
 
 def rubric_item(rubric_str: str, **own: Any) -> JSONObject:
-    """An item with all three of tinker-cookbook's keys, and then its own."""
+    """Build an item with all three of tinker-cookbook's keys, and then its own."""
     return written_item({"rubric_str": rubric_str}) | own
 
 
 def criterion_item(text: str, **own: Any) -> JSONObject:
-    """An item for this criterion. A grader that quotes it must not seem to give a score that stands
-    in it."""
+    """Build an item for this criterion, with score tags defused: a grader that quotes the criterion
+    must not seem to give a score."""
     return rubric_item(text.replace("<score>", "(score)").replace("</score>", "(/score)"), **own)
 
 
 def five_point_item(columns: Columns, criterion: str, description: str) -> JSONObject:
-    """The 1-5 item of Prometheus and BiGGen-Bench, from the columns with these names.
+    """Build the 1-5 item of Prometheus and BiGGen-Bench from the columns with these names.
 
-    `description` is the name of the five columns with the number left open: `score{}_description`.
+    `description` is the name of the five columns with a gap for the number: `score{}_description`.
     """
     lines = [columns.text(criterion).strip(), ""]
     lines += [f"Score {n}: {columns.text(description.format(n)).strip()}" for n in range(1, 6)]

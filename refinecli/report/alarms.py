@@ -126,7 +126,7 @@ def _unequal(figures: JSONObject) -> Iterator[tuple[str, str]]:
             yield (
                 "unequal_cost",
                 f"{row['name']}, regraded with all its drafts,{used}: with "
-                f"`{option('drafts', row['drafts_at_equal_cost'])}` it would have cost as much as the run.",
+                f"`{option('drafts', row['drafts_at_equal_cost'])}` it would have cost as much.",
             )
 
 

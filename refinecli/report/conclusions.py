@@ -177,11 +177,7 @@ def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
         verdict = " by the loops' own grades" if row in noisy else _shown(row)
         yield f"Against {row['name']}{at}: {change(ahead(row))}{verdict}."
     if noisy:
-        sure = (
-            "It could not be regraded."
-            if regraded
-            else f"To be sure, run {option('regrade')}."
-        )
+        sure = "It could not be regraded." if regraded else f"To be sure, run {option('regrade')}."
         yield f"Nothing is claimed from that: {_FLATTERED}{sure}"
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (

@@ -109,7 +109,11 @@ def test_labels_of_items_are_held_to_their_items(cli: Cli, tmp_path: Path) -> No
     ("path", "rows", "said"),
     [
         ("glod", labelled(3), "--gold-field glod: no datapoint has such a field"),
-        ("gold", [*labelled(1), datapoint(gold="maybe")], "in.jsonl:2: gold: 'maybe' is no label"),
+        (
+            "gold",
+            [*labelled(1), datapoint(gold="maybe")],
+            "in.jsonl:2: gold: 'maybe' is not a label",
+        ),
         ("gold", [datapoint(gold=3)], "3 is outside 0 to 1"),
     ],
 )

@@ -141,7 +141,7 @@ def test_a_label_that_is_none_is_named_by_its_own_file(cli: Cli, tmp_path: Path)
     write_jsonl(tmp_path / "b.jsonl", [datapoint(response="4", gold="perhaps")])
     result = cli("grade", "a.jsonl", "b.jsonl", "--gold-field", "gold", *NOBODY)
     assert result.returncode == 2
-    assert "error: b.jsonl:1: gold: 'perhaps' is no label" in result.stderr
+    assert "error: b.jsonl:1: gold: 'perhaps' is not a label" in result.stderr
 
 
 def test_ci_is_pointed_at_the_line_in_its_own_file(cli: Cli, tmp_path: Path) -> None:

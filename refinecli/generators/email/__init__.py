@@ -1,4 +1,4 @@
-"""Customers' emails to a shop, to be answered by its policies; made up from a seed."""
+"""Make customers' emails to a shop, to be answered by its policies, from a seed."""
 
 from refinecli.generators.email.task import generate
 

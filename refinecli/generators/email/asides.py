@@ -1,6 +1,6 @@
-"""What customers ask besides, each with its policy.
+"""Make the further questions that customers ask, each with its policy.
 
-Policies of what an email does not ask stand in its prompt too.
+A prompt also has policies that its email does not ask about.
 
 To add one: write its function, add it to `SIDE_CASES`.
 """

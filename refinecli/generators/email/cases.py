@@ -1,7 +1,7 @@
-"""What customers write about: each a policy, what the customer says, and what is then right.
+"""Make the cases that customers write about: a policy, the customer's words, and the right answer.
 
-All that follows from a policy for this customer's dates and amounts is worked out here, so that
-the criteria state the truth. A day on which a time limit runs out is never drawn.
+All consequences of a policy for this customer's dates and amounts are worked out here, so that the
+criteria state the truth. A day on which a time limit runs out is never drawn.
 
 To add one: write its function, add it to `MAIN_CASES`.
 """
@@ -17,7 +17,7 @@ from refinecli.generators.email.words import RETURN_REASONS, Product
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a datapoint's email and policies agree on."""
+    """The facts that a datapoint's email and policies share."""
 
     company: str
     domain: str
@@ -48,7 +48,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A policy that an email touches; without what the email says, a policy that it does not."""
+    """A policy that an email touches, with the email's words; without them, one that it does not
+    touch."""
 
     name: str
     policy: str
@@ -66,7 +67,7 @@ _MONTHS = (
 
 
 def written(day: date) -> str:
-    """A date as in "3 May 2025", in any locale."""
+    """Write a date as in "3 May 2025", in any locale."""
     return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
@@ -75,11 +76,11 @@ def _days(number: int) -> str:
 
 
 def _about(days: int) -> str:
-    """How long ago, in a sentence."""
+    """Say how long ago, in a sentence."""
     return "today" if days == 0 else f"{_days(days)} ago"
 
 
-# ------------------------------------------------------------------ what an email is about
+# ------------------------------------------------------------------ main cases
 
 _UNUSED = ("It has never been used.", "It is still in its box.", "I have not even unpacked it.")
 _USED = (

@@ -1,8 +1,8 @@
-"""Customers' emails, to be answered by a shop's policies, graded mostly by a model.
+"""Make customers' emails, to be answered by a shop's policies, graded mostly by a model.
 
-Seeded: shops, customers, products and policies are made up here and exist nowhere. What a policy
-comes to for this customer (bought 45 days ago, refunds within 30) is worked out, so that each item
-says what is true. The items: `policy:NAME` for each policy that the email touches; `tone`; `facts`;
+Shops, customers, products and policies are invented from a seed. The consequences of a policy for
+this customer (bought 45 days ago, refunds within 30) are worked out, so that each item states the
+truth. The items: `policy:NAME` for each policy that the email touches; `tone`; `facts`;
 `overpromise`, a penalty; and one or two checks out of `greeting`, `order-number` and `length`, for
 which the system prompt has a rule. Policies that the email does not touch have no item.
 
@@ -45,7 +45,7 @@ from refinecli.types import JSONObject
 
 
 def generate(n: int, seed: int) -> Iterator[JSONObject]:
-    """The first n emails of this seed."""
+    """Yield the first n emails of this seed."""
     rng = Random(seed)
     for index in range(n):
         yield {"id": f"email-{index}", **_datapoint(rng)}
@@ -53,7 +53,7 @@ def generate(n: int, seed: int) -> Iterator[JSONObject]:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Something the reply must have that code can see."""
+    """A property of the reply that code can check."""
 
     name: str
     rule: str  # as the system prompt has it
@@ -79,7 +79,7 @@ def _datapoint(rng: Random) -> JSONObject:
 
 
 def _facts(rng: Random) -> tuple[str, Facts]:
-    """What the shop sells, and who wrote to it about what."""
+    """Draw what the shop sells, who wrote to it, and about what."""
     trade, shop = rng.choice(TRADES), rng.choice(SHOP_NAMES)
     suffix, product = rng.choice(trade.suffixes), rng.choice(trade.products)
     facts = Facts(
@@ -97,7 +97,7 @@ def _facts(rng: Random) -> tuple[str, Facts]:
 
 
 def _cases(rng: Random, facts: Facts) -> tuple[list[Case], list[Case]]:
-    """The cases that the email is about, and those whose policies the prompt has: 3 to 5."""
+    """Draw the cases that the email is about, and those whose policies the prompt has: 3 to 5."""
     main = rng.choice(MAIN_CASES)(rng, facts)
     sides = [side(rng, facts) for side in rng.sample(SIDE_CASES, len(SIDE_CASES))]
     sides = [side for side in sides if (main.name, side.name) not in CLASHES]
@@ -108,7 +108,7 @@ def _cases(rng: Random, facts: Facts) -> tuple[list[Case], list[Case]]:
 
 
 def _rules(rng: Random, facts: Facts, tone: Tone) -> list[_Rule]:
-    """One or two things for code to check."""
+    """Draw one or two things for code to check."""
     name = f"{facts.first_name} {facts.last_name}" if tone.formal else facts.first_name
     start = rf"Dear {name}\b" if tone.formal else rf"[^\n]*\b{name}\b"
     greeting = f'with "Dear {name}"' if tone.formal else f'by first name ("{name}")'

@@ -1,4 +1,4 @@
-"""What the emails of `task.py` are about and who writes them: people, shops, products, moods."""
+"""Hold the words of the emails: people, shops, products, moods, tones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHOP_NAMES = tuple(_SHOP_NAMES.split())
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A thing somebody bought, and what can be wrong with it: each a whole clause."""
+    """A product, and what can be wrong with it, each a whole clause."""
 
     name: str
     price: tuple[int, int]  # from, to, in whole units of the currency
@@ -42,7 +42,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """What a shop sells."""
+    """The kind of things a shop sells."""
 
     suffixes: tuple[str, str]
     sells: str
@@ -185,7 +185,7 @@ RETURN_REASONS = (
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """How a customer writes, and what a good reply makes of it."""
+    """A customer's way of writing, and what a good reply does about it."""
 
     openings: tuple[str, ...]
     closings: tuple[str, ...]
@@ -241,7 +241,7 @@ MOODS = (
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """How a shop wants its letters."""
+    """A shop's rules for its letters."""
 
     rules: tuple[str, ...]
     formal: bool = False  # greets with the full name

@@ -438,7 +438,7 @@ def test_scores_that_follow_length_are_told() -> None:
     found = agreement(rows)
     assert (value(found, "length_correlation") or 0) > 0.95
     assert (value(found, "length_correlation_gold") or 0) < 0.85
-    assert any(text.startswith("Scores go with length") for text in found["conclusions"])
+    assert any(text.startswith("Scores correlate with length") for text in found["conclusions"])
 
 
 # ------------------------------------------------------------------ corrected pass rate

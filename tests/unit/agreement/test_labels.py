@@ -110,7 +110,7 @@ def test_where_nothing_stands_there_is_no_label(path: str) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("maybe", "'maybe' is no label"),
+        ("maybe", "'maybe' is not a label"),
         ({"a": 1}, "expected a label, found dict"),
         (6, "6 is outside 1 to 5"),
         ("0", "0 is outside 1 to 5"),
