@@ -57,7 +57,7 @@ _MENTION = re.compile(f"{_OPEN}([^={_OPEN}]+)=([^{_CLOSE}]*){_CLOSE}")
 
 def option(name: str, value: object = "") -> str:
     """Mention an option in a message or a hint: `cli` shows `--max-calls 5`, everyone else sees
-    `max_calls=5`. A name with a dot is a setting, which the command line knows as `--set`."""
+    `max_calls=5`. A name with a dot is a setting, which the command line sets with `--set`."""
     return f"{_OPEN}{name}={value}{_CLOSE}"
 
 
@@ -85,12 +85,12 @@ class RefineError(Exception):
 
     @property
     def message(self) -> str:
-        """What is wrong, in the words of a Python caller."""
+        """The mistake, in the words of a Python caller."""
         return spelled(self.args[0])
 
     @property
     def hint(self) -> str:
-        """What to do about it, in the words of a Python caller."""
+        """The advice, in the words of a Python caller."""
         return spelled(self.args[1])
 
     def __str__(self) -> str:

@@ -84,7 +84,7 @@ def input_error(error: ValidationError) -> InputError:
 
 
 def _said(detail: Any) -> str:
-    """What is wrong, with what was probably meant."""
+    """Say what is wrong, with what was probably meant."""
     kind, given = detail["type"], detail["input"]
     known = ", ".join(sorted(_CHECKS))
     if kind == "union_tag_not_found":
@@ -106,7 +106,7 @@ def _close(name: object, known: Iterable[str]) -> str:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """`rubric_items[0].check.words` from pydantic's location, without the names of union arms."""
+    """Write pydantic's location as `rubric_items[0].check.words`, without names of union arms."""
     path = ""
     for position, part in enumerate(loc):
         if isinstance(part, int):

@@ -1,6 +1,6 @@
-"""Rubric items and conversations as plain objects: their defaults, and how they are written back.
+"""Fill in the defaults of rubric items and conversations as plain objects, and write these back.
 
-These are the rules for a line of data and for a record built in code alike.
+The rules are the same for a line of data and for a record built in code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from refinecli.checks.kinds import ANSWER_CHECKS, Check
 
 Fields: TypeAlias = dict[str, Any]
 
-# tinker-cookbook's own, so that its rubrics mean here what they mean there.
+# tinker-cookbook's own, so that its rubrics mean the same here.
 EXTRACTION_REGEX = r"<score>(.*?)</score>"
 INSTRUCTION = "Please output your score between 0 and 1 wrapped in <score> ... </score>"
 _TINKER = {"extraction_regex": EXTRACTION_REGEX, "grader_output_format_instruction": INSTRUCTION}
@@ -27,13 +27,13 @@ _SCORE_RANGE = re.compile(
 
 
 def without_nulls(value: Fields) -> Fields:
-    """Return what is there. Null counts as absent: tables (parquet, data frames) fill every key
-    that some row has."""
+    """Drop nulls, which count as absent: tables (parquet, data frames) fill every key that some row
+    has."""
     return {key: entry for key, entry in value.items() if entry is not None}
 
 
 def item_fields(item: Fields, index: int) -> Fields:
-    """Return an item's fields with those defaults filled in that depend on other fields."""
+    """Return an item's fields, with the defaults that depend on other fields filled in."""
     fields = without_nulls(item)
     fields.setdefault("name", f"item-{index}")
     if choices := _choices(fields):
@@ -81,8 +81,8 @@ def convo_of(said: object) -> object:
 
 
 def message_fields(message: object) -> object:
-    """Return a message as it goes over the wire, where a null could be refused. Its `content` may
-    be null."""
+    """Return a message as it goes over the wire, where a null could be refused. Only its `content`
+    may be null."""
     if not isinstance(message, dict):
         return message
     content = message.get("content")
@@ -129,12 +129,12 @@ def asking_for(score_range: object) -> str | None:
 
 
 def shortest(number: float) -> str:
-    """Return a number as short as it can be read back: 5 and not 5.0."""
+    """Write a number as short as it can be read back: 5 and not 5.0."""
     return str(number).removesuffix(".0")
 
 
 def as_written(value: Any) -> Any:
-    """Return a value as a person writes it in JSON: 2 and not 2.0."""
+    """Write a value as a person does in JSON: 2 and not 2.0."""
     if isinstance(value, dict):
         return {key: as_written(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -156,7 +156,7 @@ def _described(check: Fields) -> str:
 
 
 def written_item(item: Fields) -> Fields:
-    """Return an item as it is written: with all three of tinker-cookbook's keys, and its own."""
+    """Return an item in its written form: with all three of tinker-cookbook's keys, and its own."""
     fields = item_fields(item, 0)
     tinker = {"rubric_str": fields["rubric_str"]} | {
         key: fields.get(key, default) for key, default in _TINKER.items()
@@ -165,5 +165,6 @@ def written_item(item: Fields) -> Fields:
 
 
 def with_defaults(item: Fields) -> Fields:
-    """Return an item so that equal ones are equal, however much of it is written out."""
+    """Return an item in a form in which equal items are equal, however much of it is written
+    out."""
     return {**_TINKER, **item_fields(item, 0)}

@@ -131,7 +131,7 @@ def _observed_above(sums: Floats) -> Floats:
     return np.clip(observed - alarms, 0.0, _youden(sums))
 
 
-CORRECTED = Measure(_observed_above, _youden, "the grader is not better than chance")
+CORRECTED = Measure(_observed_above, _youden, "the grader is no better than chance")
 
 # ------------------------------------------------------------------ scores
 

@@ -1,1 +1,1 @@
-"""Lines of JSON to datapoints and back, and the files they stand in."""
+"""Turn lines of JSON into datapoints and back, and read and write their files."""

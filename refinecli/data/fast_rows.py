@@ -1,8 +1,8 @@
-"""Rows as nearly all are: what validation makes of them, without its work.
+"""Build plain rows, as nearly all are, with the result of validation but without its cost.
 
-A value is plain where a look at its type settles that it is in order; whatever is not goes through
-pydantic, which alone can say what is wrong with it. The items of a file differ in little but their
-text, so what validation made of the rest of an item is kept, by that rest's own JSON.
+A value is plain if its type alone shows that it is valid; every other goes through pydantic, which
+alone can say what is wrong. The items of a file usually differ only in their text, so the validated
+rest of an item is kept under that rest's own JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALL_FIELDS: dict[type[BaseModel], set[str]] = {
 def plain_datapoint(
     raw: JSONObject, convo: object, items: object
 ) -> tuple[Datapoint, list[JSONObject]] | None:
-    """The datapoint of a row and its items as they are written; None where a value is not plain.
+    """Build a row's datapoint, and its items in written form; None where a value is not plain.
 
     `convo` and `items` are the row's, whatever names and places they came from.
     """
@@ -46,11 +46,11 @@ def plain_datapoint(
     valid, written = [], []
     positive = False
     for index, item in enumerate(items):
-        if (known := _item(item, index)) is None:
+        if (found := _item(item, index)) is None:
             return None
-        valid.append(known[0])
-        written.append(known[1])
-        positive = positive or known[0].weight > 0
+        valid.append(found[0])
+        written.append(found[1])
+        positive = positive or found[0].weight > 0
     if not positive:
         return None
     fields = {
@@ -68,7 +68,8 @@ def plain_datapoint(
 
 
 def _messages(convo: object) -> tuple[Message, ...] | None:
-    """Messages of a role and a text and nothing else, the last one not the assistant's."""
+    """Return messages that are a role and a text and nothing else; None for others, or if the
+    assistant's is last."""
     if type(convo) is not list:
         return None
     messages: list[Any] = []
@@ -102,7 +103,7 @@ def _item(item: object, index: int) -> tuple[RubricItem, JSONObject] | None:
 
 
 def _is_unicode(text: str) -> bool:
-    """False where there is a lone surrogate in it, which validation refuses."""
+    """Return False where the text has a lone surrogate, which validation refuses."""
     try:
         return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
@@ -110,15 +111,15 @@ def _is_unicode(text: str) -> bool:
 
 
 class _Shape(NamedTuple):
-    """What comes of all items that are alike but for their text."""
+    """The validated form of all items that differ only in their text."""
 
     item: RubricItem
-    unwritten: JSONObject  # what has to be added where such an item is written
+    unwritten: JSONObject  # to be added when such an item is written
 
 
-@lru_cache(maxsize=256)  # an item may be long, and where all differ none is found anyway
+@lru_cache(maxsize=256)  # items may be long, and a cache of distinct ones finds nothing
 def _shape(rest: bytes, index: int, varies: bool) -> _Shape | None:
-    """None where such an item is not in order."""
+    """Validate an item's shape; None where it is invalid."""
     item = orjson.loads(rest)
     if varies:
         item["rubric_str"] = "any text"
@@ -131,7 +132,7 @@ def _shape(rest: bytes, index: int, varies: bool) -> _Shape | None:
 
 
 def _unchecked(model: type[M], fields: JSONObject) -> M:
-    """What `model.model_construct` makes of all its fields, in a tenth of the time."""
+    """Build what `model.model_construct` does from all fields, in a tenth of the time."""
     made = object.__new__(model)
     put = object.__setattr__  # the models are frozen
     put(made, "__dict__", fields)

@@ -1,9 +1,9 @@
-"""`[grade] examples`: graded responses that a grader is shown before it is asked.
+"""Read `[grade] examples`: graded responses that a grader is shown before it is asked.
 
     {"prompt": "What is 2 + 2?", "response": "5", "score": 0, "reasons": "It is 4."}
 
 One JSON object a line. `score` is on the scale of the items it is for, or one of their choices;
-`rubric_str` is the criterion that it was graded by, where that is not any item's own.
+`rubric_str` is the criterion it was graded by, needed unless any item's own will do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from refinecli.types import Example
 
 
 def read_examples(path: Path) -> tuple[Example, ...]:
-    """The examples of a file; raises UsageError naming the line that is none."""
+    """Read the examples of a file; raise UsageError naming the line that is not one."""
     try:
         lines = path.read_bytes().removeprefix(_BOM).split(b"\n")
     except OSError as error:
@@ -32,7 +32,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
 
 
 _BOM = b"\xef\xbb\xbf"
-_HINT = 'a line is {"prompt": "…", "response": "…", "score": 1}'
+_HINT = 'write lines like {"prompt": "…", "response": "…", "score": 1}'
 
 
 def _read(path: Path, lines: list[bytes]) -> Iterator[Example]:

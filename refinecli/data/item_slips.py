@@ -1,4 +1,4 @@
-"""What of a rubric item was probably meant otherwise, though it can be used as it is."""
+"""Find what was probably meant otherwise in a rubric item that can be used as it is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _ITEM_KEYS = frozenset(RubricItem.model_fields)
 
 
 def slip(items: Sequence[JSONObject]) -> str:
-    """Return what of the rubric items was probably meant otherwise: a key that is none of ours
-    and close to one, which changes nothing, or two that contradict each other."""
+    """Name the first probable slip in the rubric items: a key close to one of ours, which changes
+    nothing, or two that contradict each other."""
     for index, item in enumerate(items):
-        if told := _contradiction(item):
-            return f"rubric_items[{index}].{told}"
+        if problem := _contradiction(item):
+            return f"rubric_items[{index}].{problem}"
         if item.keys() <= _ITEM_KEYS:
             continue
         for key in item:
@@ -57,6 +57,6 @@ def _finds_default(pattern: str) -> bool:
         return True
 
 
-@lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow
+@lru_cache(maxsize=1024)  # every row has the same keys, and comparing them is slow
 def _close_to(key: str) -> str | None:
     return next(iter(difflib.get_close_matches(key, _ITEM_KEYS, n=1, cutoff=0.8)), None)

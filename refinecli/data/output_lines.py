@@ -1,4 +1,4 @@
-"""What comes out: results as the JSON objects of an output line.
+"""Turn results into the JSON objects of an output line.
 
 No time stamps, latencies or ports: equal replies give equal bytes.
 """
@@ -26,17 +26,20 @@ Status = Literal["done", "ungraded", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a result was made with: the roles' models, and a digest of all that shapes results."""
+    """The origin of a result: the roles' models, and a digest of all that shapes results."""
 
     models: Mapping[str, str]
     settings: str
 
 
 class Outcome(NamedTuple):
-    """One output line, and what the summary counts of it. `failures` are words to count by,
-    `winners` the roles that a selector preferred, `why` tells a person what went wrong, `noisy`
-    says that a model graded, `fell_back` counts verdicts by words because the probabilities were
-    too vague, and `votes_missing` those that grades were made without."""
+    """One output line, and what the summary counts of it.
+
+    `failures` are words to count by, `winners` the roles that a selector preferred; `why` explains
+    a failure to a person, `noisy` says that a model graded. `fell_back` counts verdicts by words
+    because the probabilities were too vague, `votes_missing` the votes that grades were made
+    without.
+    """
 
     record: JSONObject
     status: Status
@@ -50,11 +53,12 @@ class Outcome(NamedTuple):
     fell_back: int = 0
     votes_missing: int = 0
     line: int = 0
-    file: str = ""  # where the input is several
+    file: str = ""  # if there are several inputs
 
 
 def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> Outcome:
-    """A datapoint after `refine`: the best response, its score, and every iteration."""
+    """Build the line of a datapoint after `refine`: the best response, its score, every
+    iteration."""
     record = _without(raw, "grading", "error", "refinement", "response", "score")
     record |= {
         "response": refinement.best.response,
@@ -81,7 +85,8 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
 
 
 def _winners(refinement: Refinement) -> Iterator[str]:
-    """Whose response a selector preferred, each time it was asked; `tie` where it was undecided."""
+    """Yield whose response a selector preferred, each time it was asked; `tie` where it was
+    undecided."""
     iterations = refinement.iterations
     for iteration in iterations:
         if iteration.selection and iteration.parent is not None:
@@ -97,7 +102,7 @@ def graded(
     usage: Usage,
     made_with: Provenance,
 ) -> Outcome:
-    """A datapoint after `grade`."""
+    """Build the line of a datapoint after `grade`."""
     score = total_score(datapoint.rubric_items, grades)
     status: Status = "ungraded" if score is None else "done"
     record = _without(raw, "error", "grading", "score")
@@ -126,7 +131,7 @@ def graded(
 
 
 def failed(raw: JSONObject, error: CompletionError, stage: str) -> Outcome:
-    """A datapoint that nothing came of: its input fields and the reason."""
+    """Build the line of a failed datapoint: its input fields and the reason."""
     record = _without(raw, "error")
     record["error"] = {"type": error.type, "message": error.message, "stage": stage}
     return Outcome(record, "failed", failures=(error.type,), why=error.message)
@@ -137,12 +142,12 @@ def _without(raw: JSONObject, *names: str) -> JSONObject:
 
 
 def _failures(grades: Sequence[Grade]) -> tuple[str, ...]:
-    """Each kind of grader failure once: one datapoint counts once under each."""
+    """Return each kind of grader failure once: a datapoint counts once under each."""
     return tuple(dict.fromkeys(grade.error.type for grade in grades if grade.error))
 
 
 def _why(grades: Sequence[Grade]) -> str:
-    """The first item without a verdict, and why it has none."""
+    """Name the first item without a verdict, and the reason."""
     return next((f"{grade.name}: {grade.error.message}" for grade in grades if grade.error), "")
 
 
@@ -232,7 +237,7 @@ def _vote(vote: Grade) -> JSONObject:
 
 
 def usage_record(usage: Usage) -> JSONObject:
-    """Calls and tokens; reasoning and cached tokens only where an endpoint reports them."""
+    """Record calls and tokens; reasoning and cached tokens only where an endpoint reports them."""
     record: JSONObject = {
         "calls": usage.calls,
         "prompt_tokens": usage.prompt_tokens,

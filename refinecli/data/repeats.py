@@ -1,8 +1,8 @@
-"""Which time a datapoint's id comes by: 0 for the first row with it, 1 for the second, …
+"""Number the rows with the same id: 0 for the first row with it, 1 for the second, …
 
-A million rows must not cost a hundred bytes each, which is what a Python set of them takes, so
-this is an open-addressing table of 64-bit hashes, with a byte beside each that counts: 12 to 24
-bytes a row. Only what comes more than 255 times has its count elsewhere.
+A million rows must not cost a hundred bytes each, as in a Python set, so this is an open-addressing
+table of 64-bit hashes with a counting byte next to each: 12 to 24 bytes a row. Only the counts of
+keys seen more than 255 times are kept elsewhere.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from array import array
 from refinecli.text.json_text import canonical
 from refinecli.types import Datapoint
 
-_MOST = 255  # that a byte counts
+_MOST = 255  # the highest count in a byte
 
 
 class Occurrences:
-    """Counts how often each key (an id, or whatever rows are told apart by) has been seen."""
+    """A count of how often each key (an id, or whatever distinguishes rows) has been seen."""
 
     def __init__(self) -> None:
         self._table = array("q", [0]) * 1024  # 0 marks a free place
@@ -25,9 +25,9 @@ class Occurrences:
         self._often: dict[int, int] = {}
 
     def next(self, key: str | int | bytes) -> int:
-        """How many times `key` was asked for before. Texts and bytes do not belong in one table:
+        """Return how often `key` was asked for before. Do not mix texts and bytes in one table:
         Python gives them the same hash."""
-        # Python gives -1 and -2 the same hash, and a number must not be taken for its text.
+        # Python gives -1 and -2 the same hash, and a number must not equal its text.
         hashed = hash((repr(key),) if isinstance(key, int) else key) or 1
         table, mask = self._table, len(self._table) - 1
         place = hashed & mask

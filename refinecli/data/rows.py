@@ -1,7 +1,7 @@
-"""One line of JSONL <-> one datapoint; what is wrong with a line is said with `path:line`.
+"""Turn one line of JSONL into one datapoint, or report what is wrong with it at `path:line`.
 
-Reading keeps the line's own object next to the datapoint, so that writing gives back every key we
-do not know, equal as JSON.
+Reading keeps the line's own object next to the datapoint, so that writing gives back every unknown
+key, equal as JSON.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ CONVO_NAMES = ("convo", "prefix", "messages", "prompt")
 
 
 class Row(NamedTuple):
-    """One line that was read: its object and, unless `error` says why not, its datapoint.
+    """One line that was read: its object and, unless there is an `error`, its datapoint.
 
-    `text` is the line itself where there is no object to give back, `file` the file that it is from
-    where there are several.
+    `text` is the line itself where there is no object to give back, `file` its origin if there are
+    several files.
     """
 
     line: int
@@ -42,12 +42,12 @@ class Row(NamedTuple):
     datapoint: Datapoint | None = None
     error: InputError | None = None
     text: str = ""
-    note: str = ""  # what looks like a slip, but may be meant
+    note: str = ""  # a probable slip, which may also be intended
     file: str = ""
 
 
 def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()) -> Row:
-    """The row that one line is; never raises: a line that cannot be used is a row with `error`.
+    """Read one line; never raise: a line that cannot be used is a row with `error`.
 
     `rubric` are items to add to the datapoint's own. `where` names the file in errors.
     """
@@ -74,7 +74,8 @@ def _kind(value: object) -> str:
 
 
 def _is_error_record(value: JSONObject) -> bool:
-    """A line that an earlier command could not read; it is passed on as it is."""
+    """Return whether an earlier command could not read the line, which is then passed on as it
+    is."""
     error = value.get("error")
     return isinstance(error, dict) and error.get("type") == "input" and "raw" in value
 
@@ -87,7 +88,7 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         raise InputError(
             "convo: field required",
             _meant(raw, CONVO_NAMES)
-            or "the conversation prefix, under convo, prefix, messages or prompt",
+            or "give the conversation prefix under convo, prefix, messages or prompt",
         )
     convo = convo_of(raw[name])
     own = raw.get("rubric_items")
@@ -122,30 +123,30 @@ _FIELDS = (*CONVO_NAMES, *("rubric_items", "response", "reference"))
 
 
 def _stray(raw: JSONObject) -> str:
-    """A field that is none of ours and close to one that is not there."""
+    """Name a field that is close to one of ours which is absent."""
     for key in raw:
         if key not in _FIELDS and (close := _close_to(key)) and close not in raw:
-            if close in CONVO_NAMES:  # another of these is there
+            if close in CONVO_NAMES:  # another of these is present
                 continue
-            return f"{key} is passed on and means nothing here; did you mean {close}?"
+            return f"{key} is passed on but means nothing here; did you mean {close}?"
     return ""
 
 
 def _meant(raw: JSONObject, names: Sequence[str]) -> str:
-    """What a row has in place of a field that it lacks."""
+    """Name what a row has in place of a field that it lacks."""
     for key in raw:
         if (close := _close_to(key)) in names and key not in _FIELDS:
             return f"did you mean {close} by {key}?"
     return ""
 
 
-@lru_cache(maxsize=1024)  # the same keys stand in every row, and comparing them is slow
+@lru_cache(maxsize=1024)  # every row has the same keys, and comparing them is slow
 def _close_to(key: str) -> str | None:
     return next(iter(difflib.get_close_matches(key, _FIELDS, n=1, cutoff=0.75)), None)
 
 
 def _all_items(own: Any, rubric: Sequence[JSONObject]) -> Any:
-    """The row's own items and those of the rubric that are not among them."""
+    """Return the row's own items and those of the rubric that are not among them."""
     items = [] if own is None else own
     if not isinstance(items, list) or not rubric:
         return items
@@ -154,7 +155,7 @@ def _all_items(own: Any, rubric: Sequence[JSONObject]) -> Any:
 
 
 def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Datapoint:
-    """The datapoint, or an InputError that says what is wrong and where."""
+    """Return the datapoint, or raise an InputError that says what is wrong and where."""
     fields = {key: raw.get(key) for key in ("response", "reference", "group", "tags")}
     fields["convo"] = convo
     fields["rubric_items"] = _items(items)
@@ -167,7 +168,7 @@ def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Data
         datapoint.check_whole()
     except InputError as error:
         message, hint = error.args
-        if message.startswith("convo"):  # under the name that it has in the line
+        if message.startswith("convo"):  # by its name in the line
             message = name + message.removeprefix("convo")
         raise InputError(message, hint) from None
     return datapoint
@@ -183,7 +184,7 @@ def _items(items: object) -> object:
 
 
 def unreadable_record(row: Row) -> JSONObject:
-    """The line that stands for one that could not be read."""
+    """Return the line that stands for one that could not be read."""
     assert row.error is not None
     error = {
         "type": "input",

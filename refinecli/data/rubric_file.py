@@ -1,4 +1,4 @@
-"""A rubric in a file of its own: TOML or JSON."""
+"""Read a rubric from its own file: TOML or JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refinecli.types import JSONObject, RubricItem
 def read_rubric(path: Path) -> list[JSONObject]:
     """Read the items of a rubric file: TOML `[[rubric_items]]`, or JSON with those or a list.
 
-    Raises UsageError naming what is wrong.
+    Raise UsageError naming what is wrong.
     """
     import tomllib
 
@@ -26,10 +26,10 @@ def read_rubric(path: Path) -> list[JSONObject]:
     try:
         value = tomllib.loads(data.decode()) if path.suffix == ".toml" else loads(data)
     except ValueError as error:
-        raise UsageError(f"{named}: {error}", "TOML (.toml) or JSON") from None
+        raise UsageError(f"{named}: {error}", "write TOML (.toml) or JSON") from None
     items = value.get("rubric_items") if isinstance(value, dict) else value
     if not isinstance(items, list) or not items:
-        raise UsageError(f"{named}: no rubric items in it", "a list of items under `rubric_items`")
+        raise UsageError(f"{named}: no rubric items in it", "list them under `rubric_items`")
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise UsageError(f"{named}: rubric_items[{index}] is not an object")

@@ -1,4 +1,4 @@
-"""Where result lines go: files that appear whole, devices, standard output."""
+"""Write result lines to files that appear when complete, devices, or standard output."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _MOST_WAITING = 1024  # lines
 
 
 class Sink:
-    """Where result lines go: standard output, a device, or a file that appears only when whole.
+    """The destination of result lines: standard output, a device, or a file that appears only when
+    complete.
 
-    A file is written as `FILE.partial` beside its place and moved there by `commit`; `close`
-    without it leaves what was written where it is, unless that is nothing. A `FILE.partial` that is
-    there already is written anew where this run `continues` that one, and else put aside.
+    A file is written as `FILE.partial` next to its place and moved there by `commit`; `close`
+    without it leaves the written lines where they are, if there are any. An existing `FILE.partial`
+    is overwritten if this run `continues` the run that wrote it, and otherwise renamed.
     """
 
     def __init__(
@@ -39,25 +40,25 @@ class Sink:
     ) -> None:
         self.path = None if path is None or path == "-" else Path(path)
         if self.path and not _is_device(self.path):
-            self.path = self.path.resolve()  # through a link to the file that is meant
+            self.path = self.path.resolve()  # follow a link to its target
         self.name = "standard output" if self.path is None else str(path)
         self.lines = 0
         self._force = force
         self._continues = continues
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
-        self._unbegun: BinaryIO | None = None  # open and locked, with what an earlier run left
+        self._unbegun: BinaryIO | None = None  # open and locked, still with an earlier run's lines
         self._lock: int | None = None
         self._partial: Path | None = None
-        self._descriptor: int | None = None  # of a pipe or device that has a name
+        self._descriptor: int | None = None  # of a named pipe or device
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
             self._partial = _partial_path(self.path, self.name, force, sources)
 
     async def open(self) -> None:
-        """Make the output ready; a file or folder that cannot be written is found here. Nothing is
-        changed yet but that no other run may write there."""
+        """Make the output ready, and find out whether it can be written. Nothing changes yet,
+        except that no other run may write there."""
         if self.path is None:
             return
         try:
@@ -74,21 +75,21 @@ class Sink:
             raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
 
     def _begin(self) -> None:
-        """The file is empty from here on."""
+        """Empty the file."""
         if self._unbegun is not None and self.path is not None:
             self._unbegun.truncate()
             self._file = _packing(self._unbegun, self.path.suffix, self._stack)
             self._unbegun = None
 
     async def write(self, line: bytes) -> None:
-        """Write one line; raises BrokenPipeError where the reader of a pipe is gone."""
+        """Write one line; raise BrokenPipeError where the reader of a pipe is gone."""
         self._begin()
         self.lines += 1
         if self._file is not None:
             self._file.write(line + b"\n")
             return
-        # A reader may be slow, and requests in flight must go on meanwhile: a thread writes what
-        # has gathered, and only a full buffer makes us wait for it.
+        # A reader may be slow while requests are in flight, so a thread writes the gathered lines,
+        # and only a full buffer makes us wait for it.
         self._waiting.append(line)
         if self._writing is None or self._writing.done():
             await self._written()
@@ -113,7 +114,7 @@ class Sink:
         if self._writing is None:
             return
         try:
-            # Shielded: where we are cancelled, the thread goes on, and `drain` waits for it.
+            # Shielded: if we are cancelled, the thread continues, and `drain` waits for it.
             await asyncio.shield(self._writing)
         except Exception:
             self._waiting.clear()
@@ -128,7 +129,7 @@ class Sink:
             await in_daemon_thread(_write_all, descriptor, b"\n".join([*lines, b""]))
 
     def commit(self, before: Callable[[str], None] = lambda signature: None) -> None:
-        """The run is over: the file takes its place. `before` that, its signature is told."""
+        """Move the finished file into place, after passing its signature to `before`."""
         self._begin()
         self._stack.close()
         if self._file is not None and self._partial is not None and self.path is not None:
@@ -137,7 +138,8 @@ class Sink:
             before(signature(self._partial, self.path))
             if not self._force and self.path.exists():
                 raise FileExistsError(
-                    errno.EEXIST, f"it has appeared meanwhile; the results are in {self._partial}"
+                    errno.EEXIST,
+                    f"it has appeared since the start; the results are in {self._partial}",
                 )
             self._partial.replace(self.path)
         self._file = None
@@ -149,12 +151,13 @@ class Sink:
         self.unlock()
 
     def close(self) -> Path | None:
-        """The run ended early: where the finished lines are, if there are any and they are kept."""
-        with suppress(OSError):  # a full disk has been told already
+        """End an unfinished output; return the file with the finished lines, if there are any and
+        they are kept."""
+        with suppress(OSError):  # a full disk has been reported already
             self._stack.close()
         begun, self._file = self._file is not None, None
         if self._unbegun is not None:
-            begun = os.fstat(self._unbegun.fileno()).st_size == 0  # nothing was there either
+            begun = os.fstat(self._unbegun.fileno()).st_size == 0  # there was nothing before either
             self._unbegun.close()
             self._unbegun = None
         kept = None
@@ -166,19 +169,19 @@ class Sink:
         return kept
 
     def unlock(self) -> None:
-        """Let others write there: last of all, when nothing of this run is left to be done."""
+        """Let others write there, last of all, when nothing of this run is left to do."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
 def _is_device(path: Path) -> bool:
-    """A device or a pipe: nothing that could be replaced by a file."""
+    """Return whether it is a device or a pipe, which a file cannot replace."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _partial_path(path: Path, name: str, force: bool, sources: Sequence[Source]) -> Path | None:
-    """Where to write until the file is whole; None for devices and pipes, which are no files."""
+    """Return the path to write to until the file is complete; None for devices and pipes."""
     if path.is_dir():
         raise UsageError(f"{name}: is a directory", "name a file")
     if not path.parent.is_dir():
@@ -194,7 +197,7 @@ def _partial_path(path: Path, name: str, force: bool, sources: Sequence[Source])
 
 
 def signature(file: Path, place: Path) -> str:
-    """What tells a file that was written, at its place, from what became of it since."""
+    """Describe a written file at its place, so that any later change shows."""
     there = file.stat()
     return f"{place.name}: {there.st_size} bytes, {there.st_mtime_ns}"
 
@@ -204,8 +207,7 @@ def _open_binary(path: Path, mode: str) -> BinaryIO:
 
 
 def _open_locked(path: Path, continues: bool) -> BinaryIO:
-    """A file of our own, empty or what this run left: no second run writes to it as long as it is
-    open."""
+    """Open a file of our own, empty or with this run's earlier lines, and lock out a second run."""
     while True:
         file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115
         try:
@@ -215,14 +217,14 @@ def _open_locked(path: Path, continues: bool) -> BinaryIO:
             raise UsageError(
                 f"{path}: another run is writing it", "wait for its end, or write to another file"
             ) from None
-        except OSError:  # some network file systems know no locks
+        except OSError:  # some network file systems have no locks
             pass
         if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            file.close()  # it was moved to its place just now
+            file.close()  # it was moved into place just now
             continue
         if continues or os.fstat(file.fileno()).st_size == 0:
             return file
-        # What an earlier run left is somebody's paid work: never written over.
+        # An earlier run's lines are paid work: never overwrite them.
         names = (path.with_name(f"{path.name}.{n}") for n in count(2))
         path.rename(next(free for free in names if not free.exists()))
         file.close()

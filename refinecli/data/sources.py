@@ -1,4 +1,4 @@
-"""Where lines come from and go to: files, `-`, compression by suffix, output that appears whole."""
+"""Read lines from files or standard input, decompressing by suffix."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from refinecli.errors import UsageError
 T = TypeVar("T")
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 16
-_HEAD = 1 << 14  # bytes that tell what a file is
+_HEAD = 1 << 14  # bytes that show what a file is
 _MOST_WAITING = 1024  # lines
 
 
 async def in_daemon_thread(function: Callable[..., T], *args: object) -> T:
-    """The call's result, awaited; a call that blocks for ever does not keep the program alive.
+    """Await the call's result in a thread; a call that blocks forever does not keep the program
+    alive.
 
     `asyncio.to_thread` would: a read of standard input cannot be interrupted, and its executor is
     joined at exit.
@@ -58,9 +59,9 @@ async def in_daemon_thread(function: Callable[..., T], *args: object) -> T:
 
 
 class Source:
-    """The lines of a file or of standard input, as (line number, bytes); blank lines are no lines.
+    """The lines of a file or of standard input, as (line number, bytes), without blank lines.
 
-    `rereadable` tells whether it can be read twice, so that all bad lines can be found first.
+    `rereadable` says whether it can be read twice, so that all bad lines can be found first.
     """
 
     def __init__(self, path: str | None, *, documents: bool = False) -> None:
@@ -72,7 +73,7 @@ class Source:
         self.rereadable = self.path is not None and self.path.is_file()
 
     def check_kind(self) -> None:
-        """Raise UsageError if a regular file begins as no JSON Lines do."""
+        """Raise UsageError if a regular file does not begin like JSON Lines."""
         if self.path is None or not self.rereadable:
             return
         with self._reporting_damage(), _open_to_read(self.path) as file:
@@ -83,7 +84,7 @@ class Source:
             raise UsageError(f"{self.name}: is {kind.name}", kind.hint)
 
     def read(self) -> Iterator[tuple[int, bytes]]:
-        """All lines, waiting for each."""
+        """Yield all lines, waiting for each."""
         self.check_kind()
         with (
             self._reporting_damage(),
@@ -101,10 +102,10 @@ class Source:
         except Exception as error:
             if not isinstance(error, (EOFError, OSError, zlib.error, *_zstd_errors())):
                 raise
-            raise UsageError(f"{self.name}: {error}", "is the file whole?") from None
+            raise UsageError(f"{self.name}: {error}", "check that the file is complete") from None
 
     async def stream(self) -> AsyncGenerator[tuple[int, bytes], None]:
-        """All lines as they arrive."""
+        """Yield all lines as they arrive."""
         if self.rereadable:
             for number, line in self.read():
                 yield number, line
@@ -113,7 +114,7 @@ class Source:
         if self.path:  # a pipe, whose writer may not be there yet
             descriptor = await in_daemon_thread(os.open, self.path, os.O_RDONLY)
         number = 0
-        rest: list[bytes] = []  # of a line that goes on in the next chunk
+        rest: list[bytes] = []  # of a line that continues in the next chunk
         while chunk := await in_daemon_thread(_read, descriptor):
             if not (number or rest):
                 self._must_be_lines(chunk)
@@ -151,7 +152,7 @@ def _must_be_readable(path: Path) -> None:
         if stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             path.open("rb").close()
     except OSError as error:
-        hint = "INPUT is a JSONL file, or - for stdin"
+        hint = "name a JSONL file, or - for stdin"
         raise UsageError(f"{path}: {error.strerror}", hint) from None
 
 
@@ -164,7 +165,7 @@ def _open_to_read(path: Path) -> BinaryIO:
 
 
 def zstd() -> ModuleType:
-    """Python 3.14's own module, or its backport."""
+    """Return Python 3.14's own module, or its backport."""
     try:
         return import_module("compression.zstd")
     except ModuleNotFoundError:

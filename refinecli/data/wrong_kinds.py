@@ -1,4 +1,4 @@
-"""Files that are not JSON Lines, recognised by how they begin, so that they are named once."""
+"""Recognise files that are not JSON Lines by their beginning, to report them once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class WrongKind(NamedTuple):
-    """What a file is instead of JSON Lines, and how to make JSON Lines of it."""
+    """The kind of a file that is not JSON Lines, and how to turn it into JSON Lines."""
 
     name: str
     hint: str
 
 
-# How a file begins, what it is, and the way out. To name another kind, add a line.
+# The beginning of a file, its kind, and the way out. To name another kind, add a line.
 _BEGINNINGS = (
     (b"\x1f\x8b", "compressed with gzip", "give it the suffix .gz"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "give it the suffix .zst"),
@@ -33,8 +33,8 @@ _BEGINNINGS = (
     (b"\xfe\xff", "UTF-16 text", "convert it with iconv -f UTF-16 -t UTF-8"),
     (b"{\x00", "UTF-16 text", "convert it with iconv -f UTF-16LE -t UTF-8"),
     (b"\x00{", "UTF-16 text", "convert it with iconv -f UTF-16BE -t UTF-8"),
-    (b"<!DOCTYPE", "a web page", "was the address that of the raw file?"),
-    (b"<html", "a web page", "was the address that of the raw file?"),
+    (b"<!DOCTYPE", "a web page", "download the raw file"),
+    (b"<html", "a web page", "download the raw file"),
 )
 _ARRAY = WrongKind("a JSON array, not one object a line", "take it apart with jq -c '.[]'")
 _DOCUMENT = WrongKind("JSON over several lines", "write an object a line with jq -c .")
@@ -43,15 +43,15 @@ _TABLE = WrongKind(
 )
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t|"
-# A header and this many rows of as many fields are no coincidence of broken lines.
+# A header and this many rows of as many fields are not a coincidence of broken lines.
 _ROWS = 2
 
 
 def wrong_kind(head: bytes, *, documents: bool = False) -> WrongKind | None:
-    """Return what a file is whose content begins with `head`, None if it may be JSON Lines.
+    """Return the kind of a file whose content begins with `head`, None if it may be JSON Lines.
 
-    `head` may end within a line. JSON arrays and JSON over several lines are of no wrong kind
-    where `documents` are read too.
+    `head` may end within a line. With `documents`, JSON arrays and JSON over several lines are read
+    too, so they are not wrong.
     """
     for beginning, name, hint in _BEGINNINGS:
         if head.startswith(beginning):

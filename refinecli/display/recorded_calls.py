@@ -18,8 +18,8 @@ from refinecli.types import Completion, Datapoint, Draw, Iteration, Message, Wan
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a role was sent and what came back: a completion, or `error` where nothing did. It
-    is what the role `wants` of its reply beyond a text."""
+    """A request to a role and its reply: a completion, or `error` where none came. `wants` is what
+    the request asked for besides a text."""
 
     draw: Draw
     messages: tuple[Message, ...]

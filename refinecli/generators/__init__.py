@@ -2,7 +2,7 @@
 
 A task is one module of this package, named like the task (`_` for `-`). A seeded task invents its
 datapoints and has `generate(n, seed)`; an importing one turns the rows of another project's file
-into datapoints and has `read(rows, with_response)`; a task may be both. A task that asks a model is
+into datapoints and has `read(rows, with_response)`. A task may be both. A task that asks a model is
 a run of its own (`cli/generate_rubrics.py`), and its module reads the rows. The table below holds
 all that `--help` needs, so that a task's module is imported only when the task is used.
 

@@ -34,7 +34,7 @@ def grader_messages(
     """Build what a grader of one item sees: prefix, reference, response and item, no history.
 
     Images and other parts of the prefix come in order before the text that names them. `reasons` is
-    whether the grader gives reasons before its verdict; `instruction` replaces the item's own; each
+    whether the grader gives reasons before its verdict. `instruction` replaces the item's own. Each
     of the `examples`, with the reply to it, precedes the question as turns like it.
     """
     template = prompts.grader if reasons else prompts.verdict

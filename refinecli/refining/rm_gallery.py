@@ -20,8 +20,8 @@ async def rm_gallery(rollout: Rollout) -> Refinement:
     response is kept; it and the first are graded at the end.
 
     These defects are not reproduced: tags around a response that do not match
-    (`<response_0>…</response_1>`); feedback that stays that of the first judgement in every round;
-    a judge's failure taken as feedback; scores discarded unseen.
+    (`<response_0>…</response_1>`), feedback that stays that of the first judgement in every round,
+    a judge's failure taken as feedback, scores discarded unseen.
     """
     iterations = [await first_draft(rollout)]
     failure, stage = None, "selector"

@@ -25,7 +25,7 @@ def build(
     heldout: Regrades | None = None,
     spell: Callable[[str], str] = spelled,
 ) -> JSONObject:
-    """The report on the last of `runs`; two are compared, and the trend goes over all. `spell`
+    """Build the report on the last of `runs`; two are compared, and the trend covers all. `spell`
     writes out the options that its sentences mention."""
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)

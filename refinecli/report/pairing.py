@@ -48,7 +48,8 @@ def common(one: Run, other: Run) -> Common:
 
 
 def same_input(one: Run, other: Run, name: str = "") -> Common:
-    """The same, where ids mean the same in both files; `name` is how users know the other."""
+    """Return the same, but raise where ids mean something else in the other file; `name` is how
+    users know that file."""
     found = common(one, other)
     shared = len(found.pairs) + found.other_prompt
     if found.other_prompt > len(found.pairs):

@@ -22,7 +22,7 @@ _SURELY_WRITABLE = 500
 
 
 def loads(data: bytes) -> Any:
-    """The JSON value; raises ValueError (with the reason) where it is none, or one too deep."""
+    """Parse a JSON value; raise ValueError with the reason where it is invalid or too deep."""
     text = data.decode("utf-8")
     if _BIG_INTEGER in data.translate(_DIGITS_TO_0):
         return _exact_loads(text)
@@ -97,7 +97,7 @@ def _decimal(digits: str) -> Decimal:
 
 
 def dumps(value: Any) -> bytes:
-    """The value as one line of JSON, without the newline."""
+    """Write the value as one line of JSON, without the newline."""
     try:
         return orjson.dumps(value)
     except TypeError:  # a big integer or a lone surrogate
@@ -105,7 +105,7 @@ def dumps(value: Any) -> bytes:
 
 
 def canonical(value: Any) -> bytes:
-    """Bytes that are equal for equal JSON values, whatever the order of keys."""
+    """Return bytes that are equal for equal JSON values, whatever the order of keys."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -113,5 +113,5 @@ def canonical(value: Any) -> bytes:
 
 
 def digest(value: Any) -> str:
-    """16 hexadecimal digits that are equal for equal JSON values, whatever the order of keys."""
+    """Return 16 hexadecimal digits that are equal for equal JSON values, in any order of keys."""
     return hashlib.sha256(canonical(value)).hexdigest()[:16]

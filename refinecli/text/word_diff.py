@@ -24,8 +24,8 @@ _MARK = r"!\"#$%&()*+,./:;<=>?@\[\\\]^`{|}~"
 _TOKEN = re.compile(
     rf"\s*(?:[0-9]+(?:[.,][0-9]+)*|[{_CJK}]|[{_MARK}]|[^\s{_MARK}{_CJK}]+)|\s+\Z", re.ASCII
 )
-_LEAF = 10_000  # token pairs; at most about a tenth of a second in difflib, whatever they are
-_DEEPEST = 50  # levels of anchors within anchors; texts need three or four
+_LEAF = 10_000  # token pairs: at most about a tenth of a second in difflib, whatever they are
+_DEEPEST = 50  # levels of anchors within anchors: texts need three or four
 _ISLAND = 12  # changed tokens around each equal one that make it a coincidence
 _CONTEXT = 2  # unchanged lines that stay on either side of a change
 

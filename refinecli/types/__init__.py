@@ -1,7 +1,7 @@
-"""The records that everything here is about.
+"""Define the records that everything here is about.
 
-What a user writes is in `datapoint`, what a model is asked in `completion`, who is asked in
-`roles`, what came of it in `result`. All of them are values: nothing changes one after it was made.
+`datapoint` has what a user writes, `completion` requests to models and their replies, `roles` who
+is asked, `result` grades and refinements. All are values: nothing changes one once it is made.
 """
 
 from refinecli.types.completion import (

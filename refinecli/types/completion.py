@@ -1,4 +1,4 @@
-"""What is asked of a model and what comes back."""
+"""Define requests to models and their replies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from refinecli.types.datapoint import JSONObject, Message
 
-# How the votes on one item become one grade.
+# The way in which votes on one item become one grade.
 Combine: TypeAlias = Literal["median", "majority"]
 
 
@@ -36,8 +36,8 @@ class Usage:
 class Completion:
     """A raw reply: its text, what the endpoint kept apart as reasoning, and how it ended.
 
-    `first_tokens` are the tokens that could have stood at its beginning, each with the natural
-    logarithm of its probability; None where they were not asked for, or not given.
+    `first_tokens` are the tokens that could have come first, each with the natural logarithm of its
+    probability; None where they were not asked for, or not given.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Which draw of which datapoint a call is: all that a seed may derive from.
+    """The identity of a call: everything that its seed may be derived from.
 
     Equal requests of rows with equal conversations differ in `convo_occurrence`, those of one row
     in `iteration` or `sample`.
@@ -87,16 +87,16 @@ class FirstTokens:
     max_tokens: int
 
 
-# What a request wants of its reply beyond a text. Not every endpoint gives each of them.
+# Requests may want these besides a text. Not every endpoint gives each of them.
 Wants: TypeAlias = JSONReply | FirstTokens
 
 
 class Completer(Protocol):
-    """One role's model: messages in, one reply out; CompletionError where none is to be had.
+    """One role's model: messages in, one reply out; CompletionError where none can be had.
 
-    A new reply that is not `usable` to the caller is returned all the same, but kept for no one
-    else; where the caller does not say, it is not usable if it was cut off. UnsupportedError where
-    the endpoint is known not to give what the request `wants`.
+    A new reply that is not `usable` to the caller is returned all the same, but not kept for anyone
+    else; by default a reply is usable unless it was cut off. UnsupportedError where the endpoint is
+    known not to give what the request `wants`.
     """
 
     async def __call__(

@@ -1,6 +1,6 @@
-"""What a user writes: a conversation, and the rubric for what comes next.
+"""Define what a user writes: a conversation, and the rubric for what comes next.
 
-pydantic validates it, and in code it builds itself with the same defaults as in a line of data.
+pydantic validates it; in code a record builds itself with the same defaults as a line of data.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _rising(ends: tuple[float, float]) -> tuple[float, float]:
 
 @with_config(ConfigDict(extra="allow"))
 class Message(TypedDict):
-    """One chat message, just as it goes over the wire; keys we do not know stay in it."""
+    """One chat message, just as it goes over the wire; unknown keys stay in it."""
 
     role: Role
     content: NotRequired[str | list[JSONObject] | None]
@@ -67,8 +67,8 @@ class ExampleFields(TypedDict, total=False):
 class Example(BaseModel):
     """A response with the verdict that it deserves, shown to the grader before it is asked.
 
-    `score` is on the item's own scale, or one of its choices; `convo` and `rubric_str` are those of
-    the datapoint and the item where they are left out.
+    `score` is on the item's own scale, or one of its choices; `convo` and `rubric_str` default to
+    those of the datapoint and the item.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -94,17 +94,17 @@ class Example(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """The score as a grader writes it."""
+        """The score in the form in which a grader writes it."""
         if isinstance(self.score, str):
             return self.score
         written = str(self.score)
-        if "e" in written:  # no score may be written so
+        if "e" in written:  # a score in scientific notation would not be read
             written = f"{self.score:.15f}".rstrip("0")
         return written.removesuffix(".0").removesuffix(".")
 
 
 class ItemFields(TypedDict, total=False):
-    """The further fields of a `RubricItem` in code; None is as if it were not there."""
+    """The further fields of a `RubricItem` in code; None counts as absent."""
 
     name: str | None
     weight: float | None
@@ -153,8 +153,8 @@ class RubricItem(BaseModel):
             super().__init__(**item_fields(given, 0))
         self.model_fields_set.intersection_update(given)
 
-    # Only code that builds a record comes this way. Validation, which a line goes through, does
-    # not: its fields are filled in already, and an error within a datapoint is one of many.
+    # Only code that builds a record uses this. Validation of a line does not: its fields are filled
+    # in already, and an error within a datapoint is one of many.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @model_validator(mode="after")
@@ -163,7 +163,9 @@ class RubricItem(BaseModel):
             if self.raw_score(example.score) is None:
                 low, high = self.score_range
                 scale = ", ".join(self.choices or ()) or f"{low:g} to {high:g}"
-                raise ValueError(f"examples: {example.score!r} is no score of this item ({scale})")
+                raise ValueError(
+                    f"examples: {example.score!r} is not a score of this item ({scale})"
+                )
             if verdict_in(self.extraction_regex, example.verdict) is None:
                 raise ValueError(
                     "examples: the extraction_regex does not say how a grader writes its verdict; "
@@ -181,19 +183,19 @@ class RubricItem(BaseModel):
         return {key: as_written(value) for key, value in fields.items()}
 
     def raw_score(self, verdict: str | float) -> float | None:
-        """What a verdict is on this item's scale: a choice's place, or the number; None where it is
-        none of the choices, or outside `score_range`."""
+        """Return a verdict on this item's scale: a choice's place, or the number; None where it is
+        not one of the choices, or outside `score_range`."""
         if self.choices:
             names = [choice.strip().casefold() for choice in self.choices]
-            said = str(verdict).strip().casefold()
-            return float(names.index(said)) if said in names else None
+            name = str(verdict).strip().casefold()
+            return float(names.index(name)) if name in names else None
         low, high = self.score_range
         fits = not isinstance(verdict, str) and low <= verdict <= high
         return float(verdict) if fits else None
 
 
 class DatapointFields(TypedDict, total=False):
-    """The further fields of a `Datapoint` in code; None is as if it were not there."""
+    """The further fields of a `Datapoint` in code; None counts as absent."""
 
     id: str | int | None
     response: str | None
@@ -211,7 +213,7 @@ class Datapoint(BaseModel):
     same conversation: equal rows draw their own samples.
     """
 
-    # Most rows are past validation (`data/fast_rows.py`).
+    # Most rows skip validation (`data/fast_rows.py`).
     model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     id: str | int
@@ -247,7 +249,7 @@ class Datapoint(BaseModel):
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # see RubricItem
 
     def check_whole(self) -> None:
-        """Raise InputError for what is wrong with it as a whole, though each field is in order."""
+        """Raise InputError for what is wrong with the whole, though each field is valid."""
         for index, message in enumerate(self.convo):
             if message.get("content") is None and not message.get("tool_calls"):
                 raise InputError(
@@ -256,7 +258,7 @@ class Datapoint(BaseModel):
         if self.convo[-1]["role"] == "assistant":
             raise InputError(
                 "convo: must not end with an assistant message",
-                "an answer that exists already belongs into `response`",
+                "put an existing answer into `response`",
             )
         if not any(item.weight > 0 for item in self.rubric_items):
             raise InputError(
@@ -265,15 +267,14 @@ class Datapoint(BaseModel):
 
 
 def _objects(items: Any) -> Any:
-    """Return items with each that is only a text as an object."""
+    """Return the items, with texts turned into objects."""
     if not isinstance(items, list | tuple):
         return items
     return [{"rubric_str": item} if isinstance(item, str) else item for item in items]
 
 
 def _placed(item: object, index: int) -> object:
-    """Return an item as it stands at its place among others, which gives its name to one that has
-    none."""
+    """Return an item as it stands among others: its place gives a name to an item without one."""
     if isinstance(item, dict):
         return item_fields(item, index)
     if isinstance(item, RubricItem) and "name" not in item.model_fields_set:

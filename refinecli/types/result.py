@@ -1,4 +1,4 @@
-"""What comes of a response: grades, and the iterations of a refinement."""
+"""Define the results of work on a response: grades, and the iterations of a refinement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from refinecli.types.datapoint import Datapoint
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why something failed; `type` is one word to count by, `stage` the role that was asked."""
+    """The reason why something failed; `type` is one word to count by, `stage` the role that was
+    asked."""
 
     type: FailureKind
     message: str
@@ -24,10 +25,10 @@ class Failure:
 class Grade:
     """One item's verdict on one response. An ungraded item has no score, not a score of 0.
 
-    `votes` are the grades that it is made of, where there were several; as one of them it says by
-    which `juror` it is and, where each was asked more than once, which `repeat`. Where the first
-    token's probabilities were asked for, `mass` is what the labels had of them, 0 to 1; where they
-    are the verdict, `probabilities` holds each label's.
+    `votes` are the grades that it is made of, if there were several; each names its `juror` and,
+    where that was asked repeatedly, its `repeat`. Where the first token's probabilities were asked
+    for, `mass` is the labels' share, 0 to 1; where they are the verdict, `probabilities` holds each
+    label's.
     """
 
     item: int
@@ -51,7 +52,7 @@ class Grade:
 
     @property
     def disagreement(self) -> float:
-        """The share of the graded votes whose verdict is another than this."""
+        """The share of the graded votes with a different verdict."""
         cast = [vote for vote in self.votes if vote.graded]
         return sum(vote.passed != self.passed for vote in cast) / len(cast) if cast else 0.0
 
@@ -71,8 +72,8 @@ class Grading:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A selector's pick between a new response and the old one, asked in both orders: where the two
-    votes differ it is a tie."""
+    """A selector's pick between a new response and the old one, asked in both orders: different
+    votes make a tie."""
 
     votes: tuple[Literal["new", "old"], ...]
     reasons: tuple[str, ...]

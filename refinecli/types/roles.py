@@ -1,4 +1,4 @@
-"""Who is asked: the roles, and a completer for each."""
+"""Define the roles, and a completer for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, get_type_hints
 
 from refinecli.types.completion import Completer
 
-_JURY = "jury."  # what a juror's role name begins with
+_JURY = "jury."  # begins a juror's role name
 
 
 def juror_role(name: str) -> str:
@@ -24,9 +24,11 @@ def juror_in(role: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RoleTraits:
-    """How a role differs from the others. A role that is not set is its `fallback`; one that gives
-    verdicts is asked at temperature 0 by default; one that speaks for itself takes over where the
-    fallback is asked, but not its system prompt and sampling. Only an optional one may be absent.
+    """The traits of a role.
+
+    A role that is not set is its `fallback`. A role that gives verdicts is asked at temperature 0
+    by default. A role that speaks for itself inherits where the fallback is asked, but not its
+    system prompt and sampling. Only an optional role may be absent.
     """
 
     fallback: str | None = None
@@ -37,11 +39,12 @@ class RoleTraits:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who answers, who rewrites, who grades, who turns a response into feedback, who picks between
-    responses. The judge, held out for reports, is nobody's fallback and has none. Where there is a
-    `jury`, by role names, it grades in the grader's place.
+    """The models that answer, rewrite, grade, turn a response into feedback and pick between
+    responses.
 
-    A field here is all that a new role takes: settings, the engine and `--show-config` read them.
+    The judge, held out for reports, has no fallback and is none. A `jury`, by role names, grades in
+    the grader's place. A field here is all that a new role takes: settings, the engine and
+    `--show-config` read them.
     """
 
     policy: Annotated[Completer, RoleTraits()]
@@ -54,7 +57,7 @@ class Roles:
 
     @property
     def graders(self) -> Mapping[str, Completer]:
-        """Who grades, by role names: the jury, or the grader alone."""
+        """The graders by role names: the jury, or the grader alone."""
         return self.jury or {"grader": self.grader}
 
     def wrapped(self, wrap: Callable[[str, Completer], Completer]) -> Roles:

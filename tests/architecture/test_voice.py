@@ -148,7 +148,7 @@ RULES: dict[str, Rule] = {
     ),
     "a function's docstring begins with no verb": starting(NOT_A_VERB, "function"),
     "is no, for is not a": matching(
-        r"(?<!there )\b(?:is|are|was|were|be) no (?!longer\b|more\b|less\b|fewer\b|later\b)"
+        r"(?<!there )\b(?:is|are|was|were|be) no (?!longer\b|more\b|less\b|fewer\b|later\b|\w+er than\b)"
     ),
     "tell, for say or show": matching(r"\b(?:tell|tells|telling|told)\b"),
     "afresh, for again": matching(r"\b(?:afresh|anew)\b"),
@@ -163,12 +163,12 @@ RULES: dict[str, Rule] = {
 
 # What is still to be mended; a number here only ever goes down.
 LEFT: dict[str, int] = {
-    "a docstring begins with a question word": 86,
-    "a function's docstring begins with no verb": 118,
+    "a docstring begins with a question word": 66,
+    "a function's docstring begins with no verb": 85,
     "is no, for is not a": 40,
-    "tell, for say or show": 52,
-    "afresh, for again": 28,
-    "beside, for besides or next to": 35,
+    "tell, for say or show": 44,
+    "afresh, for again": 27,
+    "beside, for besides or next to": 33,
     "meanwhile, for while": 8,
     "of itself, for by itself": 2,
     "goes on, for continues": 24,

@@ -593,7 +593,7 @@ def test_a_line_that_is_no_example_is_told_by_its_place(
 @pytest.mark.parametrize(
     ("own", "why"),
     [
-        ({"examples": [{"response": "x", "score": 7}]}, "7.0 is no score of this item"),
+        ({"examples": [{"response": "x", "score": 7}]}, "7.0 is not a score of this item"),
         (
             {"extraction_regex": r"(\d)(/|:)(\d)", "examples": SHOTS},
             "does not say how a grader writes its verdict",

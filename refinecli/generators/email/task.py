@@ -2,8 +2,8 @@
 
 Shops, customers, products and policies are invented from a seed. The consequences of a policy for
 this customer (bought 45 days ago, refunds within 30) are worked out, so that each item states the
-truth. The items: `policy:NAME` for each policy that the email touches; `tone`; `facts`;
-`overpromise`, a penalty; and one or two checks out of `greeting`, `order-number` and `length`, for
+truth. The items: `policy:NAME` for each policy that the email touches, `tone`, `facts`,
+`overpromise`, a penalty, and one or two checks out of `greeting`, `order-number` and `length`, for
 which the system prompt has a rule. Policies that the email does not touch have no item.
 
     {"id": "email-0",
