@@ -148,7 +148,7 @@ RULES: dict[str, Rule] = {
     ),
     "a function's docstring begins with no verb": starting(NOT_A_VERB, "function"),
     "is no, for is not a": matching(
-        r"(?<!there )\b(?:is|are|was|were|be) no (?!longer\b|more\b|less\b|fewer\b|\w+er\b)"
+        r"(?<!there )\b(?:is|are|was|were|be) no (?!(?:longer|more|less|fewer|better|wider)\b)"
     ),
     "tell, for say or show": matching(r"\b(?:tell|tells|telling|told)\b"),
     "afresh, for again": matching(r"\b(?:afresh|anew)\b"),
