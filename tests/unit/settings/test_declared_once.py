@@ -1,0 +1,92 @@
+"""Every setting that a section declares, and every role, is known wherever settings are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from refinecli.cli.completion import complete_settings
+from refinecli.cli.show_config import show_config
+from refinecli.errors import UsageError
+from refinecli.settings.load import load
+from refinecli.settings.sections import SECTIONS, places
+from refinecli.types import ROLES
+
+ALL = [place.replace("jury.NAME", "jury.a") for place in places()]
+
+
+def wrong(place: str) -> str:
+    """A value that the setting cannot have, in TOML: a table, or a number where it is one."""
+    return "5" if place.endswith((".headers", ".extra_body")) else "{no = 1}"
+
+
+def variable(place: str) -> str:
+    return "REFINECLI_" + place.upper().replace(".", "__")
+
+
+@pytest.mark.parametrize("place", ALL)
+def test_a_wrong_value_is_refused_by_name_from_every_source(place: str, tmp_path: Path) -> None:
+    section, key = place.rsplit(".", 1)
+    file = tmp_path / "c.toml"
+    file.write_text(f"[{section}]\n{key} = {wrong(place)}\n")
+    with pytest.raises(UsageError) as from_file:
+        load({}, environ={}, paths=[file])
+    assert from_file.value.message.startswith(f"{file}: ")
+    assert key in from_file.value.message
+    with pytest.raises(UsageError) as from_set:
+        load({}, [f"{place}={wrong(place)}"], {})
+    assert from_set.value.message.startswith(f"--set {place}")
+    if section != "jury.a":
+        with pytest.raises(UsageError) as from_environment:
+            load({}, environ={variable(place): wrong(place)})
+        assert from_environment.value.message.startswith(f"environment {variable(place)}")
+
+
+@pytest.mark.parametrize("place", ALL)
+def test_a_slip_in_its_name_is_found_and_the_name_suggested(place: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load({}, [f"{place}x=1"], {})
+    assert caught.value.message == f"--set {place}x: there is no setting {place}x"
+    assert caught.value.hint == f"did you mean {place.rsplit('.', 1)[1]}?"
+
+
+def test_show_config_has_every_setting_in_its_section(capsys: pytest.CaptureFixture[str]) -> None:
+    sets = ["judge.model=j", "jury.a.model=a", "jury.b.model=b"]
+    assert show_config(load({}, sets, {}), [*ROLES]) == 0
+    shown: dict[str, set[str]] = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("["):
+            section = shown.setdefault(line.strip("[]"), set())
+        elif line.strip() and not line.startswith(("# sends", "# goes")):
+            section.add(line.removeprefix("# ").replace(":", " ").split(" ")[0])
+    # A jury grades in the grader's place.
+    expected = {place for place in ALL if not place.startswith("grader.")}
+    assert {f"{s}.{key}" for s, keys in shown.items() for key in keys} >= expected
+
+
+def test_every_setting_is_completed() -> None:
+    assert complete_settings("") == [f"{place}=" for place in places()]
+    assert {place.split(".")[0] for place in places()} == {*ROLES, "jury", *SECTIONS}
+
+
+# ------------------------------------------------------------------ roles
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_role_has_settings_of_its_own_and_what_its_fallback_has(name: str) -> None:
+    traits = ROLES[name]
+    own = load({}, [f"{name}.model=mine", f"{name}.base_url=http://mine.test/v1"], {}).roles[name]
+    assert (own.name, own.model, own.base_url) == (name, "mine", "http://mine.test/v1")
+    assert own.temperature == (0.0 if traits.gives_verdicts else None)
+    if traits.fallback:
+        given = [f"{traits.fallback}.model=theirs", f"{traits.fallback}.timeout=7"]
+        taken = load({}, given, {}).roles[name]
+        assert (taken.model, taken.timeout) == ("theirs", 7)
+    assert (name in load({}, environ={}).roles) is not traits.optional
+
+
+def test_fallbacks_come_before_the_roles_that_need_them() -> None:
+    names = list(ROLES)
+    for name, traits in ROLES.items():
+        assert traits.fallback is None or names.index(traits.fallback) < names.index(name)
