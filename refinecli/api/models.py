@@ -21,7 +21,8 @@ from refinecli.models.engine import Engine, check_endpoints, open_engine
 from refinecli.models.traffic import Traffic
 from refinecli.runs.ordered_map import ordered_map
 from refinecli.runs.run_cache import RunCache, check_named
-from refinecli.runs.work import check_refining, check_repeats, grade_response, refine_datapoint
+from refinecli.runs.work import grade_response, refine_datapoint
+from refinecli.settings.checks import check_refining, check_repeats
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import chain
 from refinecli.types import Datapoint, Grading, Refinement, Usage
@@ -196,7 +197,7 @@ class Models:
         if key not in self._refining:
             more = {f"refine.{name}": value for name, value in options.items()}
             settings = self._given.settings(more)
-            check_refining(settings)
+            check_refining(settings.refine, settings.policy)
             self._refining[key] = settings
         return self._refining[key]
 
@@ -231,7 +232,7 @@ async def _graded(
 ) -> Grading:
     if not isinstance(response, str):
         raise UsageError(f"response: must be a text, not {kind(response)}")
-    check_repeats(settings, repeats)
+    check_repeats(repeats, settings.graders, settings.grade)
     grades, usage = await grade_response(datapoint, response, engine, settings, repeats=repeats)
     return Grading(
         datapoint=datapoint,

@@ -136,11 +136,11 @@ def _checked_row(
 ) -> Row:
     """Return the row to run, after a look at all that can be wrong."""
     from refinecli.cli.file_checks import check_files
-    from refinecli.runs.work import check_drafts
+    from refinecli.settings.checks import check_drafts
 
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
-    check_drafts(settings)
+    check_drafts(settings.refine, settings.policy)
     record = Path(json) if json not in (None, "-") else None
     check_files(data, out, models, [("--json", record)])
     return _chosen(data, models, index, id)

@@ -94,7 +94,7 @@ def grade(
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import RowCommand, needs_input, process
-    from refinecli.runs.work import check_repeats
+    from refinecli.settings.checks import check_repeats
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
@@ -105,7 +105,7 @@ def grade(
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
-    check_repeats(settings, repeats)
+    check_repeats(repeats, settings.graders, settings.grade)
     if labels:
         _check_labels(labels, data, models)
     _check_calibration(settings, labels, calibrate, force=out.force)

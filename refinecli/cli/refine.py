@@ -66,7 +66,8 @@ def refine(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.work import check_refining, refine_row
+    from refinecli.runs.work import refine_row
+    from refinecli.settings.checks import check_refining
 
     settings = models.settings(
         {
@@ -81,7 +82,7 @@ def refine(
 
         return show_config(settings, roles_of(settings.refine))
     needs_input(ctx, data)
-    check_refining(settings)
+    check_refining(settings.refine, settings.policy)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     command = RowCommand(
         command="refine",

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from refinecli.data import output_lines
 from refinecli.data.output_lines import Outcome
 from refinecli.data.rows import Row
-from refinecli.errors import CompletionError, UsageError, option
+from refinecli.errors import CompletionError
 from refinecli.grading.votes import grade_by_votes
 from refinecli.refining.rollout import refine
-from refinecli.refining.strategies import RefineOptions
 from refinecli.types import Datapoint, Grade, Observer, Refinement, Usage
 
 if TYPE_CHECKING:
@@ -28,30 +27,6 @@ OnGrades = Callable[[Row, Sequence[Grade]], None]
 
 
 # ------------------------------------------------------------------ refine
-
-
-def check_refining(settings: Settings) -> None:
-    """Raise UsageError where an option of the loop would change nothing."""
-    check_drafts(settings)
-    given, rounds = settings.refine, settings.refine.max_iterations
-    for name in ("accept", "patience", "stop_on_repeat", "principles"):
-        changed = getattr(given, name) != getattr(RefineOptions(), name)
-        if changed and (not rounds or (name == "patience" and (given.patience or 0) >= rounds)):
-            raise UsageError(
-                f"refine.{name} means nothing with max_iterations {rounds}",
-                f"leave it out, or set {option('max_iterations')} higher"
-                + (" than it" if name == "patience" else ""),
-            )
-
-
-def check_drafts(settings: Settings) -> None:
-    """Raise UsageError for several drafts at temperature 0, which would be one draft, paid for
-    several times."""
-    if settings.refine.drafts > 1 and settings.policy.temperature == 0:
-        raise UsageError(
-            f"{settings.refine.drafts} drafts at temperature 0 would all be the same",
-            f"set policy.temperature above 0, or {option('drafts', 1)}",
-        )
 
 
 async def refine_datapoint(
@@ -91,23 +66,6 @@ async def refine_row(
 
 
 # ------------------------------------------------------------------ grade
-
-
-def check_repeats(settings: Settings, repeats: int) -> None:
-    """Raise UsageError for several grades at temperature 0, which would be one grade, paid for
-    several times."""
-    cold = next((role.name for role in settings.graders if role.temperature == 0), None)
-    if repeats > 1 and cold:
-        whose = f" of {cold}" if settings.jury else ""
-        raise UsageError(
-            f"{repeats} repeats{whose} at temperature 0 would all be the same",
-            f"{option(f'{cold}.temperature', 0.7)}, or {option('repeats', 1)}",
-        )
-    if repeats > 1 and settings.grade.mode == "logprobs":
-        raise UsageError(
-            f"{repeats} repeats of the same probabilities would all be the same",
-            f"{option('repeats', 1)}, or {option('grade.mode', 'verdict')}",
-        )
 
 
 async def grade_response(

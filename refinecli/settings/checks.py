@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from refinecli.errors import UsageError
-from refinecli.errors import option as mention
+from refinecli.errors import UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.refining.strategies import OPTIONS, STRATEGIES, RefineOptions, strategy_named
 from refinecli.settings.roles import RoleConfig, RoleSettings
@@ -25,26 +24,66 @@ def of_strategy(given: Given) -> dict[str, Any]:
     except UsageError as error:
         source = given.sources["refine.strategy"]
         raise UsageError(f"{source}: {error.args[0]}", error.args[1]) from None
-    for option in sorted(OPTIONS - strategy.options):
-        neutral = 0 if option == "max_iterations" else getattr(RefineOptions(), option)
-        value = tuple(v) if isinstance(v := table.get(option, neutral), list) else v
+    for key in sorted(OPTIONS - strategy.options):
+        neutral = 0 if key == "max_iterations" else getattr(RefineOptions(), key)
+        value = tuple(v) if isinstance(v := table.get(key, neutral), list) else v
         if value != neutral:
-            source = given.sources[f"refine.{option}"]
-            raise _means_nothing(strategy.name, option, value, source)
+            raise _means_nothing(strategy.name, key, value, given.sources[f"refine.{key}"])
     return {**strategy.defaults, **table}
 
 
-def _means_nothing(name: str, option: str, value: object, source: Source) -> UsageError:
+def _means_nothing(name: str, key: str, value: object, source: Source) -> UsageError:
     named = f"{source} {value}" if source.kind == "flag" else str(source)
     if source.kind == "file":
-        named = f"{source}: refine.{option}"
-    takers = [other for other, strategy in STRATEGIES.items() if option in strategy.options]
+        named = f"{source}: refine.{key}"
+    takers = [other for other, strategy in STRATEGIES.items() if key in strategy.options]
     instead = f"use the strategy {' or '.join(takers)}"
-    if (name, option) == ("best-of-n", "max_iterations"):
-        instead = f"give {mention('drafts', 'N')}, which are all it writes"
+    if (name, key) == ("best-of-n", "max_iterations"):
+        instead = f"give {option('drafts', 'N')}, which are all it writes"
     return UsageError(
         f"{named} means nothing to the strategy {name}", f"leave it out, or {instead}"
     )
+
+
+def check_refining(refine: RefineOptions, policy: RoleSettings) -> None:
+    """Raise UsageError where an option of the loop would change nothing."""
+    check_drafts(refine, policy)
+    rounds = refine.max_iterations
+    for key in ("accept", "patience", "stop_on_repeat", "principles"):
+        changed = getattr(refine, key) != getattr(RefineOptions(), key)
+        if changed and (not rounds or (key == "patience" and (refine.patience or 0) >= rounds)):
+            raise UsageError(
+                f"refine.{key} means nothing with max_iterations {rounds}",
+                f"leave it out, or set {option('max_iterations')} higher"
+                + (" than it" if key == "patience" else ""),
+            )
+
+
+def check_drafts(refine: RefineOptions, policy: RoleSettings) -> None:
+    """Raise UsageError for several drafts at temperature 0: one draft, paid for several times."""
+    if refine.drafts > 1 and policy.temperature == 0:
+        raise UsageError(
+            f"{refine.drafts} drafts at temperature 0 would all be the same",
+            f"set policy.temperature above 0, or {option('drafts', 1)}",
+        )
+
+
+def check_repeats(repeats: int, graders: Sequence[RoleSettings], grade: GradeOptions) -> None:
+    """Raise UsageError for several grades that would be one grade, paid for several times."""
+    if repeats == 1:
+        return
+    cold = next((role for role in graders if role.temperature == 0), None)
+    if cold:
+        whose = f" of {cold.name}" if cold.is_juror else ""
+        raise UsageError(
+            f"{repeats} repeats{whose} at temperature 0 would all be the same",
+            f"{option(f'{cold.name}.temperature', 0.7)}, or {option('repeats', 1)}",
+        )
+    if grade.mode == "logprobs":
+        raise UsageError(
+            f"{repeats} repeats of the same probabilities would all be the same",
+            f"{option('repeats', 1)}, or {option('grade.mode', 'verdict')}",
+        )
 
 
 # ------------------------------------------------------------------ roles
