@@ -96,8 +96,7 @@ async def _check(index: int, item: RubricItem, response: str) -> Grade:
 
 
 def _empty(index: int, item: RubricItem) -> Grade:
-    """Score an empty response 0 on every item, without a call."""
+    """Score an empty response 0 on every item, without a call. It passes none, not even a penalty
+    item: that nothing was said is not a virtue."""
     feedback = "The response is empty."
-    return Grade(
-        index, item.name, 0.0, item.score_range[0], item_passed(item, 0.0), "empty", feedback
-    )
+    return Grade(index, item.name, 0.0, item.score_range[0], False, "empty", feedback)

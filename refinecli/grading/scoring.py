@@ -150,9 +150,9 @@ def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float |
 
 def response_passed(datapoint: Datapoint, grades: Sequence[Grade], threshold: float | None) -> bool:
     """Return whether every required item passed and the score reaches the threshold; with neither,
-    whether every item passed."""
+    whether every item passed. An empty response never passes."""
     score = total_score(datapoint.rubric_items, grades)
-    if score is None:
+    if score is None or any(grade.grader == "empty" for grade in grades):
         return False
     required = [
         grade for item, grade in zip(datapoint.rubric_items, grades, strict=True) if item.required

@@ -3,7 +3,7 @@ cache."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 from typing import Protocol
 
@@ -11,18 +11,19 @@ from refinecli.errors import CompletionError
 from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log
-from refinecli.models.failures import Refusal, failure
+from refinecli.models.envelope import StatedError, is_web_page
+from refinecli.models.failures import Refusal, failure, web_page
 from refinecli.models.http import HttpClient, Reply, TransportError
 from refinecli.models.pacing.pacer import Turn
-from refinecli.models.pacing.rate_headers import hints
-from refinecli.models.reply import read_completion, usage_in, without_secret
+from refinecli.models.pacing.rate_headers import hint_in_words, hints
+from refinecli.models.redaction import Redaction
+from refinecli.models.reply import read_completion, usage_in
 from refinecli.models.request import Request
 from refinecli.models.retries import REFUSALS, Ending, RetryableError
 from refinecli.models.spending import Spending
 from refinecli.settings.roles import RoleSettings
 from refinecli.types import Completion, Draw
 
-_SURELY_A_KEY = 16  # characters
 _SHOWN = 120  # characters of an error in a line for `-v`
 
 
@@ -41,7 +42,7 @@ class Sender:
     client: HttpClient
     endpoint: Endpoint
     role: RoleSettings
-    secret: str
+    redaction: Redaction
     headers: dict[str, str]
     spending: Spending
     limits: Limits
@@ -87,13 +88,19 @@ class Sender:
         except BaseException:
             turn.failed()
             raise
-        if reply.status in REFUSALS:
-            self.limits.traffic.refused += 1
-            given = hints(reply.headers, time())
-            turn.refused(given.after, given)
-        elif reply.status != 200:
-            turn.failed()
+        if not 200 <= reply.status < 300:
+            self._end(turn, reply.status, reply)
         return reply
+
+    def _end(self, turn: Turn, status: int, reply: Reply) -> None:
+        """End a turn that got an error, and slow down where there is too much at once."""
+        if status not in REFUSALS:
+            turn.failed()
+            return
+        self.limits.traffic.refused += 1
+        given = hints(reply.headers, time())
+        after = hint_in_words(reply.content) if given.after is None else given.after
+        turn.refused(after, given)
 
     async def _post(self, request: Request) -> Reply:
         traffic = self.limits.traffic
@@ -104,6 +111,7 @@ class Sender:
                 self.endpoint.url, request.data, self.headers, self.role.timeout
             )
         except TransportError as error:
+            error = self.redaction.error(error)
             self._log(request, error, b"")
             raise RetryableError(error.kind, str(error)) from error
         finally:
@@ -115,39 +123,41 @@ class Sender:
         self, request: Request, reply: Reply, reservation: Reservation, turn: Turn
     ) -> Completion:
         """Return what a reply says, once it is in the cache."""
-        content, headers = without_secret(reply.content, reply.headers, self.secret)
-        if reply.status != 200:
-            self._log(request, reply, content)
-            clean = Reply(reply.status, headers, content)
-            raise self._refused(request, clean)
-        # A short key, such as the word that a local server wants, may stand in an honest answer.
-        honest = reply.content if len(self.secret) < _SURELY_A_KEY else content
+        if not 200 <= reply.status < 300:
+            raise self._failed(request, reply)
         given = hints(reply.headers, time())
+        content = self.redaction.reply(reply.content)
         try:
-            completion = read_completion(honest)
+            completion = read_completion(content)
+        except StatedError as stated:  # as bad as that status, and no more to be kept than that
+            self._end(turn, stated.status, reply)
+            raise self._failed(request, replace(reply, status=stated.status)) from None
         except Exception as error:
             turn.succeeded(given)
             self._count(request, Completion("", usage=usage_in(content)), reservation)
             if isinstance(error, CompletionError):
                 self.endpoint.health.succeeded()
                 await self.replies.keep(request, content, usable=False)
-            self._log(request, reply, content)
-            read_completion(content)  # the same error, without the key in its words
-            raise
+            self._log(request, reply, reply.content)
+            if is_web_page(content) and not self.endpoint.known:
+                raise web_page(self.endpoint.url, content) from None
+            raise self.redaction.error(error) from None
         usage = completion.usage
         turn.succeeded(given, usage.prompt_tokens + usage.completion_tokens or None)
         self.endpoint.health.succeeded()
         self._count(request, completion, reservation)
         usable = request.usable(completion) if request.usable else not completion.cut_off
-        await self.replies.keep(request, honest, usable=usable)
-        self._log(request, reply, content)
+        await self.replies.keep(request, content, usable=usable)
+        self._log(request, reply, reply.content)
         if not usable:
             why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
             self.detail(request, f"the reply cannot be used: {why}")
         return completion
 
-    def _refused(self, request: Request, reply: Reply) -> Exception:
+    def _failed(self, request: Request, reply: Reply) -> Exception:
+        """Return what an error means. It is understood as it came, and shown without the key."""
         endpoint = self.endpoint
+        self._log(request, reply, reply.content)
         error = failure(
             Refusal(
                 reply.status,
@@ -162,7 +172,7 @@ class Sender:
         )
         if isinstance(error, CompletionError):
             endpoint.health.heard()
-        return error
+        return self.redaction.error(error)
 
     def _count(self, request: Request, reply: Completion, reservation: Reservation) -> None:
         """Count what a reply took; of one that cannot be read, what it says that it took."""
@@ -181,4 +191,5 @@ class Sender:
     def _log(self, request: Request, came: Reply | TransportError, content: bytes) -> None:
         if self.log_request:
             url = self.endpoint.url.partition("?")[0]  # some take their key there
-            self.log_request(request.draw, url, request.data, came, content)
+            clean = self.redaction.logged(content)
+            self.log_request(request.draw, url, request.data, came, clean)

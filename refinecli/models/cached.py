@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from refinecli.errors import CompletionError, OutputError
 from refinecli.models.cache.store import CallCache, row_name
 from refinecli.models.endpoint import Endpoint
+from refinecli.models.envelope import StatedError
 from refinecli.models.negotiation import answers
 from refinecli.models.reply import read_completion
 from refinecli.models.request import Request
@@ -31,19 +32,23 @@ class SharedReplies:
 
     def find(self, key: bytes, endpoint: Endpoint, wants: Wants | None = None) -> Completion | None:
         """Return the reply in the call cache, if it has what is wanted; raises the CompletionError
-        that it ended in."""
+        that it ended in. An error that was kept as a reply is as good as none."""
         calls = self.calls
         content = calls.find(key) if calls else None
-        if content is None:
+        if calls is None or content is None:
             return None
         try:
             completion = read_completion(content)
+        except StatedError:
+            return None
         except RetryableError as error:
             raise OutputError(
-                f"{calls and calls.path}: a reply in the call cache cannot be read: {error}",
+                f"{calls.path}: a reply in the call cache cannot be read: {error}",
                 "the file is damaged: move it away",
             ) from error
         except CompletionError:
+            if calls.is_for_anyone(key):  # by an earlier version, which took it for good
+                return None
             self._traffic.replayed += 1
             raise
         if not answers(completion, wants):

@@ -14,16 +14,20 @@ from time import time
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-import orjson
-
-from refinecli.errors import CompletionError, RunError, option
-from refinecli.models.pacing.rate_headers import hints
+from refinecli.errors import CompletionError, FailureKind, RunError, option
+from refinecli.models.envelope import clipped, is_web_page, provider_words
+from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
 from refinecli.types import JSONObject, JSONReply, Wants
 
 # Parameters an endpoint may refuse and we can do without.
 _OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
+# What a request has that is not a parameter, and can be sent in another way.
+SYSTEM_ROLE = "the system role"
+FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
+
+# What providers say, in their many words. To cover another wording, add a part to a pattern.
 _REFUSED = (
     r"unsupported|not support|n't support|unrecognized|unknown (?:parameter|field|argument|name)"
     r"|unexpected|not permitted|not allowed|deprecated|only the default"
@@ -33,11 +37,44 @@ _CONTEXT = (
     r"|prompt is too long|input is too long|exceeds? the (?:available|maximum) (?:context|number)"
 )
 _CONTENT = r"content.?(?:filter|policy|management)|moderation|flagged"
-_QUOTA = r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance"
-_KEY = r"(?:incorrect|invalid) api.?key|api.?key.{0,3} (?:not valid|invalid)"
+_QUOTA = (
+    r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance"
+    r"|(?:out of|no|more|not enough|add) credits?\b|billing.{0,20}(?:limit|inactive|not active)"
+    r"|payment required|account.{0,30}(?:arrears|overdue)|(?:quota|credits?|balance).{0,20}exhaust"
+)
+_KEY = (
+    r"(?:incorrect|invalid|expired|revoked|missing|malformed|no|wrong) (?:or \w+ )?"
+    r"(?:api.?key|auth(?:entication|orization)? (?:credentials|token|key)|access token)"
+    r"|api.?key.{0,20}(?:not valid|invalid|expired|revoked|not found|missing|disabled|required)"
+    r"|unauthenticated|authentication (?:failed|fails|error|required)"
+)
+_RATE = (
+    r"rate.?limit|too many (?:requests|concurrent)|(?:requests?|tokens?) per (?:second|minute|hour)"
+    r"|per.?(?:minute|second)\b|throttl|(?:over|at|exceed\w*|limited) capacity|capacity exceed"
+    r"|overloaded|server is busy|try again (?:later|in)|resource.?exhausted"
+)
+# Limits that open again soon, also where the words around them are those of an empty account.
+_SOON_OPEN = r"per.?(?:minute|second)\b"
+_LOADING = (
+    r"(?:is|still|currently|being) (?:\w+ )?(?:loading|loaded|starting|warming|initiali[sz]ing)"
+    r"|loading (?:the )?model|warming.?up|model.{0,20}not (?:yet )?(?:ready|loaded)|cold start"
+)
+_SYSTEM = (
+    r"system.{0,12}(?:role|message|prompt|instruction|turn).{0,40}(?:not|n't|un)"
+    r"|(?:not|n't|un)\w*.{0,40}system.{0,12}(?:role|message|prompt|instruction)"
+    r"|system.{0,20}not (?:supported|allowed|enabled)|developer instruction.{0,20}not"
+    r"|roles must alternate|only (?:support\w* )?user and assistant roles"
+    r"|(?:role|input).{0,20}system"
+)
 # How a provider names what it will not give besides, or instead of, plain text.
-_JSON = r"response.?format|json.?(?:schema|object)|structured.?output"
+_JSON = (
+    r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar"
+    r"|guided.?(?:json|decoding)"
+)
 _PROBABILITIES = r"log.?prob"
+_ENDPOINTS = (
+    r"no (?:allowed )?(?:endpoints?|providers?) (?:found )?(?:that|which|match|avail|support)"
+)
 # What is refused is not this request alone.
 _ACCESS = r"\bkey|token|auth|permission|account|billing|suspend|disabled|revoked|expired"
 _NAMED = r"model|deployment|no endpoints found for"
@@ -45,6 +82,8 @@ _MODEL = (
     r"model.{0,80}(?:not (?:exist|found|available)|n't exist)"
     r"|(?:unknown|invalid|no such) model|model_not_found"
 )
+# Under these a provider may mean that there is too much at once.
+_MAY_BE_BUSY = frozenset({400, 403, 409, 420, 424, 429, 498, 499})
 
 
 class RefusedParameterError(Exception):
@@ -57,7 +96,7 @@ class RefusedParameterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A reply other than 200 to `body`, which asked for what it `wants`, and who gave it.
+    """A reply that is an error to `body`, which asked for what it `wants`, and who gave it.
 
     Where the endpoint has `worked` with this model in this run, it cannot be that it does not know
     it; where it is `known` to have, by the call cache too, the URL is right.
@@ -85,37 +124,38 @@ class Refusal:
     def message(self) -> str:
         return f"{urlsplit(self.place).netloc} answered {self.status}: {self.words}"
 
+    @property
+    def after(self) -> float | None:
+        """The seconds after which to come back, if a header or the words say so."""
+        now = hints(self.headers, time()).after
+        return hint_in_words(self.content) if now is None else now
+
     def says(self, pattern: str) -> bool:
-        return _says(pattern, self.words)
+        # Compiled when a provider first fails, which most never do.
+        return re.search(pattern, self.words, re.IGNORECASE | re.DOTALL) is not None
+
+    def retryable(self, kind: FailureKind) -> RetryableError:
+        return RetryableError(kind, f"{self.status}: {self.words}", self.after)
 
 
 Reading: TypeAlias = Callable[[Refusal], Exception | None]
 
 
 def failure(reply: Refusal) -> Exception:
-    """Return the error that a reply other than 200 means."""
+    """Return what an error means: to us, for this call or for the run."""
     for reading in _READINGS:
         if (error := reading(reply)) is not None:
             return error
     return CompletionError("bad_request", reply.message)
 
 
-def failure_in_reply(error: object, content: bytes) -> Exception:
-    """Return what an error under status 200 means: some gateways answer so."""
-    words = provider_words(content)
-    code = error.get("code") if isinstance(error, dict) else None
-    if code == 402 or _says(_QUOTA, words):
-        return _no_credit(words)
-    if isinstance(code, int) and 400 <= code < 500 and not may_pass(code):
-        return CompletionError("bad_request", words)
-    return RetryableError("server", words)
-
-
 def _of_a_known_place(reply: Refusal) -> Exception | None:
     may_be_this_one = 300 <= reply.status < 400 or reply.status in (403, 404, 405)
-    if reply.known and may_be_this_one and not reply.says(f"{_ACCESS}|{_NAMED}"):
-        return CompletionError("bad_request", reply.message)
-    return None
+    if not (reply.known and may_be_this_one):
+        return None
+    if reply.says(f"{_ACCESS}|{_NAMED}|{_RATE}|{_QUOTA}"):
+        return None
+    return CompletionError("bad_request", reply.message)
 
 
 def _redirect(reply: Refusal) -> Exception | None:
@@ -126,26 +166,26 @@ def _redirect(reply: Refusal) -> Exception | None:
 
 
 def _credit(reply: Refusal) -> Exception | None:
-    spent = reply.status == 402 or (reply.status == 429 and reply.says(_QUOTA))
-    return _no_credit(reply.message) if spent else None
-
-
-def _no_credit(message: str) -> RunError:
-    return RunError(message, "the account has run out of credit", type="quota")
+    """A provider that says when to come back has not closed the account, whatever it calls it."""
+    if reply.status != 402 and not reply.says(_QUOTA):
+        return None
+    if reply.after is not None or (reply.status == 429 and reply.says(_SOON_OPEN)):
+        return reply.retryable("rate_limit")
+    return RunError(reply.message, "the account has run out of credit", type="quota")
 
 
 def _passing(reply: Refusal) -> Exception | None:
+    if reply.status >= 500 and reply.says(_LOADING):
+        return reply.retryable("loading")
+    if reply.status == 429 or (reply.status in _MAY_BE_BUSY and reply.says(_RATE)):
+        return reply.retryable("rate_limit")
     if not may_pass(reply.status):
         return None
-    after = hints(reply.headers, time()).after
-    message = f"{reply.status}: {reply.words}"
-    if reply.status == 429:
-        return RetryableError("rate_limit", message, after)
-    return RetryableError("timeout" if reply.status == 408 else "server", message, after)
+    return reply.retryable("timeout" if reply.status == 408 else "server")
 
 
 def _conversation(reply: Refusal) -> Exception | None:
-    if reply.status in (400, 413, 422) and reply.says(_CONTEXT):
+    if reply.status in (400, 413, 422) and reply.says(_CONTEXT) and not reply.says(_SOON_OPEN):
         return CompletionError("context_length", reply.message)
     if reply.status in (400, 403) and reply.says(_CONTENT):
         return CompletionError("content_filter", reply.message)
@@ -153,18 +193,56 @@ def _conversation(reply: Refusal) -> Exception | None:
 
 
 def _key(reply: Refusal) -> Exception | None:
-    if reply.status in (401, 403) or (reply.status == 400 and reply.says(_KEY)):
+    if reply.status == 401 or reply.says(_KEY):
         hint = "check the key, and that it is for this endpoint"
         return RunError(reply.message, hint, type="auth")
     return None
 
 
-def _wanted(reply: Refusal) -> Exception | None:
-    if reply.wants is None or reply.status not in (400, 404, 422):
+def _forbidden(reply: Refusal) -> Exception | None:
+    if reply.status != 403:
         return None
-    named = _JSON if isinstance(reply.wants, JSONReply) else _PROBABILITIES
-    wanted = name_of(reply.wants)
-    return RefusedParameterError(wanted, reply.message) if reply.says(named) else None
+    hint = "check the key, and that it is for this endpoint"
+    return RunError(reply.message, hint, type="auth")
+
+
+def _wanted(reply: Refusal) -> Exception | None:
+    """What the request wants, and the limit that it has only for that."""
+    if reply.wants is None or reply.status not in (400, 404, 422, 500, 501):
+        return None
+    is_json = isinstance(reply.wants, JSONReply)
+    named = _JSON if is_json else _PROBABILITIES
+    if reply.status == 500:  # of anything else it may be the trouble of a moment
+        named = r"grammar" if is_json else r"(?!)"
+    if reply.says(named) or reply.says(_ENDPOINTS):
+        return RefusedParameterError(name_of(reply.wants), reply.message)
+    if not is_json and "max_tokens" in reply.body and reply.says(r"max_\w*tokens"):
+        return RefusedParameterError(FIRST_TOKEN_LIMIT, reply.message)
+    return None
+
+
+def _system(reply: Refusal) -> Exception | None:
+    roles = {message.get("role") for message in reply.body.get("messages", ())}
+    if reply.status not in (400, 422, 500) or not roles & {"system", "developer"}:
+        return None
+    return RefusedParameterError(SYSTEM_ROLE, reply.message) if reply.says(_SYSTEM) else None
+
+
+def _temperature_of_0(reply: Refusal) -> Exception | None:
+    """A verdict is asked for at 0, which some models refuse in words of their own."""
+    at_0 = reply.status in (400, 422) and reply.body.get("temperature") == 0
+    if at_0 and reply.says(r"\btemperature\b"):
+        return RefusedParameterError("temperature", reply.message)
+    return None
+
+
+def _endpoints(reply: Refusal) -> Exception | None:
+    """OpenRouter, where none of its providers takes all parameters of a request."""
+    if not reply.says(_ENDPOINTS):
+        return None
+    sent = ", ".join(key for key in reply.body if key not in ("model", "messages"))
+    hint = f"no provider of this model takes all of these; leave some out: {sent}"
+    return RunError(reply.message, hint, type="bad_request")
 
 
 def _model(reply: Refusal) -> Exception | None:
@@ -183,7 +261,17 @@ def _model(reply: Refusal) -> Exception | None:
 def _path(reply: Refusal) -> Exception | None:
     if reply.status not in (404, 405):
         return None
-    return RunError(reply.message, f"is {reply.place} the right URL?", type="not_found")
+    hint = f"is {reply.place} the right URL?"
+    if is_web_page(reply.content):
+        hint += " The base_url of most servers ends in /v1"
+    return RunError(reply.message, hint, type="not_found")
+
+
+def web_page(url: str, content: bytes) -> RunError:
+    """Return the error of an endpoint that gives a web page where a reply is due."""
+    place = url.partition("?")[0]
+    hint = "does base_url end in /v1, and is it that of the API?"
+    return RunError(f"{place} gave a web page: {clipped(content)}", hint, type="not_found")
 
 
 def _parameter(reply: Refusal) -> Exception | None:
@@ -204,13 +292,17 @@ _READINGS: tuple[Reading, ...] = (
     _of_a_known_place,
     _redirect,
     _credit,
-    _passing,
     _conversation,
     _key,
     _wanted,
+    _system,
+    _passing,
+    _forbidden,
+    _endpoints,
     _model,
     _path,
     _parameter,
+    _temperature_of_0,
 )
 
 
@@ -224,35 +316,3 @@ def _refused(words: str, names: Sequence[str]) -> str | None:
         if match := re.search(rf"{quoted}|{near}", words, re.IGNORECASE):
             found.append((match.start(), name))
     return min(found)[1] if found else None
-
-
-def _says(pattern: str, words: str) -> bool:
-    # Compiled when a provider first fails, which most never do.
-    return re.search(pattern, words, re.IGNORECASE | re.DOTALL) is not None
-
-
-def provider_words(content: bytes) -> str:
-    """Return the message of an error reply, whichever of the usual shapes it has."""
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return shortened(one_line(content)) or "(nothing)"
-    if isinstance(value, list) and len(value) == 1:  # Gemini
-        value = value[0]
-    error = value.get("error", value) if isinstance(value, dict) else value
-    if not isinstance(error, dict):
-        return shortened(str(error))
-    message = error.get("message") or error.get("detail") or error
-    extras = [str(error[key]) for key in ("code", "param") if error.get(key)]
-    text = message if isinstance(message, str) else orjson.dumps(message).decode()
-    return shortened(" ".join([text, *(f"({extra})" for extra in extras if extra not in text)]))
-
-
-def one_line(content: bytes) -> str:
-    """Return the text of a reply that is not JSON, in one line."""
-    return " ".join(content.decode("utf-8", "replace").split())
-
-
-def shortened(text: str, most: int = 400) -> str:
-    """Return no more of a provider's words than a message can hold."""
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
 from refinecli.errors import UnsupportedError
-from refinecli.models.failures import RefusedParameterError
+from refinecli.models.failures import FIRST_TOKEN_LIMIT, SYSTEM_ROLE, RefusedParameterError
 from refinecli.models.request import name_of
-from refinecli.types import Completion, FirstTokens, JSONObject, Wants
+from refinecli.types import Completion, FirstTokens, JSONObject, Message, Wants
 
 # A parameter as it is meant -> as it is sent; None where it is not.
 Changes: TypeAlias = Mapping[str, str | None]
 
 # What the newer OpenAI models call it.
 _RENAMED = MappingProxyType({"max_tokens": "max_completion_tokens"})
+_SYSTEM_ROLES = frozenset({"system", "developer"})
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class Terms:
 
     def described(self, original: str) -> str:
         """Say what is done about a parameter that was refused."""
+        if original == SYSTEM_ROLE:
+            return f"{original} is not sent; its words begin the first user turn"
         renamed = self.changes[original]
         return f"{original} is sent as {renamed}" if renamed else f"{original} is not sent"
 
@@ -69,8 +72,31 @@ def changed(body: JSONObject, changes: Changes) -> JSONObject:
     """Return the body with parameters left out or under other names."""
     if not changes:
         return body
+    if SYSTEM_ROLE in changes:
+        body = body | {"messages": without_system_role(body["messages"])}
+    if FIRST_TOKEN_LIMIT in changes and "top_logprobs" in body:
+        body = {k: v for k, v in body.items() if k != "max_tokens"}
     renamed = ((changes.get(k, k), v) for k, v in body.items())
     return {k: v for k, v in renamed if k is not None}
+
+
+def without_system_role(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with what the system says at the beginning of the first user turn."""
+    system = [message for message in messages if message["role"] in _SYSTEM_ROLES]
+    others = [message for message in messages if message["role"] not in _SYSTEM_ROLES]
+    said: list[JSONObject] = [part for message in system for part in _parts(message)]
+    if not others or others[0]["role"] != "user":
+        others.insert(0, {"role": "user", "content": ""})
+    parts = [*said, *_parts(others[0])]
+    content: str | list[JSONObject] = parts
+    if all(part.get("type") == "text" for part in parts):
+        content = "\n\n".join(part["text"] for part in parts if part["text"])
+    return [{**others[0], "content": content}, *others[1:]]
+
+
+def _parts(message: Message) -> list[JSONObject]:
+    content = message.get("content") or ""
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
 
 
 def answers(completion: Completion, wants: Wants | None) -> bool:

@@ -1,56 +1,200 @@
-"""Reading a reply of status 200: a Completion, or a failure by name; pure."""
+"""Reading what came back with a good status: a Completion, or a failure by name; pure.
+
+A response is empty only where the model had its say and said nothing. All else that holds no text
+is a failure, in the provider's own words where it has any.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from math import isfinite
-from typing import Any
-
-import orjson
 
 from refinecli.errors import CompletionError
-from refinecli.models.failures import failure_in_reply, one_line, shortened
+from refinecli.models.envelope import reply_object, shortened, stated_error
 from refinecli.models.retries import RetryableError
 from refinecli.types import Completion, JSONObject, Usage
 
+# How providers spell the ways in which a reply ends, in lower case with underscores. The list is
+# closed: an ending that is not here is not whole. To add a spelling, add a word.
+_WHOLE = frozenset(
+    {"stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "end"}
+    | {"finish", "finished", "done", "endoftext", "end_of_text", "eot", "normal"}
+)
+_LENGTH = frozenset(
+    {"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "max_length"}
+    | {"max_new_tokens", "max_token", "token_limit", "token_limit_reached", "model_length"}
+    | {"model_context_window_exceeded", "context_window_exceeded", "context_length_exceeded"}
+    | {"context_length", "length_limit", "output_limit", "limit"}
+)
+_FILTERED = frozenset(
+    {"content_filter", "content_filtered", "safety", "recitation", "blocklist", "sensitive"}
+    | {"prohibited_content", "spii", "guardrail_intervened", "guardrail", "filtered", "moderation"}
+    | {"image_safety", "language", "error_toxic", "content_policy", "content_policy_violation"}
+)
+_REFUSED = frozenset({"refusal", "refused"})
+_TOOLS = frozenset(
+    {"tool_calls", "tool_call", "tool_use", "function_call"}
+    | {"malformed_function_call", "unexpected_tool_call"}
+)
 # Nothing that a whole reply ends with; seen from servers that ran out of something.
 _BROKEN_OFF = frozenset(
-    {"error", "abort", "aborted", "cancelled", "incomplete", "insufficient_system_resource"}
+    {"error", "abort", "aborted", "cancelled", "canceled", "incomplete"}
+    | {"insufficient_system_resource", "interrupted", "timeout", "engine_overloaded"}
 )
+# Parts of a content that hold the model's thoughts.
+_THOUGHTS = frozenset({"thinking", "reasoning", "reasoning_text", "redacted_thinking", "thought"})
 # White space in tokens, which some servers give as their tokenizer's file spells it.
 _SPACES = " \t\r\n\u0120\u010a\u010d\u2581"
 _ROUNDING = 0.01
 
 
 def read_completion(content: bytes) -> Completion:
-    """Return a chat reply's first choice; raises RetryableError where there is none, else
-    CompletionError by name."""
-    value = _parsed(content)
-    choices = value.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise RetryableError("bad_reply", "the reply has no choices")
-    message = choices[0].get("message")
-    if not isinstance(message, dict):
-        raise RetryableError("bad_reply", "the reply has no message")
-    text = _text(message.get("content"))
-    finish = _finish_reason(choices[0].get("finish_reason"))
-    if finish == "content_filter":
-        raise CompletionError("content_filter", "the provider's content filter stopped the reply")
-    if not text and message.get("refusal"):
-        raise CompletionError("refusal", f"the model refused: {shortened(str(message['refusal']))}")
-    if not text and message.get("tool_calls"):
-        raise CompletionError("tool_calls", "the model called a tool instead of answering")
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    """Return a chat reply's first choice.
+
+    Raises StatedError where it holds an error, CompletionError by name where it is paid for and
+    holds no text that can be read, and RetryableError where it is not a reply.
+    """
+    value = reply_object(content)
+    if error := stated_error(value):
+        raise error
+    choice = _first_choice(value)
+    message = _message(choice)
+    text, thoughts = _content(message.get("content"))
+    ending = _ending(choice.get("finish_reason"))
+    reasoning = _reasoning(message, thoughts)
+    _check_has_its_say(text, ending, reasoning, message)
     usage = value.get("usage")
-    logprobs = _logprobs(choices[0].get("logprobs"), text)
+    logprobs = _logprobs(choice.get("logprobs"), text)
     return Completion(
         text=text,
-        finish_reason=finish,
-        reasoning=reasoning if isinstance(reasoning, str) else "",
+        finish_reason=ending,
+        reasoning=reasoning,
         usage=_usage(usage if isinstance(usage, dict) else {}),
         first_tokens=None if logprobs is None else tuple(_first_tokens(logprobs)),
     )
+
+
+def _first_choice(value: JSONObject) -> JSONObject:
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        feedback = value.get("promptFeedback") or value.get("prompt_feedback")
+        if feedback:  # Gemini gives no choice where it blocks the prompt
+            said = shortened(str(feedback))
+            raise CompletionError("content_filter", f"the provider blocked the prompt: {said}")
+        raise RetryableError("bad_reply", f"the reply has no choices: {shortened(str(value))}")
+    choice: JSONObject = choices[0]
+    return choice
+
+
+def _message(choice: JSONObject) -> JSONObject:
+    message = choice.get("message")
+    if message is None and isinstance(choice.get("text"), str):  # an endpoint of the older kind
+        return {"content": choice["text"]}
+    if not isinstance(message, dict):
+        raise RetryableError("bad_reply", f"the reply has no message: {shortened(str(choice))}")
+    return message
+
+
+# ------------------------------------------------------------------ its text
+
+
+def _content(content: object) -> tuple[str, str]:
+    """Return the text of a content and the thoughts in it; raises CompletionError where there is
+    something that is neither, and no text."""
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    parts = content if isinstance(content, list) else [content]
+    texts, thoughts, others = [], [], []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else None
+        text = _text_of(part)
+        if isinstance(kind, str) and kind in _THOUGHTS:
+            thoughts.append(text or "")
+        elif text is None:
+            others.append(part)
+        elif kind == "refusal":
+            raise _refusal(text)
+        else:
+            texts.append(text)
+    if others and not "".join(texts).strip():
+        seen = shortened(str(others[0]), 200)
+        raise CompletionError("bad_reply", f"the reply's content cannot be read: {seen}")
+    return "".join(texts), "\n".join(filter(None, thoughts))
+
+
+def _text_of(part: object) -> str | None:
+    """Return the text of a part of a content; None where it has none."""
+    if part is None:
+        return ""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        return None
+    for name in ("text", "thinking", "reasoning", "refusal", "content", "value", "data"):
+        inner = part.get(name)
+        if isinstance(inner, str):
+            return inner
+        if isinstance(inner, dict | list) and inner:
+            texts = [_text_of(one) for one in (inner if isinstance(inner, list) else [inner])]
+            return None if None in texts else "".join(filter(None, texts))
+    return None
+
+
+def _reasoning(message: JSONObject, thoughts: str) -> str:
+    for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
+        if reasoning := message.get(name):
+            return _text_of(reasoning if isinstance(reasoning, str) else [reasoning]) or str(
+                reasoning
+            )
+    return thoughts
+
+
+# ------------------------------------------------------------------ its ending
+
+
+def _ending(reason: object) -> str | None:
+    """Return an ending as one of ours where it is one of theirs; raises RetryableError where the
+    reply broke off."""
+    if isinstance(reason, dict):
+        reason = reason.get("type") or reason.get("reason") or str(reason)
+    if reason is None or not (ending := str(reason).strip()):
+        return None
+    ending = re.sub(r"^finish_?reason[_.]", "", re.sub(r"[\s-]+", "_", ending.lower()))
+    if ending in _BROKEN_OFF:
+        raise RetryableError("server", f"the reply broke off: {ending}")
+    return "length" if ending in _LENGTH else ending
+
+
+def _check_has_its_say(text: str, ending: str | None, reasoning: str, message: JSONObject) -> None:
+    """Raise CompletionError by name where a reply is not the model's whole say, unless a length
+    limit cut it off in its text."""
+    if ending in _FILTERED:
+        raise CompletionError(
+            "content_filter", f"the provider's content filter stopped the reply ({ending})"
+        )
+    blank = not text.strip()
+    if ending in _REFUSED or (blank and message.get("refusal")):
+        raise _refusal(str(message.get("refusal") or text or ending))
+    called = message.get("tool_calls") or message.get("function_call")
+    if ending in _TOOLS or (blank and called):
+        raise CompletionError("tool_calls", "the model called a tool instead of answering")
+    if blank and ending == "length":
+        where = "inside its reasoning" if reasoning else "before its first word"
+        raise CompletionError("no_answer", f"the reply was cut off {where}")
+    if blank and reasoning:
+        raise CompletionError("no_answer", "the model reasoned, and gave no answer")
+    if not (ending is None or ending == "length" or ending in _WHOLE):
+        raise CompletionError(
+            "bad_reply", f"the reply ended with {shortened(ending, 80)!r}, which is not a whole one"
+        )
+
+
+def _refusal(words: str) -> CompletionError:
+    return CompletionError("refused", f"the model refused: {shortened(words)}")
+
+
+# ------------------------------------------------------------------ its first token's chances
 
 
 def _first_tokens(positions: Sequence[object]) -> Iterator[tuple[str, float]]:
@@ -94,68 +238,36 @@ def _token(entry: object) -> tuple[str, float] | None:
     return None
 
 
-def _parsed(content: bytes) -> JSONObject:
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        value = _with_surrogates(content)
-    if not isinstance(value, dict):
-        raise RetryableError("bad_reply", "the reply is not a JSON object")
-    if value.get("error") and "choices" not in value:
-        raise failure_in_reply(value["error"], content)
-    return value
-
-
-def _with_surrogates(content: bytes) -> Any:
-    """Parse JSON in which a server has cut a character in two; its halves become U+FFFD."""
-    try:
-        text = json.dumps(json.loads(content), ensure_ascii=False)
-        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    except (ValueError, RecursionError):
-        raise RetryableError(
-            "bad_reply", f"the reply is not JSON: {shortened(one_line(content))}"
-        ) from None
-
-
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "".join(
-        str(part.get("text") or "")
-        for part in parts
-        if isinstance(part, dict) and part.get("type") in ("text", "output_text")
-    )
-
-
-def _finish_reason(reason: object) -> str | None:
-    if not isinstance(reason, str):
-        return None
-    reason = reason.lower()
-    if reason in _BROKEN_OFF:
-        raise RetryableError("server", f"the reply broke off: {reason}")
-    return "length" if "length" in reason or reason == "max_tokens" else reason
+# ------------------------------------------------------------------ its tokens
 
 
 def usage_in(content: bytes) -> Usage:
     """Return what a reply says that it took, whatever else is wrong with it; else nothing."""
     try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        value = reply_object(content)
+    except (RetryableError, CompletionError):
         return Usage()
-    usage = value.get("usage") if isinstance(value, dict) else None
+    usage = value.get("usage")
     found = _usage(usage if isinstance(usage, dict) else {})
     return found if found.prompt_tokens or found.completion_tokens else Usage()
 
 
 def _usage(usage: JSONObject) -> Usage:
-    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    """Return what a reply took. Tokens in the total that are in neither part are output that some
+    providers leave out of it, such as reasoning."""
+    given = [usage.get("prompt_tokens"), usage.get("input_tokens")]
+    prompt = next((count for count in map(_count, given) if count), 0)
+    given = [usage.get("completion_tokens"), usage.get("output_tokens")]
+    completion = next((count for count in map(_count, given) if count), 0)
+    completion = max(completion, _count(usage.get("total_tokens")) - prompt)
+    read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
     return Usage(
         calls=1,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_detail(completion, "reasoning_tokens"),
-        cached_tokens=_detail(prompt, "cached_tokens"),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        reasoning_tokens=_detail(written, "reasoning_tokens"),
+        cached_tokens=_detail(read, "cached_tokens"),
     )
 
 
@@ -167,13 +279,3 @@ def _count(value: object) -> int:
     if type(value) is int:
         return max(0, value)
     return max(0, int(value)) if isinstance(value, float) and isfinite(value) else 0
-
-
-def without_secret(
-    content: bytes, headers: Mapping[str, str], secret: str
-) -> tuple[bytes, Mapping[str, str]]:
-    """Return a reply without our key, which some servers repeat."""
-    if not secret or secret.encode() not in content + "\n".join(headers.values()).encode():
-        return content, headers
-    clean = {name: value.replace(secret, "[key]") for name, value in headers.items()}
-    return content.replace(secret.encode(), b"[key]"), clean

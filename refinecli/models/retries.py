@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from refinecli.errors import CompletionError, FailureKind, OutputError, RunError, option
 
 # The statuses by which a provider says that there is too much at once.
-REFUSALS = frozenset({429, 503, 529})
-_RETRIED = frozenset({408, 409, 425, 429})
+REFUSALS = frozenset({420, 429, 498, 503, 529})
+# 424, 498 and 499 as Groq, Hugging Face and proxies use them: a dependency or capacity that fails.
+_RETRIED = frozenset({408, 409, 420, 424, 425, 429, 498, 499})
 _SOON = 0.1  # seconds
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0  # seconds, doubled from try to try, with jitter
 # After a refusal in seconds too, but short, since the pacer makes them wait as well.
@@ -47,6 +48,11 @@ class RetryableError(Exception):
         super().__init__(message)
         self.kind: FailureKind = kind
         self.after = after
+
+    @property
+    def takes_minutes(self) -> bool:
+        """True for what opens again within minutes: a limit, or a model that is being loaded."""
+        return self.kind in ("rate_limit", "loading")
 
     @property
     def later(self) -> float | None:
@@ -110,7 +116,7 @@ class Health:
         # That nobody is there is no call's fault.
         self._failing += tries == 0 or error.kind == "connect"
         silent = now - self._failing_since
-        refused = error.kind == "rate_limit"
+        refused = error.takes_minutes
         patience = _OUTAGE_SECONDS_REFUSED if refused else _OUTAGE_SECONDS
         later = (error.after or 0) > _LONGEST_RETRY_AFTER
         unreachable = error.kind == "connect" and not self.answered  # `given_up` says that
@@ -143,7 +149,7 @@ class Health:
         if error.kind == "connect":
             back_soon = self.successes > 0 and seconds < _OUTAGE_SECONDS
             return back_soon or tries < min(retries, _CONNECT_RETRIES)
-        if error.kind == "rate_limit":
+        if error.takes_minutes:
             if self.successes > before:
                 return tries < retries * _BUSY_TIMES
             if error.after is None and seconds < retries * _BUSY_SECONDS:

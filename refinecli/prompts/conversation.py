@@ -15,6 +15,12 @@ NO_ANSWER = "(no answer)"
 _LABELS = MappingProxyType({"developer": "system"})
 
 
+def system_turn(prompt: str) -> list[Message]:
+    """Return the turn of a role's system prompt; none for an empty one, by which users of models
+    without a system role leave it out."""
+    return [{"role": "system", "content": prompt}] if prompt.strip() else []
+
+
 def flattened(convo: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
     attachments: list[dict[str, Any]] = []
     turns = []

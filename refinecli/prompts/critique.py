@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from refinecli.prompts.conversation import NO_ANSWER, flattened
+from refinecli.prompts.conversation import NO_ANSWER, flattened, system_turn
 from refinecli.prompts.templates import Prompts, fill
 from refinecli.prompts.untrusted import harmless
 from refinecli.types import Datapoint, Message
@@ -83,4 +83,4 @@ def asked(system: str, text: str, attachments: Sequence[dict[str, Any]]) -> list
     text."""
     parts = [*attachments, {"type": "text", "text": text}]
     user: Message = {"role": "user", "content": parts if attachments else text}
-    return [{"role": "system", "content": system}, user]
+    return [*system_turn(system), user]

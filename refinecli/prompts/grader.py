@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from refinecli.prompts.conversation import flattened
+from refinecli.prompts.conversation import flattened, system_turn
 from refinecli.prompts.templates import Prompts, fill
 from refinecli.prompts.untrusted import harmless, nonce
 from refinecli.text.patterns import SECONDS, compiled
@@ -40,7 +40,7 @@ def grader_messages(
     template = prompts.grader if reasons else prompts.verdict
     if instruction is None:
         instruction = item.grader_output_format_instruction
-    messages: list[Message] = [{"role": "system", "content": prompts.grader_system}]
+    messages: list[Message] = [*system_turn(prompts.grader_system)]
     for example, reply in examples:
         own = {"convo": example.convo, "reference": None} if example.convo else {}
         shown = datapoint.model_copy(update=own)

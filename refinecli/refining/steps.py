@@ -32,8 +32,14 @@ def written(
     parent: Iteration | None,
     completion: Completion,
 ) -> Iteration:
-    """Turn a writer's reply into an iteration, not graded yet, with its thoughts set apart."""
+    """Turn a writer's reply into an iteration, not graded yet, with its thoughts set apart.
+
+    Raises CompletionError where it has thoughts and no response: it was not the model's whole say.
+    """
     reasoning, response = response_of(completion)
+    if role != "input" and not answers(completion):
+        ended = "was cut off inside its reasoning" if completion.cut_off else "is only reasoning"
+        raise CompletionError("no_answer", f"the reply {ended}")
     return Iteration(
         iteration=number,
         parent=parent.iteration if parent else None,
@@ -47,6 +53,17 @@ def written(
         usage=completion.usage,
         reasoning=reasoning,
     )
+
+
+def answers(completion: Completion) -> bool:
+    """Return False for a reply that holds thoughts and no response."""
+    reasoning, response = response_of(completion)
+    return bool(response.strip()) or not reasoning
+
+
+def usable(completion: Completion) -> bool:
+    """Return True for a reply that anyone who asks the same may have."""
+    return not completion.cut_off and answers(completion)
 
 
 def response_of(completion: Completion) -> tuple[str, str]:
@@ -82,7 +99,8 @@ async def first_draft(rollout: Rollout) -> Iteration:
 
 async def _draft(rollout: Rollout, number: int) -> Iteration:
     draw = draw_of(rollout.datapoint, "policy", 0, number)
-    return written(0, "policy", None, await rollout.roles.policy(draft_messages(rollout), draw))
+    completion = await rollout.roles.policy(draft_messages(rollout), draw, usable)
+    return written(0, "policy", None, completion)
 
 
 def draft_messages(rollout: Rollout) -> Sequence[Message]:
@@ -96,7 +114,7 @@ async def rewritten(
 ) -> Iteration:
     """Return the reviser's response, not graded."""
     completion = await rollout.roles.reviser(
-        messages, draw_of(rollout.datapoint, "reviser", number)
+        messages, draw_of(rollout.datapoint, "reviser", number), usable
     )
     return written(number, "reviser", parent, completion)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
+from types import MappingProxyType
 
 from refinecli.data.output_lines import Outcome
 from refinecli.models.traffic import Traffic
@@ -13,8 +14,22 @@ from refinecli.types import JSONObject
 # What `errors` counts by. A gate on any other would always be met: it is a slip.
 ERROR_TYPES = (
     *("bad_reply", "bad_request", "connection", "content_filter", "context_length", "failed"),
-    *("input", "no_response", "no_rubric", "no_score", "offline", "rate_limit", "refusal"),
-    *("server", "timeout", "tool_calls", "unreadable"),
+    *("input", "no_response", "no_rubric", "no_score", "offline", "rate_limit", "refused"),
+    *("loading", "no_answer", "server", "timeout", "tool_calls", "unreadable"),
+)
+
+# Replies without an answer, by the kind of failure: what they are, and what helps. To give another
+# kind its remedy, add a line.
+_REMEDIES = MappingProxyType(
+    {
+        "no_answer": "no answer, only reasoning or nothing, often for lack of tokens: raise "
+        "max_tokens of that role, such as policy.max_tokens",
+        "refused": "refused by the model, and not scored: reword the prompt, or ask another model",
+        "content_filter": "stopped by the provider's content filter, and not scored: "
+        "reword the prompt, or ask another provider",
+        "tool_calls": "a call of a tool, which nobody runs here: leave tools out of extra_body",
+        "bad_reply": "not readable as an answer, and not scored; the error of each line says why",
+    }
 )
 
 
@@ -91,7 +106,7 @@ class Summary:
 
     @property
     def notices(self) -> list[str]:
-        """Lines about grades that were made otherwise than was meant."""
+        """Lines about grades that were not made as was meant, and replies without an answer."""
         told = []
         if self.fell_back:
             some = "1 verdict was" if self.fell_back == 1 else f"{self.fell_back:,} verdicts were"
@@ -106,6 +121,10 @@ class Summary:
                 else f"{self.votes_missing:,} votes are missing, of grades that the others made "
                 "without them; each says why"
             )
+        for kind, remedy in _REMEDIES.items():
+            if count := self.errors[kind]:
+                replies = "1 reply" if count == 1 else f"{count:,} replies"
+                told.append(f"{replies}: {remedy}")
         return told
 
     @property

@@ -107,6 +107,11 @@ class Replies:
         reply: str | bytes = found[0][0]
         return reply.encode() if isinstance(reply, str) else reply
 
+    def is_for_anyone(self, key: bytes) -> bool:
+        """Return True where the reply was kept as one that every run may use."""
+        sql = "SELECT 1 FROM replies WHERE key = ? AND run = 0"
+        return bool(self._file.rows(sql, (key,), OutputError))
+
     async def store(self, key: bytes, reply: bytes, run: int, row: str | None) -> None:
         """Return once the reply is on disk; raises OutputError where that cannot be."""
         assert self._file.writer is not None
@@ -257,6 +262,10 @@ class CallCache:
     def find(self, key: bytes) -> bytes | None:
         """Return the reply that this run may have, its own before anyone's."""
         return self.replies.find(key, self.runs.current)
+
+    def is_for_anyone(self, key: bytes) -> bool:
+        """Return True where the reply was kept as one that every run may use."""
+        return self.replies.is_for_anyone(key)
 
     async def store(self, key: bytes, reply: bytes, row: str, *, usable: bool) -> None:
         """Keep a usable reply for anyone, any other for this run; return once it is on disk."""

@@ -63,13 +63,51 @@ def hints(headers: Mapping[str, str], now: float) -> Hints:
     found = {
         name.lower(): value.strip()
         for name, value in headers.items()
-        if any(word in name.lower() for word in _HINTED)
+        if name.lower() == "date" or any(word in name.lower() for word in _HINTED)
     }
+    if there := _date(found.get("date")):  # of a clock that may differ from ours
+        now = there
     return Hints(
         after=_after(found, now),
         requests=_allowance(found, now, "-requests") or _allowance(found, now, ""),
         tokens=_allowance(found, now, "-tokens"),
     )
+
+
+def _date(text: str | None) -> float | None:
+    try:
+        return None if text is None else parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+# A wait in the body of an error: Google's `RetryInfo`, Hugging Face's `estimated_time`, and fields
+# and sentences of others. Seconds where no unit is given.
+_FIELD = re.compile(
+    rb"[\"'](?:retry_?delay|retry_?after(?:_?(?:seconds|ms))?|estimated_time)[\"']\s*:\s*"
+    rb"[\"']?([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s)?",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(
+    rb"(?:retry|try again|wait|available again|resets?)[a-z ]{0,30}?\s(?:in|after|for)?\s?"
+    rb"((?:[0-9]{1,9}(?:\.[0-9]{1,9})?\s?"
+    rb"(?:ms|milliseconds?|h(?:ours?|rs?)?|m(?:inutes?|ins?)?|s(?:ec(?:ond)?s?)?)(?![a-z])\s?)+)",
+    re.IGNORECASE,
+)
+_AMOUNT = re.compile(rb"([0-9]+(?:\.[0-9]+)?)\s?(ms|milli|[hms])", re.IGNORECASE)
+_UNITS = {b"ms": 1e-3, b"milli": 1e-3, b"s": 1.0, b"m": 60.0, b"h": 3600.0}
+
+
+def hint_in_words(content: bytes) -> float | None:
+    """Return the seconds to wait that the body of an error names, if it does."""
+    if field := _FIELD.search(content):
+        milliseconds = field[2] == b"ms" or field[0].lower().count(b"_ms") > 0
+        return float(field[1]) * (1e-3 if milliseconds else 1.0)
+    if sentence := _SENTENCE.search(content):
+        return sum(
+            float(number) * _UNITS[unit.lower()] for number, unit in _AMOUNT.findall(sentence[1])
+        )
+    return None
 
 
 def _after(headers: Mapping[str, str], now: float) -> float | None:

@@ -81,9 +81,17 @@ def test_an_empty_response_scores_0_on_every_item_without_a_call(response: str) 
     assert usage == Usage()
     assert [g.score for g in grades] == [0.0] * 5
     assert [g.raw_score for g in grades] == [0.0, 1.0, 0.0, 0.0, 0.0]
-    assert [g.passed for g in grades] == [False, False, False, False, True]
+    assert [g.passed for g in grades] == [False] * 5
     assert {g.grader for g in grades} == {"empty"}
     assert total_score(point.rubric_items, grades) == 0
+
+
+@pytest.mark.parametrize("threshold", [None, 0.0, -1.0])
+def test_an_empty_response_never_passes(threshold: float | None) -> None:
+    for items in ([{"weight": -1.0, "required": True}, {}], [{"pass_score": 0.0}]):
+        point = datapoint(*items)
+        grades, _ = graded(point, nobody(), " ")
+        assert not response_passed(point, grades, threshold)
 
 
 # ------------------------------------------------------------------ what could not be read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -17,6 +18,7 @@ from refinecli.models.endpoint import endpoint_at
 from refinecli.models.failures import RefusedParameterError
 from refinecli.models.http import HttpClient, Reply, TransportError
 from refinecli.models.pacing.pacer import Pacer
+from refinecli.models.redaction import Redaction
 from refinecli.models.request import Request
 from refinecli.models.retries import Ending, RetryableError
 from refinecli.models.spending import Spending
@@ -96,7 +98,7 @@ class Attempt:
             cast(HttpClient, self.client),
             self.endpoint,
             role,
-            secret,
+            Redaction(secret),
             {"authorization": f"Bearer {secret}"},
             Spending(role),
             self.limits,
@@ -214,11 +216,37 @@ def test_a_filtered_reply_is_paid_for_and_kept_for_this_run() -> None:
 
 
 def test_a_reply_that_is_not_json_is_not_kept() -> None:
-    attempt = Attempt(Reply(200, {}, b"<html>"))
+    attempt = Attempt(Reply(200, {}, b"nothing of the kind"))
     with pytest.raises(RetryableError):
         attempt.make()
     assert attempt.replies.kept == []
     assert attempt.is_over
+
+
+def test_a_web_page_ends_the_run_where_the_endpoint_never_answered() -> None:
+    attempt = Attempt(Reply(200, {}, b"<html>"))
+    with pytest.raises(RunError, match="gave a web page") as caught:
+        attempt.make()
+    assert "/v1" in caught.value.hint
+    assert attempt.replies.kept == []
+    assert attempt.is_over
+
+
+@pytest.mark.parametrize("code", [429, "429", "rate_limit_exceeded"])
+def test_a_limit_in_a_good_status_is_a_refusal_and_is_not_kept(code: object) -> None:
+    body = {"choices": [{"message": {"content": None}}], "error": {"code": code, "message": "slow"}}
+    attempt = Attempt(Reply(200, {}, orjson.dumps(body)))
+    with pytest.raises(RetryableError, match="429: slow") as caught:
+        attempt.make()
+    assert caught.value.kind == "rate_limit"
+    assert attempt.limits.traffic.refused == 1
+    assert attempt.replies.kept == []
+    assert attempt.is_over
+
+
+def test_every_good_status_may_have_a_whole_reply() -> None:
+    for status in (200, 201, 202, 206):
+        assert Attempt(replace(four(), status=status)).make().text == "4"
 
 
 def test_a_key_in_a_reply_is_neither_kept_nor_logged_nor_returned() -> None:

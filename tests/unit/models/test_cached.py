@@ -29,10 +29,14 @@ class Kept:
     offline: bool = False
     shared: bool = False
     path: str = "c.db"
+    for_anyone: bool = False
     stored: list[tuple[bytes, bytes, str, bool]] = field(default_factory=list)
 
     def find(self, key: bytes) -> bytes | None:
         return self.replies.get(key)
+
+    def is_for_anyone(self, key: bytes) -> bool:
+        return self.for_anyone
 
     async def store(self, key: bytes, reply: bytes, row: str, *, usable: bool) -> None:
         self.stored.append((key, reply, row, usable))
@@ -102,6 +106,22 @@ def test_a_kept_failure_is_the_same_failure_again(endpoint: Endpoint) -> None:
     with pytest.raises(CompletionError) as caught:
         replies.find(KEY, endpoint)
     assert (caught.value.type, count(replies)) == ("content_filter", 1)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"choices": [{"message": {"content": "Well. <score>1</score>"}, "finish_reason": "odd"}]},
+        {"choices": [{"message": {"content": None}}], "error": {"code": 429, "message": "slow"}},
+    ],
+    ids=["cut off", "error"],
+)
+def test_what_earlier_versions_kept_for_good_and_is_a_failure_is_as_good_as_none(
+    endpoint: Endpoint, kept: object
+) -> None:
+    replies = shared(Kept({KEY: orjson.dumps(kept)}, for_anyone=True))
+    assert replies.find(KEY, endpoint) is None
+    assert count(replies) == 0
 
 
 def test_a_kept_reply_that_cannot_be_read_says_that_the_file_is_damaged(endpoint: Endpoint) -> None:

@@ -8,12 +8,13 @@ import orjson
 import pytest
 
 from refinecli.errors import CompletionError, RunError
+from refinecli.models.envelope import provider_words
 from refinecli.models.failures import (
+    FIRST_TOKEN_LIMIT,
+    SYSTEM_ROLE,
     Refusal,
     RefusedParameterError,
     failure,
-    failure_in_reply,
-    provider_words,
 )
 from refinecli.models.retries import RetryableError
 from refinecli.types import FirstTokens, JSONReply
@@ -57,7 +58,7 @@ TOKENS, SCHEMA = FirstTokens(20, 4), JSONReply({"type": "object"})
         # It will not, where the account is empty.
         (reply(402, "pay"), ("run", "quota")),
         (reply(429, "You exceeded your current quota"), ("run", "quota")),
-        (reply(400, "insufficient credits"), ("call", "bad_request")),
+        (reply(400, "insufficient credits"), ("run", "quota")),
         # The conversation, and no other.
         (reply(400, "maximum context length is 8192 tokens"), ("call", "context_length")),
         (reply(413, "prompt is too long"), ("call", "context_length")),
@@ -140,26 +141,143 @@ def test_a_parameter_is_not_found_within_another_word() -> None:
     assert meaning(reply(400, "unsupported: my_seed_value")) == ("call", "bad_request")
 
 
+EXPIRED = "API key expired. Please renew the API key."
+BROKE = "Your credit balance is too low to access the API."
+BUSY = "Rate limit reached: too many requests"
+PER_MINUTE = "You exceeded your current quota: GenerateRequestsPerMinute. Please retry in 12s."
+
+
+# Providers do not agree on statuses: what these words say holds under all of them.
+@pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("words", "expected"),
+    [(EXPIRED, ("run", "auth")), (BROKE, ("run", "quota")), (PER_MINUTE, ("retry", "rate_limit"))],
+    ids=["expired", "broke", "per minute"],
+)
+def test_words_that_are_plain_hold_under_every_status(
+    status: int, words: str, expected: tuple[str, str]
+) -> None:
+    assert meaning(reply(status, words)) == expected
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 420, 424, 429, 498, 499])
+def test_too_much_at_once_is_a_limit_under_every_status_that_may_mean_it(status: int) -> None:
+    assert meaning(reply(status, BUSY)) == ("retry", "rate_limit")
+
+
+@pytest.mark.parametrize("status", [420, 424, 498, 499, 502, 503, 504, 529])
+def test_what_may_pass_is_tried_again(status: int) -> None:
+    assert meaning(reply(status, "something"))[0] == "retry"
+
+
+def hinted(words: object, **headers: str) -> RetryableError:
+    error = failure(Refusal(429, headers, orjson.dumps({"error": words}), BODY, URL))
+    assert isinstance(error, RetryableError), error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
     [
-        ({"code": 402, "message": "pay"}, "quota"),
-        ({"message": "insufficient balance"}, "quota"),
-        ({"code": 400, "message": "bad"}, "bad_request"),
-        ({"code": 499, "message": "bad"}, "bad_request"),
-        ({"code": 429, "message": "busy"}, "server"),
-        ({"code": 500, "message": "oops"}, "server"),
-        ({"code": "overloaded", "message": "oops"}, "server"),
-        ("oops", "server"),
+        (hinted("exceeded your current quota", **{"retry-after": "7"}), 7.0),
+        (
+            hinted(
+                {
+                    "message": "You exceeded your current quota.",
+                    "details": [{"@type": "…/google.rpc.RetryInfo", "retryDelay": "29.5s"}],
+                }
+            ),
+            29.5,
+        ),
+        (hinted("insufficient_quota: please try again in 6m0s"), 360.0),
+        (hinted("exceeded your current quota; retry in 1.5 seconds"), 1.5),
+        (hinted({"message": "insufficient quota", "retry_after_ms": 1500}), 1.5),
     ],
 )
-def test_an_error_under_status_200_is_read_by_its_code(error: object, kind: str) -> None:
-    found = failure_in_reply(error, orjson.dumps({"error": error}))
-    if isinstance(found, RetryableError):
-        assert found.kind == kind
-    else:
-        assert isinstance(found, CompletionError | RunError)
-        assert found.type == kind
+def test_a_limit_that_says_when_to_come_back_is_not_an_empty_account(
+    error: RetryableError, seconds: float
+) -> None:
+    assert (error.kind, error.after) == ("rate_limit", seconds)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Model org/name is currently loading",
+        "The model is still being loaded",
+        "Loading model",
+        "the model is not ready yet: warming up",
+    ],
+)
+def test_a_model_that_is_still_loading_is_given_minutes(words: str) -> None:
+    error = failure(reply(503, words))
+    assert isinstance(error, RetryableError)
+    assert (error.kind, error.takes_minutes) == ("loading", True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "invalid temperature: only 1 is allowed for this model",
+        "Input validation error: `temperature` must be strictly positive",
+        "`temperature` and `top_p` cannot both be specified for this model.",
+        "temperature: Input should be greater than 0",
+        "Unsupported value: 'temperature' does not support 0.0 with this model.",
+    ],
+)
+def test_a_temperature_of_0_is_taken_back_in_any_wording(words: str) -> None:
+    assert meaning(reply(400, words)) == ("change", "temperature")
+    asked_for = Refusal(400, {}, orjson.dumps({"error": words}), {**BODY, "temperature": 3}, URL)
+    if "support" not in words and "only 1" not in words:
+        assert isinstance(failure(asked_for), CompletionError)
+
+
+SYSTEM = {**BODY, "messages": [{"role": "system", "content": "Be brief."}]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System role not supported",
+        "Developer instruction is not enabled for models/gemma",
+        "This model does not support the system role",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "'messages' with role 'system' is unsupported",
+    ],
+)
+def test_a_refused_system_role_is_taken_back_where_one_was_sent(words: str) -> None:
+    content = orjson.dumps({"error": words})
+    error = failure(Refusal(400, {}, content, SYSTEM, URL))
+    assert isinstance(error, RefusedParameterError)
+    assert error.name == SYSTEM_ROLE
+    assert not isinstance(failure(Refusal(400, {}, content, BODY, URL)), RefusedParameterError)
+
+
+def test_the_limit_of_a_request_for_probabilities_is_taken_back_alone() -> None:
+    words = "Invalid 'max_tokens': integer below minimum value. Expected >= 16"
+    content, body = orjson.dumps({"error": words}), {**BODY, "max_tokens": 4}
+    error = failure(Refusal(400, {}, content, body, URL, wants=TOKENS))
+    assert isinstance(error, RefusedParameterError)
+    assert error.name == FIRST_TOKEN_LIMIT
+    assert isinstance(failure(Refusal(400, {}, content, body, URL)), CompletionError)
+
+
+def test_a_grammar_that_a_server_cannot_build_is_a_form_that_it_does_not_give() -> None:
+    for status in (400, 500, 501):
+        found = meaning(reply(status, "failed to parse grammar", wants=SCHEMA))
+        assert found == ("change", "response_format json_schema")
+
+
+def test_a_gateway_without_a_provider_for_these_parameters_says_which_were_sent() -> None:
+    error = failure(reply(404, "No endpoints found that support the requested parameters"))
+    assert isinstance(error, RunError)
+    assert error.hint.endswith("temperature, seed, top_k")
+
+
+def test_a_web_page_where_json_is_due_makes_one_look_at_the_url() -> None:
+    error = failure(reply(404, b"<!DOCTYPE html><title>Not found</title>"))
+    assert isinstance(error, RunError)
+    assert "ends in /v1" in error.hint
 
 
 @pytest.mark.parametrize(

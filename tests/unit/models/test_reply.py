@@ -1,220 +1,206 @@
-"""Reading a reply of status 200: its text, how it ended, what it took, and what came first."""
+"""A reply is read, or a failure by name; it is never taken for an empty answer."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from refinecli.errors import CompletionError, RunError
-from refinecli.models.reply import read_completion, usage_in, without_secret
+from refinecli.errors import CompletionError
+from refinecli.models.envelope import StatedError
+from refinecli.models.reply import _WHOLE, read_completion
 from refinecli.models.retries import RetryableError
-from refinecli.types import Completion, Usage
 
 
-def reply(message: object = None, **fields: Any) -> bytes:
-    choice = {"message": {"content": "4"} if message is None else message}
-    whole = {"usage": fields.pop("usage")} if "usage" in fields else {}
-    return orjson.dumps({"choices": [choice | fields], **whole})
+def reply(content: object = "4", ending: object = "stop", **message: object) -> dict[str, Any]:
+    choice = {"message": {"role": "assistant", "content": content, **message}}
+    return {"choices": [choice | {"finish_reason": ending}], "usage": {"prompt_tokens": 3}}
 
 
-def test_a_plain_reply_is_its_text() -> None:
-    assert read_completion(reply(finish_reason="stop")) == Completion("4", "stop")
+def encoded(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
-@pytest.mark.parametrize(
-    ("message", "text", "reasoning"),
-    [
-        ({"content": None}, "", ""),
-        ({}, "", ""),
-        ({"content": 4}, "", ""),
-        ({"content": "4", "reasoning_content": "2 and 2"}, "4", "2 and 2"),
-        ({"content": "4", "reasoning": "2 and 2"}, "4", "2 and 2"),
-        ({"content": "4", "reasoning": {"text": "2"}}, "4", ""),
-        ({"content": "4", "refusal": "no"}, "4", ""),
-        (
-            {
-                "content": [
-                    {"type": "text", "text": "4"},
-                    {"type": "output_text", "text": "!"},
-                    {"type": "text", "text": None},
-                    {"type": "image", "text": "x"},
-                    "y",
-                ]
-            },
-            "4!",
-            "",
-        ),
-    ],
-)
-def test_text_and_reasoning_are_read_in_their_usual_shapes(
-    message: dict[str, Any], text: str, reasoning: str
-) -> None:
-    found = read_completion(reply(message))
-    assert (found.text, found.reasoning) == (text, reasoning)
-
-
-@pytest.mark.parametrize(
-    ("reason", "read"),
-    [
-        ("stop", "stop"),
-        ("STOP", "stop"),
-        ("length", "length"),
-        ("MAX_TOKENS", "length"),
-        ("model_length", "length"),
-        (None, None),
-        (3, None),
-    ],
-)
-def test_a_finish_reason_is_read_in_any_spelling(reason: object, read: str | None) -> None:
-    found = read_completion(reply(finish_reason=reason))
-    assert found.finish_reason == read
-    assert found.cut_off == (read == "length")
-
-
-@pytest.mark.parametrize(
-    ("content", "kind"),
-    [
-        (reply(finish_reason="content_filter"), "content_filter"),
-        (reply({"content": "", "refusal": "I will not."}), "refusal"),
-        (reply({"content": None, "tool_calls": [{}]}), "tool_calls"),
-        (b'{"error": {"code": 400, "message": "bad"}}', "bad_request"),
-    ],
-)
-def test_a_reply_without_an_answer_ends_the_call_by_name(content: bytes, kind: str) -> None:
+def kind_of(value: object) -> str:
+    """Return the kind of failure that a reply is."""
     with pytest.raises(CompletionError) as caught:
-        read_completion(content)
-    assert caught.value.type == kind
+        read_completion(encoded(value))
+    return caught.value.type
+
+
+# ------------------------------------------------------------------ text
+
+
+# A content, its text, and the thoughts in it. To cover another shape, add a line.
+READABLE: list[tuple[object, str, str]] = [
+    ("4", "4", ""),
+    ([{"type": "text", "text": "4"}], "4", ""),
+    ([{"type": "output_text", "text": "4"}], "4", ""),
+    ([{"text": "4"}], "4", ""),
+    ({"type": "text", "text": "4"}, "4", ""),
+    ([{"type": "text", "text": {"value": "4"}}], "4", ""),
+    (["4", "2"], "42", ""),
+    ([{"type": "text", "text": "4"}, {"type": "image_url"}], "4", ""),
+    ([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "4"}], "4", "hm"),
+    ([{"type": "thinking", "thinking": [{"text": "hm"}]}, {"text": "4"}], "4", "hm"),
+]
+
+
+@pytest.mark.parametrize(("content", "text", "thoughts"), READABLE)
+def test_text_is_found_in_every_shape_of_a_content(
+    content: object, text: str, thoughts: str
+) -> None:
+    completion = read_completion(encoded(reply(content)))
+    assert (completion.text, completion.reasoning) == (text, thoughts)
+
+
+@pytest.mark.parametrize("content", [None, "", " \n", [], [{"type": "text", "text": ""}]])
+def test_a_model_that_had_its_say_and_said_nothing_is_empty(content: object) -> None:
+    assert read_completion(encoded(reply(content))).text.strip() == ""
+
+
+# What holds no text that can be read, and what it is called. To cover another, add a line.
+NAMED: list[tuple[dict[str, Any], str]] = [
+    (reply(7), "bad_reply"),
+    (reply([{"type": "audio", "audio": {"id": 1}}]), "bad_reply"),
+    (reply({"parts": 1}), "bad_reply"),
+    (reply("", refusal="I can't help with that."), "refused"),
+    (reply([{"type": "refusal", "refusal": "No."}]), "refused"),
+    (reply("I can't.", "refusal"), "refused"),
+    (reply(None, tool_calls=[{"id": "1"}]), "tool_calls"),
+    (reply(None, "function_call", function_call={"name": "f"}), "tool_calls"),
+    (reply("Let me look.", "tool_calls"), "tool_calls"),
+    (reply(None, "MALFORMED_FUNCTION_CALL"), "tool_calls"),
+    (reply(None, "content_filter"), "content_filter"),
+    (reply(None, "SAFETY"), "content_filter"),
+    (reply("Half an", "RECITATION"), "content_filter"),
+    (reply(None, "guardrail_intervened"), "content_filter"),
+    ({"promptFeedback": {"blockReason": "SAFETY"}}, "content_filter"),
+    (reply(None, "length", reasoning_content="hm"), "no_answer"),
+    (reply("", "stop", reasoning="hm"), "no_answer"),
+    (reply([{"type": "thinking", "thinking": "hm"}]), "no_answer"),
+    (reply("", "max_tokens"), "no_answer"),
+    (reply("4", "a_new_ending"), "bad_reply"),
+    (reply("", "a_new_ending"), "bad_reply"),
+]
+
+
+@pytest.mark.parametrize(("value", "kind"), NAMED)
+def test_what_holds_no_whole_say_is_a_failure_by_name(value: dict[str, Any], kind: str) -> None:
+    assert kind_of(value) == kind
+
+
+def test_the_providers_words_are_in_the_failure() -> None:
+    with pytest.raises(CompletionError, match="I can't help with that"):
+        read_completion(encoded(reply("", refusal="I can't help with that.")))
+    with pytest.raises(CompletionError, match="'a_new_ending'"):
+        read_completion(encoded(reply("4", "a_new_ending")))
+    with pytest.raises(CompletionError, match="cut off inside its reasoning"):
+        read_completion(encoded(reply("", "length", reasoning="hm")))
+
+
+# ------------------------------------------------------------------ endings
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"),
+    "ending",
+    [*sorted(_WHOLE), "STOP", "End-Turn", "FinishReason.STOP", "FINISH_REASON_STOP", "eos token"],
+)
+def test_endings_that_are_whole_in_every_spelling(ending: str) -> None:
+    completion = read_completion(encoded(reply(ending=ending)))
+    assert (completion.text, completion.cut_off) == ("4", False)
+
+
+@pytest.mark.parametrize("ending", [None, "", " "])
+def test_a_blank_ending_is_none_and_whole(ending: object) -> None:
+    assert read_completion(encoded(reply(ending=ending))).finish_reason is None
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_context_window_exceeded"],
+)
+def test_a_reply_at_a_limit_is_cut_off_whatever_its_name(ending: str) -> None:
+    assert read_completion(encoded(reply(ending=ending))).cut_off
+
+
+@pytest.mark.parametrize("ending", ["error", "ABORT", "cancelled", "insufficient_system_resource"])
+def test_a_reply_that_broke_off_may_be_tried_again(ending: str) -> None:
+    with pytest.raises(RetryableError, match="broke off"):
+        read_completion(encoded(reply(ending=ending)))
+
+
+@given(st.text())
+def test_an_ending_that_is_not_known_never_comes_with_a_verdict(ending: str) -> None:
+    try:
+        completion = read_completion(encoded(reply(ending=ending)))
+    except (CompletionError, RetryableError):
+        return
+    known = completion.finish_reason in (*_WHOLE, None)
+    assert known or completion.cut_off
+
+
+# ------------------------------------------------------------------ tokens
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
     [
-        (b"", "bad_reply"),
-        (b"<html>", "bad_reply"),
-        (b"[]", "bad_reply"),
-        (b"{}", "bad_reply"),
-        (b'{"choices": []}', "bad_reply"),
-        (b'{"choices": ["x"]}', "bad_reply"),
-        (b'{"choices": [{}]}', "bad_reply"),
-        (reply(finish_reason="error"), "server"),
-        (reply(finish_reason="Aborted"), "server"),
-        (b'{"error": "busy"}', "server"),
+        ({"prompt_tokens": 7, "completion_tokens": 5}, (7, 5)),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}, (7, 5)),
+        ({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 40}, (7, 33)),
+        ({"input_tokens": 7, "output_tokens": 5}, (7, 5)),
+        ({"prompt_tokens": 0, "input_tokens": 7, "output_tokens": 5}, (7, 5)),
+        ({"prompt_tokens": -1, "completion_tokens": 5.0}, (0, 5)),
+        ({"prompt_tokens": "7"}, (0, 0)),
+        ({}, (0, 0)),
     ],
 )
-def test_a_reply_that_is_not_whole_may_be_asked_for_again(content: bytes, kind: str) -> None:
-    with pytest.raises(RetryableError) as caught:
-        read_completion(content)
-    assert caught.value.kind == kind
+def test_tokens_are_counted_under_all_their_names(
+    usage: dict[str, Any], tokens: tuple[int, int]
+) -> None:
+    found = read_completion(encoded(reply() | {"usage": usage})).usage
+    assert (found.prompt_tokens, found.completion_tokens) == tokens
 
 
-def test_an_empty_account_ends_the_run_and_an_error_next_to_a_choice_does_nothing() -> None:
-    with pytest.raises(RunError):
-        read_completion(b'{"error": {"code": 402}}')
-    assert (
-        read_completion(b'{"error": "x", "choices": [{"message": {"content": "4"}}]}').text == "4"
-    )
+def test_a_number_that_is_not_json_loses_nothing() -> None:
+    for odd in ("NaN", "Infinity", "-Infinity"):
+        content = encoded(reply() | {"cost": "HERE"}).replace(b'"HERE"', odd.encode())
+        completion = read_completion(content)
+        assert (completion.text, completion.usage.prompt_tokens) == ("4", 3)
 
 
-def test_half_a_character_is_replaced_and_the_rest_is_read() -> None:
-    content = b'{"choices": [{"message": {"content": "a\\ud83db"}}]}'
-    assert read_completion(content).text == "a\ufffdb"
+# ------------------------------------------------------------------ anything at all
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "content", "refusal", "error", "code", "x"]), inner
+        )
+    ),
+    max_leaves=8,
+)
 
 
-# ------------------------------------------------------------------ what it took
-
-
-def test_tokens_are_read_with_their_parts() -> None:
-    usage = {
-        "prompt_tokens": 20,
-        "completion_tokens": 5.0,
-        "prompt_tokens_details": {"cached_tokens": 8},
-        "completion_tokens_details": {"reasoning_tokens": 3},
-    }
-    assert read_completion(reply(usage=usage)).usage == Usage(1, 20, 5, 3, 8)
-    assert usage_in(reply(usage=usage)) == Usage(1, 20, 5, 3, 8)
-
-
-@pytest.mark.parametrize("count", [None, "7", -1, True, [7], {"n": 7}])
-def test_a_count_that_is_not_one_is_0(count: object) -> None:
-    usage = {"prompt_tokens": count, "completion_tokens": 5}
-    assert read_completion(reply(usage=usage)).usage == Usage(1, 0, 5)
-
-
-@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"usage": 3}', b'{"usage": {}}'])
-def test_what_cannot_be_read_took_nothing_that_is_known(content: bytes) -> None:
-    assert usage_in(content) == Usage()
-
-
-# ------------------------------------------------------------------ what came first
-
-
-def position(token: object, logprob: object, *others: tuple[object, object]) -> dict[str, Any]:
-    top = [{"token": name, "logprob": chance} for name, chance in others]
-    return {"token": token, "logprob": logprob, "top_logprobs": top}
-
-
-def first_tokens(*positions: object, text: str = "yes") -> tuple[tuple[str, float], ...] | None:
-    content = reply({"content": text}, logprobs={"content": list(positions)})
-    return read_completion(content).first_tokens
-
-
-def test_the_alternatives_to_the_first_token_are_what_could_have_come() -> None:
-    found = first_tokens(position("yes", -0.1, ("yes", -0.1), ("no", -2.0)), position("!", -1.0))
-    assert found == (("yes", -0.1), ("no", -2.0))
-
-
-def test_a_drawn_token_that_is_not_among_the_alternatives_comes_with_them() -> None:
-    assert first_tokens(position("maybe", -3.0, ("yes", -0.1))) == (("yes", -0.1), ("maybe", -3.0))
-
-
-@pytest.mark.parametrize("space", [" ", "\n", "\u0120", "\u2581", "\u010a"])
-def test_after_white_space_what_follows_counts_as_likely_as_both(space: str) -> None:
-    found = first_tokens(
-        position(space, -0.5, (space, -0.5), ("no", -1.0)),
-        position("yes", -0.25, ("yes", -0.25)),
-        position("then", -0.1, ("then", -0.1)),
-    )
-    assert found == ((space, -0.5), ("no", -1.0), ("yes", -0.75))
-
-
-@pytest.mark.parametrize("logprob", [None, "x", float("nan"), 5.0, [1]])
-def test_an_entry_that_is_not_a_probability_is_left_out(logprob: object) -> None:
-    content = {"token": "no", "logprob": None if logprob != logprob else logprob}
-    top = {"token": "yes", "logprob": -0.1, "top_logprobs": [{"token": "yes", "logprob": -0.1}]}
-    top["top_logprobs"] = [*top["top_logprobs"], content]  # type: ignore[misc]
-    assert first_tokens(top) == (("yes", -0.1),)
-
-
-def test_a_little_above_0_is_rounding() -> None:
-    assert first_tokens(position("yes", 0.005, ("yes", 0.005))) == (("yes", 0.0),)
-
-
-def test_an_alternative_that_is_repeated_counts_once() -> None:
-    assert first_tokens(position("yes", -0.1, ("yes", -0.1), ("yes", -0.1))) == (("yes", -0.1),)
-
-
-@pytest.mark.parametrize("logprobs", [None, [], {}, {"content": None}, {"content": "x"}])
-def test_without_probabilities_there_are_none(logprobs: object) -> None:
-    assert read_completion(reply(logprobs=logprobs)).first_tokens is None
-
-
-def test_without_alternatives_there_are_none_either() -> None:
-    assert first_tokens(position("yes", -0.1)) is None
-    assert first_tokens() is None
-    assert first_tokens(text="") == ()  # an empty reply has none to give
-
-
-# ------------------------------------------------------------------ keys in replies
-
-
-def test_a_key_that_a_server_repeats_is_taken_out_of_body_and_headers() -> None:
-    body, headers = without_secret(b"your key sk-1!", {"x": "sk-1", "y": "z"}, "sk-1")
-    assert (body, headers) == (b"your key [key]!", {"x": "[key]", "y": "z"})
-
-
-def test_a_reply_without_the_key_is_left_alone() -> None:
-    given = {"x": "y"}
-    assert without_secret(b"body", given, "sk-1")[1] is given
-    assert without_secret(b"body", given, "") == (b"body", given)
+@given(content=JSON, ending=JSON, extra=st.dictionaries(st.sampled_from(
+    ["refusal", "tool_calls", "reasoning", "reasoning_content", "reasoning_details"]), JSON),
+    error=JSON)  # fmt: skip
+def test_no_reply_is_anything_but_read_or_failed_by_name(
+    content: object, ending: object, extra: dict[str, object], error: object
+) -> None:
+    value = reply(content, ending, **extra) | {"error": error}
+    try:
+        completion = read_completion(encoded(value))
+    except (CompletionError, RetryableError, StatedError):
+        return
+    assert not error
+    if not completion.text.strip():  # empty only where nothing else is beside it
+        assert completion.finish_reason is None or completion.finish_reason in _WHOLE
+        assert not completion.reasoning
+        assert not extra.get("refusal")
+        assert not extra.get("tool_calls")

@@ -211,7 +211,7 @@ def test_an_error_of_the_whole_run_cancels_the_other_drafts() -> None:
     async def main() -> None:
         waiting = asyncio.Event()
 
-        async def policy(messages: Any, draw: Draw) -> Completion:
+        async def policy(messages: Any, draw: Draw, usable: Any = None) -> Completion:
             if draw.sample == 1:
                 await waiting.wait()
                 raise RunError("key refused")

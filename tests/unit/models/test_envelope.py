@@ -1,0 +1,126 @@
+"""The object in a reply's bytes, and the error that it may hold under any status."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from refinecli.errors import CompletionError
+from refinecli.models.envelope import StatedError, reply_object, stated_error
+from refinecli.models.reply import read_completion
+from refinecli.models.retries import RetryableError
+
+CHOICE = {"message": {"content": "4"}, "finish_reason": "stop"}
+
+# An error as a gateway puts it into a good status, and the status that it stands for. To cover
+# another place or name, add a line.
+ERRORS: list[tuple[dict[str, Any], int]] = [
+    ({"error": {"code": 429, "message": "no"}}, 429),
+    ({"error": {"code": "402", "message": "no"}}, 402),
+    ({"error": {"status": "RESOURCE_EXHAUSTED", "message": "no"}}, 429),
+    ({"error": {"type": "overloaded_error", "message": "no"}}, 529),
+    ({"error": {"code": "invalid_api_key", "message": "no"}}, 401),
+    ({"error": "no"}, 500),
+    ({"error": {"message": "no"}}, 500),
+    ({"error": {"error": {"code": 401}, "message": "no"}}, 401),
+    ({"choices": None, "error": {"code": 402, "message": "no"}}, 402),
+    ({"choices": [CHOICE], "error": {"code": 429, "message": "no"}}, 429),
+    ({"choices": [CHOICE | {"error": {"code": 502, "message": "no"}}]}, 502),
+    ({"detail": "no"}, 500),
+    ({"code": 401, "message": "no"}, 401),
+    ({"status_code": 503, "message": "no"}, 503),
+    ({"object": "error", "message": "no", "code": 400}, 400),
+    ({"type": "error", "error": {"type": "rate_limit_error", "message": "no"}}, 429),
+    ({"success": False, "msg": "no"}, 500),
+    ({"errors": [{"message": "no"}]}, 500),
+    ({"base_resp": {"status_code": 1002, "status_msg": "no"}}, 429),
+    ({"base_resp": {"status_code": 1008, "status_msg": "no"}, "choices": None}, 402),
+]
+
+
+@pytest.mark.parametrize(("value", "status"), ERRORS)
+def test_an_error_stands_for_its_status_in_the_providers_words(
+    value: dict[str, Any], status: int
+) -> None:
+    error = stated_error(value)
+    assert error is not None
+    assert error.status == status
+    assert "no" in str(error)
+    with pytest.raises(StatedError):
+        read_completion(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"choices": [CHOICE]},
+        {"choices": [CHOICE], "error": None},
+        {"choices": [CHOICE], "error": {}},
+        {"choices": [CHOICE], "code": 200, "message": "ok"},
+        {"choices": [CHOICE], "base_resp": {"status_code": 0, "status_msg": "success"}},
+        {"choices": []},
+    ],
+)
+def test_a_reply_without_an_error_states_none(value: dict[str, Any]) -> None:
+    assert stated_error(value) is None
+
+
+WHOLE = json.dumps({"choices": [CHOICE]}).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WHOLE,
+        b"\xef\xbb\xbf" + WHOLE,
+        b"\n\n  " + WHOLE + b"\n",
+        b": PROCESSING\n\n: PROCESSING\n\n" + WHOLE,
+        b"data: " + WHOLE + b"\n\ndata: [DONE]\n\n",
+    ],
+)
+def test_what_stands_around_a_reply_does_not_lose_it(content: bytes) -> None:
+    assert read_completion(content).text == "4"
+
+
+def streamed(*deltas: dict[str, Any], ending: str | None = "stop", done: bool = True) -> bytes:
+    chunks = [{"choices": [{"delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({"choices": [{"delta": {}, "finish_reason": ending}]})
+    chunks.append({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return "".join([": hello\n\n", *lines, "data: [DONE]\n\n" if done else ""]).encode()
+
+
+def test_a_stream_that_nobody_asked_for_is_put_together() -> None:
+    completion = read_completion(
+        streamed({"reasoning_content": "hm"}, {"content": "4"}, {"content": "2"})
+    )
+    assert (completion.text, completion.reasoning) == ("42", "hm")
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (3, 2)
+    assert completion.finish_reason == "stop"
+
+
+def test_a_stream_that_broke_off_is_not_asked_for_again() -> None:
+    with pytest.raises(CompletionError, match="broke off"):
+        read_completion(streamed({"content": "4"}, ending=None, done=False))
+    with pytest.raises(CompletionError, match="a stream with"):
+        read_completion(b'data: {"choices": [{"delta": {"content": "4"\n\n')
+
+
+def test_an_error_within_a_stream_is_that_error() -> None:
+    content = streamed({"content": "4"}) + b'data: {"error": {"code": 429, "message": "no"}}\n\n'
+    with pytest.raises(StatedError) as caught:
+        read_completion(content)
+    assert caught.value.status == 429
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"7", b'"x"', b"{", b"\xff", b": x"])
+def test_what_is_not_an_object_may_be_tried_again(content: bytes) -> None:
+    with pytest.raises(RetryableError):
+        reply_object(content)
+
+
+def test_half_a_character_becomes_a_mark_and_loses_nothing_else() -> None:
+    value = reply_object(b'{"a": "x\\ud83d", "b": 1}')
+    assert value == {"a": "x\ufffd", "b": 1}
