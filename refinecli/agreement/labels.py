@@ -90,7 +90,8 @@ def _label(value: Any, path: str, item: RubricItem | None) -> Label:
     low, high = item.score_range if item else (0.0, 1.0)
     if not low - _EPSILON <= value <= high + _EPSILON:
         of = "the item's score_range" if item else "the score of several items"
-        raise InputError(f"{path}: {value:g} is outside {low:g} to {high:g}, {of}", _HINT)
+        shown = str(value)[:40] if isinstance(value, int) else f"{value:g}"  # of any size
+        raise InputError(f"{path}: {shown} is outside {low:g} to {high:g}, {of}", _HINT)
     score = float(value)
     if item is None:  # 0 or 1: in between there is no pass score to compare with
         return Label({0.0: False, 1.0: True}.get(score), score)

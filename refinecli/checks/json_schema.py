@@ -61,7 +61,10 @@ def misfits(schema: str, value: object) -> Iterator[str]:
     """
     validator, steps = _validator(schema), _steps(schema, _depth(value))
     if steps <= _MOST_LISTED:
-        return map(_worded, validator.iter_errors(value))
+        try:
+            return map(_worded, validator.iter_errors(value))
+        except ValueError:  # Python writes no integer of more than 4300 digits
+            return iter(() if validator.is_valid(value) else ("a very long number does not fit",))
     # A value may also fail because a pattern was given up, which only the list of misfits shows.
     if steps > _MOST_TRIED or (not (fits := validator.is_valid(value)) and '"pattern' in schema):
         raise TimeoutError("the schema's alternatives take too many steps")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
 
-from refinecli.grading.scoring import Extraction
+from refinecli.grading.scoring import PLAIN_NUMBER, Extraction
 from refinecli.item_defaults import EXTRACTION_REGEX, INSTRUCTION, asking_for, naming
+from refinecli.text.json_text import read_exactly
 from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, JSONObject, JSONReply, RubricItem
-
-_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 
 
 def takes_json(item: RubricItem) -> bool:
@@ -73,6 +71,8 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
     score = value["score"]
     if isinstance(score, bool) or not isinstance(score, str | int | float):
         return Extraction(problem=f"{str(score)[:80]!r} is no score"), ""
+    if isinstance(score, str) and not item.choices and PLAIN_NUMBER.fullmatch(score.strip()):
+        score = float(score)
     raw_score = item.raw_score(score)
     if raw_score is None:
         return Extraction(problem=f"{str(score)[:80]!r} is not {_meant(item)}"), said
@@ -81,13 +81,25 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
 
 def _json(text: str) -> Any:
     """Parse a reply as JSON, also in a code fence; return None where it is not JSON."""
-    text = text.strip()
-    if fenced := _FENCED.fullmatch(text):
-        text = fenced[1]
+    text = text.strip(_BLANK)
+    if fence := text[: len(text) - len(text.lstrip("`"))] or text[: 3 * text.startswith("~~~")]:
+        text = _unfenced(text, fence[0])
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return read_exactly(text)
+    except ValueError:
         return None
+
+
+_BLANK = "\ufeff \t\r\n"
+
+
+def _unfenced(text: str, mark: str) -> str:
+    """Return the object in a code fence, whatever language the fence names."""
+    text = text.strip(mark)
+    begin, end = text.find("{"), text.rfind("}") + 1
+    around = text[: max(begin, 0)].strip(_BLANK), text[end:].strip(_BLANK)
+    is_one = 0 <= begin < end and not around[1] and len(around[0].split()) <= 1
+    return text[begin:end] if is_one else text
 
 
 def _meant(item: RubricItem) -> str:

@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from refinecli.text.patterns import SECONDS, last_match
+from refinecli.text.patterns import SECONDS, last_match, opening_of
 from refinecli.text.reasoning import split_reasoning
 from refinecli.types import Completion, Datapoint, Failure, Grade, RubricItem
 
 # tinker-cookbook's older default; greedy, it spans from the first tag to the last.
 _GREEDY_DEFAULT = "<score>(.*)</score>"
-_PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 # Scores such as (3 - 1) / 4 are floats; a pass must not depend on their last bit.
 _EPSILON = 1e-9
 
@@ -44,10 +44,10 @@ def extract(item: RubricItem, completion: Completion) -> Extraction:
     if not verdict.strip():
         return Extraction(problem="the reply is empty")
     pattern = item.extraction_regex
+    if pattern == _GREEDY_DEFAULT:
+        pattern = "<score>(.*?)</score>"
     try:
-        match = last_match(
-            "<score>(.*?)</score>" if pattern == _GREEDY_DEFAULT else pattern, verdict
-        )
+        match = last_match(pattern, verdict)
     except TimeoutError:
         return Extraction(problem=f"{pattern!r} took longer than {SECONDS} s on the reply")
     if match is None:
@@ -57,7 +57,10 @@ def extract(item: RubricItem, completion: Completion) -> Extraction:
     group = next((g for g in groups if match.group(g) is not None), None if groups else 0)
     if group is None:
         return Extraction(problem=f"the group of {pattern!r} is empty in its last match")
-    text, span = match.group(group).strip(), match.span(group)
+    begin, end = match.span(group)
+    if (opening := opening_of(pattern)) and (named := verdict.rfind(opening, begin, end)) >= 0:
+        begin = named + len(opening)  # "I write it between <score> tags: <score>1</score>"
+    text, span = verdict[begin:end].strip(), (begin, end)
     if item.choices:
         return _choice(text, span, item)
     return _number(text, span, item.score_range)
@@ -73,7 +76,7 @@ def _choice(text: str, span: tuple[int, int], item: RubricItem) -> Extraction:
 
 
 def _number(text: str, span: tuple[int, int], score_range: tuple[float, float]) -> Extraction:
-    if not _PLAIN_NUMBER.fullmatch(text):
+    if not PLAIN_NUMBER.fullmatch(text):
         return Extraction(problem=f"{text[:80]!r} is not a plain number")
     low, high = score_range
     value = float(text) + 0.0  # no negative zero

@@ -101,6 +101,14 @@ _PLAIN = r"([^()\[\]{}|.*+?^$\\]*)"
 _ONE_GROUP = re.compile(rf"{_PLAIN}\((?:\?P?<\w+>)?[^()]*\){_PLAIN}")
 
 
+@lru_cache(maxsize=256)
+def opening_of(pattern: str) -> str:
+    """Return the plain text that stands before a pattern's only group, where that group takes as
+    little as it can; else nothing."""
+    simple = _ONE_GROUP.fullmatch(pattern.replace(r"\s*", ""))
+    return simple[1] if simple is not None and "?)" in pattern else ""
+
+
 def verdict_in(pattern: str, text: str) -> str | None:
     """Return what a grader writes so that `pattern` finds `text` in it, or None where the pattern
     is too complex to say."""

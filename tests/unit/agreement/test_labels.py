@@ -113,6 +113,7 @@ def test_where_nothing_stands_there_is_no_label(path: str) -> None:
         ("maybe", "'maybe' is not a label"),
         ({"a": 1}, "expected a label, found dict"),
         (6, "6 is outside 1 to 5"),
+        (10**400, f"{str(10**400)[:40]} is outside 1 to 5"),
         ("0", "0 is outside 1 to 5"),
         ("nan", "outside"),
     ],

@@ -997,6 +997,48 @@ def test_a_check_that_says_nothing_clear_is_refused(check: dict[str, Any]) -> No
         CHECK.validate_python(check)
 
 
+# ------------------------------------------------------------------ numbers of any size
+
+HUGE = 7 * 10**368
+
+
+@pytest.mark.parametrize(
+    ("response", "check", "score"),
+    [
+        (str(HUGE), {"kind": "number", "value": HUGE}, 1),
+        (str(HUGE + 1), {"kind": "number", "value": HUGE}, 0),
+        (str(HUGE + 1), {"kind": "number", "value": HUGE, "tolerance": 1}, 1),
+        (f"-{HUGE}", {"kind": "number", "value": -HUGE, "tolerance": HUGE}, 1),
+        ("5", {"kind": "number", "value": HUGE, "tolerance": HUGE}, 1),
+        ("9" * 5000, {"kind": "number", "value": 9}, 0),
+        ("1e999999999999", {"kind": "number", "value": 9}, 0),
+        (str(HUGE), {"kind": "equals", "value": HUGE}, 1),
+        ("a b", {"kind": "words", "max": HUGE}, 1),
+        ("a b", {"kind": "words", "min": HUGE}, 0),
+        (f'{{"id": {2**70 + 1}}}', {"schema": {"properties": {"id": {"const": 2**70 + 1}}}}, 1),
+        (f'{{"id": {2**70 + 2}}}', {"schema": {"properties": {"id": {"const": 2**70 + 1}}}}, 0),
+        (f"[{2**64 + 1}, {2**64 + 2}]", {"schema": {"uniqueItems": True}}, 1),
+        (f"[{2**64 + 1}, {2**64 + 1}]", {"schema": {"uniqueItems": True}}, 0),
+        (str(HUGE), {"schema": {"type": "integer", "maximum": HUGE}}, 1),
+        (str(HUGE + 1), {"schema": {"type": "integer", "maximum": HUGE}}, 0),
+        (str(HUGE), {"schema": {"enum": [HUGE]}}, 1),
+        (str(2**70 * 3), {"schema": {"multipleOf": 3}}, 1),
+        ("9" * 5000, {"schema": {"type": "integer", "minimum": HUGE}}, 1),
+        ("9" * 5000, {"schema": {"type": "integer", "maximum": HUGE}}, 0),
+        ("1e999", {"schema": {"type": "number"}}, 1),
+        ("1e999", {"schema": {"maximum": 3}}, 0),
+        ("9" * 5000, {}, 1),
+        ("-1e999", {}, 1),
+        ("0" * 20 + "1", {}, 0),
+        ("[" + "1" * 20, {}, 0),
+        ("[" * 3000 + "1" * 20, {}, 0),
+    ],
+    ids=lambda one: str(one)[:40],
+)
+def test_numbers_have_no_limit(response: str, check: dict[str, Any], score: int) -> None:
+    assert verdict(response, {"kind": "json", **check}).score == score
+
+
 # ------------------------------------------------------------------ on the event loop
 
 

@@ -88,6 +88,13 @@ TABLE = [
     row("the last is no number", "<score>1</score> <score>high</score>", "not a plain number"),
     row("the last is out of range", "<score>1</score> <score>2</score>", "outside 0 to 1"),
     row("the last one is empty", "<score>1</score><score></score>", "not a plain number"),
+    # the tag named before the verdict
+    row("named in prose", "I give it in <score> tags. <score>1</score>", 1.0),
+    row("named twice", "First <score>, then the <score> tag: <score>0.5</score>", 0.5),
+    row("named in code", "Between `<score>` and `</score>`:\n<score>0</score>", 0.0),
+    row("named after", "<score>1</score> as asked, in <score>.", 1.0),
+    row("named, then no verdict", "I use <score> and </score>.", "not a plain number"),
+    row("opened twice", "<score><score>1</score>", 1.0),
     # no plain number
     row("nan", "<score>nan</score>", "'nan' is not a plain number"),
     row("NaN", "<score>NaN</score>", "not a plain number"),
@@ -191,6 +198,8 @@ TABLE = [
         "<score>0</score> no, <score>1</score>",
         1.0,
     ),
+    with_pattern("a tag of its own, named", "<r>(.*?)</r>", "In <r>: <r>1</r>", 1.0),
+    with_pattern("a word, named", r"Score:\s*(.*?)!", "Score: is said so: Score: 1!", 1.0),
     with_pattern("another greedy one, two scores", "S(.*)E", "S0E no, S1E", "not a plain number"),
     with_pattern("catastrophic", CATASTROPHIC, "<score>" + "x" * 5000 + "</score>", "took longer"),
     with_pattern("catastrophic digits", r"((\d+)+)x", "1" * 5000, "nothing in the reply matches"),
