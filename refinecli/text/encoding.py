@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from unicodedata import combining, is_normalized, normalize
 
@@ -20,6 +21,14 @@ def one_encoding(text: str) -> str:
         return text
     text = normalize("NFC", _MANY_MARKS.sub(_in_order, text))
     return text if is_normalized("NFKC", text) else _LETTERS.sub(_plain, text)
+
+
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,10});")
+
+
+def without_references(text: str) -> str:
+    """Replace HTML's references to characters, such as `&nbsp;`, with the characters."""
+    return _REFERENCE.sub(lambda reference: html.unescape(reference[0]), text)
 
 
 def _in_order(marks: re.Match[str]) -> str:

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+from refinecli.text.encoding import without_references
 from refinecli.text.scripts import is_cased, is_mark, is_undivided
+from refinecli.text.visible import visible
 
 # What means minus before a digit: hyphens, dashes, and the sign itself.
 _MINUS = "\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d-"
@@ -32,6 +34,8 @@ _SPELLINGS = tuple(
         (r"(?:\\[,;: ]|\\thinspace[ ]?|\{\\[;: ]\}|~)", "\u202f"),
     )
 )
+_SIGN_IN_BRACES = re.compile(rf"(?:\\(?:text|mathrm))?\{{([{_SIGNS}])\}}(?=[0-9$\\.])")
+_RAISED_TAG = re.compile(rf"<sup>([{_SIGNS}]?[0-9]{{1,18}})</sup>")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
 # Money that is written in letters; `US$` needs no line here.
 _CURRENCIES = ("USD", "EUR", "GBP", "JPY", "CNY", "RMB", "INR", "CHF", "CAD", "AUD", "Rs.", "Rs")
@@ -50,6 +54,7 @@ _CANDIDATE = re.compile(
     rf"(?:[ ]?(?P<part>[{_FRACTIONS}])|[eE](?P<e>[{_SIGNS}]?[0-9]+)(?!\w)"
     rf"|(?:(?<=(?<![0-9.,])10)|{_TIMES}(?P<ten>10)){_POWER})?"
 )
+_CUT_EXPONENT = re.compile(r"(?<=[0-9])[eE][0-9]")
 _MOST_DIGITS = 9  # of an exponent: a number beyond it is as good as endless, or none
 
 
@@ -62,6 +67,8 @@ class Found(NamedTuple):
 
 def last_number(text: str) -> Found | None:
     """Return the last number in the text; None where there is none."""
+    text = visible(without_references(text))
+    text = _RAISED_TAG.sub(r"^\1", _SIGN_IN_BRACES.sub(r"\1", text))
     text = _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     for spelling, separator in _SPELLINGS:
         text = spelling.sub(separator, text)
@@ -73,6 +80,8 @@ def last_number(text: str) -> Found | None:
 
 def _read(text: str, candidate: re.Match[str]) -> Found | None:
     start, digits = candidate.start(), candidate["digits"]
+    if _CUT_EXPONENT.match(text, candidate.end()):  # 1e5kg, 3e5f
+        return None
     if digits is None:
         if _in_name(text, start):
             return None
@@ -166,9 +175,10 @@ def _grouped(groups: Sequence[str], kind: str) -> bool:
     if first[0] == "0":
         return False
     lengths = [len(group) for group in rest]
-    if kind == " ":  # two numbers side by side, unless what follows can be none by itself
-        return len(first) <= 3 and set(lengths) == {3} and any(one[0] == "0" for one in rest)
     by_thousands = len(first) <= 3 and set(lengths) == {3}
+    if kind == " ":  # 12 345 may be two numbers, but not 12 045, and three are hardly 1 234 567
+        several = len(first) < 3 and len(rest) > 1
+        return by_thousands and (several or any(one[0] == "0" for one in rest))
     in_india = len(first) <= 2 and lengths[-1] == 3 and set(lengths[:-1]) == {2}
     in_east_asia = len(first) <= 4 and len(rest) > 1 and set(lengths) == {4}
     return by_thousands or in_india or in_east_asia

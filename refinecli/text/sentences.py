@@ -22,7 +22,9 @@ _INLINE = frozenset(
     """.split()  # noqa: SIM905
 )
 _ALWAYS_BLOCKS = frozenset(("br", "hr", "li", "p"))
-_TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]{0,40})(?:\s[^<>]{0,400})?/?>")
+_TAG = re.compile(
+    r"<(/?)([A-Za-z][\w:-]{0,40})(?:\s(?:[^<>=.!?]{0,100}|[^<>=]{0,40}=[^<>]{0,400}))?/?>"
+)
 _DECLARATION = re.compile(r"<[?!][^<>]{0,400}>")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t].*$", re.MULTILINE)
 # An item's mark goes, or its full stop would end a sentence.
@@ -124,10 +126,13 @@ def count_sentences(text: str) -> int:
     )
 
 
+_NUMBER_ALONE = re.compile(r" *\(?[0-9]{1,2}\.")  # of a list that is written in one line
+
+
 def _sentences(block: str) -> Iterator[str]:
     start = 0
     for stop in _STOP.finditer(block):
-        if _ends_sentence(block, stop):
+        if _ends_sentence(block, stop) and not _NUMBER_ALONE.fullmatch(block, start, stop.end()):
             yield block[start : stop.end()]
             start = stop.end()
     yield block[start:]
@@ -161,7 +166,9 @@ def _is_abbreviation(before: str, after: str) -> bool:
     if word in _NUMBERED:
         return after[:1].isdigit()
     if len(word) == 1 and word.isalpha():  # an initial
-        return word != "i" and not (len(after.split(" ", 1)[0]) > 1 and _begins_one(after))
+        if word == "i" and after[1:2] != ".":  # "You and I. Then"
+            return False
+        return not (_begins_one(after) and after[1:2].isalpha())
     if word in _EITHER or _ACRONYM.fullmatch(word):  # etc., p.m.
         return not _begins_one(after)
     return False

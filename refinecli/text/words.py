@@ -7,11 +7,10 @@ particles and endings onto the word.
 
 from __future__ import annotations
 
-import html
 import re
 from functools import lru_cache
 
-from refinecli.text.encoding import one_encoding
+from refinecli.text.encoding import one_encoding, without_references
 from refinecli.text.scripts import (
     BY_DICTIONARY,
     EACH_A_WORD,
@@ -30,7 +29,8 @@ _LOOKALIKES = {
     **dict.fromkeys(_HYPHENS, "-"),
 }
 _LOOKALIKE = re.compile(f"[{''.join(_LOOKALIKES)}]")
-_STYLE_OF_EMOJI = re.compile("[\ufe0e\ufe0f]")
+# How an emoji is drawn, and lines under, over and through letters.
+_STYLE = re.compile("[\ufe0e\ufe0f\u0305\u0332-\u0338\u033f\u20d2\u20d3\u20e5\u20e6]")
 
 
 # ------------------------------------------------------------------ what a text reads as
@@ -59,7 +59,7 @@ def read_as(text: str, case: bool) -> str:
     """Return the text as its words are compared: letters in one encoding, nothing invisible, plain
     hyphens and quotation marks, and one space for any white space."""
     if not text.isascii():
-        text = as_typed(_STYLE_OF_EMOJI.sub("", one_encoding(visible(text))))
+        text = as_typed(_STYLE.sub("", one_encoding(visible(text))))
         if _NON_LATIN.search(text):
             text = _LETTERS.sub(_in_latin, text)
     if not case:
@@ -74,9 +74,7 @@ def _in_latin(letters: re.Match[str]) -> str:
     return word.translate(_TWINS) if _LATIN.search(word) and not word.isascii() else word
 
 
-# Markup in the middle of a word, which is not seen: bold, italics, tags, and references to
-# characters such as `&shy;`.
-_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
+# Markup in the middle of a word, which is not seen: bold, italics, tags.
 _ESCAPE = re.compile(r"\\([^\w\s]|_)")
 _INNER = re.compile(
     r"(?<=[^\W\d_])(?:\*{1,3}|~~|</?(?:b|i|u|s|em|strong|mark|span|wbr)\b[^<>]{0,80}>){1,4}"
@@ -85,8 +83,7 @@ _INNER = re.compile(
 
 
 def _without_markup(text: str) -> str:
-    text = _REFERENCE.sub(lambda reference: html.unescape(reference[0]), text)
-    return _INNER.sub("", _ESCAPE.sub(r"\1", text))
+    return _INNER.sub("", _ESCAPE.sub(r"\1", without_references(text)))
 
 
 # ------------------------------------------------------------------ finding one
@@ -136,9 +133,9 @@ def _begins(text: str, start: int) -> bool:
         return False
     if text[place] == "_":  # emphasis, or the middle of a name
         return not text[max(place - _MOST_MARKS, 0) : start].rstrip("_")[-1:].isalnum()
-    for _ in range(_MOST_MARKS):
-        if place > 0 and is_mark(text[place]):
-            place -= 1
+    least = max(start - _MOST_MARKS, 0)
+    while place > least and is_mark(text[place]):
+        place -= 1
     before = text[place]
     if not before.isalnum() or is_undivided(before) or is_undivided(first):
         return True

@@ -37,6 +37,7 @@ COUNTED = [
     ("<!-- One. Two. --> Three.", 1),
     ('<?xml version="1.0"?><a-note>One.</a-note>', 1),
     ("2 < 3. 4 > 3.", 2),
+    ("One x<y. It is y>z.", 2),
     # abbreviations
     ("No. That is wrong.", 2),
     ("See no. 5 and Fig. 3. Done.", 2),
@@ -46,6 +47,7 @@ COUNTED = [
     ("Es regnet, z. B. hier. Ja.", 2),
     ("Say words (1. these; 2. those) twice. Done.", 2),
     ("It is 5. Then 6.", 2),
+    ("J. A. Smith and I. A. Jones came. Yes.", 2),
     ("We start from B. In the end, C.", 2),
     ("Wait... What? Well... perhaps.", 3),
     # blocks
@@ -53,6 +55,7 @@ COUNTED = [
     ("> Quoted.\n>\n> More", 2),
     ("I. Introduction\nIt begins.", 1),
     ("a) one\nb) two", 2),
+    ("1. One. 2. Two. 3. Three.", 3),
     # what stands after a full stop
     ("One.[1] Two.[2]", 2),
     ("Great!😀 Next.", 2),

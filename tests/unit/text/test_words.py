@@ -60,6 +60,7 @@ FOUND: list[tuple[str, str, bool]] = [
     ("میخواهم", "می\u200cخواهم", False),
     ("👩\u200d💻 here", "👩\u200d💻", True),
     ("I ❤\ufe0f it", "❤", True),
+    ("b\u0336l\u0336a\u0336n\u0336k\u0336e\u0336t\u0336", "blanket", True),
     # letters of another script
     ("а b\u0430nana", "banana", True),
     ("pаss", "pass", True),
