@@ -68,57 +68,25 @@ def test_no_config_is_picked_up_from_the_working_directory(cli: Cli, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("header", "secret"),
+    ("text", "told"),
     [
-        *((name, False) for name in ("X-Author", "X-Max-Tokens", "X-Tokenizer", "X-Keyboard")),
-        *((name, True) for name in ("Authorization", "Proxy-Authorization", "X-Auth", "X_AUTH1")),
-        *((name, True) for name in ("api-key", "x-goog-api-key", "X-ApiKey", "X-Key-Id", "X-Keys")),
-        *((name, True) for name in ("X-Auth-User", "AccessToken", "Set-Cookie", "X-DB-PASSWORD")),
-    ],
-)
-def test_a_header_whose_name_says_secret_is_refused_word_for_word(
-    cli: Cli, tmp_path: Path, header: str, secret: bool
-) -> None:
-    (tmp_path / "c.toml").write_text(f'[policy]\nmodel = "m"\nheaders = {{"{header}" = "it"}}\n')
-    args = ("--config", "c.toml", "--base-url", BASE, "--show-config")
-    result = cli("refine", *args)
-    assert (result.returncode, "holds a secret" in result.stderr) == (2 if secret else 0, secret)
-
-
-@pytest.mark.parametrize(
-    ("text", "words", "hint"),
-    [
-        ("[policy]\ntemprature = 1\n", "there is no setting policy.temprature", "temperature"),
-        ("[polcy]\nmodel = 'm'\n", "there is no setting polcy", "policy"),
-        ("[run]\nconcurency = 1\n", "there is no setting run.concurency", "concurrency"),
-        ("model = 'm'\n", "model is not a section", "[model]"),
-        ("[policy\n", "config.toml: ", "TOML"),
-        ("[run]\nconcurrency = 0\n", "run.concurrency: ", ""),
-        ("[run]\nconcurrency = 'x'\n", "run.concurrency: ", ""),
-        ("[policy]\ntop_p = 2\n", "policy.top_p: ", ""),
-        ("[policy]\nheaders = {Authorization = 'Bearer x'}\n", "holds a secret", "api_key_env"),
-        ("[prompts]\nrewrite = 'missing.txt'\n", "prompts.rewrite: ", ""),
-        ("[jury]\nmodel = 'm'\n", "jury.model is not a juror", "[jury.NAME]"),
-        ("[jury.'a b']\nmodel = 'm'\n", "jury.a b is not a juror", "of letters"),
-        ("[jury.a]\nmodle = 'm'\n", "there is no setting jury.a.modle", "model"),
-        ("[jury.a]\ntop_p = 2\n", "config.toml: jury.a.top_p: ", ""),
-        ("[jury.a]\nmodel = 'm'\n", "jury.a is a jury of one", "second [jury.NAME]"),
-        ("[jury.a]\n[jury.b]\n", "jury.a and jury.b are the same model", "leave jury.b out"),
-        ("[grade]\ncombine = 'mean'\n", "grade.combine: ", "'median' or 'majority'"),
+        (
+            "[policy]\ntemprature = 1\n",
+            "error: config.toml: there is no setting policy.temprature\n"
+            "  hint: did you mean temperature?\n",
+        ),
+        (
+            "[policy]\ntop_p = 2\n",
+            "error: config.toml: policy.top_p: input should be less than or equal to 1\n",
+        ),
     ],
 )
 def test_a_wrong_file_is_exit_2_with_the_place_and_a_suggestion(
-    cli: Cli, tmp_path: Path, text: str, words: str, hint: str
+    cli: Cli, tmp_path: Path, text: str, told: str
 ) -> None:
     config(tmp_path, text)
     result = cli("refine", "--config", "config.toml", "--model", "m", stdin=jsonl([datapoint()]))
-    assert (result.returncode, result.stdout) == (2, "")
-    assert words in result.stderr
-    assert hint in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-# ------------------------------------------------------------------ roles
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", told)
 
 
 # ------------------------------------------------------------------ --show-config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,54 @@ def test_a_file_wins_over_the_default(tmp_path: Path) -> None:
 
 def test_the_later_set_wins() -> None:
     assert load({}, ["run.seed=1", "run.seed=2"], {}).run.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        *((name, False) for name in ("X-Author", "X-Max-Tokens", "X-Tokenizer", "X-Keyboard")),
+        *((name, True) for name in ("Authorization", "Proxy-Authorization", "X-Auth", "X_AUTH1")),
+        *((name, True) for name in ("api-key", "x-goog-api-key", "X-ApiKey", "X-Key-Id", "X-Keys")),
+        *((name, True) for name in ("X-Auth-User", "AccessToken", "Set-Cookie", "X-DB-PASSWORD")),
+    ],
+)
+def test_a_header_whose_name_says_secret_is_refused_word_for_word(
+    header: str, secret: bool
+) -> None:
+    with pytest.raises(UsageError, match="holds a secret") if secret else nullcontext():
+        settings = load({}, [f'policy.headers={{"{header}" = "it"}}'], {})
+        assert settings.policy.headers == {header: "it"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "hint"),
+    [
+        ("[policy]\ntemprature = 1\n", "there is no setting policy.temprature", "temperature"),
+        ("[polcy]\nmodel = 'm'\n", "there is no setting polcy", "policy"),
+        ("[run]\nconcurency = 1\n", "there is no setting run.concurency", "concurrency"),
+        ("model = 'm'\n", "model is not a section", "[model]"),
+        ("[policy\n", "config.toml: ", "TOML"),
+        ("[run]\nconcurrency = 0\n", "run.concurrency: ", ""),
+        ("[run]\nconcurrency = 'x'\n", "run.concurrency: ", ""),
+        ("[policy]\ntop_p = 2\n", "policy.top_p: ", ""),
+        ("[policy]\nheaders = {Authorization = 'Bearer x'}\n", "holds a secret", "api_key_env"),
+        ("[prompts]\nrewrite = 'missing.txt'\n", "prompts.rewrite: ", ""),
+        ("[jury]\nmodel = 'm'\n", "jury.model is not a juror", "[jury.NAME]"),
+        ("[jury.'a b']\nmodel = 'm'\n", "jury.a b is not a juror", "of letters"),
+        ("[jury.a]\nmodle = 'm'\n", "there is no setting jury.a.modle", "model"),
+        ("[jury.a]\ntop_p = 2\n", "config.toml: jury.a.top_p: ", ""),
+        ("[jury.a]\nmodel = 'm'\n", "jury.a is a jury of one", "second [jury.NAME]"),
+        ("[jury.a]\n[jury.b]\n", "jury.a and jury.b are the same model", "leave jury.b out"),
+        ("[grade]\ncombine = 'mean'\n", "grade.combine: ", "'median' or 'majority'"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place_and_a_suggestion(
+    tmp_path: Path, text: str, words: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        load({}, environ={}, paths=[config(tmp_path, text)])
+    assert words in caught.value.message
+    assert hint in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_a_wrong_variable_or_set_is_named() -> None:
