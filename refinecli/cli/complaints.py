@@ -17,7 +17,8 @@ def as_flags(text: str) -> str:
 def _flag(name: str, value: str) -> str:
     if "." in name:  # a setting
         return f"--set {name}={value}"
-    return f"--{name.replace('_', '-')} {value}".rstrip()
+    known = "-o" if name == "output" else f"--{name.replace('_', '-')}"
+    return f"{known} {value}".rstrip()
 
 
 def complain(error: RefineError) -> None:

@@ -105,7 +105,7 @@ def debug_rollout(
     check_endpoints(settings, roles, offline=models.offline)
     if models.dry_run:
         from refinecli.cli.dry_run import describe, nothing_cached
-        from refinecli.cli.refine import refine_plan
+        from refinecli.runs.plan import refine_plan
 
         return describe([row], data.input or "", refine_plan(settings), nothing_cached)
     return _run(data, row, settings, outputs, models, full=full)

@@ -6,31 +6,22 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from refinecli.data.rows import Row
 from refinecli.errors import UsageError
 from refinecli.prompts import message_text
 from refinecli.text.clean import clean
-from refinecli.types import Datapoint, Message
+from refinecli.types import Message
 
 if TYPE_CHECKING:
     from refinecli.data.output_lines import Outcome
     from refinecli.models.engine import Engine
+    from refinecli.runs.plan import Plan
     from refinecli.runs.run import Work
 
 # A rough count for English text and most tokenizers; the true one needs the model's own.
 CHARACTERS_PER_TOKEN = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a command would send: the first prompts of a datapoint with the role they go to, and the
-    most calls that it can take."""
-
-    prompts: Callable[[Datapoint], list[tuple[str, list[Message]]]]
-    calls: Callable[[Datapoint], int]
 
 
 # How many calls of a row are answered from the cache, and whether those are all.

@@ -18,14 +18,12 @@ from refinecli.errors import UsageError
 from refinecli.generators import TASKS
 
 if TYPE_CHECKING:
-    from refinecli.cli.dry_run import Plan
     from refinecli.display.reporter import Reporter
     from refinecli.generators.rubric_writer import Writing
     from refinecli.generators.rubrics import PromptReader
     from refinecli.runs.lifecycle import Ended
     from refinecli.runs.summary import Summary
-    from refinecli.settings.load import Settings
-    from refinecli.types import Datapoint, JSONObject, Message
+    from refinecli.types import JSONObject
 
 
 def generate_rubrics(
@@ -39,6 +37,7 @@ def generate_rubrics(
     from refinecli.data.rubric_file import read_rubric
     from refinecli.generators.rubrics import PromptReader
     from refinecli.item_defaults import written_item
+    from refinecli.runs.plan import rubric_plan
     from refinecli.runs.rubric_work import write_rubric
 
     reader = PromptReader(with_response, _two_fields(contrast))
@@ -66,7 +65,7 @@ def generate_rubrics(
             contrast=reader.contrast,
             on_writing=counts.add,
         ),
-        plan=lambda: _plan(settings, reader),
+        plan=lambda: rubric_plan(settings, contrast=reader.contrast is not None),
         complete=counts.complete,
         close=counts.close,
         reader=reader,
@@ -107,33 +106,6 @@ def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
             "name the field of the good response, a comma, and that of the bad one; "
             "dots lead into objects",
         )
-
-
-# ------------------------------------------------------------------ what it takes
-
-
-def _plan(settings: Settings, reader: PromptReader) -> Plan:
-    """What `--dry-run` says: how many items a model writes is not known, the most is."""
-    from refinecli.cli.dry_run import Plan
-    from refinecli.generators.rubric_writer import MOST_ITEMS
-    from refinecli.generators.rubrics import needs_rubric
-    from refinecli.grading.verdict import most_calls
-    from refinecli.models.request import with_system
-    from refinecli.prompts import rubric_messages
-
-    def prompts(datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
-        if not needs_rubric(datapoint):
-            return []
-        messages = rubric_messages(settings.prompts, datapoint)
-        return [("grader", with_system(settings.grader.system, messages))]
-
-    def calls(datapoint: Datapoint) -> int:
-        if not needs_rubric(datapoint):
-            return 0
-        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grade)
-        return 2 + (2 * of_an_item * MOST_ITEMS if reader.contrast else 0)
-
-    return Plan(prompts, calls)
 
 
 # ------------------------------------------------------------------ the end

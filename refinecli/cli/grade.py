@@ -20,13 +20,10 @@ from refinecli.cli.options import (
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
-    from refinecli.cli.dry_run import Plan
     from refinecli.cli.gold_labels import Labels
-    from refinecli.grading.verdict import GradeOptions
     from refinecli.models.engine import Engine
     from refinecli.runs.run import Work
     from refinecli.settings.load import Settings
-    from refinecli.types import Datapoint
 
 
 @takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions)
@@ -94,6 +91,7 @@ def grade(
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import RowCommand, needs_input, process
+    from refinecli.runs.plan import grade_plan
     from refinecli.settings.checks import check_repeats
 
     labels = _labels(gold_field)
@@ -118,7 +116,7 @@ def grade(
         settings=settings,
         shapes={"repeats": repeats} if repeats > 1 else {},
         work=lambda engine, reporter: _work(engine, settings, repeats, labels),
-        plan=lambda: _plan(settings, repeats),
+        plan=lambda: grade_plan(settings, repeats),
         complete=watch.complete,
         close=watch.close,
         written=watch.written,
@@ -178,22 +176,3 @@ def _check_labels(labels: Labels, data: SeveralInputs, models: ModelOptions) -> 
     labels.files = [source.name for source in rows.sources]
     if rows.rereadable:
         labels.check(rows, models.keep_going)
-
-
-def _plan(settings: Settings, repeats: int) -> Plan:
-    """What `--dry-run` says of grading."""
-    from refinecli.cli.dry_run import Plan
-    from refinecli.cli.refine import first_prompts
-
-    return Plan(
-        lambda dp: [p for p in first_prompts(settings, dp) if p[0] != "policy"],
-        lambda dp: repeats * len(settings.graders) * _calls(dp, settings.grade),
-    )
-
-
-def _calls(datapoint: Datapoint, options: GradeOptions) -> int:
-    from refinecli.grading.verdict import most_calls
-
-    if datapoint.response is None:
-        return 0
-    return sum(most_calls(item, options) for item in datapoint.rubric_items)

@@ -20,12 +20,12 @@ from refinecli.cli.run_cache import cache_for
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
-    from refinecli.cli.dry_run import Plan
     from refinecli.data.output_lines import Outcome
     from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import Engine
     from refinecli.runs.lifecycle import Ended
+    from refinecli.runs.plan import Plan
     from refinecli.runs.run import Counted, Input, Reader, Work, WorkOnRows
     from refinecli.runs.run_cache import RunCache
     from refinecli.runs.summary import Summary

@@ -18,11 +18,9 @@ from refinecli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from refinecli.cli.dry_run import Plan
     from refinecli.display.reporter import Reporter
     from refinecli.runs.lifecycle import Ended
-    from refinecli.settings.load import Settings
-    from refinecli.types import Datapoint, Message, Observer
+    from refinecli.types import Observer
 
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
@@ -66,6 +64,7 @@ def refine(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.refining.strategies import roles_of
+    from refinecli.runs.plan import refine_plan
     from refinecli.runs.work import refine_row
     from refinecli.settings.checks import check_refining
 
@@ -106,35 +105,6 @@ def _shown_by(reporter: Reporter) -> Observer:
     from refinecli.display.turn import iteration_view
 
     return lambda datapoint, iteration: reporter.show(iteration_view(datapoint, iteration))
-
-
-def refine_plan(settings: Settings) -> Plan:
-    """What `--dry-run` says of refining."""
-    from refinecli.cli.dry_run import Plan
-    from refinecli.refining.strategies import most_calls
-
-    graders = len(settings.graders)
-    return Plan(
-        lambda dp: first_prompts(settings, dp),
-        lambda dp: most_calls(dp, settings.refine, settings.grade, graders),
-    )
-
-
-def first_prompts(settings: Settings, datapoint: Datapoint) -> list[tuple[str, list[Message]]]:
-    """The draft's prompt and the grader's of the first item that a model grades."""
-    from refinecli.grading.grade import first_prompt
-    from refinecli.models.request import with_system
-    from refinecli.prompts import with_rubric
-
-    prompts = []
-    if datapoint.response is None:
-        convo = datapoint.convo
-        if settings.refine.show_rubric:
-            convo = tuple(with_rubric(settings.prompts, datapoint))
-        prompts.append(("policy", with_system(settings.policy.system, convo)))
-    if messages := first_prompt(datapoint, settings.prompts, settings.grade):
-        prompts += [(role.name, with_system(role.system, messages)) for role in settings.graders]
-    return prompts
 
 
 def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:

@@ -1,0 +1,84 @@
+"""A run in advance: the first prompts of a datapoint, and the most calls it can take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from refinecli.grading.grade import first_prompt
+from refinecli.grading.verdict import most_calls
+from refinecli.models.request import with_system
+from refinecli.prompts import rubric_messages, with_rubric
+from refinecli.refining.strategies import most_calls as most_calls_of_a_loop
+from refinecli.settings.load import Settings
+from refinecli.types import Datapoint, Message
+
+Prompt: TypeAlias = tuple[str, list[Message]]  # the role that it goes to, and what it is sent
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """For a datapoint: its first prompts, and the most calls that it can take."""
+
+    prompts: Callable[[Datapoint], list[Prompt]]
+    calls: Callable[[Datapoint], int]
+
+
+def refine_plan(settings: Settings) -> Plan:
+    """Return the plan of refining."""
+    graders = len(settings.graders)
+    return Plan(
+        lambda point: [*_draft_prompts(settings, point), *_grader_prompts(settings, point)],
+        lambda point: most_calls_of_a_loop(point, settings.refine, settings.grade, graders),
+    )
+
+
+def grade_plan(settings: Settings, repeats: int) -> Plan:
+    """Return the plan of grading each response `repeats` times."""
+
+    def calls(datapoint: Datapoint) -> int:
+        if datapoint.response is None:
+            return 0
+        once = sum(most_calls(item, settings.grade) for item in datapoint.rubric_items)
+        return repeats * len(settings.graders) * once
+
+    return Plan(lambda point: _grader_prompts(settings, point), calls)
+
+
+def rubric_plan(settings: Settings, *, contrast: bool) -> Plan:
+    """Return the plan of writing rubrics. The number of items that a model writes is not known, the
+    most is."""
+    from refinecli.generators.rubric_writer import MOST_ITEMS
+    from refinecli.generators.rubrics import needs_rubric
+
+    def prompts(datapoint: Datapoint) -> list[Prompt]:
+        if not needs_rubric(datapoint):
+            return []
+        messages = rubric_messages(settings.prompts, datapoint)
+        return [("grader", with_system(settings.grader.system, messages))]
+
+    def calls(datapoint: Datapoint) -> int:
+        if not needs_rubric(datapoint):
+            return 0
+        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grade)
+        return 2 + (2 * of_an_item * MOST_ITEMS if contrast else 0)
+
+    return Plan(prompts, calls)
+
+
+def _draft_prompts(settings: Settings, datapoint: Datapoint) -> list[Prompt]:
+    if datapoint.response is not None:
+        return []
+    convo = datapoint.convo
+    if settings.refine.show_rubric:
+        convo = tuple(with_rubric(settings.prompts, datapoint))
+    return [("policy", with_system(settings.policy.system, convo))]
+
+
+def _grader_prompts(settings: Settings, datapoint: Datapoint) -> list[Prompt]:
+    """Return the prompt about the first item that a model grades, for each who grades."""
+    messages = first_prompt(datapoint, settings.prompts, settings.grade)
+    if not messages:
+        return []
+    return [(role.name, with_system(role.system, messages)) for role in settings.graders]
