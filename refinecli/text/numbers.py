@@ -67,15 +67,26 @@ class Found(NamedTuple):
 
 def last_number(text: str) -> Found | None:
     """Return the last number in the text; None where there is none."""
+    if _OTHERWISE.search(text):
+        text = _as_usual(text)
+    for candidate in reversed(list(_CANDIDATE.finditer(text))):
+        if (found := _read(text, candidate)) is not None:
+            return found
+    return None
+
+
+# What any other way to write a number has in it; most texts have nothing of it.
+_OTHERWISE = re.compile(r"[^\x00-\x7f]|[\\{~&<]")
+
+
+def _as_usual(text: str) -> str:
+    """Write the numbers of LaTeX, HTML and other scripts as others are written."""
     text = visible(without_references(text))
     text = _RAISED_TAG.sub(r"^\1", _SIGN_IN_BRACES.sub(r"\1", text))
     text = _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     for spelling, separator in _SPELLINGS:
         text = spelling.sub(separator, text)
-    for candidate in reversed(list(_CANDIDATE.finditer(text))):
-        if (found := _read(text, candidate)) is not None:
-            return found
-    return None
+    return text
 
 
 def _read(text: str, candidate: re.Match[str]) -> Found | None:

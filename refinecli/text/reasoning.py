@@ -82,7 +82,7 @@ def split_leading_reasoning(text: str) -> tuple[str, str]:
     """Split a policy's reply into its reasoning and its response.
 
     The response may itself mention such tags, so only blocks at the beginning are reasoning, or one
-    ended by a closing tag on a line of its own.
+    ended by a closing tag on a line of its own or before a blank line.
     """
     if _HINTS.search(text) is None:
         return "", text
@@ -120,11 +120,16 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return last
 
 
+_BLANK_LINE = re.compile(r"[ \t]*\r?\n[ \t]*\r?\n")
+
+
 def _alone(text: str, mark: re.Match[str]) -> bool:
-    """Return True where nothing else stands on the mark's line."""
+    """Return True where nothing else stands on the mark's line, or below it a blank line."""
     line_end = text.find("\n", mark.end())
-    after = text[mark.end() : line_end if line_end >= 0 else len(text)]
-    return not after.strip() and text[max(mark.start() - 1, 0) : mark.start()] in ("", "\n")
+    if text[mark.end() : line_end if line_end >= 0 else len(text)].strip():
+        return False
+    on_own_line = text[max(mark.start() - 1, 0) : mark.start()] in ("", "\n")
+    return on_own_line or _BLANK_LINE.match(text, mark.end()) is not None
 
 
 def _joined(thoughts: list[str]) -> str:

@@ -60,6 +60,7 @@ def test_channels_other_than_the_final_one_are_thoughts() -> None:
         "Use the <reasoning> tag.",
         "Steps:\n<details>\nHm.\n</details>\n42",
         "In XML: <reasoning>why</reasoning> and <answer>42</answer>",
+        "Close it with </think>\nand go on.",
         "analysis of the poem: it is good",
         "a [THINK] b",
         "x < y <thinking",
@@ -73,6 +74,13 @@ def test_a_response_may_speak_of_such_marks(text: str) -> None:
 def test_several_thoughts_at_the_beginning_are_all_set_apart() -> None:
     text = "\ufeff<think>a</think>\n<reasoning>b</reasoning>\n42 <think>"
     assert split_leading_reasoning(text) == ("a\nb", "42 <think>")
+
+
+@pytest.mark.parametrize(
+    "end", ["\n</think>\n\n", "</think>\n\n", "\n</think>\r\n", "\n[/THINK]\n"]
+)
+def test_a_thought_whose_beginning_was_swallowed_is_set_apart(end: str) -> None:
+    assert split_leading_reasoning(f"Hm, 7? No.{end}42") == ("Hm, 7? No.", "42")
 
 
 def test_what_is_around_the_answer_goes() -> None:
