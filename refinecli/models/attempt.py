@@ -22,6 +22,7 @@ from refinecli.models.request import Request
 from refinecli.models.retries import REFUSALS, Ending, RetryableError
 from refinecli.models.spending import Spending
 from refinecli.settings.roles import RoleSettings
+from refinecli.settings.urls import shown_url
 from refinecli.types import Completion, Draw
 
 _SHOWN = 120  # characters of an error in a line for `-v`
@@ -190,6 +191,6 @@ class Sender:
 
     def _log(self, request: Request, came: Reply | TransportError, content: bytes) -> None:
         if self.log_request:
-            url = self.endpoint.url.partition("?")[0]  # some take their key there
+            url = shown_url(self.endpoint.url)
             clean = self.redaction.logged(content)
             self.log_request(request.draw, url, request.data, came, clean)

@@ -19,6 +19,7 @@ from refinecli.models.envelope import clipped, is_web_page, provider_words
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
+from refinecli.settings.urls import shown_url
 from refinecli.types import JSONObject, JSONReply, Wants
 
 # Parameters an endpoint may refuse and we can do without.
@@ -113,8 +114,8 @@ class Refusal:
 
     @property
     def place(self) -> str:
-        """The URL without its query: some have their key there."""
-        return self.url.partition("?")[0]
+        """The URL as it may be shown."""
+        return shown_url(self.url)
 
     @property
     def words(self) -> str:
@@ -269,7 +270,7 @@ def _path(reply: Refusal) -> Exception | None:
 
 def web_page(url: str, content: bytes) -> RunError:
     """Return the error of an endpoint that gives a web page where a reply is due."""
-    place = url.partition("?")[0]
+    place = shown_url(url)
     hint = "does base_url end in /v1, and is it that of the API?"
     return RunError(f"{place} gave a web page: {clipped(content)}", hint, type="not_found")
 

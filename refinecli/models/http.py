@@ -23,6 +23,7 @@ from yarl import URL
 
 from refinecli import __version__
 from refinecli.errors import FailureKind, UsageError
+from refinecli.settings.urls import shown_url
 
 
 @contextmanager
@@ -114,10 +115,11 @@ class HttpClient:
         )
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], read_timeout: float
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float
     ) -> Reply:
-        """Send JSON; raises TransportError. A slow model may think for `read_timeout` seconds."""
-        return await self._send("POST", url, headers, read_timeout, body)
+        """Send JSON; raises TransportError. The whole reply must be there within `seconds`:
+        a server that keeps the connection alive with blank lines does not make them more."""
+        return await self._send("POST", url, headers, seconds, body)
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
         return await self._send("GET", url, headers, 30.0, None)
@@ -127,29 +129,28 @@ class HttpClient:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        read_timeout: float,
+        seconds: float,
         body: bytes | None,
     ) -> Reply:
         began, start = time(), perf_counter()
+        deadline = asyncio.get_running_loop().time() + seconds
         try:
             async with self._session.request(
                 method,
                 url,
                 data=body,
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=_CONNECT_TIMEOUT, sock_read=read_timeout
-                ),
+                timeout=aiohttp.ClientTimeout(total=seconds, connect=_CONNECT_TIMEOUT),
                 allow_redirects=False,
                 proxy=self._proxy(url),
             ) as response:
-                content = await _body(response, read_timeout)
-                seconds = perf_counter() - start
-                return Reply(response.status, _headers(response), content, began, seconds)
+                content = await _body(response, deadline)
+                took = perf_counter() - start
+                return Reply(response.status, _headers(response), content, began, took)
         except (aiohttp.ClientError, OSError) as error:
-            kind, words = _kind_and_words(error, read_timeout)
-            seconds = perf_counter() - start
-            raise TransportError(kind, words, began=began, seconds=seconds) from error
+            kind, words = _kind_and_words(error, seconds)
+            took = perf_counter() - start
+            raise TransportError(kind, words, began=began, seconds=took) from error
 
     def _proxy(self, url: str) -> str | None:
         if url not in self._proxies:
@@ -160,16 +161,16 @@ class HttpClient:
         await self._session.close()
 
 
-async def _body(response: aiohttp.ClientResponse, read_timeout: float) -> bytes:
-    """Read the whole body, with a deadline of our own on each read: aiohttp 3.14 drops its read
-    timeout, and waits forever, on a chunk header that is malformed in mid-body."""
+async def _body(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    """Read the whole body, with a deadline of our own by the loop's clock: aiohttp 3.14 drops its
+    own, and waits forever, on a chunk header that is malformed in mid-body."""
     content = response.content
     chunks = []
     while not content.at_eof():
         if content.is_eof():  # nothing to wait for any more, as with nearly every reply
             chunks.append(content.read_nowait())
         else:
-            async with asyncio.timeout(read_timeout):
+            async with asyncio.timeout_at(deadline):
                 chunks.append(await content.readany())
     return b"".join(chunks)
 
@@ -212,11 +213,11 @@ def _environment_proxy(url: URL) -> str | None:
     return proxy
 
 
-def _kind_and_words(error: Exception, read_timeout: float) -> tuple[FailureKind, str]:
+def _kind_and_words(error: Exception, timeout: float) -> tuple[FailureKind, str]:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "connect", f"no connection within {_CONNECT_TIMEOUT:g} s"
     if isinstance(error, TimeoutError):
-        return "timeout", f"no reply within {read_timeout:g} s"
+        return "timeout", f"no whole reply within {timeout:g} s"
     return "connect" if isinstance(error, _NOBODY) else "connection", _words(error)
 
 
@@ -239,9 +240,9 @@ def joined(base_url: str, path: str) -> str:
     try:
         url = URL(base_url)
     except ValueError as error:
-        shown = base_url.partition("?")[0]  # some have their key there
+        shown = shown_url(base_url)
         raise UsageError(f"{shown} is not a URL: {error}", "check the role's base_url") from None
-    before = url.path.rstrip("/")
+    before = url.raw_path.rstrip("/")  # as it is written: %2F is not a slash
     if before.endswith(path):
         return str(url)
-    return str(url.with_path(before + path, keep_query=True, keep_fragment=True))
+    return str(url.with_path(before + path, encoded=True, keep_query=True, keep_fragment=True))

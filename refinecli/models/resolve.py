@@ -14,6 +14,7 @@ import orjson
 from refinecli.errors import RunError, UsageError
 from refinecli.models.local.server import Address, find_weights, fingerprint, serve
 from refinecli.settings.roles import RoleSettings, how_to_name
+from refinecli.settings.urls import shown_url
 from refinecli.text.json_text import digest
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Resolver:
         return role, server.api_key, f"local:{fingerprint(path)}"
 
     async def _asked(self, role: RoleSettings) -> str:
-        shown = (role.base_url or "").partition("?")[0]  # some have their key there
+        shown = shown_url(role.base_url or "")
         fact = f"model of {digest(role.base_url)}"
         if self._offline:
             assert self._calls is not None
@@ -87,10 +88,10 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     url = joined(role.base_url, "/models")
     try:
         reply = await client.get(url, headers(role, api_key(role)))
-        url = url.partition("?")[0]  # some have their key there
+        url = shown_url(url)
     except TransportError as error:
         raise RunError(
-            f"no answer from {url.partition('?')[0]}: {error}",
+            f"no answer from {shown_url(url)}: {error}",
             f"is the server running? {flag} saves the question",
             type="unreachable",
         ) from None

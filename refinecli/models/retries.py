@@ -15,6 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from refinecli.errors import CompletionError, FailureKind, OutputError, RunError, option
+from refinecli.settings.urls import shown_url
 
 # The statuses by which a provider says that there is too much at once.
 REFUSALS = frozenset({420, 429, 498, 503, 529})
@@ -159,7 +160,7 @@ class Health:
     def given_up(self, error: RetryableError) -> CompletionError | RunError:
         """Make of a call's last failure the error that it ends in."""
         if error.kind == "connect" and not self.answered:
-            url, hint = self.url.partition("?")[0], "is the server running, and is the URL right?"
+            url, hint = shown_url(self.url), "is the server running, and is the URL right?"
             return RunError(f"{url}: {error}", hint, type="unreachable")
         kind = "connection" if error.kind == "connect" else error.kind
         return CompletionError(kind, f"{self.host}: {error}")

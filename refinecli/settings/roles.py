@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from refinecli.errors import option
+from refinecli.errors import UsageError, option
 from refinecli.settings.sources import Given, Source
+from refinecli.settings.urls import checked_url
 from refinecli.types import JSONObject, juror_in, role_traits
 
 # How replies are fetched and paid for: all else about a role may make them others.
@@ -75,14 +76,7 @@ class RoleConfig(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("not an http:// or https:// URL, such as http://localhost:8000/v1")
-        if parts.username or parts.password:
-            raise ValueError("a URL must not hold a password: use api_key_env")
-        return url
+        return None if url is None else checked_url(url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +139,9 @@ def how_to_name(role: str) -> str:
 
 def later_place_wins(name: str, role: object, given: Given) -> None:
     """Forget what goes with another place to ask than the one that counts: a role's model and its
-    endpoint name that place, and where one source says `local` (or a weights file) and another a
-    URL, the higher one means what it says."""
-    if not isinstance(role, dict) or not is_weights(role.get("model")) or "base_url" not in role:
+    endpoint name that place, and where one source says `local` and another a URL, the higher one
+    means what it says. The name of a weights file next to a URL is that of a model served there."""
+    if not isinstance(role, dict) or role.get("model") != "local" or "base_url" not in role:
         return
     model, url = (given.sources[f"{name}.{key}"].level for key in ("model", "base_url"))
     if url > model:
@@ -199,7 +193,7 @@ def resolved(
     if base_url is None and (model is None or is_weights(model)):
         model, weights = None, model or "local"
     elif base_url is None:
-        base_url = environ.get("OPENAI_BASE_URL") or OPENAI
+        base_url = _openai_url(environ) or OPENAI
     temperature = role.temperature
     if temperature is None and role_traits(name).gives_verdicts:
         temperature = 0.0
@@ -226,6 +220,15 @@ def resolved(
     )
 
 
+def _openai_url(environ: Mapping[str, str]) -> str | None:
+    """Return the URL of the user's own gateway, if one is set."""
+    text = environ.get("OPENAI_BASE_URL")
+    try:
+        return checked_url(text) if text and text.strip() else None
+    except ValueError as error:
+        raise UsageError(f"OPENAI_BASE_URL: {error}") from None
+
+
 def _key_name(
     named: str | None, base_url: str | None, url_source: Source | None, environ: Mapping[str, str]
 ) -> str | None:
@@ -244,5 +247,5 @@ def _default_key(
     if urlsplit(base_url)[:2] == urlsplit(OPENAI)[:2]:
         return "OPENAI_API_KEY"
     here = url_source is not None and url_source.kind in ("flag", "set")
-    named = base_url == environ.get("OPENAI_BASE_URL") or here
+    named = here or base_url == _openai_url(environ)
     return "OPENAI_API_KEY" if named and environ.get("OPENAI_API_KEY") else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import threading
@@ -65,7 +66,7 @@ def test_a_slow_reply_is_a_timeout_of_so_many_seconds() -> None:
     with ChatServer(lambda r: chat_server.Reply("4", wait_for=never)) as server:
         error = failure_of(f"{server.url}/chat/completions", timeout=0.2)
         never.set()
-    assert (error.kind, str(error)) == ("timeout", "no reply within 0.2 s")
+    assert (error.kind, str(error)) == ("timeout", "no whole reply within 0.2 s")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,24 @@ def test_a_body_that_stops_coming_is_a_timeout() -> None:
     with raw_server(serve) as url:
         assert failure_of(url, timeout=0.2).kind == "timeout"
         done.set()
+
+
+@pytest.mark.parametrize("within", ["body", "headers"])
+def test_a_server_that_drips_forever_is_a_timeout(within: str) -> None:
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        if within == "body":
+            connection.sendall(b"content-length: 100000\r\n\r\n")
+        while not done.wait(0.02):
+            with contextlib.suppress(OSError):
+                connection.sendall(b"\n" if within == "body" else b"x: y\r\n")
+
+    with raw_server(serve) as url:
+        error = failure_of(url, timeout=0.4)
+        done.set()
+    assert (error.kind, str(error)) == ("timeout", "no whole reply within 0.4 s")
 
 
 class raw_server:  # noqa: N801 - used like a function
