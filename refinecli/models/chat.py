@@ -8,7 +8,7 @@ would meet too (key refused, model unknown, nobody there).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from refinecli.errors import OutputError, RunError
@@ -110,9 +110,10 @@ class RoleChat:
         async with self._endpoint.terms.trying(wants):
             return await self._negotiated(meant, draw, usable, wants)
 
-    async def _negotiated(
+    def _negotiated(
         self, meant: JSONObject, draw: Draw, usable: Usable | None, wants: Wants | None
-    ) -> Completion:
+    ) -> Awaitable[Completion]:
+        # Each coroutine around another takes its part of a call's CPU, so these only return one.
         def request(body: JSONObject) -> Request:
             data = encoded(body)
             key = request_key(self._endpoint.place, data, sample_index(body, draw))
@@ -121,10 +122,10 @@ class RoleChat:
         def find(body: JSONObject) -> Completion | None:
             return self._replies.find(request(body).key, self._endpoint, wants)
 
-        async def send(body: JSONObject) -> Completion:
-            return await self._replies.once(request(body), self._endpoint, self._answer)
+        def send(body: JSONObject) -> Awaitable[Completion]:
+            return self._replies.once(request(body), self._endpoint, self._answer)
 
-        return await negotiated(
+        return negotiated(
             meant, wants, self._endpoint.terms, find=find, send=send, learned=self._learned
         )
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -267,10 +268,12 @@ class CallCache:
         """Return True where the reply was kept as one that every run may use."""
         return self.replies.is_for_anyone(key)
 
-    async def store(self, key: bytes, reply: bytes, row: str, *, usable: bool) -> None:
-        """Keep a usable reply for anyone, any other for this run; return once it is on disk."""
+    def store(
+        self, key: bytes, reply: bytes, row: str, *, usable: bool
+    ) -> Coroutine[Any, Any, None]:
+        """Keep a usable reply for anyone, any other for this run; done once it is on disk."""
         run = _ANYONE if usable else self.runs.current
-        await self.replies.store(key, reply, run, None if usable else row)
+        return self.replies.store(key, reply, run, None if usable else row)
 
     @property
     def is_empty(self) -> bool:
