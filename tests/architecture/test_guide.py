@@ -13,6 +13,7 @@ import pytest
 from refinecli.data.rows import read_row
 from refinecli.prompts import Prompts
 from refinecli.settings.load import load
+from tests.architecture.test_voice import RULES, Text
 from tests.conftest import read_jsonl
 from tests.support.guide_pages import (
     DOCUMENTS,
@@ -37,6 +38,10 @@ LINKING = [
 
 def place(block: Block) -> str:
     return block.place
+
+
+def by_name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def test_every_command_is_in_a_block_that_is_run_or_says_why_not() -> None:
@@ -79,7 +84,7 @@ def test_json_is_rows_or_an_item(block: Block) -> None:
             assert read_row(json.dumps(row).encode(), 1, "row").datapoint
 
 
-@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", LINKING, ids=by_name)
 def test_every_link_resolves(page: Path) -> None:
     for file, where in links(page):
         assert file.exists(), f"{page.name}: {file}"
@@ -118,3 +123,14 @@ def test_every_page_begins_with_its_title_and_what_it_is_about() -> None:
         assert not blank, page
         assert summary.endswith("."), page
         assert len(summary) <= 65, f"{page}: `refinecli help` lists it in one line"
+
+
+@pytest.mark.parametrize("page", [*DOCUMENTS, ROOT / "refinecli" / "README.md"], ids=by_name)
+def test_the_pages_keep_to_the_voice(page: Path) -> None:
+    # Without code, and without tables: what stands in a cell is a list, not a sentence.
+    code = r"^```[\s\S]*?^```$"
+    text = re.sub(rf"{code}|^\|.*$", "", page.read_text("utf-8"), flags=re.MULTILINE)
+    for paragraph in re.split(r"\n\s*\n", text):
+        words = " ".join(paragraph.split())
+        broken = [name for name, rule in RULES.items() if rule(Text("message", page.name, words))]
+        assert not broken, words
