@@ -58,7 +58,7 @@ PLACES = (
 # A decorator is a cache or a dataclass option more often than not; `|` is a type's nearly always.
 LEFT_OUT = re.compile(r"core/(RemoveDecorator|Variable\w+|ReplaceBinaryOperator_BitOr_\w+)")
 SECONDS = 120  # for one mutant's tests; they take a few
-LOADED_ONCE = ("hypothesis", "pydantic", "regex", "rich.console", "scipy.stats", "aiohttp", "httpx")
+LOADED_ONCE = ("pydantic", "regex", "rich.console", "scipy.stats", "aiohttp", "httpx")
 
 
 @dataclass(frozen=True)
