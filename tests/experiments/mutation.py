@@ -105,6 +105,10 @@ def mutant(path: Path, operator: str, occurrence: int, line: int) -> Mutant | No
     return Mutant(place, line, operator.removeprefix("core/"), after, diff)
 
 
+def unchanged(path: str) -> Mutant:
+    return Mutant(path, 0, "", (ROOT / path).read_text("utf-8"), "")
+
+
 def bare(text: str) -> str:
     """Return the code without its annotations, which nothing evaluates."""
     tree = ast.parse(text)
@@ -205,11 +209,10 @@ def outcomes(mutants: list[Mutant], workers: int, python: str) -> Iterator[tuple
                 free.put(runner)
 
         # A mutant is killed by failing tests: without one, they must pass.
-        for package in sorted({Path(one.path).parts[1] for one in mutants}):
-            path = next(one.path for one in mutants if Path(one.path).parts[1] == package)
-            sound = Mutant(path, 0, "", (ROOT / path).read_text("utf-8"), "")
-            if not put(sound)[1]:
-                raise SystemExit(f"tests/unit/{package} fail as they are")
+        sound = {Path(one.path).parts[1]: unchanged(one.path) for one in mutants}
+        for one, passed in pool.map(put, sound.values()):
+            if not passed:
+                raise SystemExit(f"the unit tests of {one.path} fail as it is")
         yield from pool.map(put, mutants)
         for runner in runners:
             runner.close()
