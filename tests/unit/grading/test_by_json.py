@@ -201,4 +201,4 @@ def test_a_reply_that_was_cut_off_has_no_score_whatever_it_holds() -> None:
 def test_a_choice_is_read_by_its_name() -> None:
     assert read(rubric_item(**CHOICES), Completion('{"score": "fair"}'))[0].raw_score == 1
     none, _ = read(rubric_item(**CHOICES), Completion('{"score": "none"}'))
-    assert none.problem == "'none' is not one of \"poor\", \"fair\", \"good\""
+    assert none.problem == '\'none\' is not one of "poor", "fair", "good"'
