@@ -1,4 +1,4 @@
-"""The `refinecli` command, also as `python -m refinecli`."""
+"""Run the `refinecli` command, also as `python -m refinecli`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """Run it. Imported late, so that Ctrl-C in the first moments is no traceback either."""
+    """Run it. Its import is late, so that Ctrl-C in the first moments gives no traceback either."""
     # Imports make 100,000 objects and no garbage; looking for it took a quarter of a short run.
     gc.set_threshold(200_000)
     # pydantic would look through every installed package for plugins, and none has business here.

@@ -1,4 +1,5 @@
-"""What a caller sets in code: settings as the command line has them, and functions as models."""
+"""Take what a caller sets in code: settings as the command line has them, and functions as
+models."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def completer(function: AnswerFunction, *, name: str | None = None) -> FunctionM
     """Return a model that answers with an async function: messages in, the reply's text out.
 
     The function may return a `Completion` in place of a text, to say what it took or how it ended,
-    and raise `CompletionError` where there is no reply to be had. `name` tells models apart.
+    and raise `CompletionError` where there is no reply. Models differ by their `name`.
     """
     if not callable(function):
         raise UsageError(

@@ -169,7 +169,7 @@ class Models:
 
     @property
     def usage(self) -> Usage:
-        """What went to models so far: calls sent, and their tokens."""
+        """The calls sent to models so far, and their tokens."""
         traffic = self._traffic
         return Usage(traffic.sent, traffic.prompt_tokens, traffic.completion_tokens)
 
@@ -273,7 +273,7 @@ async def grade_all(
 async def _pairs(
     answered: Iterable[Answered] | AsyncIterable[Answered],
 ) -> AsyncGenerator[tuple[Datapoint, str], None]:
-    """Yield datapoints with their responses; those that are alike are told apart."""
+    """Yield datapoints with their responses, numbering those that are alike."""
     repeats = Repeats()
     async for one in _each(answered):
         datapoint, response = one if isinstance(one, tuple) else (one, _point(one).response)

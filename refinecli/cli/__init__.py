@@ -1,4 +1,4 @@
-"""The command line: the only import of typer. One file a command; shared options in `options`."""
+"""Build the command line, the only import of typer; one file a command, shared options apart."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def _about(
 
 
 def build(called: Sequence[str] = COMMANDS, *, completion: bool = False) -> typer.Typer:
-    """Return the program with these commands: each takes milliseconds to import and to be read by
-    typer. `completion` adds the options that install it."""
+    """Return the program with these commands: each takes milliseconds to import and for typer to
+    read. `completion` adds the options that install it."""
     app = typer.Typer(
         name="refinecli",
         cls=Program,
@@ -86,7 +86,7 @@ def _run(args: Sequence[str]) -> None:
 
 
 class _Stderr(io.TextIOWrapper):
-    """Standard error whose reader may go away: what we say then is lost, the work is not."""
+    """Standard error whose reader may go away: then messages are lost, but the work is not."""
 
     def write(self, text: str) -> int:
         try:
@@ -100,8 +100,8 @@ class _Stderr(io.TextIOWrapper):
 
 
 def _prepare_streams() -> None:
-    """UTF-8 everywhere, and no surprises where a stream is closed from the start: the next file
-    that is opened would take its number."""
+    """Use UTF-8 everywhere, and fill the numbers of streams that are closed from the start: the
+    next opened file would take them."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -122,7 +122,8 @@ def _prepare_streams() -> None:
 
 
 def _end_stdout() -> None:
-    """What could not be written has been told: Python must not try again, and exit with 120."""
+    """Flush a last time. A failed write was reported already: Python must not try again, and exit
+    with 120."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -130,11 +131,11 @@ def _end_stdout() -> None:
 
 
 def main() -> None:
-    """The `refinecli` command."""
+    """Run the `refinecli` command."""
     _prepare_streams()
     try:
         _run(sys.argv[1:])
-    except OSError as error:  # commands tell of their own: this is help that cannot be written
+    except OSError as error:  # commands report their own: this is help that cannot be written
         print(f"error: cannot write: {error.strerror or error}", file=sys.stderr)
         sys.exit(3)
     except Exception:

@@ -1,5 +1,5 @@
-"""Errors and notices in the words of the command line: the only place that spells the options
-which the rest of the package mentions."""
+"""Spell errors and notices for the command line: the only place that spells the options which the
+rest of the package mentions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _flag(name: str, value: str) -> str:
 
 
 def complain(error: RefineError) -> None:
-    """Say on standard error what is wrong, where, and how to mend it."""
+    """Say on standard error what is wrong, where, and how to fix it."""
     message, hint = map(as_flags, error.args)
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
     print(f"error: {where}{clean(message)}", file=sys.stderr)

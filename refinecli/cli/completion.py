@@ -1,5 +1,5 @@
-"""What a shell completes, apart from names of commands and options. Imports late: `--help` must not
-pay for it."""
+"""Complete words in a shell, apart from names of commands and options. Imports late, so that
+`--help` does not pay for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from refinecli.cli.names import COMMANDS, topics
 
 
 def complete_topics(incomplete: str) -> list[str]:
-    """Return what `refinecli help` takes."""
+    """Return the words that `refinecli help` takes."""
     return _beginning([*topics(), *COMMANDS], incomplete)
 
 

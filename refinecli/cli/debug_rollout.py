@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from refinecli.settings.load import Settings
     from refinecli.types import Refinement
 
-# Shown where no INPUT is given: one item that hides the answer, and one that may be told.
+# Used if no INPUT is given: one item that hides the answer, and one that may be shown.
 BUILT_IN = {
     "id": "built-in",
     "convo": [
@@ -112,8 +112,8 @@ def debug_rollout(
 
 
 def _settings(models: ModelOptions, strategy: str | None, max_iterations: int | None) -> Settings:
-    """All settings: one rollout without rewrites, unless somebody asked for some. A loop that was
-    asked for by name is shown as one."""
+    """Settle everything: one rollout without rewrites, unless some were asked for. A loop that was
+    named is shown as one."""
     flags: dict[str, object] = {
         "refine.strategy": strategy,
         "refine.max_iterations": max_iterations,
@@ -134,7 +134,7 @@ def _checked_row(
     id: str | None,
     json: str | None,
 ) -> Row:
-    """Return the row to run, after a look at all that can be wrong."""
+    """Return the row to run, after checking everything that can be wrong."""
     from refinecli.cli.file_checks import check_files
     from refinecli.settings.checks import check_drafts
 
@@ -148,7 +148,8 @@ def _checked_row(
 
 @dataclass(frozen=True)
 class _Outputs:
-    """Where the transcript and the record go, None for nowhere; one of them is the run's own."""
+    """The destinations of the transcript and the record, None for nowhere; one of them is the run's
+    own."""
 
     text: Sink | None
     record: Sink | None
@@ -261,8 +262,8 @@ class _Rollout:
                 record.commit()
 
     def _transcript(self, refinement: Refinement | None, sink: Sink) -> bytes:
-        """Return the transcript as it will stand on standard output or in the file: colour and
-        panels only for a terminal, whose width it takes."""
+        """Return the transcript for standard output or a file: with colour and panels only for a
+        terminal, whose width it takes."""
         from io import StringIO
 
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""`--dry-run`: what would be sent first, and how much at the most beside what is cached."""
+"""Do a `--dry-run`: show what would be sent first, and the most calls besides cached ones."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 CHARACTERS_PER_TOKEN = 4
 
 
-# How many calls of a row are answered from the cache, and whether those are all.
+# The number of a row's calls that the cache answers, and whether those are all.
 Cached = Callable[[Row], tuple[int, bool]]
 
 
 def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
-    """Print it on standard error, once all rows of the input of that name have been read; returns
+    """Print it on standard error, once all rows of the input of that name have been read; return
     the exit code."""
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
@@ -54,11 +54,11 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
         print_prompt(" and the ".join(roles), messages)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
-    known = f", beside {replayed:,} that are in the call cache" if replayed else ""
+    cached_ones = f" ({replayed:,} more are cached)" if replayed else ""
     what = "datapoint" if datapoints == 1 else "datapoints"
     print(
-        f"dry run: {datapoints:,} {what}{unreadable}; at most {calls:,} calls{known}, unless "
-        f"some are retried or refused; about {tokens:,} prompt tokens for the first round "
+        f"dry run: {datapoints:,} {what}{unreadable}, at most {calls:,} calls{cached_ones}, not "
+        f"counting retries; about {tokens:,} prompt tokens for the first round "
         f"(characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
         file=sys.stderr,
     )
@@ -70,8 +70,8 @@ def replayed(
     opened: Callable[[], AbstractAsyncContextManager[Engine]],
     begin: Callable[[Engine], Work],
 ) -> Iterator[Cached]:
-    """What the cache answers: each row is run on its replies alone, as far as they go. `opened`
-    gives an engine that sends nothing, `begin` the work on a row."""
+    """Find out what the cache answers, by running each row on its replies alone, as far as they go.
+    `opened` gives an engine that sends nothing, `begin` the work on a row."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
 
@@ -106,7 +106,7 @@ async def _finished(outcome: Awaitable[Outcome]) -> Outcome:
 def _by_prompt(
     prompts: Iterable[tuple[str, list[Message]]],
 ) -> list[tuple[list[Message], list[str]]]:
-    """Each prompt once, with the roles that it goes to: a jury's is the same for most."""
+    """Return each prompt once, with the roles that it goes to: jurors mostly get the same one."""
     found: list[tuple[list[Message], list[str]]] = []
     for role, messages in prompts:
         same = next((roles for other, roles in found if other == messages), None)

@@ -1,4 +1,4 @@
-"""The last words of a run, and its exit code: the same for every command that asks models."""
+"""Report a run's end and return its exit code, the same for every command that asks models."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def conclude(
     end: Callable[[int, str], None] | None = None,
     piped: bool = False,
 ) -> int:
-    """Say how the run ended, what is kept, and how to continue; return the exit code.
+    """Report how the run ended, what is kept, and how to continue; return the exit code.
 
-    `close` says the last words of a command whose run is whole, and whether a quality gate was
-    missed; `end` gets the exit code and, where the run ended early, the reason. `piped`: the input
-    came through a pipe.
+    `close` reports the results of a whole run, and returns whether a quality gate was missed. `end`
+    gets the exit code and, if the run ended early, the reason. `piped`: the input came through a
+    pipe.
     """
     code = ended.code
     if ended.error:
@@ -54,7 +54,7 @@ def _early(ended: Ended) -> str:
 
 
 def _closed(ended: Ended, close: Callable[[], bool] | None, *, piped: bool) -> int:
-    """Return the exit code of a whole run, once the command has said what came of it."""
+    """Return the exit code of a whole run, once the command has reported its results."""
     missed = False
 
     def ask() -> None:
@@ -68,7 +68,7 @@ def _closed(ended: Ended, close: Callable[[], bool] | None, *, piped: bool) -> i
 
 
 def _raised(words: Callable[[], None]) -> int:
-    """Return the exit code of the error that the command's own words end in, or 0."""
+    """Return the exit code of the error that the command's report ends in, or 0."""
     try:
         words()
     except RefineError as error:
@@ -87,12 +87,12 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
     if summary.first_failure:
         lines.append(f"  the first: {clean(summary.first_failure)}")
     if set(summary.errors) == {"input"}:
-        lines.append("  hint: mend those lines; nothing of them was sent")
+        lines.append("  hint: fix those lines; nothing of them was sent")
     elif cache and cache.offline:
-        lines.append("  hint: the same command without --offline asks for what is missing")
+        lines.append("  hint: run the same command without --offline to ask for what is missing")
     elif cache:
         lines.append(
-            "  hint: the same command asks again for what failed, and only for that: "
+            "  hint: run the same command to ask again for what failed, and only for that: "
             + continuing(piped=piped)
         )
     print("\n".join(lines), file=sys.stderr)
@@ -106,13 +106,13 @@ def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
         lines += [f"every reply is kept in {ended.job.cache.path}; this continues{how}:"]
         lines += [f"  {continuing(piped=piped)}"]
     elif not ended.job.cache and ended.traffic.sent:
-        lines += ["  hint: with --cache FILE, the same command would continue from here"]
+        lines += ["  hint: add --cache FILE, and the same command can continue next time"]
     return lines
 
 
 def _finished(ended: Ended) -> str:
     """Say how many datapoints are finished, as the progress bar counts them, and where their lines
-    are: those behind one that is not finished have none."""
+    are; a datapoint behind an unfinished one has no line yet."""
     summary, sink = ended.summary, ended.job.sink
     if not summary.finished:
         return "no datapoint was finished"
@@ -132,6 +132,6 @@ def _finished(ended: Ended) -> str:
 
 
 def continuing(*, piped: bool) -> str:
-    """Return the command that was given, as it can be pasted."""
+    """Return the given command in a form that can be pasted."""
     command = shlex.join(["refinecli", *sys.argv[1:]])
     return f"… | {command}" if piped else command

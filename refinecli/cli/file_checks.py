@@ -1,5 +1,5 @@
-"""Checks of files before anything is paid for: a flag names one that can be written and is nobody
-else's, output does not go into the input, no result becomes shorter."""
+"""Check files before anything is paid for: those that flags name can be written and are used once,
+and output does not go into the input."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def check_files(
     options: ModelOptions,
     more: Sequence[tuple[str, Path | None]] = (),
 ) -> None:
-    """Find out before anything is paid for that a file which a flag names could not be written, or
-    would be written over another."""
+    """Find out before anything is paid for whether a file that a flag names cannot be written, or
+    would overwrite another."""
     taken = {}
     for name in data.inputs:
         taken[Path(name).resolve()] = "the input"
@@ -43,7 +43,7 @@ def check_files(
     for flag, path in named:
         if path is None:
             continue
-        if path.is_char_device():  # such as /dev/null, which takes all that comes
+        if path.is_char_device():  # such as /dev/null, which takes everything
             continue
         what = taken.get(path.resolve())
         if what:
@@ -54,7 +54,8 @@ def check_files(
 
 
 def check_stdout(rows: Input) -> None:
-    """A file that grows by what is read from it has no end, and each line of it is paid for."""
+    """Refuse a file that grows by what is read from it: it has no end, and each line is paid
+    for."""
     written = os.fstat(1)
     if not stat.S_ISREG(written.st_mode):
         return
@@ -63,7 +64,7 @@ def check_stdout(rows: Input) -> None:
         if os.path.samestat(read, written):
             raise UsageError(
                 f"{source.name}: is the input, and standard output goes there too",
-                "name another file; -o FILE makes it whole or not at all",
+                "use -o with another file",
             )
 
 

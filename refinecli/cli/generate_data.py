@@ -30,8 +30,8 @@ _HELP = f"""Make a JSONL file of datapoints, from a seed or from another project
 
 {_TASK_LIST}
 
-rubrics runs as refine and grade do: the options under Models and Run, and --keep-going, are for it
-alone. Its writer is the grader: --grader-model, or --model where that is not given.
+rubrics runs like refine and grade; it alone takes --keep-going and the options of Models and Run.
+The grader writes its rubrics: --grader-model, or --model if that is not given.
 
 \b
 refinecli generate-data addition -n 3
@@ -46,8 +46,8 @@ refinecli generate-data rubrics --from in.jsonl --contrast chosen,rejected
 
 @dataclass(frozen=True)
 class TaskOptions(ModelOptions):
-    """Which models the task `rubrics` asks, and how; of these the others know `--rubric` and
-    `--seed` alone."""
+    """Options for the models that the task `rubrics` asks; other tasks use only `--rubric` and
+    `--seed`."""
 
     seed: Annotated[
         int | None,
@@ -106,13 +106,13 @@ def generate_data(
 ) -> int:
     chosen = TASKS.get(task)
     if chosen is None:
-        raise UsageError(f"there is no task {task}", f"one of: {', '.join(TASKS)}")
+        raise UsageError(f"there is no task {task}", f"name one of: {', '.join(TASKS)}")
     if with_response and not from_file:
         raise UsageError("--with-response goes with --from FILE")
     split = train is not None or test is not None
     if chosen.asks:
         if split or out_dir:
-            raise UsageError(f"{task} makes one file", "-o FILE, and -n N for a part of it")
+            raise UsageError(f"{task} makes one file", "use -o FILE, and -n N for a part of it")
         from refinecli.cli.generate_rubrics import generate_rubrics
 
         data = InputOptions(from_file, number)
@@ -140,7 +140,7 @@ generate_data.__doc__ = _HELP
 
 
 def _check_asks_nobody(task: str, models: TaskOptions, contrast: str | None) -> None:
-    """An option that says whom to ask, or how, is a slip where nobody is asked."""
+    """Refuse options about models for a task that asks none."""
     given = [
         option.name.replace("_", "-")
         for option in fields(models)
@@ -180,7 +180,7 @@ def _write_split(
 def _write(
     targets: list[tuple[str | None, int | None]], rows: Iterator[JSONObject], force: bool
 ) -> int:
-    """Write the next so many rows to each target; no file appears before all are whole."""
+    """Write its number of rows to each target; no file appears before all are complete."""
     from refinecli.data.sinks import Sink
     from refinecli.runs.signals import Interrupted, execute
 
@@ -208,7 +208,7 @@ async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]
     for sink, count in sinks:
         await sink.open()
         wanted = islice(rows, count)
-        # In a thread: standard input may keep us waiting, and signals must get through.
+        # In a thread: standard input may block, and signals must get through.
         while batch := await in_daemon_thread(lambda some: list(islice(some, 256)), wanted):
             for row in batch:
                 await sink.write(dumps(row))

@@ -1,9 +1,9 @@
-"""`refinecli generate-data rubrics`: the one task that asks a model; it runs as `grade` does.
+"""Run `refinecli generate-data rubrics`, the one task that asks a model; it runs like `grade`.
 
 The grader writes the rubrics, at its temperature of 0, and tries them on the responses of
-`--contrast`. What a good answer is belongs to the role that is trusted with verdicts: in a config
-for refining the policy is the model that is to get better, often a small one, and must not set its
-own exam. Where only `--model` is given the grader is that model.
+`--contrast`. Defining a good answer belongs to the role that is trusted with verdicts: in a config
+for refining, the policy is the model that is to improve, often a small one, and must not set its
+own exam. If only `--model` is given, the grader is that model.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _two_fields(contrast: str | None) -> tuple[str, str] | None:
 
 
 def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
-    """Fields that no row has are a slip, told before anything is sent."""
+    """Refuse fields that no row has before anything is sent: they are a slip."""
     from refinecli.data.sources import Source
     from refinecli.generators.rubrics import responses
     from refinecli.runs.run import Input
@@ -113,13 +113,13 @@ def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
 
 @dataclass
 class _Counts:
-    """The criteria of a run, by what became of them. With a `contrast` each is to be tried."""
+    """The criteria of a run, counted by their fate. With a `contrast` each should be tried."""
 
     contrast: bool
     already: int = 0  # rows that had a rubric
     prompts: int = 0
-    tried: int = 0  # prompts whose criteria were held against two responses
-    untried: int = 0  # those that should have been, and have no two responses
+    tried: int = 0  # prompts whose criteria were tried on two responses
+    untried: int = 0  # prompts without two responses to try criteria on
     written: int = 0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -151,8 +151,8 @@ class _Counts:
     def close(self, ended: Ended, reporter: Reporter) -> bool:
         from refinecli.models.traffic import traffic_words
 
-        told = f"{ended.summary.counts}; {traffic_words(ended.traffic, ended.summary.seconds)}"
-        reporter.notice(f"generate-data rubrics: {told}")
+        words = f"{ended.summary.counts}; {traffic_words(ended.traffic, ended.summary.seconds)}"
+        reporter.notice(f"generate-data rubrics: {words}")
         if self.written:
             mean = self.kept / self.prompts
             line = (
@@ -164,7 +164,7 @@ class _Counts:
                 reporter.notice(f"  dropped: {self.dropped[name]:,} {name} ({why})")
         if self.already:
             have = "datapoint has" if self.already == 1 else "datapoints have"
-            reporter.notice(f"{self.already:,} {have} a rubric already, and none was written")
+            reporter.notice(f"{self.already:,} already {have} a rubric, and none was written")
         if self.untried:
             reporter.notice(
                 f"--contrast: {self.untried:,} of {self.prompts:,} prompts have no two different "
@@ -176,7 +176,7 @@ class _Counts:
 _REASONS = {
     "vague": "name nothing that the conversation asks for",
     "duplicate": "ask what an earlier one asks",
-    "unanswerable": "need another response, or a reference that there is not",
+    "unanswerable": "need another response, or a reference that does not exist",
     "long": "have more words than one criterion needs",
     "no_contrast": "do not score the good response above the bad one",
     "undecided": "the grader gave no verdict on one of the two responses",

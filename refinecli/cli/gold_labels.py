@@ -1,4 +1,4 @@
-"""`grade --gold-field`: labels are checked before anything is sent, and compared at the end."""
+"""Support `grade --gold-field`: check labels before anything is sent, and compare at the end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Labels:
-    """The labels of one run beside its grades. They are kept until the end, a few hundred bytes for
-    each, under their file and line: lines are finished in any order."""
+    """The labels of one run and its grades.
+
+    They are kept until the end, a few hundred bytes each, by file and line, since lines finish in
+    any order.
+    """
 
     path: str
     judged: dict[tuple[str, int], list[Judged]] = field(default_factory=dict)
@@ -36,7 +39,7 @@ class Labels:
             raise UsageError("--gold-field needs scipy", "pip install 'refinecli[report]'")
 
     def check(self, rows: Input, keep_going: bool) -> None:
-        """Read all labels of a file; each that is none is told, and that there are none at all."""
+        """Read all labels of a file; report each that is invalid, and refuse a file without any."""
         from refinecli.agreement.labels import gold
         from refinecli.cli.complaints import complain
 
@@ -55,12 +58,12 @@ class Labels:
         if bad and not keep_going:
             raise UsageError(
                 f"{bad} lines have labels that cannot be used; nothing was sent",
-                "mend them, or add --keep-going: they count as unlabelled",
+                "fix them, or add --keep-going to count them as unlabelled",
             )
         if datapoints and not found:
             raise UsageError(
                 f"--gold-field {self.path}: no datapoint has such a field",
-                "such as `gold`, or `rubric_items.gold` for a label of each item",
+                "name one such as `gold`, or `rubric_items.gold` for a label of each item",
             )
 
     def add(self, row: Row, grades: Sequence[Grade]) -> None:
@@ -77,7 +80,7 @@ class Labels:
         self.judged[row.file, row.line] = found
 
     def figures(self) -> JSONObject:
-        """All figures, the same in whatever order the lines were finished."""
+        """Return all figures, the same whatever the order in which lines finished."""
         from refinecli.agreement.figures import agreement
 
         return agreement(self._in_order(), as_flags)
@@ -88,8 +91,8 @@ class Labels:
         return [one for line in lines for one in self.judged[line]]
 
     def calibrate(self, path: Path, before: float, reporter: Reporter) -> bool:
-        """Write the threshold that fits the labels as a config file, where there is one worth
-        having; whether there is none."""
+        """Write the threshold that fits the labels as a config file, if it is worth having; return
+        True if it is not."""
         from refinecli.agreement.calibration import calibrate
 
         judged = self._in_order()
@@ -101,8 +104,8 @@ class Labels:
         elif found.chance != "better than chance":
             said = found.chance or "too few to say whether they are better than chance"
             why = (
-                f"the probabilities are {said}: AUC {_told(found.auc)} over {found.n}; more labels "
-                "tell more"
+                f"the probabilities are {said}: AUC {_worded(found.auc)} over {found.n}; more "
+                "labels would show more"
             )
         else:
             for line in _calibrated(found):
@@ -114,27 +117,28 @@ class Labels:
         return True
 
     def words(self, figures: JSONObject) -> Iterator[str]:
-        """Yield what to say of the figures."""
+        """Yield what to say about the figures."""
         from refinecli.agreement.table import lines
 
         if self.unusable:
-            yield f"labels that cannot be used, taken for none: {self.unusable:,}"
+            yield f"labels that cannot be used, ignored: {self.unusable:,}"
         yield from lines(figures)
 
 
-def _told(figure: Figure) -> str:
+def _worded(figure: Figure) -> str:
     from refinecli.agreement.conclusions import shown
 
     return shown(figure.record())
 
 
 def _calibrated(found: Calibration) -> list[str]:
-    """Return what a calibration is worth, in words."""
+    """Put the worth of a calibration into words."""
     return [
         f"a pass needs {found.threshold!r} of the probability, by {found.n:,} labelled grades of "
         f"{found.clusters:,} datapoints",
-        f"balanced accuracy {_told(found.held_out)} by cross-validation; {_told(found.fitted)} on "
-        f"the labels that it was chosen on; {_told(found.before)} as it was set",
+        f"balanced accuracy {_worded(found.held_out)} by cross-validation, "
+        f"{_worded(found.fitted)} on the labels that it was chosen on, "
+        f"{_worded(found.before)} with the threshold so far",
     ]
 
 

@@ -48,9 +48,9 @@ def grade(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Say how far the grades agree with labels: `gold`, or `rubric_items.gold` for one "
-            "of each item. A label is true or false, yes or no, or a number on the item's scale; a "
-            "list holds several raters'.",
+            help="Report how far the grades agree with labels: `gold`, or `rubric_items.gold` for "
+            "one of each item. A label is true or false, yes or no, or a number on the item's "
+            "scale; a list holds several raters'.",
         ),
     ] = None,
     calibrate: Annotated[
@@ -158,15 +158,15 @@ def _check_calibration(
     if settings.grade.mode != "logprobs":
         raise UsageError(
             f"--calibrate means nothing in mode {settings.grade.mode}",
-            "--set grade.mode=logprobs",
+            "use --set grade.mode=logprobs",
         )
     if settings.jury:
         raise UsageError(
-            "--calibrate sets how likely one grader must find a pass, and a jury is several",
+            "--calibrate fits the threshold of one grader, and a jury has several",
             "leave the jury out, or --calibrate",
         )
     if path.exists() and not force:
-        raise UsageError(f"--calibrate {path} exists", "--force overwrites it")
+        raise UsageError(f"--calibrate {path} exists", "use --force to overwrite it")
 
 
 def _check_labels(labels: Labels, data: SeveralInputs, models: ModelOptions) -> None:

@@ -1,4 +1,4 @@
-"""What follows a run of `grade`: gates, labels, JUnit and GitHub."""
+"""Follow a run of `grade`: gates, labels, JUnit and GitHub."""
 
 from __future__ import annotations
 

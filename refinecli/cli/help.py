@@ -1,5 +1,5 @@
-"""`refinecli help`: the guide in the terminal, a page a topic. The help of a command
-is shown by the program itself, before this module is loaded."""
+"""Show the guide in the terminal, a page a topic: `refinecli help`. The program itself shows a
+command's help, before this module is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How `--help` looks: no types and no ranges next to the names of values, which say enough."""
+"""Format `--help` without types and ranges next to the names of values, which say enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 
 def _quiet(params: Iterable[Any]) -> None:
-    """Show the name of each value alone: nothing for a switch, and not what typer makes of a type,
+    """Show only the name of each value: nothing for a switch, and not typer's rendering of a type,
     such as `<int range> [x>=1]`. Only for help, after which the process ends."""
     for param in params:
         is_argument = param.param_type_name == "argument"

@@ -1,4 +1,4 @@
-"""A command over rows, such as `refine` and `grade`: check everything, run, say how it went."""
+"""Run a command over rows, such as `refine` and `grade`: check everything, run, report the end."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RowCommand:
-    """A command that does the same with each row. `shapes` are its options that shape results;
-    `complete` adds to the summary of a whole run, and `close` then says the command's last words
-    and whether a quality gate was missed. `written` gets each line as it leaves; `end`, last of
-    all, the exit code and, where the run ended early, the reason. `files` are written by the
-    command itself, by the flags that name them. `reader` reads lines that are not datapoints yet.
-    A terminal gets no lines from one that `sums_up`."""
+    """A command that does the same with each row.
+
+    `shapes` are its options that shape results. `complete` adds to the summary of a whole run; then
+    `close` reports it, and returns whether a quality gate was missed. `written` gets each line as
+    it leaves; `end`, last of all, the exit code and, if the run ended early, the reason. `files`
+    are written by the command itself, by the flags that name them. `reader` reads lines that are
+    not datapoints yet. A command that `sums_up` writes no lines to a terminal.
+    """
 
     command: str
     roles: Sequence[str]
@@ -58,7 +60,8 @@ class RowCommand:
 
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
-    """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
+    """Show help and exit 2 on a terminal with nothing to read, where waiting would look like a
+    hang."""
     if not data.inputs and sys.stdin.isatty():
         with redirect_stdout(sys.stderr):
             print(context.get_help())
@@ -69,7 +72,7 @@ def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> N
 def input_of(
     data: InputOptions | SeveralInputs, rubric: Path | None, reader: Reader | None = None
 ) -> Input:
-    """Return what a command reads: standard input where no file is named, and no file twice."""
+    """Return the rows to read: standard input if no file is named, and no file twice."""
     from refinecli.data.rows import read_row
     from refinecli.data.rubric_file import read_rubric
     from refinecli.data.sources import Source
@@ -89,7 +92,7 @@ def input_of(
 
 
 def reporter_of(command: str, options: ModelOptions) -> Reporter:
-    """Return what shows a command on standard error."""
+    """Return the reporter that shows a command on standard error."""
     from refinecli.display.reporter import Reporter
 
     return Reporter(command, quiet=options.quiet, verbose=options.verbose, spell=as_flags)
@@ -101,7 +104,7 @@ def process(
     out: OutputOptions,
     options: ModelOptions,
 ) -> int:
-    """Check all that can be wrong, run the command on all rows, and return the exit code."""
+    """Check everything that can be wrong, run the command on all rows, and return the exit code."""
     from refinecli.models.engine import check_endpoints
 
     rows = input_of(data, options.rubric, command.reader)
@@ -116,7 +119,7 @@ def process(
             counted = check_lines(rows, options.keep_going)
             total = counted.rows
             if command.roles == ("grader",) and not counted.asks_grader:
-                # Code grades it all, and code needs no model.
+                # Code grades everything, and code needs no model.
                 command = replace(command, roles=())
         check_endpoints(command.settings, command.roles, offline=options.offline)
         if options.dry_run:
@@ -130,12 +133,13 @@ def process(
 def _sink(
     command: RowCommand, rows: Input, out: OutputOptions, cache: RunCache | None
 ) -> Sink | None:
-    """Where lines go; None where they would fill a terminal and hide what the command sums up."""
+    """Return the destination of lines; None if they would fill a terminal and hide what the command
+    sums up."""
     from refinecli.data.sinks import Sink
 
     if command.sums_up and out.output is None and sys.stdout.isatty():
         return None
-    file = Path(out.output or "-").resolve()  # a run knows its file by the name it has there
+    file = Path(out.output or "-").resolve()  # a run knows its file by its resolved name
     return Sink(
         out.output,
         force=out.force or (cache is not None and cache.has_written(file)),
@@ -145,7 +149,7 @@ def _sink(
 
 
 def _coming(rows: Input, total: int | None) -> int | None:
-    """How many lines a run would write at most, where that is known."""
+    """Return how many lines a run would write at most, if that is known."""
     return rows.limit if total is None else total
 
 
@@ -217,7 +221,7 @@ def _dry_run(
     cache: RunCache | None,
     coming: int | None,
 ) -> int:
-    """Say what would be sent; `coming` lines would replace those of a file that is there."""
+    """Say what would be sent; `coming` lines would replace those of an existing file."""
     from refinecli.cli.dry_run import describe, nothing_cached, replayed
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import open_engine
@@ -249,6 +253,6 @@ def check_lines(rows: Input, keep_going: bool) -> Counted:
     if counted.bad and not keep_going:
         raise UsageError(
             f"{counted.bad} of {counted.rows} lines cannot be used; nothing was sent",
-            "mend them, or add --keep-going: each becomes an `error` record and the rest goes on",
+            "fix them, or add --keep-going to turn each into an `error` record",
         )
     return counted

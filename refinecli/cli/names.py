@@ -1,4 +1,4 @@
-"""The words that may follow `refinecli` and `refinecli help`: commands, and topics of the guide."""
+"""List the words that may follow `refinecli` and `refinecli help`: commands, and guide topics."""
 
 from __future__ import annotations
 

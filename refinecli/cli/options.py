@@ -1,4 +1,4 @@
-"""Options that commands share, and how an error becomes an exit code."""
+"""Define options that commands share, and turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DATA = "Data"
 
 @dataclass(frozen=True)
 class InputOptions:
-    """Where datapoints come from."""
+    """The source of datapoints."""
 
     input: Annotated[
         str | None,
@@ -45,7 +45,7 @@ class InputOptions:
 
 @dataclass(frozen=True)
 class SeveralInputs:
-    """Where datapoints come from, for a command that reads one file after the other."""
+    """The sources of datapoints, for a command that reads one file after the other."""
 
     files: Annotated[
         list[str] | None,
@@ -71,7 +71,7 @@ class SeveralInputs:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Where results go."""
+    """The destination of results."""
 
     output: Annotated[
         str | None,
@@ -80,7 +80,7 @@ class OutputOptions:
             "-o",
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="Where results go; the file appears when it is whole. (default: stdout)",
+            help="Where results go; the file appears when it is complete. (default: stdout)",
         ),
     ] = None
     force: Annotated[
@@ -90,7 +90,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """Which models to ask, and how."""
+    """The models to ask, and the ways of asking."""
 
     model: Annotated[
         str | None,
@@ -205,8 +205,8 @@ class ModelOptions:
         typer.Option(
             "--restart",
             rich_help_panel=_RUN,
-            help="Continue with other settings than FILE.cache was begun with; replies that fit "
-            "are used.",
+            help="Continue with other settings than those FILE.cache was started with; fitting "
+            "replies are used.",
         ),
     ] = False
     offline: Annotated[
@@ -262,17 +262,20 @@ class ModelOptions:
     ] = None
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", rich_help_panel=_RUN, help="Nothing on stderr but errors."),
+        typer.Option("--quiet", "-q", rich_help_panel=_RUN, help="Print only errors on stderr."),
     ] = False
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", rich_help_panel=_RUN, help="A line per retry and per datapoint."
+            "--verbose",
+            "-v",
+            rich_help_panel=_RUN,
+            help="Print a line per retry and per datapoint.",
         ),
     ] = False
 
     def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
-        """All settings, with these options and a command's own `flags` on top."""
+        """Settle everything, with these options and a command's own `flags` on top."""
         from refinecli.settings.load import load
 
         shared = {

@@ -125,7 +125,7 @@ def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
         reporter.notice(f"preferred by the selector: {winners}")
     if gain and by_grade and summary.noisy:
         reporter.notice(
-            "that gain is optimistic: the best of several noisy grades is kept. For a fresh look: "
-            f"refinecli report {output or 'OUTPUT'} --regrade, with this run's models"
+            "that gain is optimistic: the best of several noisy grades is kept. To check it, run "
+            f"refinecli report {output or 'OUTPUT'} --regrade with this run's models"
         )
     return False

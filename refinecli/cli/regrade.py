@@ -1,4 +1,4 @@
-"""`report --regrade`: asks for fresh grades, and keeps every reply next to the run's file."""
+"""Run `report --regrade`: ask for fresh grades, and keep every reply next to the run's file."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def fresh_grades(
     """Grade the last of the files named again, and with it the responses of baselines. Return the
     grades and the exit code that they call for; None after a dry run.
 
-    A run that ended early has said what is kept and how to continue when it comes out as
-    typer.Exit.
+    A run that ended early has reported what is kept and how to continue, and raises typer.Exit.
     """
     path = Path(run.file)
     _check_run(run, path)
@@ -90,13 +89,14 @@ def _check_run(run: Run, path: Path) -> None:
 
 
 def _cache(path: Path, options: ModelOptions) -> RunCache:
-    """Where replies stay for the next report: next to the run, or where the user says."""
+    """Return the cache that keeps replies for the next report: next to the run, or where the user
+    says."""
     place = options.cache or path.with_name(f"{path.name}.regrade.cache")
     return replace(named_cache(options, place), stays=True, temporary=options.cache is None)
 
 
 def _check_grader_is_named(settings: Settings, run: Run) -> None:
-    """The local model is nobody's choice where another one graded the run."""
+    """Refuse the local model by default if another model graded the run: nobody chose it."""
     named = {f"{role}.{key}" for role in ("policy", "grader") for key in ("model", "base_url")}
     before = grader_of(run.models)
     if not before or named & settings.sources.keys() or settings.grader.weights is None:
@@ -148,7 +148,7 @@ def _close(ended: Ended, body: GradeAgain, reporter: Reporter) -> bool:
     return False
 
 
-# ------------------------------------------------------------------ nothing sent
+# ------------------------------------------------------------------ dry runs
 
 
 def _dry_run(body: GradeAgain, cache: RunCache) -> None:
@@ -173,11 +173,11 @@ def _dry_run(body: GradeAgain, cache: RunCache) -> None:
         print_prompt(role, list(one.first))
     calls = 2 * sum(one.missing for one in unsent.values())
     tokens = sum(one.characters for one in unsent.values()) // CHARACTERS_PER_TOKEN
-    known = f", beside {replayed:,} that are in the call cache" if replayed else ""
+    cached_ones = f" ({replayed:,} more are cached)" if replayed else ""
     print(
-        f"dry run: {datapoints:,} datapoints, {body.found.repeats} repeats; at most "
-        f"{calls:,} calls{known}, unless some are retried or refused; about {tokens:,} prompt "
-        f"tokens (characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
+        f"dry run: {datapoints:,} datapoints, {body.found.repeats} repeats, at most {calls:,} "
+        f"calls{cached_ones}, not counting retries; about {tokens:,} prompt tokens "
+        f"(characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
         file=sys.stderr,
     )
 
@@ -185,7 +185,7 @@ def _dry_run(body: GradeAgain, cache: RunCache) -> None:
 async def _replaying(
     body: GradeAgain, cache: RunCache, unsent: Mapping[str, Unsent], stack: AsyncExitStack
 ) -> Traffic:
-    """Put the cache, where there is one, behind those who stand in for the roles."""
+    """Put the cache, if it exists, behind the stand-ins for the roles."""
     if not (body.roles and cache.exists):
         return Traffic()
     calls = cache.open()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RegradeOptions(ModelOptions):
-    """Which models grade afresh, and how; the run's file settles the rest."""
+    """The models that regrade, and the ways of asking; the run's file settles the rest."""
 
     cache: Annotated[
         Path | None,
@@ -55,8 +55,9 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="What `refine` or `grade` wrote (.gz, .zst too; - for stdin). The last is the one "
-            "reported on; two are compared, old before new; several are a trend, oldest first.",
+            help="The output of `refine` or `grade` (.gz, .zst too, or - for stdin). The last is "
+            "the one reported on; two are compared, old before new. Several are a trend, oldest "
+            "first.",
         ),
     ] = None,
     baseline: Annotated[
@@ -188,7 +189,7 @@ def _show_config(models: RegradeOptions) -> int:
 
 
 def _check_no_models(models: RegradeOptions, repeats: int | None) -> None:
-    """Without --regrade nobody is asked: an option that says whom, or how, is a slip."""
+    """Refuse options about models without --regrade, which alone asks any."""
     given = [
         option.name.replace("_", "-")
         for option in fields(models)
@@ -200,7 +201,7 @@ def _check_no_models(models: RegradeOptions, repeats: int | None) -> None:
 
 
 def _gate(text: str) -> Gate:
-    """Read a gate; what stands first in its path is known without a look at any file."""
+    """Read a gate; the first part of its path can be checked without looking at a file."""
     from refinecli.report import KEYS
     from refinecli.runs.gates import parse
 
@@ -220,7 +221,8 @@ def _verdict_on(gate: Gate, figures: JSONObject) -> Verdict:
 
 
 def _needs_a_run(ctx: typer.Context, runs: Sequence[str] | None) -> None:
-    """With nothing to read, a terminal would seem to hang: show help instead and exit 2."""
+    """Show help and exit 2 on a terminal with nothing to read, where waiting would look like a
+    hang."""
     from contextlib import redirect_stdout
 
     if not runs and sys.stdin.isatty():
@@ -236,7 +238,7 @@ def _check(
     labels: Sequence[str],
     outputs: Mapping[str, str | None],
 ) -> None:
-    """All that can be wrong before anything is read."""
+    """Check everything that can be wrong before anything is read."""
     if [*runs, *baselines].count("-") > 1:
         raise UsageError("standard input can be read only once", "name a file for the others")
     if labels and len(labels) != len(runs):
@@ -247,7 +249,7 @@ def _check(
     if outputs["--html"] == "-" or (outputs["--html"] and runs[-1] == "-"):
         raise UsageError(
             "--html needs files to read and to write",
-            "it reads the RUN a second time, which standard input cannot be",
+            "name files; the RUN is read twice, which standard input cannot be",
         )
     html, json = outputs["--html"], outputs["--json"]
     if html and json and Path(html).resolve() == Path(json).resolve():
@@ -259,7 +261,8 @@ def _check(
 
 
 def _check_replaced(outputs: Mapping[str, str | None]) -> None:
-    """Reports are written again and again; any other file is not to be lost by a slip."""
+    """Refuse to replace a file that is not a report: reports are written repeatedly, others must
+    not be lost."""
     for flag, output in outputs.items():
         path = Path(output or "-")
         if str(path) == "-" or not path.is_file():
@@ -269,7 +272,9 @@ def _check_replaced(outputs: Mapping[str, str | None]) -> None:
         except OSError as error:
             raise UsageError(f"{flag} {output}: {error.strerror}") from None
         if data and not _is_report(data):
-            raise UsageError(f"{flag} {output}: exists and is no report", "--force replaces it")
+            raise UsageError(
+                f"{flag} {output}: exists and is not a report", "use --force to replace it"
+            )
 
 
 def _is_report(data: bytes) -> bool:
@@ -338,7 +343,7 @@ def _print(figures: JSONObject) -> None:
         console.print(line, soft_wrap=True)
 
 
-# What gives the figures that are null without it.
+# The requirements of figures that are null without them.
 _NEEDS = {
     "regrade": "--regrade",
     "regraded_gain": "--regrade",
@@ -364,5 +369,5 @@ def _missed(verdicts: Sequence[Verdict], fresh: FreshGrades | None) -> int:
         parts = verdict.gate.metric.split(".") if verdict.value is None else []
         needs = next((_NEEDS[part] for part in parts if part in _NEEDS), None)
         if needs and not done.get(needs):
-            print(f"  hint: it takes {needs}", file=sys.stderr)
+            print(f"  hint: give it {needs}", file=sys.stderr)
     return 1 if missed else 0

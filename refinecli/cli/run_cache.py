@@ -1,4 +1,4 @@
-"""The call cache that the options of a command mean."""
+"""Choose the call cache from the options of a command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from refinecli.text.clean import clean
 
 
 def cache_for(options: ModelOptions, output: str | None = None) -> RunCache | None:
-    """Return the cache that the options mean: the one they name, or one next to the output."""
+    """Return the cache that the options choose: the one they name, or one next to the output."""
     if options.cache:
         return named_cache(options, options.cache)
     if output not in (None, "-"):

@@ -85,7 +85,7 @@ def _inherited(name: str, key: str, settings: Settings) -> str:
 
 def _show(key: str, value: object, source: str) -> None:
     if isinstance(value, Path):
-        value = str(value.absolute())  # what is shown may be kept anywhere
+        value = str(value.absolute())  # the output may be moved anywhere
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:
@@ -93,7 +93,7 @@ def _show(key: str, value: object, source: str) -> None:
 
 
 def _toml(value: object) -> str:
-    """A value in TOML, which differs from JSON only in its tables."""
+    """Write a value in TOML, which differs from JSON only in its tables."""
     if isinstance(value, dict):
         pairs = (f"{dumps(k).decode()} = {_toml(v)}" for k, v in value.items() if v is not None)
         return "{" + ", ".join(pairs) + "}"

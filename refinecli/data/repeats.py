@@ -61,7 +61,7 @@ class Occurrences:
 
 
 class Repeats:
-    """Tells apart datapoints that have the same id or the same conversation."""
+    """Numbers for datapoints that have the same id or the same conversation."""
 
     def __init__(self) -> None:
         self._ids, self._convos = Occurrences(), Occurrences()

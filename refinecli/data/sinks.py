@@ -192,7 +192,7 @@ def _partial_path(path: Path, name: str, force: bool, sources: Sequence[Source])
         if _is_device(path):
             return None
         if not force:
-            raise UsageError(f"{name}: exists already", f"{option('force')} replaces it")
+            raise UsageError(f"{name}: exists already", f"use {option('force')} to replace it")
     return path.with_name(path.name + ".partial")
 
 

@@ -67,7 +67,7 @@ async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tupl
     return await verdict(question, grader, draw)
 
 
-# A check that takes longer goes on in a thread, so that other calls do not wait for it; one thread,
+# A check that takes longer continues in a thread, so that other calls do not wait for it; only one,
 # so that patterns with a time limit do not take it from each other.
 _SECONDS_AT_ONCE, _CHARACTERS_AT_ONCE = 0.01, 20_000
 

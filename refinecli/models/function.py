@@ -25,9 +25,9 @@ class FunctionModel:
 
 
 class FunctionCompleter:
-    """One role's Completer: calls the function within the budget and `concurrency`.
+    """One role's Completer, which calls the function within the budget and `concurrency`.
 
-    The call cache has nothing of it, since nothing tells one version of a function from the next.
+    The call cache has nothing of it, since versions of a function cannot be distinguished.
     What it raises comes out as it is; a CompletionError fails this call alone.
     """
 

@@ -120,7 +120,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
     if run["skipped"]:
         spent.append(f"{plural(run['skipped'], 'line')} without a result")
     text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
-    text += " (before sharing)" if run["calls"] else ""
+    text += " (as if none had been shared)" if run["calls"] else ""
     yield from (Text(line) for line in _lines(text, "", "  "))
 
 

@@ -1,1 +1,1 @@
-"""A whole input through one piece of work."""
+"""Run a whole input through one piece of work."""

@@ -1,4 +1,4 @@
-"""Quality gates: `METRIC>=X` on the figures of a report or a summary.
+"""Check quality gates: `METRIC>=X` on the figures of a report or a summary.
 
 gate = parse("items.tone.gain.low>=0")
 check(gate, figures).met
@@ -52,7 +52,7 @@ class Verdict:
 def parse(text: str) -> Gate:
     """Read a gate; raise UsageError where `text` is not one."""
     found = _GATE.fullmatch(text)
-    hint = "METRIC, one of >= <= > <, and a number, such as 'score>=0.8'"
+    hint = "write METRIC, one of >= <= > <, and a number, such as 'score>=0.8'"
     if not found:
         raise UsageError(f"not a gate: {text}", hint)
     bound = number(found["bound"])
@@ -71,11 +71,11 @@ def number(text: str) -> float | None:
 
 
 def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
-    """Hold `figures` against the gate. A figure that is null misses it: nothing is known of it.
+    """Check `figures` against the gate. A null figure misses it, since its value is unknown.
 
     A part of the path is a key, a place in a list (-1 is the last) or the `name` or `label` of an
-    entry; an interval stands for its mean, and of a yes or no the one is 1 and the other 0. Raises
-    UsageError where there is no such figure.
+    entry; an interval stands for its mean, and a yes or no for 1 or 0. Raise UsageError where there
+    is no such figure.
     """
     found = list(_found(figures, gate.metric.split("."), ()))
     if not found:
@@ -89,17 +89,19 @@ def check(gate: Gate, figures: Mapping[str, Any]) -> Verdict:
     if not isinstance(value, int | float):
         raise UsageError(f"{gate.text}: not a number", _close(gate.metric + ".", figures))
     met = _COMPARE[gate.operator](value, gate.bound)
-    return Verdict(gate, +value, met, "" if met else f"{gate.metric} is {_told(value, gate)}")
+    return Verdict(
+        gate, +value, met, "" if met else f"{gate.metric} is {_missing_value(value, gate)}"
+    )
 
 
-def _told(value: float, gate: Gate) -> str:
+def _missing_value(value: float, gate: Gate) -> str:
     """Return the value that misses the gate, in as many digits as it takes to see that it does."""
     if isinstance(value, int):
         return str(+value)
     for digits in range(4, 18):
-        told = float(text := f"{value:.{digits}g}")
-        seen = (told == gate.bound) == (value == gate.bound)
-        if seen and not _COMPARE[gate.operator](told, gate.bound):
+        rounded = float(text := f"{value:.{digits}g}")
+        seen = (rounded == gate.bound) == (value == gate.bound)
+        if seen and not _COMPARE[gate.operator](rounded, gate.bound):
             break
     return text
 

@@ -1,11 +1,11 @@
-"""One run, from its first request to its exit code.
+"""Carry out one run, from its first request to its exit code.
 
 Whatever a command does with models (refine, grade, write rubrics, roll out once, grade again for a
 report), it hands over a Job and gets an Ended back. In between, in this order: the output is
-locked, the call cache opened, models are settled, the job's body does the work; then the output
-takes its place, the cache is let go, and the figures are written.
+locked, the call cache opened, models are settled, the job's body does the work; then the output is
+moved into place, the cache released, and the figures are written.
 
-    ended = carry_out(job, display)     # never raises what a user can mend: it is in `ended`
+    ended = carry_out(job, display)     # never raises what a user can fix: `ended` has it
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """Where a run shows itself while it lasts."""
+    """The place where a run shows itself while it lasts."""
 
     def notice(self, text: str) -> None:
         """Show a line that is worth knowing."""
@@ -52,8 +52,8 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run whose models can be asked, as the body of a job gets it. The body counts each result
-    in `summary`, and calls `unsettled` for each datapoint that failed or stayed ungraded."""
+    """A run whose models can be asked, as the body of a job gets it. The body counts each result in
+    `summary`, and calls `unsettled` for each datapoint that failed or stayed ungraded."""
 
     engine: Engine
     summary: Summary
@@ -62,11 +62,13 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a run is to do. `place` is what makes it another run than one with the same settings,
-    `shapes` are a command's options that shape results, `total` and `limit` say how many datapoints
-    there are and how many are read at most. Where the output is there already, only a `forced` run
-    may replace it with what another run would give. `complete` adds to the summary of a whole run
-    before it is written."""
+    """The work of a run.
+
+    `place` distinguishes it from other runs with the same settings. `shapes` are a command's
+    options that shape results. `total` and `limit` say how many datapoints there are and how many
+    are read at most. An existing output may be replaced by another run's only if `forced`.
+    `complete` adds to the summary of a whole run before it is written.
+    """
 
     settings: Settings
     roles: Sequence[str]
@@ -85,9 +87,12 @@ class Job:
 
 @dataclass
 class Ended:
-    """How a run ended. It is `whole` where all was done; else `early` says why it is not, and
-    `error` is there where that is one. `partial` is where the lines are that were finished,
-    `notes` and `complaints` are what became of the cache and of the summary's file."""
+    """The end of a run.
+
+    It is `whole` if everything was done; otherwise `early` gives the reason, and `error` holds it
+    if it is an error. `partial` is the file with the finished lines; `notes` and `complaints` say
+    what became of the cache and of the summary's file.
+    """
 
     job: Job
     summary: Summary
@@ -108,12 +113,12 @@ class Ended:
 
     @property
     def errors_allowed(self) -> float:
-        """The number of those that the user allows."""
+        """The number of them that the user allows."""
         return self.job.settings.run.errors_allowed(self.summary.datapoints)
 
     @property
     def too_many_errors(self) -> bool:
-        """True where a whole run has more of them than the user allows."""
+        """True if a whole run has more of them than the user allows."""
         return self.whole and self.bad > self.errors_allowed
 
 
@@ -149,7 +154,7 @@ class _Run:
         return ended
 
     def _run(self) -> None:
-        """Do the work, and note how that ended."""
+        """Do the work, and note how it ended."""
         ended = self._ended
         try:
             execute(self._main())
@@ -170,7 +175,7 @@ class _Run:
 
     @property
     def _has_begun(self) -> bool:
-        """True once a request was sent, or a line written of what was sent before."""
+        """True once a request was sent, or a line written from an earlier one."""
         traffic, sink = self._ended.traffic, self._job.sink
         return bool(traffic.sent or traffic.replayed or (sink and sink.lines))
 
@@ -193,7 +198,7 @@ class _Run:
             if job.cache:
                 self._begin(job.cache, engine.shaping)
             ended.traffic = engine.limits.traffic
-            gc.freeze()  # what is there by now stays: only what calls leave is looked through
+            gc.freeze()  # so that collections look only at what calls leave behind
             gc.set_threshold(50_000)
             below = job.sink is not None and job.sink.path is None and sys.stdout.isatty()
             display.start(job.total, ended.summary, ended.traffic, data_below=below)
@@ -201,8 +206,8 @@ class _Run:
             await job.body(Started(engine, ended.summary, unsettled))
 
     def _begin(self, cache: RunCache, shaping: JSONObject) -> None:
-        """Continue this run in the cache. That a run left FILE just as it is is no leave for
-        another to replace it, nor for itself to make it shorter."""
+        """Continue this run in the cache. An output that a run left unchanged may not be replaced
+        by another run, nor made shorter by the run itself."""
         job = self._job
         file = job.sink.path if job.sink else None
         if job.forced or job.sink is None or file is None or not file.is_file():
@@ -211,7 +216,7 @@ class _Run:
         name = job.sink.name
         cache.begin(job.place, shaping, replaced=name)
         if not cache.has_written(file, this_run=True):
-            raise UsageError(f"{name}: exists already", f"{option('force')} replaces it")
+            raise UsageError(f"{name}: exists already", f"use {option('force')} to replace it")
         check_shortens(file, name, job.limit if job.total is None else job.total)
 
     def _note_output(self, signature: str) -> None:
@@ -228,7 +233,7 @@ class _Run:
         limited = job.limit is not None and ended.summary.datapoints >= job.limit
         try:
             note = cache.end(ended.code, whole=ended.whole, locked=self._locked, limited=limited)
-        except RefineError as error:  # the results are in their place, or said to be unfinished
+        except RefineError as error:  # the results are in place, or reported as unfinished
             ended.complaints.append(error)
         else:
             ended.notes += [note] if note else []
@@ -244,8 +249,8 @@ class _Run:
 
 
 def check_shortens(file: Path, name: str, coming: int | None) -> None:
-    """Raise UsageError where the output, which has these lines already, would have fewer of them
-    after a run that writes `coming` lines; None where nobody knows."""
+    """Raise UsageError if the existing output would have fewer lines after a run that writes
+    `coming` lines; None means unknown."""
     from refinecli.data.sources import Source
 
     if coming is None:
@@ -254,5 +259,5 @@ def check_shortens(file: Path, name: str, coming: int | None) -> None:
     if coming < there:
         raise UsageError(
             f"{name}: has {there:,} lines, and this run would write {coming:,}",
-            f"{option('force')} replaces it; or write to another file: {option('output')}",
+            f"use {option('force')} to replace it, or {option('output')} to write to another file",
         )

@@ -1,4 +1,4 @@
-"""The only dataset-level concurrency: an ordered, bounded, cancellable map."""
+"""Map work over a dataset, ordered, bounded and cancellable: its only concurrency."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ async def ordered_map(
 
     At most `active` items are worked on at once, and at most `window` lie between the oldest
     unfinished and the newest started, which bounds memory where one item takes long. An error ends
-    all work at once and is raised; after a RunError what is in flight has `patience` seconds to
-    come to its end first; a BudgetError is raised only in its item's place, so that the items
-    before it, which may still be finished, come out.
+    all work at once and is raised. After a RunError work in flight first has `patience` seconds to
+    finish. A BudgetError is raised only in its item's place, so that items before it can still
+    finish and come out.
     """
     started = _Started(items, work, active=active, window=window)
     feeder = asyncio.create_task(started.feed())
@@ -50,7 +50,7 @@ async def ordered_map(
 
 
 class _Started(Generic[A, B]):
-    """The work on items that was started and not given out yet, in the items' order."""
+    """The work on items that was started and not yet handed out, in the items' order."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class _Started(Generic[A, B]):
 
     async def next(self) -> asyncio.Task[B] | None:
         """Return the oldest task, None after the last; raise as soon as anything fails."""
-        # Fetching what is there already needs no waiting, which would take a task of its own.
+        # Fetching a finished task needs no waiting, which would take a task of its own.
         if not (self._queue.empty() or self._failed.done()):
             return self._queue.get_nowait()
         return await _unless(self._failed, self._queue.get())
@@ -120,7 +120,7 @@ class _Started(Generic[A, B]):
             task.cancel()
         await asyncio.gather(feeder, *self.tasks, return_exceptions=True)
         if self._failed.done():
-            self._failed.exception()  # it was raised, or another was: either way it is known
+            self._failed.exception()  # retrieved: it was raised, or another was
         self._failed.cancel()
 
 

@@ -1,4 +1,4 @@
-"""The work on one row of prompts: have its rubric written, and make an output line of that."""
+"""Do the work on one row of prompts: have its rubric written, and make an output line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from refinecli.models.engine import Engine
     from refinecli.settings.load import Settings
 
-# Handed the criteria of each row, or None for a row that has a rubric already.
+# Gets the criteria of each row, or None for a row that already has a rubric.
 OnWriting = Callable[[Writing | None], None]
 
 
@@ -32,8 +32,8 @@ async def write_rubric(
     on_writing: OnWriting | None = None,
 ) -> Outcome:
     """Have the grader write the rubric of a row that was read without one, after the items that it
-    was `given`. Where `contrast` names a good and a bad response, what does not tell them apart
-    is dropped."""
+    was `given`. If `contrast` names a good and a bad response, drop items that do not distinguish
+    them."""
     datapoint = row.datapoint
     assert datapoint is not None
     writing = None

@@ -1,4 +1,4 @@
-"""A whole input through one piece of work: rows in, output lines in order, a summary.
+"""Run a whole input through one piece of work: rows in, output lines in order, a summary.
 
 Source -> read_row -> ordered_map(work) -> Sink
 """
@@ -36,7 +36,7 @@ Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, o
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The rows to work on: the sources in their order, the most to read of them all, the rubric
+    """The rows to work on: the sources in order, the most rows to read from all of them, the rubric
     added to every row, and the reader of a line."""
 
     source: Source
@@ -51,7 +51,7 @@ class Input:
 
     @property
     def rereadable(self) -> bool:
-        """True where all of it can be read twice."""
+        """True if everything can be read twice."""
         return all(source.rereadable for source in self.sources)
 
     def all_rows(self) -> Iterator[Row]:
@@ -71,7 +71,7 @@ class Input:
         return row if datapoint is row.datapoint else row._replace(datapoint=datapoint)
 
     async def stream(self) -> AsyncGenerator[Row, None]:
-        """Yield all rows as they arrive; rows with the same id or conversation are told apart."""
+        """Yield all rows as they arrive, numbering those with the same id or conversation."""
         seen = Repeats()
         count = 0
         if self.limit == 0:
@@ -94,7 +94,7 @@ class Counted(NamedTuple):
 
 
 def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted:
-    """Read all rows once, and hand each that cannot be used to `on_error`."""
+    """Read all rows once, and pass each that cannot be used to `on_error`."""
     rows = bad = 0
     asks_grader = False
     for row in source.all_rows():
@@ -108,7 +108,7 @@ def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted
 
 
 def place_of(command: str, rows: Input, sink: Sink | None) -> JSONObject:
-    """Return what makes a run another than one with the same settings."""
+    """Return what distinguishes a run from others with the same settings."""
     # As seen from the output: a folder with both may be moved and mounted elsewhere.
     folder = sink.path.parent if sink and sink.path else Path.cwd()
     sources = [
@@ -180,8 +180,8 @@ class WorkOnRows:
             return
         name = "the input" if self.rows.more else self.rows.source.name
         raise UsageError(
-            f"{name}: {came:,} lines came, of {self.total:,} that were there when the run began",
-            "it was made shorter meanwhile; the same command goes on with what is there then",
+            f"{name}: {came:,} lines came of the {self.total:,} that it had when the run began",
+            "leave the input as it is while a run reads it; run the same command to continue",
         )
 
 

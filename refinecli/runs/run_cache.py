@@ -1,4 +1,4 @@
-"""A run's call cache: which file it is, whose it is, and what becomes of it at the end."""
+"""Manage a run's call cache: its file, its owner, and its end."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from refinecli.models.cache.store import CallCache
     from refinecli.types import JSONObject
 
-# Another process's transaction takes milliseconds. Where one takes this long, what looks like a
-# hang is explained; after a minute it is an error.
+# Another process's transaction takes milliseconds. If one takes this long, explain what looks like
+# a hang; after a minute it is an error.
 _SILENT_SECONDS = 3.0
-# A fact of a cache that somebody named, also one that lies next to an output.
+# A fact in a cache that was named, even if it lies next to an output.
 _NAMED = "named with --cache"
 # Long values, such as prompts, would hide what differs.
 _SHOWN = 200  # characters
@@ -92,14 +92,14 @@ class RunCache:
         return self.open().runs.has_written(signature(output, output), this_run=this_run)
 
     def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
-        """Continue this run, or start it. A default cache that belongs to another is refused by
-        name of what differs; a shared one keeps them apart. A file that would be `replaced` must
-        be this run's own."""
+        """Continue this run, or start it. A default cache that belongs to another run is refused,
+        with a list of the differences; a shared one keeps runs apart. A file that would be
+        `replaced` must be this run's own."""
         from refinecli.text.json_text import digest
 
         assert self.calls is not None
         settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
-        # A run of the same name beside the same output is the same run, wherever both are moved.
+        # A run of the same name next to the same output is the same run, wherever both are moved.
         name = "" if self.is_default else digest(settings)
         if self.is_default:
             del settings["output"]
@@ -109,13 +109,13 @@ class RunCache:
         if there is not None and not self.restart:
             raise UsageError(
                 f"{self.path} belongs to another run: {_differences(there, settings)}",
-                f"go back to those, write to another file, or add {option('restart')}: it goes on "
-                "with the new settings and uses the replies that fit",
+                f"go back to those, write to another file, or add {option('restart')} to continue "
+                "with the new settings and the replies that fit",
             )
-        if there is not None and replaced:  # found before the run there is given up
+        if there is not None and replaced:  # checked before that run is given up
             raise UsageError(
                 f"{replaced}: exists already, and has what other settings gave",
-                f"{option('force')} replaces it; or write to another file",
+                f"use {option('force')} to replace it, or write to another file",
             )
         if there is not None and not self.offline:
             self.calls.runs.restart(name, settings)
@@ -139,12 +139,12 @@ class RunCache:
         return self.calls is not None and not self.calls.is_empty
 
     def end(self, code: int, *, whole: bool, locked: bool, limited: bool = False) -> str:
-        """Let go of it, and remove it where it is of no more use; return why it stays, where that
-        is no matter of course.
+        """Release it, and remove it if it is of no more use; return why it stays, if that needs
+        saying.
 
-        A default cache goes once its run is over or has got nothing, unless the run was not
-        `locked`: then it may be another's. `whole`: all rows were written; `limited`: more might
-        have come.
+        A default cache is removed once its run is over or has received nothing, unless the run was
+        not `locked`: then it may belong to another. `whole`: all rows were written; `limited`: more
+        might have come.
         """
         calls, self.calls = self.calls, None
         if calls is None:
@@ -182,7 +182,7 @@ class RunCache:
 
 
 def check_named(path: Path) -> None:
-    """Raise UsageError where there can be no cache at that path."""
+    """Raise UsageError where a cache cannot be at that path."""
     named = option("cache", path)
     if path.is_dir():
         raise UsageError(f"{named}: is a folder", "name a file")
@@ -199,7 +199,7 @@ def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _same(key: str, value: object) -> object:
-    """One spelling for what is the same place: `…/v1`, `…/v1/` and `…/v1/chat/completions`."""
+    """Spell the same place in one way: `…/v1`, `…/v1/` and `…/v1/chat/completions`."""
     if not (key.endswith(".base_url") and isinstance(value, str)):
         return value
     url, mark, query = value.partition("?")
@@ -210,13 +210,13 @@ def _differences(there: JSONObject, here: JSONObject) -> str:
     keys = sorted(there.keys() | here.keys(), key=lambda key: (not key.startswith("policy."), key))
     if there.get("command") != here.get("command"):
         keys = ["command"]  # all else follows from that
-    told: dict[str, tuple[str, str]] = {}
+    differing: dict[str, tuple[str, str]] = {}
     for key in keys:
         both = _shown(there.get(key)), _shown(here.get(key))
-        taken_over = told.get(f"policy.{key.rpartition('.')[2]}") == both
+        taken_over = differing.get(f"policy.{key.rpartition('.')[2]}") == both
         if both[0] != both[1] and not taken_over:
-            told[key] = both
-    return "; ".join(f"{key} was {was}, is {now}" for key, (was, now) in told.items())
+            differing[key] = both
+    return "; ".join(f"{key} was {was}, is {now}" for key, (was, now) in differing.items())
 
 
 def _shown(value: object) -> str:

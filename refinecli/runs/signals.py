@@ -1,4 +1,4 @@
-"""Runs the asynchronous part of a command, so that signals end it in order."""
+"""Run the asynchronous part of a command, so that signals end it in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
+class Interrupted(Exception):  # noqa: N818 - it is not an error
     """A signal ended the run; `code` is the exit code that says so."""
 
     def __init__(self, number: int) -> None:
@@ -20,7 +20,7 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
 
 
 def execute(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end. The first SIGINT or SIGTERM cancels what runs, which may tidy up, and raises
+    """Run to the end. The first SIGINT or SIGTERM cancels the work, which may tidy up, and raises
     Interrupted; the second ends the process at once."""
     caught: list[int] = []
 

@@ -97,7 +97,7 @@ class Summary:
 
     @property
     def counts(self) -> str:
-        """Such as `12 datapoints: 11 done, 1 failed`."""
+        """The counts, such as `12 datapoints: 11 done, 1 failed`."""
         parts = [f"{self.done} done"]
         parts += [f"{self.ungraded} ungraded"] if self.ungraded else []
         parts += [f"{self.failed} failed"] if self.failed else []
@@ -106,16 +106,17 @@ class Summary:
 
     @property
     def notices(self) -> list[str]:
-        """Lines about grades that were not made as was meant, and replies without an answer."""
-        told = []
+        """The lines about grades made in another way than intended, and replies without an
+        answer."""
+        lines = []
         if self.fell_back:
             some = "1 verdict was" if self.fell_back == 1 else f"{self.fell_back:,} verdicts were"
-            told.append(
+            lines.append(
                 f"{some} asked for in words: the endpoint gives no probabilities, or the labels "
                 "had less than 0.9 of the first token's (then grade.examples help)"
             )
         if self.votes_missing:
-            told.append(
+            lines.append(
                 "1 vote is missing, of a grade that the others made without it; it says why"
                 if self.votes_missing == 1
                 else f"{self.votes_missing:,} votes are missing, of grades that the others made "
@@ -124,15 +125,15 @@ class Summary:
         for kind, remedy in _REMEDIES.items():
             if count := self.errors[kind]:
                 replies = "1 reply" if count == 1 else f"{count:,} replies"
-                told.append(f"{replies}: {remedy}")
-        return told
+                lines.append(f"{replies}: {remedy}")
+        return lines
 
     @property
     def seconds(self) -> float:
         return monotonic() - self.started
 
     def record(self, traffic: Traffic) -> JSONObject:
-        """The object that `--summary` writes; tokens and cost are those of the calls sent."""
+        """Build the object that `--summary` writes; tokens and cost are those of the calls sent."""
         return {
             "datapoints": self.datapoints,
             "done": self.done,
@@ -158,8 +159,8 @@ class Summary:
         }
 
     def figures(self, traffic: Traffic) -> JSONObject:
-        """The same for gates: what did not happen is there as 0, what is unknown as null, and what
-        agrees with labels by its own name too."""
+        """Build the same for gates: 0 for what did not happen, null for what is unknown, and
+        figures of agreement with labels by their own names too."""
         zero = {"fell_back": 0, "votes_missing": 0}
         record = {**(self.agreement or {}), "cost": None, **zero, **self.record(traffic)}
         return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

@@ -1,1 +1,1 @@
-"""Flags, environment, files and defaults as one typed object."""
+"""Read flags, environment, files and defaults into one typed object."""

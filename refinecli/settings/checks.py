@@ -1,4 +1,4 @@
-"""What is wrong with settings that are right each by itself."""
+"""Check settings that are each valid but do not go together."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def check_role(name: str, role: RoleConfig) -> None:
 
 
 def check_named(name: str, role: RoleConfig, given: Given) -> None:
-    """Raise UsageError where a role that is nobody else's place has no model of its own."""
+    """Raise UsageError where a role that inherits from none has no model of its own."""
     if role.model is None and role.base_url is None:
         raise UsageError(
             f"{given.source_within(f'{name}.')}: the {name} needs a model of its own",
@@ -107,7 +107,7 @@ def check_named(name: str, role: RoleConfig, given: Given) -> None:
 
 
 def check_jury(jurors: Sequence[RoleSettings], grade: GradeOptions, given: Given) -> None:
-    """Raise UsageError unless there are two jurors at least, and each has a vote of its own."""
+    """Raise UsageError unless there are at least two jurors, and each has an independent vote."""
     if len(jurors) == 1:
         (juror,) = jurors
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Settings that name a file, and mean what is in it."""
+"""Read the files that settings name, in place of their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refinecli.types import Example
 
 
 def read_files(given: Given) -> dict[str, Path]:
-    """Put what each file holds in place of its name; return the files, by `section.key`."""
+    """Put each file's contents in place of its name; return the files, by `section.key`."""
     found = {}
     for place, reader in READERS.items():
         section, key = place.split(".")
@@ -30,7 +30,7 @@ def read_files(given: Given) -> dict[str, Path]:
             why = error.strerror if isinstance(error, OSError) else error
             raise UsageError(
                 f"{source}: {place}: {found[place]}: {why}",
-                "it names a file with the template: `refinecli help prompts`",
+                "name a file with a template: see `refinecli help prompts`",
             ) from None
     return found
 
@@ -56,5 +56,5 @@ def prompts_of(table: Mapping[str, str]) -> Prompts:
         return Prompts(**table)
     except ValueError as error:
         raise UsageError(
-            f"prompts.{error}", "`refinecli help prompts` lists the placeholders"
+            f"prompts.{error}", "see `refinecli help prompts` for the placeholders"
         ) from None

@@ -1,9 +1,9 @@
-"""Flags, `--set`, environment, config file, defaults -> Settings, and where each value came from.
+"""Settle flags, `--set`, environment, config files and defaults, and record each value's source.
 
     flag > --set section.key=value > REFINECLI_SECTION__KEY > --config FILE > default
 
-Pure: it is handed the environment and reads only the files that it is told to. A key is never a
-setting: settings hold the name of the environment variable it is in.
+Pure: callers pass the environment and the files to read. A key is never a setting: settings hold
+the name of its environment variable.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ from refinecli.types import ROLES, juror_role, role_traits
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of one run. A jury among the roles, where there is one, grades in the grader's
-    place; the judge is there only where it was named. `sources` says of each `section.key` that was
-    set where it came from, `files` which file it was read from where it names one."""
+    """All settings of one run.
+
+    A jury among the roles grades in the grader's place; the judge is present only if it was named.
+    `sources` holds the source of each `section.key` that was set, `files` the file that it was read
+    from if it names one.
+    """
 
     roles: Mapping[str, RoleSettings]
     refine: RefineOptions
@@ -59,7 +62,7 @@ class Settings:
 
     @property
     def graders(self) -> tuple[RoleSettings, ...]:
-        """Who grades: the jury, or the grader alone."""
+        """The graders: the jury, or the grader alone."""
         return self.jury or (self.grader,)
 
     def without_jury(self) -> Settings:
@@ -67,8 +70,8 @@ class Settings:
         return replace(self, roles={n: role for n, role in self.roles.items() if not role.is_juror})
 
     def asked(self, names: Collection[str]) -> list[RoleSettings]:
-        """Return the roles of a command that knows them by these names: "grader" means whoever
-        grades."""
+        """Return the roles of a command that knows them by these names, in which "grader" means all
+        graders."""
         graders = self.graders if "grader" in names else ()
         return [
             role
@@ -83,10 +86,10 @@ def load(
     environ: Mapping[str, str] = os.environ,
     paths: Sequence[Path] = (),
 ) -> Settings:
-    """Settle every value. `flags` maps `section.key` to a value, None where the flag was not given;
-    `sets` are assignments, or such a mapping from code. Of several files the later one wins.
+    """Settle every value. `flags` maps `section.key` to a value, or to None if the flag was not
+    given. Of several files the later one wins.
 
-    Raises UsageError naming the flag, variable or file that is wrong.
+    Raise UsageError naming the flag, variable or file that is wrong.
     """
     given = read(flags, sets, environ, paths)
     check_names(given)
@@ -109,7 +112,7 @@ def load(
 
 
 def _roles(given: Given, environ: Mapping[str, str]) -> dict[str, RoleSettings]:
-    """Return each role as it is meant: with what it inherits, and all defaults."""
+    """Return each role with what it inherits, and all defaults."""
     merged: dict[str, RoleConfig] = {}
     found: dict[str, RoleSettings] = {}
     for name, own in _written(given).items():
@@ -127,7 +130,7 @@ def _roles(given: Given, environ: Mapping[str, str]) -> dict[str, RoleSettings]:
 
 
 def _written(given: Given) -> dict[str, RoleConfig]:
-    """Return each role as it is written down, each after the one it falls back to."""
+    """Return each role as written down, each after the one it falls back to."""
     tables: dict[str, object] = {}
     for name in ROLES:
         tables[name] = given.tables.get(name, {})

@@ -1,4 +1,4 @@
-"""One role: how it is written down, what it takes over from another, and where its key goes."""
+"""Settle one role: its settings, what it inherits from another, and where its key goes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refinecli.settings.sources import Given, Source
 from refinecli.settings.urls import checked_url
 from refinecli.types import JSONObject, juror_in, role_traits
 
-# How replies are fetched and paid for: all else about a role may make them others.
+# The ways of fetching and paying; everything else about a role may change the replies.
 FETCHING = frozenset(
     {
         *("timeout", "retries", "api_key_env", "api_key_header"),
@@ -24,8 +24,8 @@ FETCHING = frozenset(
 )
 
 OPENAI = "https://api.openai.com/v1"
-# Where a word of a header's name ends so (api-key, apikey), its value is a secret, and secrets are
-# not written in files.
+# If a word of a header's name ends like this (api-key, apikey), its value is a secret, and secrets
+# do not belong in files.
 _SECRET_WORDS = (
     *("auth", "authorization", "authentication", "key", "keys", "token"),
     *("secret", "secrets", "cookie", "cookies", "password", "passwords"),
@@ -33,7 +33,7 @@ _SECRET_WORDS = (
 
 
 class RoleConfig(BaseModel):
-    """One role as it is written down; what is not set comes from the role it falls back to."""
+    """One role as written down; what is not set comes from the role it falls back to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
@@ -81,9 +81,12 @@ class RoleConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RoleSettings:
-    """One role, resolved. Exactly one of `base_url` and `weights` is set; `weights` is what
-    `--model` said (`local` or a path) and is served by the embedded server. `model` is None where
-    the endpoint has to be asked for its only one."""
+    """One role, resolved.
+
+    Exactly one of `base_url` and `weights` is set; `weights` is the value of `--model` (`local` or
+    a path), served by the embedded server. `model` is None where the endpoint has to be asked for
+    its only one.
+    """
 
     name: str
     model: str | None
@@ -99,10 +102,10 @@ class RoleSettings:
     max_tokens: int | None
     timeout: float
     retries: int
-    # Requests and tokens a minute that the provider allows; None where that is to be found out.
+    # Requests and tokens a minute that the provider allows; None where unknown.
     rpm: float | None = None
     tpm: float | None = None
-    # For a million tokens, in any currency; None where they are not known.
+    # For a million tokens, in any currency; None where unknown.
     input_price: float | None = None
     output_price: float | None = None
 
@@ -138,9 +141,12 @@ def how_to_name(role: str) -> str:
 
 
 def later_place_wins(name: str, role: object, given: Given) -> None:
-    """Forget what goes with another place to ask than the one that counts: a role's model and its
-    endpoint name that place, and where one source says `local` and another a URL, the higher one
-    means what it says. The name of a weights file next to a URL is that of a model served there."""
+    """Forget what belongs to a place to ask that was overruled.
+
+    A role's model and its endpoint name that place. If one source says `local` and another a URL,
+    the higher source wins. The name of a weights file next to a URL is that of a model served
+    there.
+    """
     if not isinstance(role, dict) or role.get("model") != "local" or "base_url" not in role:
         return
     model, url = (given.sources[f"{name}.{key}"].level for key in ("model", "base_url"))
@@ -158,11 +164,11 @@ def is_weights(model: object) -> bool:
 
 
 def inherited(name: str, own: RoleConfig, other: RoleConfig) -> RoleConfig:
-    """Return a role with what it takes over from the `other`, its fallback, where it is silent.
+    """Return a role with what it inherits from the `other`, its fallback, where it is silent.
 
-    A role with its own `base_url` takes over no key name, headers or extra_body, so that none goes
-    to a host it was not meant for. Where to ask is taken over; how to speak (`system` and sampling)
-    too, but not by a role that speaks for itself: the grader is not the writer in another place.
+    A role with its own `base_url` inherits no key name, headers or extra_body, so that none goes to
+    a host it was not meant for. The place to ask is inherited, and so are `system` and sampling,
+    except by a role that speaks for itself: the grader is not the writer in another place.
     """
     in_its_place = own.model is None and own.base_url is None
     kept = {"timeout", "retries"}

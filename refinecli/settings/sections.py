@@ -1,4 +1,4 @@
-"""The sections that can be set, each one type, and one section's table read as its type."""
+"""List the sections that can be set, each one type, and read a section's table as its type."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 def _count_or_percent(text: str) -> str:
     if not re.fullmatch(r"[0-9]+|[0-9]+(?:\.[0-9]+)?%", text):
-        raise ValueError("a count such as 3, or a share such as 1%")
+        raise ValueError("must be a count such as 3, or a share such as 1%")
     return text
 
 
 @checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))
 class RunOptions:
-    """`[run]`: what does not shape results, and the seed."""
+    """The options of `[run]`, which do not shape results, and the seed."""
 
     concurrency: Annotated[int, Field(ge=1)] = 64
     max_calls: Annotated[int, Field(ge=0)] | None = None
@@ -41,7 +41,7 @@ class RunOptions:
     seed: int | None = None
 
     def errors_allowed(self, datapoints: int) -> float:
-        """Return how many of this many datapoints may fail or stay ungraded."""
+        """Return how many of `datapoints` may fail or stay ungraded."""
         number = float(self.max_errors.removesuffix("%"))
         return number / 100 * datapoints if self.max_errors.endswith("%") else number
 

@@ -1,4 +1,4 @@
-"""Where settings are read from, the lowest first: files, environment, `--set`, flags."""
+"""Read settings from their sources, lowest first: files, environment, `--set`, flags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PREFIX = "REFINECLI_"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a value comes from. Of two sources the one with the higher `level` wins; `name` is what
+    """The source of a value. Of two sources the one with the higher `level` wins; `name` is what
     users know it by, which may be a mention of an option."""
 
     kind: Literal["file", "environment", "set", "flag"]
@@ -28,7 +28,7 @@ class Source:
 
     @property
     def folder(self) -> Path:
-        """The folder that a relative path is meant from: the file's own, or where we are."""
+        """The folder that a relative path starts from: the file's own, or the current one."""
         return Path(self.name).parent if self.kind == "file" else Path()
 
     def names(self, dotted: str) -> str:
@@ -57,7 +57,7 @@ def read(
     environ: Mapping[str, str],
     paths: Sequence[Path],
 ) -> Given:
-    """Read every source; what is set in several has the value of the highest, tables are merged."""
+    """Read every source; a value set in several is that of the highest, and tables are merged."""
     given = Given()
     for source, dotted, value in _values(flags, sets, environ, paths):
         keys = dotted.split(".")
@@ -108,10 +108,10 @@ def _from_sets(sets: Sequence[str] | Mapping[str, object], level: int) -> Iterat
     for assignment in sets:
         dotted, equals, text = assignment.partition("=")
         if not equals or "." not in dotted:
-            # Not the value: it may be a key that went astray.
+            # Do not show the value: it may be a key in the wrong place.
             raise UsageError(
                 f"--set {dotted}: expected section.key=value",
-                "for example --set policy.temperature=0.7; keys are named, not given: "
+                "write for example --set policy.temperature=0.7; name keys instead of giving them: "
                 "--set policy.api_key_env=NAME",
             )
         yield Source("set", f"--set {dotted}", level), dotted.strip(), _toml_value(text)
@@ -137,7 +137,7 @@ def _read(path: Path) -> JSONObject:
     except OSError as error:
         raise UsageError(f"{option('config', path)}: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"{path}: {error}", "the file is TOML; configs/ has examples") from None
+        raise UsageError(f"{path}: {error}", "write TOML; configs/ has examples") from None
 
 
 def _toml_value(text: str) -> object:

@@ -29,6 +29,7 @@ EXEMPT_LITERALS = (
     "generators/criterion_faults.py",  # the same
     "generators/email/",  # sentences, names and instructions of the generated emails
     "generators/ifeval_instructions.py",  # IFEval's instructions as rubric items
+    "models/cache/file.py",  # its tables, in SQL
     "report/html/page.py",  # the page's content security policy
     "checks/",  # a check's feedback is read by the model that rewrites
 )

@@ -131,7 +131,7 @@ def test_of_a_stream_what_is_no_label_counts_as_none(cli: Cli) -> None:
     with ChatServer(by_role("", "<score>1</score>")) as server:
         result = cli("grade", "--gold-field", "gold", *at(server), stdin=jsonl(rows))
     assert result.returncode == 0, result.stderr
-    assert "labels that cannot be used, taken for none: 1" in result.stderr
+    assert "labels that cannot be used, ignored: 1" in result.stderr
     assert "agreement over 1 labelled grade" in result.stderr
 
 

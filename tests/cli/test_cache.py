@@ -450,7 +450,7 @@ def test_a_link_to_a_cache_that_is_being_written_has_all_that_is_in_it(
     if flag == "--offline":
         assert [row["id"] for row in read_jsonl(result.stdout)] == ["q0", "q1"]
     else:
-        assert "at most 0 calls, beside 4 that are in the call cache" in result.stderr
+        assert "at most 0 calls (4 more are cached)" in result.stderr
 
 
 def test_offline_a_missing_call_fails_its_datapoint_and_is_named(cli: Cli, tmp_path: Path) -> None:

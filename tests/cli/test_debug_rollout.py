@@ -123,7 +123,7 @@ def test_json_names_a_file_that_the_record_goes_to_next_to_the_transcript(
         assert read_jsonl(tmp_path / "record.json")[0]["id"] == "built-in"
         refused = cli(*args)
         assert (refused.returncode, refused.stdout) == (2, "")
-        assert "--force replaces it" in refused.stderr
+        assert "use --force to replace it" in refused.stderr
         both = cli("debug-rollout", *at(server), "--json", "-", "-o", "t.txt")
     assert read_jsonl(both.stdout)[0]["id"] == "built-in"
     assert "What is 122 + 12?" in (tmp_path / "t.txt").read_text()

@@ -66,7 +66,7 @@ def test_a_refused_command_leaves_the_cache_of_the_run_it_met(
         server.wait_for_requests(2)
         refused = cli(*RUN, *at(server))
         assert refused.returncode == 2
-        assert "--force replaces it" in refused.stderr
+        assert "use --force to replace it" in refused.stderr
         assert (tmp_path / "out.jsonl.cache").exists()
         go.set()
         assert running.wait(30) == 0
@@ -396,7 +396,7 @@ def test_an_input_made_shorter_while_it_is_read_is_told_and_what_was_paid_for_is
     with FaultServer(spoils(data, keep)) as server:
         result = cli(*RUN, *at(server), "--concurrency", "1", "--summary", "summary.json")
         assert result.returncode == 3, result.stderr
-        assert "in.jsonl: 40 lines came, of 60" in result.stderr
+        assert "in.jsonl: 40 lines came of the 60" in result.stderr
         assert "every reply is kept" in result.stderr
         assert not (tmp_path / "out.jsonl").exists()
         assert summary(tmp_path / "summary.json")["calls"] == 80

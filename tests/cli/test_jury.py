@@ -132,7 +132,7 @@ def test_equal_jurors_have_a_vote_each_without_seeds_too(cli: Cli) -> None:
         (["--set", "jury.c.model=yes"], "jury.a and jury.c are the same model"),
         (
             ["--set", "grade.mode=logprobs", "--gold-field", "gold", "--calibrate", "t.toml"],
-            "a jury is several",
+            "a jury has several",
         ),
         (["--max-cost", "1"], "the prices of the jury.a's model are not known"),
     ],
@@ -290,7 +290,7 @@ def test_offline_a_vote_that_the_cache_lacks_is_missing_and_not_lost(cli: Cli) -
         two = ("grade", *at(server), "--cache", "c")
         assert cli(*two, *jury(a="yes", c="yes-too"), stdin=rows).returncode == 0
         dry = cli(*two, *THREE, "--dry-run", stdin=rows)
-        assert "at most 4 calls, beside 2 that are in the call cache" in dry.stderr
+        assert "at most 4 calls (2 more are cached)" in dry.stderr
         result = cli(*two, *THREE, "--offline", stdin=rows)
     assert result.returncode == 3
     (grade,) = read_jsonl(result.stdout)[0]["grading"]["grades"]

@@ -178,7 +178,7 @@ def test_without_a_cache_a_run_that_ended_early_says_what_would_have_kept_it(
     if command.args[0] == "report":  # it always keeps them
         assert "every reply is kept in in.jsonl.regrade.cache" in ended.stderr
     else:
-        assert "hint: with --cache FILE, the same command would continue" in ended.stderr
+        assert "hint: add --cache FILE, and the same command can continue" in ended.stderr
 
 
 @each_command
@@ -194,7 +194,7 @@ def test_a_datapoint_that_stays_without_a_result_is_exit_3_unless_it_may(
             failed.stderr,
             "error: 1 of 1 datapoints failed or stayed ungraded (",
             "--max-errors allows 0",
-            "hint: the same command asks again for what failed, and only for that: refinecli ",
+            "hint: run the same command to ask again for what failed, and only for that: ",
         )
         sent = len(server.requests)
         allowed = cli(*args, "--max-errors", "1")

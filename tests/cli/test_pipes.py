@@ -500,7 +500,7 @@ def test_lines_that_cannot_be_read_say_why_at_the_end_and_nobody_is_asked_again(
         result = cli("grade", *at(server), "--cache", "c.db", stdin=lines)
     assert result.returncode == 3
     assert "  the first: line 2: " in result.stderr
-    assert "hint: mend those lines" in result.stderr
+    assert "hint: fix those lines" in result.stderr
     assert "asks again" not in result.stderr
 
 

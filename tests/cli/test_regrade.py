@@ -464,12 +464,12 @@ def test_a_dry_run_says_how_many_calls_it_takes(cli: Cli, tmp_path: Path) -> Non
         first = cli(*args)
         assert first.returncode == 0, first.stderr
         # Four pairs and one text, three repeats, and as often once more for an unreadable reply.
-        assert "5 datapoints, 3 repeats; at most 54 calls, unless" in first.stderr
+        assert "5 datapoints, 3 repeats, at most 54 calls, not" in first.stderr
         assert "== to the grader: user ==" in first.stderr
         assert server.requests == []
         assert not (tmp_path / "out.jsonl.regrade.cache").exists()
         regraded(cli, server, "--repeats", "2")
-        assert "at most 18 calls, beside 18 that are in the call cache" in cli(*args).stderr
+        assert "at most 18 calls (18 more are cached)" in cli(*args).stderr
         assert len(server.requests) == 18
 
 

@@ -102,7 +102,7 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
     new = write_jsonl(tmp_path / "new.jsonl", [graded_row(i, float(i > 1)) for i in range(40)])
     result = cli("report", old, new, "--label", "2026-11-01", "--label", "2026-11-08")
     assert result.returncode == 0, result.stderr
-    assert "2026-11-08 less 2026-11-01, 40 datapoints in common: +0.450" in result.stdout
+    assert "2026-11-08 minus 2026-11-01, 40 datapoints in common: +0.450" in result.stdout
     assert "fail now: dp-1" in result.stdout
     assert re.search(r"^  2026-11-01 grade", result.stdout, re.MULTILINE)
 
@@ -192,8 +192,8 @@ def test_only_a_report_is_replaced_unless_forced(
     target.write_text('{"precious": 1}')
     refused = cli("report", out, flag, target)
     assert refused.returncode == 2
-    assert "exists and is no report" in refused.stderr
-    assert "--force replaces it" in refused.stderr
+    assert "exists and is not a report" in refused.stderr
+    assert "use --force to replace it" in refused.stderr
     assert target.read_text() == '{"precious": 1}'
     assert cli("report", out, flag, target, "--force").returncode == 0
     assert cli("report", out, flag, target).returncode == 0
@@ -212,7 +212,7 @@ def test_a_figure_that_is_missing_says_what_it_takes(
 ) -> None:
     result = cli("report", out, "--gate", f"{metric}>=0")
     assert result.returncode == 1
-    assert f"is null\n  hint: it takes {needs}\n" in result.stderr
+    assert f"is null\n  hint: give it {needs}\n" in result.stderr
 
 
 def test_without_scipy_the_way_to_it_is_named(cli: Cli, out: Path, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_beside_a_run_that_failed_altogether_the_other_is_reported(
     assert told in " ".join(result.stdout.split())
     missed = cli("report", "old.jsonl", "new.jsonl", "--gate", "compared.gain.low>=-0.05")
     assert missed.returncode == 1
-    assert "compared is null\n  hint: it takes two RUNs, both with scores\n" in missed.stderr
+    assert "compared is null\n  hint: give it two RUNs, both with scores\n" in missed.stderr
 
 
 @pytest.mark.parametrize(("run", "other"), [("out.jsonl", "no.jsonl"), ("no.jsonl", "out.jsonl")])

@@ -705,7 +705,7 @@ def test_dry_run_leaves_out_what_an_earlier_run_has_in_its_cache(
         assert cli("refine", *flags).returncode == 0
         sent = len(server.requests)
         result = cli("refine", *flags, "--dry-run")
-        assert f"at most 0 calls, beside {sent} that are in the call cache" in result.stderr
+        assert f"at most 0 calls ({sent} more are cached)" in result.stderr
         again = cli("refine", *flags)
         assert len(server.requests) == sent
     assert again.returncode == 0
