@@ -77,7 +77,7 @@ def check_repeats(repeats: int, graders: Sequence[RoleSettings], grade: GradeOpt
         whose = f" of {cold.name}" if cold.is_juror else ""
         raise UsageError(
             f"{repeats} repeats{whose} at temperature 0 would all be the same",
-            f"{option(f'{cold.name}.temperature', 0.7)}, or {option('repeats', 1)}",
+            f"use {option(f'{cold.name}.temperature', 0.7)}, or {option('repeats', 1)}",
         )
     if grade.mode == "logprobs":
         raise UsageError(
