@@ -223,7 +223,7 @@ def provider_words(content: bytes) -> str:
 
 
 def words_of(value: object) -> str:
-    """Return what an error says of itself, with its code; all of it where that is nowhere."""
+    """Return an error's own message, with its code; all of it where it has none."""
     error = value
     if isinstance(value, dict):
         base = value.get("base_resp")

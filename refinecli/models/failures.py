@@ -167,7 +167,7 @@ def _redirect(reply: Refusal) -> Exception | None:
 
 
 def _credit(reply: Refusal) -> Exception | None:
-    """A provider that says when to come back has not closed the account, whatever it calls it."""
+    """Recognise an account without credit; not if the provider says when to come back."""
     if reply.status != 402 and not reply.says(_QUOTA):
         return None
     if reply.after is not None or (reply.status == 429 and reply.says(_SOON_OPEN)):
@@ -208,7 +208,8 @@ def _forbidden(reply: Refusal) -> Exception | None:
 
 
 def _wanted(reply: Refusal) -> Exception | None:
-    """What the request wants, and the limit that it has only for that."""
+    """Recognise the refusal of what the request wants, or of the limit that it has only for
+    that."""
     if reply.wants is None or reply.status not in (400, 404, 422, 500, 501):
         return None
     is_json = isinstance(reply.wants, JSONReply)
@@ -230,7 +231,7 @@ def _system(reply: Refusal) -> Exception | None:
 
 
 def _temperature_of_0(reply: Refusal) -> Exception | None:
-    """A verdict is asked for at 0, which some models refuse in words of their own."""
+    """Recognise the refusal of temperature 0, at which verdicts are asked for."""
     at_0 = reply.status in (400, 422) and reply.body.get("temperature") == 0
     if at_0 and reply.says(r"\btemperature\b"):
         return RefusedParameterError("temperature", reply.message)
