@@ -270,4 +270,9 @@ def _is_operand(text: str, place: int) -> bool:
     before = text[place]
     if unicodedata.category(before) == "Sc":  # 5€-7€, but $-5
         return place > 0 and text[place - 1].isdigit()
-    return before in _CLOSING or (before.isalnum() and not is_undivided(before))
+    if is_undivided(before):  # 2020年-2021年, but 答案是-5
+        return _AFTER_NUMBER.search(text[max(place - 2, 0) : place + 1]) is not None
+    return before in _CLOSING or before.isalnum()
+
+
+_AFTER_NUMBER = re.compile(r"[0-9][^\W0-9]{1,2}$")  # a number and what it counts

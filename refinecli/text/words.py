@@ -29,8 +29,12 @@ _LOOKALIKES = {
     **dict.fromkeys(_HYPHENS, "-"),
 }
 _LOOKALIKE = re.compile(f"[{''.join(_LOOKALIKES)}]")
-# How an emoji is drawn, and lines under, over and through letters.
-_STYLE = re.compile("[\ufe0e\ufe0f\u0305\u0332-\u0338\u033f\u20d2\u20d3\u20e5\u20e6]")
+# How an emoji is drawn, lines under, over and through letters; what Arabic and Hebrew may leave out
+# (points) or put in (a stretched line).
+_STYLE = re.compile(
+    "[\ufe0e\ufe0f\u0305\u0332-\u0338\u033f\u20d2\u20d3\u20e5\u20e6"
+    "\u0640\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"
+)
 
 
 # ------------------------------------------------------------------ what a text reads as
@@ -93,6 +97,8 @@ def has_word(text: str, word: str, *, case: bool = False) -> bool:
     """Return True where the word stands in the text, however either is encoded; markup around it
     or in it does not hide it."""
     wanted = _word_as(word, case)
+    if not wanted:  # nothing that can be seen
+        return word in text
     return any(_stands_in(reading, wanted) for reading in _readings(text, case))
 
 

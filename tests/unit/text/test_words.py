@@ -61,6 +61,12 @@ FOUND: list[tuple[str, str, bool]] = [
     ("👩\u200d💻 here", "👩\u200d💻", True),
     ("I ❤\ufe0f it", "❤", True),
     ("b\u0336l\u0336a\u0336n\u0336k\u0336e\u0336t\u0336", "blanket", True),
+    ("كِتَابٌ جديد", "كتاب", True),
+    ("كتـــاب", "كتاب", True),
+    ("שָׁלוֹם", "שלום", True),
+    ("a\u200bb", "\u200b", True),
+    ("ab", "\u200b", False),
+    ("a b", " ", False),
     # letters of another script
     ("а b\u0430nana", "banana", True),
     ("pаss", "pass", True),
@@ -118,6 +124,19 @@ def test_a_word_in_a_longer_one_is_not_there(word: str, more: str) -> None:
     more = more.translate(str.maketrans("abcxyz", "defghi"))  # or it may stand there once more
     for longer in (f"{word}{more}", f"{more}{word}", f"{more}_{word}_{more}", f"_{more}{word}_"):
         assert not has_word(longer, word)
+
+
+ANYTHING = st.text(st.characters(exclude_categories=()))
+TELLING = st.lists(
+    st.sampled_from([*"a_-*&;~<>\\ b가나死ก\u0301\u200b\u0e32\u0e40²", "&shy;", "<b>", "**"])
+).map("".join)
+
+
+@given(ANYTHING | TELLING, (ANYTHING | TELLING).filter(bool), st.booleans())
+@settings(deadline=None)
+def test_any_word_is_in_any_text_or_not(text: str, word: str, case: bool) -> None:
+    assert has_word(text, word, case=case) in (True, False)
+    assert count_words(text) <= len(text)
 
 
 # A text, and how many words it has.
