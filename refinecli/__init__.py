@@ -7,12 +7,10 @@
         grading = await rc.grade(point, "It is 4.", models)
 
 These names are the public face, which `refinecli help python` explains; everything else is private.
-Each is loaded when it is first asked for: to import the package takes a millisecond.
+Each is loaded when it is first asked for.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # type checkers take it for typing's, which takes a while to load
 if TYPE_CHECKING:
     from refinecli.api import Models as Models
     from refinecli.api import completer as completer
@@ -90,6 +88,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -73,9 +73,10 @@ def given(
     paths: list[Path],
 ) -> Given:
     """Return what was given, with its functions apart."""
+    given_last = (*values.items(), *arguments.items())  # arguments come before other settings
     functions = {
         _role_in(dotted): _function(value)
-        for dotted, value in {**values, **arguments}.items()
+        for dotted, value in given_last
         if callable(value) or isinstance(value, FunctionModel)
     }
     names = {f"{role}.model": function.name for role, function in functions.items()}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import os
 import signal
 import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,3 +193,43 @@ def test_the_server_ends_with_the_command_however_that_ends(
 
 def _words_item() -> dict[str, object]:
     return {"rubric_str": "Uses the words", "check": {"kind": "contains_all", "words": ["zebra"]}}
+
+
+@needs_model
+def test_cells_of_a_notebook_grade_and_refine_on_the_local_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each cell is run in one loop that is running already, as a notebook does it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    cells = [
+        "import refinecli as rc\n"
+        'models = await rc.connect(settings={"policy.max_tokens": 48}, cache="replies.db")',
+        'word = rc.RubricItem(check={"kind": "contains_all", "words": ["rabbit"]})\n'
+        'point = rc.Datapoint("Write one sentence about a rabbit.", [word])',
+        "result = await rc.refine(point, models, max_iterations=1)",
+        'pairs = [(point, "A rabbit."), (point, "A cat.")]\n'
+        "graded = [one async for one in rc.grade_all(pairs, models)]",
+        "usage = models.usage\nawait models.close()",
+        'models = await rc.connect(settings={"policy.max_tokens": 48}, cache="replies.db")\n'
+        "again = await rc.refine(point, models, max_iterations=1)\n"
+        "replayed = models.usage\nawait models.close()",
+    ]
+    names: dict[str, Any] = {}
+
+    async def notebook() -> None:
+        for cell in cells:
+            code = compile(cell, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            made = eval(code, names)
+            if inspect.isawaitable(made):
+                await made
+
+    asyncio.run(notebook())
+    assert names["result"].status == "done"
+    assert names["result"].best.response.strip()
+    assert [one.score for one in names["graded"]] == [1.0, 0.0]
+    assert names["usage"].calls == names["result"].usage.calls > 0
+    assert names["again"].best.response == names["result"].best.response
+    assert names["replayed"].calls == 0
+    assert capfd.readouterr() == ("", "")
