@@ -68,6 +68,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
         "before": some_run(1),
         "after": some_run(2),
         "best": some_run(3, rounds=4, drafts=True),
+        "once": [*[row(n, [float(n % 4 == 0)]) for n in range(12)], failed_row(12)],
+        # Graded again by a later `grade`, which leaves its own scores beside the loop's.
+        "later": [
+            one | {"grading": graded_row(n, float(n % 3 > 0))["grading"], "score": float(n % 3 > 0)}
+            for n, one in enumerate(row(n, [0.0, float(n % 2)]) for n in range(30))
+        ],
         "graded": [graded_row(number, float(number % 3 == 0)) for number in range(30)],
     }
     return {
@@ -85,15 +91,38 @@ def settled(figures: JSONObject) -> JSONObject:
 @pytest.fixture(scope="module")
 def reports(runs: dict[str, Run]) -> dict[str, JSONObject]:
     fresh, judge = regrades(5), regrades(6)
+    full = settled(build([runs["after"]], [runs["best"]], fresh, judge))
+    two = settled(build([runs["before"], runs["after"]]))
+    many = [item | {"name": f"{item['name']} {n}"} for n in range(6) for item in full["items"]]
+    flips = {"now_pass": [f"id-{n}" for n in range(12)], "now_fail": ["id-20"]}
     return {
-        "compared": settled(build([runs["before"], runs["after"]])),
-        "regraded": settled(build([runs["after"]], [runs["best"]], fresh, judge)),
+        # What a report may hold besides, all at once.
+        "everything": full
+        | {
+            "items": many,
+            "selections": {"tie": 3, "policy": 1_200},
+            "regrade": {"models": {"grader": "large", "judge": "third"}, "repeats": 3},
+            "gates": [
+                {"gate": "score>=0.5", "value": 0.575_04, "met": True},
+                {"gate": "failed<=0", "value": 1, "met": False},
+            ],
+            "alarms": [{"type": "length", "message": "responses grew by 31%"}],
+            "compared": two["compared"] | flips | {"left_out": 2},
+            "trend": [
+                one | {"items": [{"name": f"item {n}", "score": n / 24} for n in range(24)]}
+                for one in two["trend"]
+            ],
+        },
+        "compared": two,
+        "regraded": full,
         "graded": settled(build([runs["graded"]])),
         "drafts": settled(build([runs["best"]], [runs["after"]])),
+        "once": settled(build([runs["once"]])),
+        "later": settled(build([runs["before"], runs["later"]])),
     }
 
 
-REPORTS = ("compared", "regraded", "graded", "drafts")
+REPORTS = ("everything", "compared", "regraded", "graded", "drafts", "once", "later")
 
 
 @pytest.mark.parametrize("name", REPORTS)
