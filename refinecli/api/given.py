@@ -32,7 +32,7 @@ def completer(function: AnswerFunction, *, name: str | None = None) -> FunctionM
     if not callable(function):
         raise UsageError(
             f"function: must be an async function, not {kind(function)}",
-            "async def f(messages) -> str",
+            "write async def f(messages) -> str",
         )
     named = name or getattr(function, "__name__", type(function).__name__)
     if not isinstance(named, str):

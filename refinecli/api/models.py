@@ -69,7 +69,7 @@ def connect(
         "run.seed": seed,
     }
     if settings is not None and not isinstance(settings, Mapping):
-        raise UsageError("settings: must be a mapping", 'such as {"grade.format": "json"}')
+        raise UsageError("settings: must be a mapping", 'give one such as {"grade.format": "json"}')
     paths = [path_in(path, "config") for path in several(config)]
     found = given(arguments, settings or {}, dict(os.environ), paths)
     return Models(found, _cache(cache, offline=offline), offline=offline)

@@ -80,7 +80,7 @@ def _two_fields(contrast: str | None) -> tuple[str, str] | None:
     if len(fields) != 2 or not all(fields) or fields[0] == fields[1]:
         raise UsageError(
             f"--contrast {contrast}: expected two fields, of a good and of a bad response",
-            "such as --contrast chosen,rejected",
+            "name both, such as --contrast chosen,rejected",
         )
     return fields[0], fields[1]
 

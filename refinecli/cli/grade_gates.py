@@ -31,7 +31,7 @@ def gates_of(fail_under: str | None, required: Sequence[str], labels: Labels | N
     if fail_under is not None:
         bound = number(fail_under)
         if bound is None:
-            raise UsageError(f"--fail-under {fail_under}: not a number", "such as 0.9")
+            raise UsageError(f"--fail-under {fail_under}: not a number", "give one such as 0.9")
         gates.append(Gate(f"--fail-under {fail_under}", "score", ">=", bound))
     for text in required:
         gates.append(replace(parse(text), text=f"--require '{text}'"))

@@ -84,7 +84,7 @@ def _check_run(run: Run, path: Path) -> None:
     if not count_pairs(run):
         raise UsageError(
             f"{run.file}: no datapoint has a score of its first and of its final response",
-            "--regrade compares the two in what `refinecli refine` wrote",
+            "give --regrade the output of `refinecli refine`, which has both",
         )
 
 
@@ -108,7 +108,7 @@ def _check_grader_is_named(settings: Settings, run: Run) -> None:
     if before != local:
         raise UsageError(
             f"--regrade: {run.file} was graded by {before}, and no grader is named",
-            f"--grader-model {run.models.get('grader', 'NAME')}, with --grader-base-url or the "
+            f"use --grader-model {run.models.get('grader', 'NAME')}, with --grader-base-url or the "
             "--config that the run had",
         )
 

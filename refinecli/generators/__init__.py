@@ -52,13 +52,13 @@ class Task:
         if not self.imports:
             raise UsageError(
                 f"{self.name}: takes no {option('from')}",
-                f"its datapoints are made from {option('seed')}",
+                f"use {option('seed')} instead",
             )
         datapoints: Iterator[JSONObject] = self._module().read(rows, with_response)
         return datapoints
 
     def missing_file(self) -> NoReturn:
-        raise UsageError(f"{self.name}: needs {option('from', 'FILE')}", f"FILE is {self.file}")
+        raise UsageError(f"{self.name}: needs {option('from', 'FILE')}", f"name {self.file}")
 
     def _module(self) -> ModuleType:
         return import_module(f"{__name__}.{self.name.replace('-', '_')}")

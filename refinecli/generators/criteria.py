@@ -28,7 +28,7 @@ def weighted_items(
             raise columns.fault(f"{name}[{index}]", "expected an object")
         items.append(item(Columns(columns.where, entry, f"{columns.prefix}{name}[{index}].")))
     if not any(made["weight"] > 0 for made in items):
-        raise columns.fault(name, "no criterion counts in favour", "one needs a weight above 0")
+        raise columns.fault(name, "no criterion counts in favour", "give one a weight above 0")
     for made, unique in zip(items, distinct(made["name"] for made in items), strict=True):
         made["name"] = unique
     return items

@@ -43,8 +43,8 @@ class PromptReader:
         if line == 1 and data.startswith(b"["):
             name = "-" if where == "<stdin>" else quote(where)
             raise UsageError(
-                f"{where} begins with a JSON array, and prompts are read as JSONL",
-                f"refinecli generate-data chat {option('from', name)} | "
+                f"{where} begins with a JSON array, but prompts are read as JSONL",
+                f"run refinecli generate-data chat {option('from', name)} | "
                 f"refinecli generate-data rubrics {option('from', '-')}",
             )
         try:

@@ -67,7 +67,7 @@ def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool =
         if settings.run.max_cost is not None and not role.has_prices:
             raise UsageError(
                 f"{option('max_cost')}: the prices of the {role.name}'s model are not known",
-                f"for a million tokens each: {option(f'{role.name}.input_price', '…')} "
+                f"set both, for a million tokens: {option(f'{role.name}.input_price', '…')} "
                 f"{option(f'{role.name}.output_price', '…')}",
             )
 
@@ -153,7 +153,7 @@ def _concurrency(settings: Settings, asked: Sequence[RoleSettings], lazily: bool
     if (allowed := _allow_open_files(most + _OTHER_FILES)) < most + _OTHER_FILES:
         most = max(1, int(allowed) - _OTHER_FILES)
         log.notice(
-            f"{most} requests in flight at the most: {allowed:g} files may be open "
+            f"at most {most} requests in flight, since {allowed:g} files may be open "
             "(`ulimit -n` says how many)"
         )
     return most

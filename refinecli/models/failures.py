@@ -172,7 +172,7 @@ def _credit(reply: Refusal) -> Exception | None:
         return None
     if reply.after is not None or (reply.status == 429 and reply.says(_SOON_OPEN)):
         return reply.retryable("rate_limit")
-    return RunError(reply.message, "the account has run out of credit", type="quota")
+    return RunError(reply.message, "add credit to the account", type="quota")
 
 
 def _passing(reply: Refusal) -> Exception | None:

@@ -113,7 +113,7 @@ def api_key(role: RoleSettings) -> str:
     if not (key.isascii() and key.isprintable()):
         raise UsageError(
             f"{role.name}: the key in {role.api_key_env} has characters that no key has",
-            "was it copied whole, and nothing else with it?",
+            "copy the key alone, and all of it",
         )
     return key
 

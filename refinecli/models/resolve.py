@@ -92,11 +92,11 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     except TransportError as error:
         raise RunError(
             f"no answer from {shown_url(url)}: {error}",
-            f"is the server running? {flag} saves the question",
+            f"start the server, or name its model: {flag}",
             type="unreachable",
         ) from None
     if reply.status == 429 or reply.status >= 500:
-        raise RunError(f"{url} answered {reply.status}", f"{flag} saves the question")
+        raise RunError(f"{url} answered {reply.status}", f"name its model: {flag}")
     if reply.status in (401, 403):
         raise RunError(f"{url} answered {reply.status}", "check the key", type="auth")
     try:

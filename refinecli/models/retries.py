@@ -125,8 +125,8 @@ class Health:
             raise RunError(
                 f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
                 f"a row; the last one: {error}",
-                "once it is back, the same command continues; where it is there and fails these "
-                f"calls alone, {option('policy.retries', 0)} lets them fail and the run end",
+                "run the same command again once it is back; if it fails only these calls, "
+                f"{option('policy.retries', 0)} lets them fail and the run end",
                 type=error.kind,
             )
 
@@ -160,7 +160,7 @@ class Health:
     def given_up(self, error: RetryableError) -> CompletionError | RunError:
         """Make of a call's last failure the error that it ends in."""
         if error.kind == "connect" and not self.answered:
-            url, hint = shown_url(self.url), "is the server running, and is the URL right?"
+            url, hint = shown_url(self.url), "check that the server runs, and the URL"
             return RunError(f"{url}: {error}", hint, type="unreachable")
         kind = "connection" if error.kind == "connect" else error.kind
         return CompletionError(kind, f"{self.host}: {error}")

@@ -78,9 +78,9 @@ class TryOnly:
     ) -> Completion:
         if self._log:
             self._log.notice(
-                "the local model grades: a model this small often gives no verdict that can be "
-                "read, and can write no rubric; it is for trying things out: name a real grader "
-                f"with {option('grader_model')}"
+                "the local model grades: a model this small often gives no readable verdict, and "
+                "cannot write a rubric; it is for trying things out: name a real grader with "
+                f"{option('grader_model')}"
             )
             self._log = None
         return await self._grader(messages, draw, usable, wants)

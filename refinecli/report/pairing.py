@@ -55,8 +55,8 @@ def same_input(one: Run, other: Run, name: str = "") -> Common:
     if found.other_prompt > len(found.pairs):
         raise UsageError(
             f"{name or other.file}: {found.other_prompt:,} of {shared:,} ids that it shares with "
-            f"{one.file} have another conversation there",
-            "both must come from the same input",
+            f"{one.file} have a different conversation",
+            "give files that come from the same input",
         )
     return found
 

@@ -82,7 +82,7 @@ def check_repeats(repeats: int, graders: Sequence[RoleSettings], grade: GradeOpt
     if grade.mode == "logprobs":
         raise UsageError(
             f"{repeats} repeats of the same probabilities would all be the same",
-            f"{option('repeats', 1)}, or {option('grade.mode', 'verdict')}",
+            f"use {option('repeats', 1)}, or {option('grade.mode', 'verdict')}",
         )
 
 
@@ -93,7 +93,7 @@ def check_role(name: str, role: RoleConfig) -> None:
     """Raise UsageError where the role has one price and not the other."""
     if (role.input_price is None) != (role.output_price is None):
         raise UsageError(
-            f"{name}: input_price and output_price go together", "both are for a million tokens"
+            f"{name}: input_price and output_price go together", "set both, for a million tokens"
         )
 
 

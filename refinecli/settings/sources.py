@@ -120,7 +120,9 @@ def _from_sets(sets: Sequence[str] | Mapping[str, object], level: int) -> Iterat
 def _from_values(values: Mapping[str, object], level: int) -> Iterator[_Value]:
     for dotted, value in values.items():
         if "." not in dotted:
-            raise UsageError(f"settings: {dotted!r} is not a setting", "such as grade.mode")
+            raise UsageError(
+                f"settings: {dotted!r} is not a setting", "name one such as grade.mode"
+            )
         if value is not None:
             yield Source("set", option(dotted), level), dotted, value
 

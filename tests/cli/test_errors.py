@@ -320,7 +320,7 @@ def test_a_refused_connection_ends_the_run_with_a_hint(cli: Cli) -> None:
     assert (result.returncode, result.stdout) == (3, "")
     assert "http://127.0.0.1:9/v1/chat/completions" in result.stderr
     assert "refused" in result.stderr
-    assert "is the server running" in result.stderr
+    assert "check that the server runs" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -268,5 +268,5 @@ def test_few_open_files_mean_fewer_requests_in_flight_and_no_failures(tmp_path: 
             timeout=100,
         )
     assert result.returncode == 0, result.stderr
-    assert "36 requests in flight at the most: 100 files may be open" in result.stderr
+    assert "at most 36 requests in flight, since 100 files may be open" in result.stderr
     assert server.sent_again == 0

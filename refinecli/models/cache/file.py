@@ -55,7 +55,7 @@ def create(path: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"{path}: the call cache cannot be written: {error.strerror}",
-            f"{_ELSEWHERE} keeps it elsewhere",
+            f"use {_ELSEWHERE} to keep it elsewhere",
         ) from None
 
 

@@ -94,7 +94,7 @@ def _check_weights(path: Path) -> Path:
     if magic != b"GGUF":
         raise UsageError(
             f"{path} is not a GGUF file: it starts with {magic!r}",
-            "the local model needs weights in llama.cpp's format, whose first bytes are GGUF",
+            "name weights in llama.cpp's format, whose first bytes are GGUF",
         )
     return path
 

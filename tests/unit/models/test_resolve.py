@@ -110,9 +110,14 @@ def test_offline_a_model_that_nobody_remembers_is_to_be_named() -> None:
         (Reply(200, {}, b'{"data": 3}'), UsageError, "does not list its models", "name one"),
         (Reply(401, {}, b""), RunError, "answered 401", "check the key"),
         (Reply(403, {}, b""), RunError, "answered 403", "check the key"),
-        (Reply(429, {}, b""), RunError, "answered 429", "saves the question"),
-        (Reply(500, {}, b""), RunError, "answered 500", "saves the question"),
-        (TransportError("connect", "refused"), RunError, "no answer from .*: refused", "running"),
+        (Reply(429, {}, b""), RunError, "answered 429", "name its model"),
+        (Reply(500, {}, b""), RunError, "answered 500", "name its model"),
+        (
+            TransportError("connect", "refused"),
+            RunError,
+            "no answer from .*: refused",
+            "start the server",
+        ),
     ],
 )
 def test_an_endpoint_that_does_not_name_one_model_ends_it_with_a_way_out(

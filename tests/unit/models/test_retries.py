@@ -65,7 +65,7 @@ def test_a_provider_that_answers_nothing_for_half_a_minute_ends_the_run_in_its_o
     clock.now += 31
     with pytest.raises(RunError, match=r"nothing for 31 s.*gone fishing") as caught:
         health.failed(DOWN, 3)
-    assert "the same command continues" in caught.value.hint
+    assert "run the same command again" in caught.value.hint
     assert caught.value.type == "server"
 
 
