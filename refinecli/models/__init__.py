@@ -1,1 +1,1 @@
-"""Everything between a request to a model and its reply."""
+"""Send requests to models and read their replies."""

@@ -1,5 +1,5 @@
-"""One attempt at one request: through the budget, the pace and `concurrency`, over HTTP, into the
-cache."""
+"""Make one attempt at one request: through the budget, the pace and `concurrency`, over HTTP, into
+the cache."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN = 120  # characters of an error in a line for `-v`
 
 
 class RequestLog(Protocol):
-    """Where every request and what came of it is written, if the user asked for it."""
+    """A log of every request and its reply, if the user asked for it."""
 
     def __call__(
         self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
@@ -53,8 +53,8 @@ class Sender:
     log_request: RequestLog | None = None
 
     async def attempt(self, request: Request, again: bool) -> Completion:
-        """Send it as soon as the budget, the endpoint's pace and `concurrency` let it go; what
-        may be tried again comes as a RetryableError or a RefusedParameterError."""
+        """Send it as soon as the budget, the endpoint's pace and `concurrency` allow; raise a
+        RetryableError or a RefusedParameterError where another try may help."""
         limits, spending, body, data = self.limits, self.spending, request.body, request.data
         with await limits.reserve(lambda left: spending.estimate(body, data, left)) as reservation:
             tokens = spending.tokens(body, data)
@@ -68,7 +68,7 @@ class Sender:
                 found = await self._exchange(request, reservation, turn)
                 if isinstance(found, Completion):
                     return found
-                # The place is held until the reply is on disk: no more than that many are lost.
+                # The place is held until the reply is on disk, which bounds how many can be lost.
                 return await self._kept(request, found, reservation, turn)
             finally:
                 limits.places.release()
@@ -76,8 +76,8 @@ class Sender:
     async def _exchange(
         self, request: Request, reservation: Reservation, turn: Turn
     ) -> Reply | Completion:
-        """Return what came back, or what another process got while this waited. The turn continues
-        only where there is a reply to read."""
+        """Return the reply, or what another process got while this waited. The turn continues only
+        where there is a reply to read."""
         try:
             if over := self.ending.error or self.endpoint.over:
                 raise over
@@ -176,7 +176,7 @@ class Sender:
         return self.redaction.error(error)
 
     def _count(self, request: Request, reply: Completion, reservation: Reservation) -> None:
-        """Count what a reply took; of one that cannot be read, what it says that it took."""
+        """Count what a reply took; for one that cannot be read, the usage it states."""
         if not reply.usage.calls:
             return
         reservation.took = self.spending.took(request.data, reply)

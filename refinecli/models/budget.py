@@ -1,4 +1,4 @@
-"""The limits on what is sent: requests in flight over all endpoints, and a budget for the run."""
+"""Limit what may be sent: requests in flight over all endpoints, and a run's total spending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refinecli.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Calls, tokens and money: what is spent, wanted, or allowed at the most."""
+    """Calls, tokens and money that are spent, wanted, or allowed."""
 
     calls: float = 0
     tokens: float = 0
@@ -42,7 +42,7 @@ UNLIMITED = Amount(inf, inf, inf)
 
 
 class Limits:
-    """Shared by everything that sends in one run: `concurrency` places, and a budget."""
+    """Limits shared by everything that sends in one run: `concurrency` places, and a budget."""
 
     def __init__(self, concurrency: int, budget: Amount = UNLIMITED) -> None:
         self.concurrency = concurrency
@@ -57,12 +57,12 @@ class Limits:
 
     @property
     def left(self) -> Amount:
-        """The budget that is neither spent nor reserved."""
+        """The amount that is neither spent nor reserved."""
         return self.budget - self._spent - self._reserved
 
     async def reserve(self, estimate: Callable[[Amount], Amount]) -> Reservation:
-        """Set aside what a request may take, given what is left, waiting for others that may yet
-        take less than they reserved; raises BudgetError where even then it would be too much."""
+        """Set aside what a request may take, given what is left, waiting for others that may take
+        less than they reserved; raise BudgetError where even then it would be too much."""
         if not self._counts:
             return Reservation(self, Amount())
         while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
@@ -76,7 +76,7 @@ class Limits:
         return Reservation(self, wanted)
 
     def count(self, usage: Usage, cost: float | None) -> None:
-        """Add what a reply says it took to what people are shown."""
+        """Add what a reply says it took to the figures that people see."""
         self.traffic.prompt_tokens += usage.prompt_tokens
         self.traffic.completion_tokens += usage.completion_tokens
         if cost is None:
@@ -88,14 +88,14 @@ class Limits:
         if not self._counts:
             return
         self._reservations -= 1
-        # What floats leave over must not keep the last request waiting.
+        # The dust of adding floats must not keep the last request waiting.
         self._reserved = self._reserved - reserved if self._reservations else Amount()
         self._spent += took
         self._settled.set()
 
 
 class Reservation:
-    """`with` it a request is sent; at the end of the block only what it `took` counts."""
+    """A reservation around one request; at the end of the block only what it `took` counts."""
 
     def __init__(self, limits: Limits, reserved: Amount) -> None:
         self._limits = limits

@@ -1,5 +1,5 @@
-"""Replies that nobody pays for again: those in the call cache, and those to equal requests in
-flight."""
+"""Share replies that need not be paid for again: those in the call cache, and those to equal
+requests in flight."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from refinecli.types import Completion, Wants
 
 
 class SharedReplies:
-    """The replies of one run, each sent for once; `calls` keeps them on disk, if it is there."""
+    """The replies of one run, each requested once; `calls` keeps them on disk, if it exists."""
 
     def __init__(self, calls: CallCache | None, traffic: Traffic) -> None:
         self.calls = calls
@@ -85,7 +85,7 @@ class SharedReplies:
             completion = await send(request)
         except Exception as error:
             future.set_exception(error)
-            future.exception()  # nobody need be waiting for it
+            future.exception()  # retrieved, since perhaps nobody waits for it
             raise
         except BaseException:
             future.cancel()

@@ -1,7 +1,7 @@
-"""An OpenAI-compatible chat endpoint as a Completer.
+"""Make an OpenAI-compatible chat endpoint a Completer.
 
-A call passes, from the outside in: `negotiation` (without what the endpoint refuses), `cached` (for
-once), `retries` (until it works or will not), `attempt` (over HTTP). A provider's failure ends in
+A call passes, from the outside in: `negotiation` (drop what the endpoint refuses), `cached` (ask
+once), `retries` (until it works or never will), `attempt` (over HTTP). A provider's failure ends in
 one of two errors: CompletionError, which ends one call, and RunError, which every further call
 would meet too (key refused, model unknown, nobody there).
 """
@@ -135,7 +135,7 @@ class RoleChat:
             self._replies.calls.facts.learn(self._endpoint.fact, self._endpoint.terms.changes)
 
     async def _answer(self, request: Request) -> Completion:
-        """Send it, again where that helps. What is the run's failure ends all sending."""
+        """Send it, again where that helps. A failure of the whole run ends all sending."""
         ending = self._sender.ending
 
         def report(tries: int, seconds: float, error: RetryableError) -> None:
@@ -151,7 +151,7 @@ class RoleChat:
                 report,
             )
         except (RunError, OutputError) as error:
-            # Whoever is still in line sends nothing; without a juror the others may continue.
+            # Requests still waiting are not sent; without a juror the others may continue.
             if isinstance(error, RunError) and self._role.is_juror:
                 self._endpoint.over = error
             else:

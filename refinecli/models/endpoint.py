@@ -1,4 +1,4 @@
-"""An endpoint and model as all roles that use them share it."""
+"""Hold the state of an endpoint and model, shared by all roles that use it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from refinecli.text.json_text import digest
 
 
 class Log(Protocol):
-    """Where an endpoint's peculiarities and troubles are reported."""
+    """A log of an endpoint's peculiarities and troubles."""
 
     def notice(self, text: str) -> None:
         """Report something that every user should know."""
@@ -25,8 +25,8 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class Endpoint:
-    """One (URL, model, key): what was learned of it, its pace, and how it does. `place` stands for
-    the URL in the call cache."""
+    """One (URL, model, key): what was learned about it, its pace, and its health. `place` stands
+    for the URL in the call cache."""
 
     url: str
     model: str
@@ -36,8 +36,8 @@ class Endpoint:
     pacer: Pacer = field(default_factory=lambda: Pacer(1))
     rpm: float | None = None
     tpm: float | None = None
-    replayed: bool = False  # a reply of it was in the call cache
-    over: RunError | None = None  # why nothing more can be sent here
+    replayed: bool = False  # one of its replies was in the call cache
+    over: RunError | None = None  # the reason why nothing more can be sent here
 
     @property
     def known(self) -> bool:
@@ -58,7 +58,7 @@ class Endpoint:
 
 
 def endpoint_at(url: str, model: str, place: str) -> Endpoint:
-    """Return an endpoint of which nothing is known yet."""
+    """Return an endpoint about which nothing is known yet."""
     return Endpoint(url, model, place, Terms(model), Health(url))
 
 

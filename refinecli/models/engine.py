@@ -46,8 +46,8 @@ _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, mo
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The models of a run: the roles' completers, what goes through them, and who they are.
-    `shaping` is all that shapes results."""
+    """The roles' completers of a run, their limits, and their models. `shaping` is all that shapes
+    results."""
 
     roles: Roles
     limits: Limits
@@ -119,7 +119,8 @@ async def open_engine(
 
 
 def _roles(completers: dict[str, Completer]) -> Roles:
-    """Return the roles; one that the command does not use is the grader, unasked."""
+    """Return the roles; the grader fills the place of one that the command does not use, and is not
+    asked."""
     grader = completers.get("grader", _nobody)
     unused = {name: grader for name, traits in ROLES.items() if not traits.optional}
     return Roles(
@@ -173,8 +174,8 @@ def _client(asked: Sequence[RoleSettings]) -> HttpClient:
 
 
 def _allow_open_files(wanted: int) -> float:
-    """Ask for as many open files as are wanted, and return how many may be open: every request in
-    flight is one, and macOS allows 256 of them unless asked."""
+    """Ask for as many open files as are wanted, and return how many are allowed: every request in
+    flight is one, and macOS allows 256 unless asked."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -200,8 +201,8 @@ def _described(roles: dict[str, RoleSettings]) -> list[str]:
 
 
 def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject) -> JSONObject:
-    """Return what shapes replies, not how they are fetched or paid for. The embedded server's port
-    is new every time; its weights file stands for it."""
+    """Return all that shapes replies, without how they are fetched or paid for. The embedded
+    server's port changes every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
     jurors = [name for name, role in roles.items() if role.is_juror]
     if jurors:
@@ -222,7 +223,7 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
 
 
 def _named_grader(settings: Settings) -> dict[str, str]:
-    """Name the models that would grade for a run which, as code grades everything, asks none."""
+    """Name the grader of a run that, with code to grade everything, does not ask it."""
     return {role.name: role.model for role in settings.graders if role.model}
 
 

@@ -67,7 +67,7 @@ _SYSTEM = (
     r"|roles must alternate|only (?:support\w* )?user and assistant roles"
     r"|(?:role|input).{0,20}system"
 )
-# How a provider names what it will not give besides, or instead of, plain text.
+# A provider's names for what it does not give besides, or instead of, plain text.
 _JSON = (
     r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar"
     r"|guided.?(?:json|decoding)"
@@ -76,7 +76,7 @@ _PROBABILITIES = r"log.?prob"
 _ENDPOINTS = (
     r"no (?:allowed )?(?:endpoints?|providers?) (?:found )?(?:that|which|match|avail|support)"
 )
-# What is refused is not this request alone.
+# More is refused than this request.
 _ACCESS = r"\bkey|token|auth|permission|account|billing|suspend|disabled|revoked|expired"
 _NAMED = r"model|deployment|no endpoints found for"
 _MODEL = (
@@ -88,7 +88,7 @@ _MAY_BE_BUSY = frozenset({400, 403, 409, 420, 424, 429, 498, 499})
 
 
 class RefusedParameterError(Exception):
-    """The endpoint does not take the parameter `name`; in its own words, why."""
+    """The endpoint refuses the parameter `name`, for the reason in its own words."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -248,7 +248,7 @@ def _endpoints(reply: Refusal) -> Exception | None:
 
 
 def _model(reply: Refusal) -> Exception | None:
-    # A path that does not exist says nothing of models; what does is one that is not there.
+    # A path that does not exist says nothing about models; a model that does not exist is named.
     named = (reply.status in (400, 422) and reply.says(_MODEL)) or (
         reply.status == 404 and reply.says(_NAMED)
     )
@@ -289,7 +289,7 @@ def _parameter(reply: Refusal) -> Exception | None:
     return None
 
 
-# In the order in which they are asked.
+# In the order of asking.
 _READINGS: tuple[Reading, ...] = (
     _of_a_known_place,
     _redirect,

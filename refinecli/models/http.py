@@ -1,7 +1,7 @@
-"""HTTP: the only import of aiohttp, of yarl, by which it knows what a URL is, and of httpx.
+"""Speak HTTP: the only import of aiohttp, of yarl, which parses its URLs, and of httpx.
 
 aiohttp sends, and httpx settles whom to trust. httpx's own client takes 0.3 ms of CPU a call even
-over aiohttp's pool, three times what aiohttp takes, and its own pool far more: it scans all its
+over aiohttp's pool, three times what aiohttp takes, and with its own pool far more: that scans all
 connections, in a loop over them, on every request. Import this late: it takes a twentieth of a
 second.
 """
@@ -28,7 +28,7 @@ from refinecli.settings.urls import shown_url
 
 @contextmanager
 def _no_certificates() -> Iterator[None]:
-    """Let no TLS context that is made within the block trust anybody."""
+    """Let TLS contexts that are made in this block trust nobody."""
     read = ssl.SSLContext.set_default_verify_paths
     ssl.SSLContext.set_default_verify_paths = lambda self: None  # type: ignore[method-assign]
     try:
@@ -37,18 +37,18 @@ def _no_certificates() -> Iterator[None]:
         ssl.SSLContext.set_default_verify_paths = read  # type: ignore[method-assign]
 
 
-# As it is imported, aiohttp reads the system's certificates twice, for contexts that are of no use
-# here: whom to trust is settled below. That would be an eighth of the time to the first request.
+# aiohttp's import reads the system's certificates twice, for contexts that are useless here, since
+# trust is settled below. That would be an eighth of the time to the first request.
 with _no_certificates():
     import aiohttp
     from aiohttp.connector import Connection
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_CONNECT_TIMEOUT = 10.0  # name, TCP, proxy and TLS: a connection stands by then or not at all
+_CONNECT_TIMEOUT = 10.0  # name, TCP, proxy and TLS: a connection exists by then or never
 
-# What says that nobody is there, and not that somebody went away.
+# Errors which say that nobody is there, rather than that somebody went away.
 _NOBODY = (
-    aiohttp.ClientConnectorError,  # refused, DNS, certificate, a proxy that is not there
+    aiohttp.ClientConnectorError,  # refused, DNS, certificate, a missing proxy
     aiohttp.ClientHttpProxyError,
     aiohttp.NonHttpUrlClientError,
     aiohttp.InvalidURL,
@@ -56,8 +56,8 @@ _NOBODY = (
 
 
 class TransportError(Exception):
-    """No whole reply came. `kind` is `timeout`, `connect` (nobody there) or `connection`; `began`
-    and `seconds` are as in a Reply."""
+    """No complete reply came. `kind` is `timeout`, `connect` (nobody there) or `connection`;
+    `began` and `seconds` are as in a Reply."""
 
     def __init__(
         self, kind: FailureKind, message: str, *, began: float = 0.0, seconds: float = 0.0
@@ -69,8 +69,8 @@ class TransportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP reply; the names of its headers are compared without regard to case. `began` is
-    when the request was sent, in seconds since 1970, and `seconds` what it took."""
+    """A complete HTTP reply, whose header names are compared without regard to case. `began` is
+    when the request was sent, in seconds since 1970, and `seconds` how long it took."""
 
     status: int
     headers: Mapping[str, str]
@@ -80,8 +80,8 @@ class Reply:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """aiohttp looks at what a server sent too much when a connection goes back to the pool, but not
-    when it is taken out: what came in between would be the answer to the next request."""
+    """A pool that also checks connections taken out for surplus bytes, as aiohttp does when they go
+    back: bytes that came in between would be the answer to the next request."""
 
     async def _get(self, *args: Any) -> Connection | None:
         while (found := await super()._get(*args)) is not None:
@@ -167,7 +167,7 @@ async def _body(response: aiohttp.ClientResponse, deadline: float) -> bytes:
     content = response.content
     chunks = []
     while not content.at_eof():
-        if content.is_eof():  # nothing to wait for any more, as with nearly every reply
+        if content.is_eof():  # nothing left to wait for, as with nearly every reply
             chunks.append(content.read_nowait())
         else:
             async with asyncio.timeout_at(deadline):
@@ -190,8 +190,8 @@ def _decoded(header: bytes) -> str:
 
 
 def _trusted() -> ssl.SSLContext:
-    """Ask httpx whom to trust. It takes as long to import as all else here together, and
-    a server in the house needs no certificate."""
+    """Settle whom to trust, as httpx does. Its import takes as long as all others here together,
+    and a server in the house needs no certificate."""
     import httpx
 
     return httpx.create_ssl_context()
@@ -235,7 +235,7 @@ def _words(error: Exception) -> str:
 
 
 def joined(base_url: str, path: str) -> str:
-    """Add a path to a base URL; a query (Azure's `api-version`) stays at the end. Raises UsageError
+    """Add a path to a base URL; a query (Azure's `api-version`) stays at the end. Raise UsageError
     where it is not a URL."""
     try:
         url = URL(base_url)

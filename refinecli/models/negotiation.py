@@ -1,4 +1,4 @@
-"""Parameters that an endpoint refuses: left out or renamed once for all calls, and remembered."""
+"""Drop or rename parameters that an endpoint refuses, once for all calls, and remember them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from refinecli.models.failures import FIRST_TOKEN_LIMIT, SYSTEM_ROLE, RefusedPar
 from refinecli.models.request import name_of
 from refinecli.types import Completion, FirstTokens, JSONObject, Message, Wants
 
-# A parameter as it is meant -> as it is sent; None where it is not.
+# A parameter's intended name -> the name that is sent; None where it is not sent.
 Changes: TypeAlias = Mapping[str, str | None]
 
-# What the newer OpenAI models call it.
+# Its name in the newer OpenAI models.
 _RENAMED = MappingProxyType({"max_tokens": "max_completion_tokens"})
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 
 
 @dataclass(slots=True)
 class Terms:
-    """The parameters and wants that an endpoint takes, as far as that has been found out.
+    """The parts of a request that an endpoint takes, as far as is known.
 
     `changes` are the parameters, and wants by name, that it refused. `given` are the kinds of wants
     in which it has answered.
@@ -37,8 +37,8 @@ class Terms:
 
     @asynccontextmanager
     async def trying(self, wants: Wants) -> AsyncIterator[None]:
-        """Let the first who wants this go ahead alone: that it is refused is found out once, and
-        not by every call that is in flight at the same time."""
+        """Let the first request that wants this go ahead alone, so that a refusal is found out
+        once, and not by every call in flight."""
         name = name_of(wants)
         if tried := self._tried.get(name):
             await tried.wait()
@@ -51,8 +51,8 @@ class Terms:
             tried.set()
 
     def settle(self, refused: RefusedParameterError, sent: Changes) -> str:
-        """Leave out or rename what was refused, for all calls; return what there is to say of it,
-        nothing where a call that was in flight at the same time has settled it."""
+        """Leave out or rename what was refused, for all calls; return what to say about it, nothing
+        where another call in flight has settled it."""
         name = refused.name
         original = next((k for k, v in sent.items() if v == name), name)
         if self.changes.get(original, original) != name:
@@ -61,7 +61,7 @@ class Terms:
         return f"{self.model}: {self.described(original)}: {refused}"
 
     def described(self, original: str) -> str:
-        """Say what is done about a parameter that was refused."""
+        """Say what is done about a refused parameter."""
         if original == SYSTEM_ROLE:
             return f"{original} is not sent; its words begin the first user turn"
         renamed = self.changes[original]
@@ -100,7 +100,7 @@ def _parts(message: Message) -> list[JSONObject]:
 
 
 def answers(completion: Completion, wants: Wants | None) -> bool:
-    """Return True where a reply has what was wanted: some servers ignore what they do not know."""
+    """Return whether a reply has what was wanted: some servers ignore what they do not know."""
     return completion.first_tokens is not None or not isinstance(wants, FirstTokens)
 
 
@@ -116,8 +116,8 @@ async def negotiated(
     """Return the reply to a request without what its endpoint refuses.
 
     `find` looks for a kept reply to a body that gives what the request wants, `send` answers one in
-    any case, and `learned` is handed what there is to say of a refusal. Raises UnsupportedError
-    where the endpoint does not give what the request wants.
+    any case, and `learned` gets what to say about a refusal. Raise UnsupportedError where the
+    endpoint does not give what the request wants.
     """
     wanted = "" if wants is None else name_of(wants)
     while True:
@@ -125,7 +125,7 @@ async def negotiated(
         body = changed(meant, changes)
         try:
             completion = None
-            if changes:  # there may be a reply from before something was refused
+            if changes:  # a reply may exist from before the refusal
                 completion = find(meant) or (find(body) if wanted in changes else None)
             if completion is None and wanted in changes:
                 raise UnsupportedError(f"{terms.model} does not take {wanted}")
@@ -136,7 +136,7 @@ async def negotiated(
                 terms.given.add(type(wants))
             return completion
         except RefusedParameterError as refused:
-            # Where it has given that to others, the refusal is about this request alone.
+            # If it has given that to others, the refusal is about this request alone.
             if wants is not None and refused.name == wanted and type(wants) in terms.given:
                 raise UnsupportedError(str(refused)) from None
             if notice := terms.settle(refused, changes):

@@ -37,14 +37,14 @@ _TOOLS = frozenset(
     {"tool_calls", "tool_call", "tool_use", "function_call"}
     | {"malformed_function_call", "unexpected_tool_call"}
 )
-# Nothing that a whole reply ends with; seen from servers that ran out of something.
+# Never the end of a whole reply; seen from servers that ran out of something.
 _BROKEN_OFF = frozenset(
     {"error", "abort", "aborted", "cancelled", "canceled", "incomplete"}
     | {"insufficient_system_resource", "interrupted", "timeout", "engine_overloaded"}
 )
 # Parts of a content that hold the model's thoughts.
 _THOUGHTS = frozenset({"thinking", "reasoning", "reasoning_text", "redacted_thinking", "thought"})
-# White space in tokens, which some servers give as their tokenizer's file spells it.
+# White space in tokens, which some servers spell as in their tokenizer's file.
 _SPACES = " \t\r\n\u0120\u010a\u010d\u2581"
 _ROUNDING = 0.01
 
@@ -199,12 +199,13 @@ def _refusal(words: str) -> CompletionError:
 
 def _first_tokens(positions: Sequence[object]) -> Iterator[tuple[str, float]]:
     """Yield the tokens that could have come first, with their log probabilities. White space before
-    the first word is not a beginning: what follows it counts, as likely as both together."""
+    the first word is not a beginning: the token after it counts, with the probability of both
+    together."""
     before = 0.0
     for position in positions:
         chosen, others = _token(position), _alternatives(position)
         yield from ((token, before + logprob) for token, logprob in others)
-        # The one that was drawn is among them, at times with a logarithm that was rounded.
+        # The drawn token is among them, sometimes with a rounded logarithm.
         if chosen is not None and chosen[0] not in dict(others):
             yield chosen[0], before + chosen[1]
         if chosen is None or chosen[0].strip(_SPACES):
@@ -242,7 +243,7 @@ def _token(entry: object) -> tuple[str, float] | None:
 
 
 def usage_in(content: bytes) -> Usage:
-    """Return what a reply says that it took, whatever else is wrong with it; else nothing."""
+    """Return the usage that a reply states, whatever else is wrong with it; else nothing."""
     try:
         value = reply_object(content)
     except (RetryableError, CompletionError):

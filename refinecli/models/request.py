@@ -17,7 +17,8 @@ from refinecli.types import Draw, JSONObject, JSONReply, Message, Usable, Wants,
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it goes out; `data` is its body, and `key` what its reply is kept under."""
+    """One request as it goes out; `data` is its body, and `key` the name of its reply in the
+    cache."""
 
     body: JSONObject
     data: bytes
@@ -34,7 +35,7 @@ def body_of(
     seed: int | None,
     wants: Wants | None = None,
 ) -> JSONObject:
-    """Return the request as it is meant, before what its endpoint refuses is left out of it."""
+    """Return the request as intended, before dropping what its endpoint refuses."""
     body: JSONObject = {
         "model": role.model,
         "messages": with_system(role.system, messages),
@@ -61,7 +62,7 @@ def params_of(wants: Wants) -> JSONObject:
 
 
 def name_of(wants: Wants) -> str:
-    """Return the words that users read, and the call cache remembers, where it is refused."""
+    """Return the words that users read, and the call cache remembers, when it is refused."""
     if not isinstance(wants, JSONReply):
         return f"top_logprobs {wants.alternatives}"
     return "response_format json_object" if wants.schema is None else "response_format json_schema"
@@ -82,8 +83,8 @@ def with_system(system: str | None, messages: Sequence[Message]) -> list[Message
 
 
 def sample_index(body: Mapping[str, object], draw: Draw) -> str:
-    """Return what sets this sample of a request apart from others of it; nothing at temperature 0,
-    where all of them are the same. Jurors may send the same, and have a vote each."""
+    """Return what distinguishes this sample of a request from others; nothing at temperature 0,
+    where all are the same. Jurors may send the same request, and have a vote each."""
     if body.get("temperature") == 0:
         return ""
     juror = f".{draw.role}" if juror_in(draw.role) else ""

@@ -17,7 +17,7 @@ from refinecli.types import Draw, JSONObject
 
 
 class RequestLog(AbstractContextManager["RequestLog"]):
-    """Appends to a file that only its owner may read."""
+    """A file that only its owner may read, and that requests are appended to."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class RequestLog(AbstractContextManager["RequestLog"]):
     def __call__(
         self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
     ) -> None:
-        """Write a line. `content` is what came back, without a key; where no reply came the line
+        """Append a request and its reply, `content`, without a key; where no reply came the line
         says why."""
         line: JSONObject = {
             "time": datetime.fromtimestamp(came.began, UTC).isoformat(timespec="milliseconds"),

@@ -1,5 +1,5 @@
-"""Settling a role: its endpoint, its model, and what stands for the endpoint in the call cache.
-Starts the embedded server, and asks an endpoint for its only model."""
+"""Settle a role: its endpoint, its model, and the name of the endpoint in the call cache. Start the
+embedded server, and ask an endpoint for its only model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from refinecli.models.cache.store import CallCache
     from refinecli.models.http import HttpClient
 
-# The embedded server's slots; more requests than that only wait in its line.
+# The embedded server's slots; more requests would only wait in its line.
 LOCAL_SLOTS = 4
-# A small model that loses its thread writes to the end of its context, and cannot be stopped.
+# A small model that loses its thread writes until its context is full, and cannot be stopped.
 _LOCAL_MAX_TOKENS = 256
 
 

@@ -1,6 +1,6 @@
-"""When a call is sent again: which troubles pass, how long to wait, and when to give up.
+"""Decide when a call is sent again: which troubles pass, how long to wait, and when to give up.
 
-All of the policy stands here. The pace (`pacing/`) decides when any request may go, also one that
+The whole policy is here. The pace (`pacing/`) decides when any request may go, including one that
 is sent again.
 """
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class RetryableError(Exception):
-    """It may work next time, after `after` seconds if the provider said so."""
+    """A failure that may pass, after `after` seconds if the provider said so."""
 
     def __init__(self, kind: FailureKind, message: str, after: float | None = None) -> None:
         super().__init__(message)
@@ -62,7 +62,7 @@ class RetryableError(Exception):
 
 
 def may_pass(status: int) -> bool:
-    """Return True for the statuses of troubles that time alone may mend."""
+    """Return whether time alone may cure the trouble of this status."""
     return status in _RETRIED or status >= 500
 
 
@@ -87,7 +87,8 @@ def pause(error: RetryableError, tries: int, *, alone: bool) -> float:
 
 @dataclass(slots=True)
 class Health:
-    """The state of one endpoint, as all calls to it have met it, and what it means for the next."""
+    """The state of one endpoint, as all calls to it have seen it, and what it means for the
+    next."""
 
     url: str
     answered: bool = False  # with anything at all
@@ -104,7 +105,7 @@ class Health:
         self._failing = 0
 
     def heard(self) -> None:
-        """Note that it answered, if only that this request is refused: it has not gone."""
+        """Note that it answered, even if only to refuse this request: it is not gone."""
         self._failing = 0
 
     def failed(self, error: RetryableError, tries: int) -> None:
@@ -114,7 +115,7 @@ class Health:
         if not self._failing:
             self._failing_since = now
         # Calls, not tries: a few that always fail must not end the run for all others.
-        # That nobody is there is no call's fault.
+        # It is not a call's fault that nobody is there.
         self._failing += tries == 0 or error.kind == "connect"
         silent = now - self._failing_since
         refused = error.takes_minutes
@@ -132,15 +133,14 @@ class Health:
 
     @property
     def is_down(self) -> bool:
-        """True while nobody gets through."""
+        """True while no call gets through."""
         return self._failing >= _OUTAGE_CALLS
 
     def may_retry(
         self, error: RetryableError, tries: int, retries: int, *, before: int, seconds: float
     ) -> bool:
-        """Return True where a call that was tried again `tries` times within `seconds`, of the
-        `retries` it has, may be once more. `before` is how many successes there were when its last
-        try began."""
+        """Return whether a call may be tried once more, after `tries` retries within `seconds`, of
+        the `retries` it has. `before` is how many successes there were when its last try began."""
         if not retries or (error.after or 0) > _LONGEST_RETRY_AFTER:
             return False
         if error.kind == "connect" and not self.answered:
@@ -158,7 +158,7 @@ class Health:
         return tries < retries
 
     def given_up(self, error: RetryableError) -> CompletionError | RunError:
-        """Make of a call's last failure the error that it ends in."""
+        """Turn a call's last failure into the error that it ends in."""
         if error.kind == "connect" and not self.answered:
             url, hint = shown_url(self.url), "check that the server runs, and the URL"
             return RunError(f"{url}: {error}", hint, type="unreachable")
@@ -168,7 +168,7 @@ class Health:
 
 @dataclass(slots=True)
 class Ending:
-    """The end of all sending, if it has come, of which whoever waits to try again hears at once."""
+    """The end of all sending, if it has come; calls that wait to try again learn of it at once."""
 
     error: RunError | OutputError | None = None
     _come: asyncio.Event = field(default_factory=asyncio.Event)
@@ -193,10 +193,10 @@ async def retried(
     wait: Callable[[float], Awaitable[None]],
     report: Callable[[int, float, RetryableError], None],
 ) -> T:
-    """Return what an attempt gives, the first one or another; raises CompletionError or RunError.
+    """Return the result of an attempt, the first one or another; raise CompletionError or RunError.
 
-    An `attempt` is handed True where one was made before; `report` is handed the number of the
-    next, after how many seconds it is made, and why.
+    `attempt` gets True where one was made before; `report` gets the number of the next, after how
+    many seconds it is made, and why.
     """
     tries = 0
     clock = asyncio.get_running_loop().time

@@ -13,7 +13,8 @@ _TOKENS_PER_BYTE = 0.25
 
 
 class Spending:
-    """Learns from each reply how many tokens a prompt has, and how long replies get."""
+    """Estimates that learn from each reply how many tokens a prompt has, and how long replies
+    get."""
 
     def __init__(self, role: RoleSettings) -> None:
         self._prices = role.input_price or 0.0, role.output_price or 0.0
@@ -21,12 +22,12 @@ class Spending:
         self._tokens_per_byte = _TOKENS_PER_BYTE
 
     def tokens(self, body: JSONObject, data: bytes) -> int:
-        """Estimate how many tokens a request and its reply take."""
+        """Return how many tokens a request and its reply may take."""
         return round(self._prompt(data) + (self._reply(body) or 0))
 
     def estimate(self, body: JSONObject, data: bytes, left: Amount) -> Amount:
         """Return what a request may take. Until a reply has shown how long they get, that is all
-        that is left: one request goes at a time."""
+        that is left, so that one request goes at a time."""
         prompt, reply = self._prompt(data), self._reply(body)
         tokens, cost = prompt + (reply or 0), self._cost(prompt, reply or 0)
         if reply is None:
@@ -35,7 +36,7 @@ class Spending:
         return Amount(1, tokens, cost)
 
     def took(self, data: bytes, completion: Completion) -> Amount:
-        """Return what a request took; by its length where the reply does not say."""
+        """Return what a request took, estimated by its length where the reply does not say."""
         prompt, reply = completion.usage.prompt_tokens, completion.usage.completion_tokens
         if prompt or reply:
             self._tokens_per_byte = prompt / len(data)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Traffic:
-    """The traffic so far. Tokens and cost are those of calls sent, not of replayed ones."""
+    """The requests to models so far. Tokens and cost are those of calls sent, not of replayed
+    ones."""
 
     sent: int = 0  # HTTP requests
     replayed: int = 0  # answered from the call cache
@@ -21,24 +22,25 @@ class Traffic:
 
     @property
     def answered(self) -> int:
-        """Requests that did their work, or failed for good: what pace can be measured by."""
+        """The requests that did their work, or failed for good, by which pace can be measured."""
         return max(0, self.sent - self.in_flight - self.refused)
 
     @property
     def whole_cost(self) -> float | None:
-        """The cost of all of it; None where that of some of it is not known."""
+        """The total cost; None where part of it is unknown."""
         return None if self.unpriced else self.cost
 
     @property
     def bill(self) -> str:
-        """Such as $1.20, or ≥ $1.20 where some of it has no price; "" where there is none."""
+        """The bill, such as $1.20, or ≥ $1.20 where some of it has no price; "" where there is
+        none."""
         if not self.cost:  # the embedded model costs nothing
             return ""
         return f"≥ {money(self.cost)}" if self.unpriced else money(self.cost)
 
 
 def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
-    """Put it in one line for the end of a run; in full, since bills are compared with it."""
+    """Put it all into one line, for the end of a run; in full, since bills are compared with it."""
     parts = [f"{traffic.sent:,} {'call' if traffic.sent == 1 else 'calls'}"]
     parts += [f"{traffic.replayed:,} replayed"] if traffic.replayed else []
     parts += [f"{traffic.retried:,} tried again"] if traffic.retried else []
@@ -53,13 +55,12 @@ def traffic_words(traffic: Traffic, seconds: float | None = None) -> str:
 
 
 def money(cost: float) -> str:
-    """Format a cost. Cents are enough from a dollar on; less is cheap work, where they would all be
-    $0.00."""
+    """Write money with cents from a dollar on, and more digits below, where all would be $0.00."""
     return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost:.4f}"
 
 
 def compact(number: int) -> str:
-    """Shorten a number to such as 950, 1.2K, 34K, 5.6M."""
+    """Write a number such as 950, 1.2K, 34K or 5.6M."""
     if number < 1000:
         return str(number)
     size, units = number / 1000, "KMBT"

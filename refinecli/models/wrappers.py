@@ -1,4 +1,4 @@
-"""Completers that call a completer: jurors, and the embedded model as a grader."""
+"""Wrap completers in completers: jurors, and the embedded model as a grader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from refinecli.models.endpoint import Log
     from refinecli.models.retries import Ending
 
-# What no waiting mends: the setup is wrong, or the account is empty.
+# Waiting does not cure these: the setup is wrong, or the account is empty.
 _FOR_THE_USER: frozenset[FailureKind] = frozenset(
     {"auth", "bad_request", "local", "model_not_found", "not_found", "quota", "redirect"}
 )
@@ -28,8 +28,8 @@ class Jury:
         self._lost: set[str] = set()
 
     def lose(self, name: str, error: RunError) -> None:
-        """Do without a juror that cannot be asked any more; raises the error where it is for the
-        user to mend, or too few are left."""
+        """Do without a juror that cannot be asked any more; raise the error if the user must fix
+        it, or if too few are left."""
         if name in self._lost:
             return
         if error.type in _FOR_THE_USER or 2 * (len(self._lost) + 1) >= self._size:
@@ -40,7 +40,7 @@ class Jury:
 
 
 class Juror:
-    """A juror's completer: where nobody answers, that is a vote less and not the end of the run."""
+    """A juror's completer: where nobody answers, a vote is missing and the run continues."""
 
     def __init__(self, name: str, completer: Completer, jury: Jury) -> None:
         self._name = name

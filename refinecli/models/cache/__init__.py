@@ -1,1 +1,1 @@
-"""The call cache: every reply on disk before it is used."""
+"""Keep every reply on disk before it is used."""

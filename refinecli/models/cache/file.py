@@ -25,7 +25,7 @@ CREATE TABLE unsettled (run INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run, ro
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _ELSEWHERE = option("cache", "PATH")
-# Another process's transaction takes milliseconds; a disk that hangs for longer is in trouble.
+# Another process's transaction takes milliseconds; a disk that hangs longer is in trouble.
 _BUSY_SECONDS = 60
 
 
@@ -41,15 +41,15 @@ def told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Itera
         raise kind(f"{path}: the call cache: {error}", hint) from error
     except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
         raise kind(
-            f"{path}: the call cache is damaged or no call cache: {error}",
-            "move it away and every call is paid for again; "
-            f"`sqlite3 {path} .recover` may save what is in it",
+            f"{path}: the call cache is damaged, or not a call cache: {error}",
+            "move it away, and every call is paid for again; or save what "
+            f"`sqlite3 {path} .recover` can",
         ) from error
 
 
 def create(path: Path) -> None:
-    """Make the file, readable by its owner only: what models were asked may be private. The files
-    that SQLite keeps next to it take over its mode."""
+    """Make the file, readable by its owner only: requests to models may be private. The files that
+    SQLite keeps next to it take over its mode."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -69,8 +69,7 @@ def connect(path: Path) -> sqlite3.Connection:
         check_ours(connection, path)
         if on_network(path) or not _writes_ahead(connection):
             connection.execute("PRAGMA journal_mode = TRUNCATE")
-        # A process that dies loses nothing that was committed; a machine that does may lose
-        # seconds.
+        # A process that dies loses nothing committed; a machine that dies may lose seconds.
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()  # and with it the files that SQLite keeps next to it
@@ -86,9 +85,10 @@ def _writes_ahead(connection: sqlite3.Connection) -> bool:
 
 
 def _fill(connection: sqlite3.Connection) -> None:
-    """Make the tables of a new file. Two processes may come here at once: one finds it done."""
-    # There is nothing in it yet that a power failure could cost, and waiting for the disk here
-    # would keep the first request waiting.
+    """Make the tables of a new file. Two processes may come here at once: one of them finds it
+    done."""
+    # A power failure could not cost anything yet, and waiting for the disk here would keep the
+    # first request waiting.
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN IMMEDIATE")
     empty = not connection.execute("SELECT name FROM sqlite_master LIMIT 1").fetchall()
@@ -101,7 +101,7 @@ def _fill(connection: sqlite3.Connection) -> None:
 
 
 def open_unchanged(path: Path) -> sqlite3.Connection:
-    """Open it for reading only, also from a folder where nothing may be written."""
+    """Open the file for reading only, even in a folder where nothing may be written."""
     if not path.is_file():
         raise UsageError(
             f"{path}: no such call cache",

@@ -14,7 +14,8 @@ _NETWORK = re.compile(
 
 
 def on_network(path: Path) -> bool:
-    """Return True for a path that is known to be on one: only Linux lists its mounts in a file."""
+    """Return whether a path lies on a network file system, as far as is known: only Linux lists its
+    mounts in a file."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
     except OSError:

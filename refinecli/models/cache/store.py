@@ -29,13 +29,13 @@ from refinecli.models.cache.file import check_ours, connect, create, open_unchan
 from refinecli.models.cache.writer import NewReply, Writer
 from refinecli.types import Datapoint, JSONObject
 
-_SKETCH = 1 << 21  # bytes; of 200,000 replies, one in ten is then looked for in vain
-_ANYONE = 0  # in place of a run's number: whoever asks may have the reply
+_SKETCH = 1 << 21  # bytes; with 200,000 replies, one search in ten is in vain
+_ANYONE = 0  # in place of a run's number: any run may have the reply
 
 
 def request_key(place: str, body: bytes, index: str) -> bytes:
-    """Return the 16 bytes that a reply is kept under. `place` is the URL, `index` keeps the
-    samples of one request apart, and is empty where all would be the same (temperature 0)."""
+    """Return the 16 bytes that a reply is kept under. `place` is the URL; `index` distinguishes the
+    samples of one request, and is empty where all would be the same (temperature 0)."""
     hashed = blake2b(digest_size=16)
     for part in (place.encode(), index.encode()):
         hashed.update(len(part).to_bytes(4, "big") + part)
@@ -44,13 +44,13 @@ def request_key(place: str, body: bytes, index: str) -> bytes:
 
 
 def row_name(id: str | int, occurrence: int) -> str:
-    """Name the row of a run that a call belongs to, the same however often it is run."""
+    """Name the row of a run that a call belongs to, the same in every repetition."""
     return f"{id!r} {occurrence}"
 
 
 @dataclass(slots=True)
 class OpenFile:
-    """A cache file as its tables use it; it has no `writer` where nothing may be written."""
+    """A cache file as its tables use it, without a `writer` if nothing may be written."""
 
     path: Path
     reader: sqlite3.Connection
@@ -64,11 +64,11 @@ class OpenFile:
     ) -> list[Any]:
         """Run a statement; SQLite's errors come as one of our `kind`."""
         with told(self.path, kind):
-            # All of it at once: a half-read answer would keep the log from being cleared.
+            # Fetch everything at once: a half-read answer would keep the log from being cleared.
             return self.reader.execute(sql, parameters).fetchall()
 
     def flush(self) -> None:
-        """Wait until what was put in line to be written can be read."""
+        """Wait until everything queued for writing can be read."""
         if self.writer is not None:
             self.writer.flush()
 
@@ -89,8 +89,8 @@ class Replies:
     def __init__(self, file: OpenFile, *, any_run: bool = False, unshared: bool = False) -> None:
         self._file = file
         self._any_run = any_run
-        # A 1 at the place of each key that was stored. Of an unshared table it says what is surely
-        # not there: to ask SQLite is to wait for the writing thread.
+        # A 1 at the place of each stored key. For an unshared table a 0 means surely missing:
+        # asking SQLite means waiting for the writing thread.
         self._sketch = bytearray(_SKETCH) if unshared else None
         self._used = 0  # replies that were found or stored
 
@@ -114,7 +114,7 @@ class Replies:
         return bool(self._file.rows(sql, (key,), OutputError))
 
     async def store(self, key: bytes, reply: bytes, run: int, row: str | None) -> None:
-        """Return once the reply is on disk; raises OutputError where that cannot be."""
+        """Return once the reply is on disk; raise OutputError where that fails."""
         assert self._file.writer is not None
         if self._sketch is not None:
             self._sketch[_place(key)] = 1
@@ -128,8 +128,8 @@ class Replies:
         await stored
 
     def unused(self, run: int) -> int:
-        """Count the replies that the run neither asked for nor stored. It counts alone: where some
-        are asked for more than once, they are more than that."""
+        """Count the replies that the run neither asked for nor stored. Only this run is counted,
+        and replies asked for repeatedly make it too low."""
         self._file.flush()
         sql = "SELECT count(*) FROM replies WHERE run IN (0, ?)"
         there: int = self._file.rows(sql, (run,), OutputError)[0][0]
@@ -137,20 +137,20 @@ class Replies:
 
 
 def _place(key: bytes) -> int:
-    """Return where a key stands in the sketch; keys are digests, as good as random."""
+    """Return the place of a key in the sketch; keys are digests, as good as random."""
     return int.from_bytes(key[:4], "big") % _SKETCH
 
 
 class Runs:
-    """The table of runs that are not over, and of their rows that are unsettled."""
+    """The table of unfinished runs, and of their unsettled rows."""
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
         self.current = -1  # this run's number, once it has begun
 
     def begin(self, name: str, settings: JSONObject) -> JSONObject | None:
-        """Continue the run of that name, or start it. Where it was started with other settings,
-        return those, and change nothing."""
+        """Continue the run of that name, or start it. If it was started with other settings, return
+        those and change nothing."""
         text = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
         with told(self._file.path):
             sql = "SELECT id, settings FROM runs WHERE name = ?"
@@ -169,21 +169,21 @@ class Runs:
         return None
 
     def restart(self, name: str, settings: JSONObject) -> None:
-        """Begin another run of that name in place of the one there, whose replies stay."""
+        """Start another run of that name in place of the existing one, whose replies stay."""
         self._file.rows("DELETE FROM runs WHERE name = ?", (name,))
         self.begin(name, settings)
 
     def unsettled(self, datapoint: Datapoint) -> None:
-        """Note that a row failed or stayed ungraded: what could not be used of its replies goes
-        with the end of the run, so that the same command asks again."""
+        """Note that a row failed or stayed ungraded: its unusable replies are deleted at the end of
+        the run, so that the same command asks again."""
         if self._file.writer is not None:
             row = row_name(datapoint.id, datapoint.occurrence)
             sql = "INSERT OR IGNORE INTO unsettled VALUES (?, ?)"
             self._file.writer.put((sql, (self.current, row)))
 
     def end(self, *, complete: bool) -> None:
-        """Note that the run wrote all its rows. Complete, it is over, and a later one starts from
-        nothing; else the same command asks again for what failed, and only for that."""
+        """Note that the run wrote all its rows. If `complete`, it is over, and a later one starts
+        from nothing; otherwise the same command asks again for what failed, and only for that."""
         if self._file.writer is None:
             return
         self._file.flush()
@@ -195,48 +195,48 @@ class Runs:
             self._file.rows(statement, (self.current,), OutputError)
 
     def writes_to(self, output: str) -> bool:
-        """Return True where a run that is not over has its output there."""
+        """Return whether an unfinished run has its output there."""
         with told(self._file.path):
             settings = self._file.rows("SELECT settings FROM runs")
             return any(orjson.loads(row[0]).get("output") == output for row in settings)
 
     def has_written(self, output: str, *, this_run: bool = False) -> bool:
-        """Return True where a run that is not over, or this one, `wrote` this."""
+        """Return whether an unfinished run, or this one, `wrote` this."""
         sql = "SELECT 1 FROM runs WHERE output = ? AND (id = ? OR NOT ?) LIMIT 1"
         return bool(self._file.rows(sql, (output, self.current, this_run)))
 
     def wrote(self, output: str) -> None:
-        """Remember the output file by something that no other has."""
+        """Remember the output file by a signature of its contents."""
         if self._file.writer is not None:
             sql = "UPDATE runs SET output = ? WHERE id = ?"
             self._file.rows(sql, (output, self.current), OutputError)
 
 
 class Facts:
-    """The table of what was learned once, by name, for all runs."""
+    """The table of facts learned once, by name, for all runs."""
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
 
     def get(self, name: str) -> object:
-        """Return what was learned under that name, or None."""
+        """Return the fact of that name, or None."""
         with told(self._file.path):
             found = self._file.rows("SELECT value FROM facts WHERE name = ?", (name,))
             return orjson.loads(found[0][0]) if found else None
 
     def learn(self, name: str, value: object) -> None:
-        """Put it in line to be written; offline it is forgotten."""
+        """Queue the fact for writing; offline it is forgotten."""
         if self._file.writer is not None:
             sql = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
             self._file.writer.put((sql, (name, orjson.dumps(value).decode())))
 
 
 class CallCache:
-    """One cache file, open: its three tables, and what this run may have of them.
+    """One open cache file: its three tables, and what this run may have of them.
 
-    With `offline` nothing is written to it, and nothing to be sent. With `any_run` a reply that
-    only another run may have is better than none. Where it is `shared`, another process may write
-    to it at the same time.
+    With `offline` nothing may be written to it, and nothing sent. With `any_run` a reply that only
+    another run may have is better than none. If it is `shared`, another process may write to it
+    too.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class CallCache:
 
     @property
     def notice(self) -> str:
-        """A line about how the file is kept, if a user should know."""
+        """The notice about how the file is kept, if a user should know."""
         mode = self._file.rows("PRAGMA journal_mode")[0][0]
         if self.offline or mode == "wal":
             return ""
@@ -277,8 +277,7 @@ class CallCache:
 
     @property
     def is_empty(self) -> bool:
-        """True where there is surely nothing in it that was paid for, nor a run that wrote a
-        file."""
+        """True if it surely has nothing that was paid for, nor a run that wrote a file."""
         self._file.flush()
         try:
             sql = "SELECT 1 FROM replies UNION ALL SELECT 1 FROM runs WHERE output NOTNULL LIMIT 1"

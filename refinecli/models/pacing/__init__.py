@@ -1,1 +1,1 @@
-"""When the next request may go."""
+"""Decide when the next request may go."""

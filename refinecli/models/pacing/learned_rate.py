@@ -14,10 +14,10 @@ how long each reply takes:
   second, slower trial, it is noise: the old rate comes back, and that share of refusals is expected
   from then on; it fades, so that it is tested again.
 - **Rounds** of a second without too many refusals raise the rate by 5%, 10%, 20%, 20%, ...; where
-  it is a rough one, after a wall or after noise, each sample doubles it.
+  it is only rough, after a wall or after noise, each sample doubles it.
 
-Replies to requests sent before a cut say nothing of the rate after it. There is no state that time
-or the next reply does not lead out of.
+Replies to requests sent before a cut say nothing about the rate after it. Time or the next reply
+leads out of every state.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ _PENDING, _GOOD, _REFUSED, _FAILED = range(4)
 
 
 class Spacing:
-    """Starts at `rate` a second, evenly; what was missed in the last `slack` seconds is made up."""
+    """Evenly spaced starts, `rate` a second; those missed in the last `slack` seconds are made
+    up."""
 
     __slots__ = ("free_at", "rate", "slack")
 
@@ -62,8 +63,8 @@ class Spacing:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A slower rate being tried: the share refused and the rate before, and whether it is the
-    second one."""
+    """A slower rate on trial: the share refused and the rate before, and whether it is the
+    second."""
 
     share: float
     rate: float
@@ -71,7 +72,7 @@ class _Trial:
 
 
 class LearnedRate:
-    """Requests a second to one endpoint: unlimited until it refuses."""
+    """The requests a second that one endpoint allows: unlimited until it refuses."""
 
     def __init__(self) -> None:
         self.spacing = Spacing(slack=_LATE)
@@ -95,7 +96,7 @@ class LearnedRate:
         self._rough = False  # the rate may be far too low
         self._ceiling = 0.0  # up to this each success doubles the rate
         self._probing = False
-        self._stopped_until = -inf  # by the provider's word
+        self._stopped_until = -inf  # as the provider asked
         self._heeded = False  # a hint, since the last refusal
         # The last cut: the number of the first request after it, and whether one succeeded since.
         self._cut_at = 0
@@ -103,13 +104,13 @@ class LearnedRate:
 
     @property
     def unclear(self) -> bool:
-        """True where something was refused at an unlimited rate, and it is not clear yet why."""
+        """True while something was refused at an unlimited rate and the reason is not clear yet."""
         return self._watching and self.spacing.rate == inf and not self._noise
 
     # ------------------------------------------------------------------ what happens
 
     def sent(self, now: float) -> int:
-        """Note that one more request is sent, and return its number."""
+        """Count one more request, and return its number."""
         number = self._sent
         if not number:
             self._second = self._second_before = now
@@ -158,12 +159,12 @@ class LearnedRate:
             self._judge(now)
 
     def failed(self, number: int, now: float) -> None:
-        """Note an end that says nothing of the rate."""
+        """Note an end that says nothing about the rate."""
         self._end(number, _FAILED)
         self._judge(now)
 
     def heed(self, rate: float, now: float) -> None:
-        """Heed a provider that hints at its rate, and that it is about to refuse."""
+        """Take the provider's hint at its rate, which means that it is about to refuse."""
         # Once: what its refusals say is surer than what its headers say.
         if not self._heeded and rate < self.spacing.rate:
             self._trial, self._step, self._rough = None, _STEP, False
@@ -177,7 +178,7 @@ class LearnedRate:
     # ------------------------------------------------------------------ walls
 
     def _run(self, number: int) -> int:
-        """Count how many in a row were refused around this one, in the order they were sent."""
+        """Count how many in a row were refused around this one, in the order of sending."""
         ends = self._ends
         first = last = number - self._first
         oldest = max(self._cut_at - self._first, 0)
@@ -236,13 +237,13 @@ class LearnedRate:
         elif self._trial is not None:
             self._end_trial(self._trial, bad / (good + bad), now)
         elif bad > most:
-            # The first refusal is why there is a sample: it says nothing of the share.
+            # The first refusal caused the sample, so it says nothing about the share.
             self._slow_down((bad - 1) / (end - first - 1), now)
         else:
             self._end_round(bad, now)
 
     def _whole(self, size: int, now: float) -> bool:
-        """Return True where enough was sent for a sample."""
+        """Return whether enough was sent for a sample."""
         if self._trial is not None:  # enough for one refusal in four to be missed
             return size >= min(_SAMPLE, 4 / self._trial.share)
         if self._watching or self._rough:
@@ -250,7 +251,7 @@ class LearnedRate:
         return size >= _SAMPLE / 4 and now - self._since >= _ROUND
 
     def _slow_down(self, share: float, now: float) -> None:
-        """Slow down to what got through; the first time not far below what was clean until now."""
+        """Slow down to what got through, the first time not far below what was clean so far."""
         rate = self.spacing.rate
         self._trial = _Trial(share, rate)
         self._step, self._rough = _STEP, False

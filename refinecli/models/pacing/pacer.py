@@ -1,7 +1,8 @@
-"""When the next request to one endpoint, model and key may go.
+"""Decide when the next request to one endpoint, model and key may go.
 
-In flight from 32 to `most` within a few round trips, bit by bit until the first reply comes; at the
-rate learned from what the endpoint refuses (`learned_rate.py`), within `rpm` and `tpm`. An attempt:
+Requests in flight grow from 32 to `most` within a few round trips, bit by bit until the first reply
+comes; their rate is learned from what the endpoint refuses (`learned_rate.py`), within `rpm` and
+`tpm`. An attempt:
 
     turn = await pacer.admit()
     status = ...
@@ -45,25 +46,25 @@ class Turn:
         self.tokens = tokens
 
     def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
-        """End it with an answer; `tokens` is what it really took."""
+        """Note that it was answered; `tokens` is what it really took."""
         self._pacer._succeeded(self, hints, self.tokens if tokens is None else tokens)
 
     def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
-        """End it with 429, 503 or 529; `after`, or else the hints, is how long to wait by the
-        provider's word."""
+        """Note a 429, 503 or 529; `after`, or else the hints, say how long the provider asks to
+        wait."""
         self._pacer._refused(self, hints.wait if after is None else after)
 
     def failed(self) -> None:
-        """End it in any other way, also if it was never sent: that says nothing of the rate."""
+        """Note any other end, even before it was sent: it says nothing about the rate."""
         self._pacer._failed(self)
 
 
 class Pacer:
-    """Shared by all that send to one endpoint and model with one key, in one event loop.
+    """The pace shared by all that send to one endpoint and model with one key, in one event loop.
 
     No 60 seconds see more than `rpm` requests, a second's worth of which may go at once. Of `tpm`,
-    tokens a minute, a second's worth may also go at once, and a request goes while any are left,
-    so that large ones go at all: those after it wait for what it took too much.
+    tokens a minute, a second's worth may also go at once, and a request goes while any are left, so
+    that large ones go at all: those after it wait for the excess.
     """
 
     def __init__(self, most: int, *, rpm: float | None = None, tpm: float | None = None) -> None:
@@ -101,7 +102,7 @@ class Pacer:
             raise
 
     def _has_room(self) -> bool:
-        # While it is not clear what refusals mean, half as many: it costs little if it is nothing.
+        # While the meaning of refusals is unclear, half as many: cheap if they mean nothing.
         room = max(1, self._window // 2) if self._rate.unclear else self._window
         return self.in_flight < room
 
@@ -125,7 +126,7 @@ class Pacer:
         return Turn(self, self._rate.sent(now), now, tokens)
 
     def _pump(self, now: float) -> None:
-        """Let go whoever may go, and set the timer for who may go next."""
+        """Let all go that may, and set the timer for the next."""
         while (line := self._again or self._new) and self._has_room():
             at = self._free_at()
             if at > now:
@@ -194,7 +195,7 @@ class Pacer:
             if left is None or left.limit is None or not 0 < left.reset <= _LONGEST_RESET:
                 continue
             if cost and left.remaining < left.limit and left.remaining <= self.in_flight * cost:
-                # What a bucket refills by; a window may do less, and then refuses.
+                # A bucket refills at this rate; a window may allow less, and then refuses.
                 self._rate.heed((left.limit - left.remaining) / left.reset / cost, now)
 
 

@@ -3,7 +3,7 @@
 Every provider has a dialect: `retry-after` in seconds or as an HTTP date, `retry-after-ms`;
 `x-ratelimit-remaining-requests: 59` with a reset of `6m0s` (OpenAI, Groq), `59` seconds (Azure) or
 an epoch in seconds or milliseconds (gateways, OpenRouter, which do not say requests or tokens);
-`anthropic-ratelimit-requests-reset: 2026-01-15T14:24:00Z`. What cannot be read is not there.
+`anthropic-ratelimit-requests-reset: 2026-01-15T14:24:00Z`. Unreadable values count as absent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """`after`: seconds to wait before another try; and what is left of requests and tokens."""
+    """The seconds to wait `after` a refusal, and the rest of the limits on requests and tokens."""
 
     after: float | None = None
     requests: Allowance | None = None
@@ -43,7 +43,7 @@ class Hints:
 
     @property
     def wait(self) -> float | None:
-        """Seconds to wait after a refusal: `after`, or until what is used up is back."""
+        """The seconds to wait after a refusal: `after`, or until a used-up limit is back."""
         if self.after is not None:
             return self.after
         used_up = [
@@ -58,7 +58,7 @@ NO_HINTS = Hints()
 def hints(headers: Mapping[str, str], now: float) -> Hints:
     """Read the hints in a reply's headers; `now` is the time of day as an epoch."""
     names = "\n".join(headers).lower()
-    if not any(word in names for word in _HINTED):  # as of most replies, and each one is asked
+    if not any(word in names for word in _HINTED):  # as in most replies, and this runs for each
         return NO_HINTS
     found = {
         name.lower(): value.strip()
@@ -119,7 +119,8 @@ def _after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _allowance(headers: Mapping[str, str], now: float, what: str) -> Allowance | None:
-    """Read one limit; `what` is "-requests", "-tokens" or, where there is but one, nothing."""
+    """Read one limit; `what` is "-requests", "-tokens" or, where a provider has only one limit,
+    ""."""
 
     def get(field: str) -> str | None:
         names = (
@@ -136,7 +137,7 @@ def _allowance(headers: Mapping[str, str], now: float, what: str) -> Allowance |
 
 
 def _number(text: str | None) -> float | None:
-    """Read a number that is not negative: -1 is how some say that they do not know."""
+    """Read a number that is not negative: some write -1 for unknown."""
     if text is None or not _NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -144,8 +145,8 @@ def _number(text: str | None) -> float | None:
 
 
 def _until(text: str, now: float) -> float | None:
-    """Return the seconds from now: of a number, a span as in `6m0s`, or a point in time in its many
-    spellings."""
+    """Return the seconds from now, given a number, a span as in `6m0s`, or a point in time in its
+    many spellings."""
     value = _number(text)
     if value is not None:
         if value >= _EPOCH:
