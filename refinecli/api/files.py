@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -21,11 +22,15 @@ def read_datapoints(
 ) -> Iterator[Datapoint]:
     """Yield the datapoints of a JSONL file (.gz and .zst too), as the commands read them.
 
-    `rubric` is added to every row: a file, or items. Raises InputError with the line's number at a
-    line that cannot be used.
+    `rubric` is added to every row: a file, or items; one with a name of its own replaces the row's
+    item of that name. Raises InputError with the line's number at a line that cannot be used.
     """
     source = Source(str(path_in(path, "path")))
-    return _datapoints(Input(source, _items(rubric), limit))
+    notes: list[str] = []
+    rows = Input(source, _items(rubric, notes), limit)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return _datapoints(rows)
 
 
 def _datapoints(rows: Input) -> Iterator[Datapoint]:
@@ -38,19 +43,25 @@ def _datapoints(rows: Input) -> Iterator[Datapoint]:
             yield row.datapoint
 
 
-def _items(rubric: Rubric | None) -> list[JSONObject]:
+def _items(rubric: Rubric | None, notes: list[str]) -> list[JSONObject]:
     if rubric is None:
         return []
     if isinstance(rubric, str | os.PathLike):
-        return read_rubric(path_in(rubric, "rubric"))
+        return read_rubric(path_in(rubric, "rubric"), notes.append)
     items = [RubricItem(item) if isinstance(item, str) else item for item in rubric]
     return [item.given() if isinstance(item, RubricItem) else item for item in items]
 
 
 def load_rubric(path: StrPath) -> list[RubricItem]:
-    """Return the items of a rubric file, for the `rubric_items` of datapoints."""
+    """Return the items of a rubric file, for the `rubric_items` of datapoints.
+
+    Warns of a key that is nearly one of an item's, which changes nothing.
+    """
     known = RubricItem.model_fields
+    notes: list[str] = []
+    items = read_rubric(path_in(path, "path"), notes.append)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     return [
-        RubricItem(**{key: value for key, value in item.items() if key in known})
-        for item in read_rubric(path_in(path, "path"))
+        RubricItem(**{key: value for key, value in item.items() if key in known}) for item in items
     ]

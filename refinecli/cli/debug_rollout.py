@@ -16,6 +16,7 @@ from refinecli.cli.options import (
     ModelOptions,
     OutputOptions,
     StrategyName,
+    rubric_of,
     takes,
 )
 from refinecli.cli.run_cache import cache_for
@@ -164,12 +165,11 @@ def _outputs(out: OutputOptions, json: str | None) -> _Outputs:
 
 def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
     from refinecli.data.rows import read_row
-    from refinecli.data.rubric_file import read_rubric
     from refinecli.data.sources import Source
     from refinecli.runs.run import Input
     from refinecli.text.json_text import dumps
 
-    rubric = read_rubric(models.rubric) if models.rubric else ()
+    rubric = rubric_of(models)
     if data.input is None:
         return read_row(dumps(BUILT_IN), 1, "the built-in datapoint", rubric)
     if index is not None and id is not None:
@@ -204,8 +204,8 @@ def _run(
     from refinecli.runs.lifecycle import Job, carry_out
 
     reporter = reporter_of("debug-rollout", models)
-    if row.note:
-        reporter.notice(f"{data.input}:{row.line}: {row.note}")
+    for note in row.notes:
+        reporter.notice(f"{data.input or 'the built-in datapoint'}:{row.line}: {note}")
     job = Job(
         settings=settings,
         roles=roles_of(settings.refine),

@@ -35,9 +35,10 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
     first: list[tuple[str, list[Message]]] = []
     noted: set[str] = set()
     for row in rows:
-        if row.note and row.note not in noted:
-            noted.add(row.note)
-            print(clean(f"{row.file or name}:{row.line}: {row.note}"), file=sys.stderr)
+        for note in row.notes:
+            if note not in noted:
+                noted.add(note)
+                print(clean(f"{row.file or name}:{row.line}: {note}"), file=sys.stderr)
         if row.datapoint is None:
             bad += 1
             continue

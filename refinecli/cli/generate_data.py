@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,14 @@ import typer
 
 from refinecli.cli.complaints import as_flags
 from refinecli.cli.completion import complete_tasks
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, takes
+from refinecli.cli.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    rubric_of,
+    show_note,
+    takes,
+)
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS, Task
 
@@ -126,10 +134,9 @@ def generate_data(
     seed = DEFAULT_SEED if models.seed is None else models.seed
     rows = _rows(chosen, from_file, total, seed, with_response)
     if models.rubric is not None:
-        from refinecli.data.rubric_file import read_rubric
         from refinecli.generators.criteria import with_rubric
 
-        rows = with_rubric(rows, read_rubric(models.rubric))
+        rows = with_rubric(rows, rubric_of(models), partial(show_note, quiet=models.quiet))
     if split:
         folder = out_dir or Path()
         return _write_split(rows, folder, train or 0, test or 0, out.force)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions
+from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, rubric_of
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
 
@@ -34,7 +34,6 @@ def generate_rubrics(
     with_response: bool,
 ) -> int:
     from refinecli.cli.job import RowCommand, process
-    from refinecli.data.rubric_file import read_rubric
     from refinecli.generators.rubrics import PromptReader
     from refinecli.item_defaults import written_item
     from refinecli.runs.plan import rubric_plan
@@ -50,7 +49,7 @@ def generate_rubrics(
         TASKS["rubrics"].missing_file()
     if reader.contrast:
         _check_contrast(data, reader)
-    given = [written_item(item) for item in read_rubric(models.rubric)] if models.rubric else []
+    given = [written_item(item) for item in rubric_of(models, quiet=True)]
     counts = _Counts(reader.contrast is not None)
     command = RowCommand(
         command="generate-data rubrics",

@@ -15,6 +15,7 @@ from refinecli.cli.options import (
     OutputOptions,
     SeveralInputs,
     note_if_beyond,
+    rubric_of,
     takes,
 )
 from refinecli.errors import UsageError
@@ -172,7 +173,7 @@ def _check_calibration(
 def _check_labels(labels: Labels, data: SeveralInputs, models: ModelOptions) -> None:
     from refinecli.cli.job import input_of
 
-    rows = input_of(data, models.rubric)
+    rows = input_of(data, rubric_of(models, quiet=True))
     labels.files = [source.name for source in rows.sources]
     if rows.rereadable:
         labels.check(rows, models.keep_going)

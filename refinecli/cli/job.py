@@ -15,7 +15,13 @@ import typer
 from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files, check_stdout
-from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, SeveralInputs
+from refinecli.cli.options import (
+    InputOptions,
+    ModelOptions,
+    OutputOptions,
+    SeveralInputs,
+    rubric_of,
+)
 from refinecli.cli.run_cache import cache_for
 from refinecli.errors import UsageError
 
@@ -70,11 +76,10 @@ def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> N
 
 
 def input_of(
-    data: InputOptions | SeveralInputs, rubric: Path | None, reader: Reader | None = None
+    data: InputOptions | SeveralInputs, rubric: Sequence[JSONObject], reader: Reader | None = None
 ) -> Input:
     """Return the rows to read: standard input if no file is named, and no file twice."""
     from refinecli.data.rows import read_row
-    from refinecli.data.rubric_file import read_rubric
     from refinecli.data.sources import Source
     from refinecli.runs.run import Input
 
@@ -87,8 +92,7 @@ def input_of(
         if source.path and any(source.path.samefile(path) for path in read):
             raise UsageError(f"{source.name}: is named twice", "name each file once")
         read += [source.path] if source.path else []
-    items = read_rubric(rubric) if rubric else ()
-    return Input(first, items, data.limit, reader or read_row, more)
+    return Input(first, rubric, data.limit, reader or read_row, more)
 
 
 def reporter_of(command: str, options: ModelOptions) -> Reporter:
@@ -107,7 +111,7 @@ def process(
     """Check everything that can be wrong, run the command on all rows, and return the exit code."""
     from refinecli.models.engine import check_endpoints
 
-    rows = input_of(data, options.rubric, command.reader)
+    rows = input_of(data, rubric_of(options), command.reader)
     cache = cache_for(options, out.output)
     check_files(data, out, options, command.files)
     if out.output is None:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -19,6 +20,7 @@ from refinecli.errors import RefineError
 
 if TYPE_CHECKING:
     from refinecli.settings.load import Settings
+    from refinecli.types import JSONObject
 
 _MODEL = "Models"
 _RUN = "Run"
@@ -125,7 +127,8 @@ class ModelOptions:
         typer.Option(
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="TOML or JSON with rubric items that are added to every datapoint.",
+            help="TOML or JSON with rubric items for every datapoint; one with a name replaces the "
+            "datapoint's of that name.",
         ),
     ] = None
     config: Annotated[
@@ -365,6 +368,22 @@ def _exit_code(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def rubric_of(models: ModelOptions, *, quiet: bool = False) -> list[JSONObject]:
+    """Return the items of `--rubric`, and show what looks like a slip in it."""
+    from refinecli.data.rubric_file import read_rubric
+
+    if models.rubric is None:
+        return []
+    return read_rubric(models.rubric, partial(show_note, quiet=quiet or models.quiet))
+
+
+def show_note(note: str, *, quiet: bool) -> None:
+    from refinecli.text.clean import clean
+
+    if not quiet:
+        print(clean(note), file=sys.stderr)
 
 
 def note_if_beyond(flag: str, score: float | None, *, quiet: bool) -> None:

@@ -34,7 +34,7 @@ class Row(NamedTuple):
     """One line that was read: its object and, unless there is an `error`, its datapoint.
 
     `text` is the line itself where there is no object to give back, `file` its origin if there are
-    several files.
+    several files. `replaced` are the names of its items that the rubric has its own form of.
     """
 
     line: int
@@ -44,12 +44,20 @@ class Row(NamedTuple):
     text: str = ""
     note: str = ""  # a probable slip, which may also be intended
     file: str = ""
+    replaced: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Whatever is worth saying once, although the row can be used."""
+        replaced = (f'the rubric replaces the item "{name}"' for name in self.replaced)
+        return (*((self.note,) if self.note else ()), *replaced)
 
 
 def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()) -> Row:
     """Read one line; never raise: a line that cannot be used is a row with `error`.
 
-    `rubric` are items to add to the datapoint's own. `where` names the file in errors.
+    `rubric` are items to add to the datapoint's own; one with a name of its own replaces the
+    datapoint's of that name. `where` names the file in errors.
     """
     try:
         try:
@@ -98,7 +106,7 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
             _meant(raw, ("rubric_items",))
             or f"give the row rubric_items, or all rows {option('rubric', 'FILE')}",
         )
-    items = _all_items(own, rubric)
+    items, replaced = _all_items(own, rubric)
     if plain := plain_datapoint(raw, convo, items):
         datapoint, written = plain
     else:
@@ -112,11 +120,14 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         datapoint = datapoint.model_copy(update={"response": said or None})
     given_id = raw.get("id")
     if given_id is None:
-        own_items = [without_nulls(item) for item in written[: len(own or ())]]
+        own_written = map(_own_written, own or ()) if replaced else written[: len(own or ())]
+        own_items = [without_nulls(item) for item in own_written]
         datapoint = datapoint.model_copy(update={"id": digest([convo, own_items])})
         raw = raw if "id" in raw else {"id": None, **raw}
     raw = {**raw, "id": datapoint.id, "rubric_items": written}
-    return Row(line, raw, datapoint, note=slip(own or ()) or _stray(raw))
+    kept = [mine if mine is item else {} for mine, item in zip(own or (), items, strict=False)]
+    note = slip(kept) or _stray(raw)
+    return Row(line, raw, datapoint, note=note, replaced=replaced)
 
 
 _FIELDS = (*CONVO_NAMES, *("rubric_items", "response", "reference"))
@@ -145,13 +156,43 @@ def _close_to(key: str) -> str | None:
     return next(iter(difflib.get_close_matches(key, _FIELDS, n=1, cutoff=0.75)), None)
 
 
-def _all_items(own: Any, rubric: Sequence[JSONObject]) -> Any:
-    """Return the row's own items and those of the rubric that are not among them."""
+def _all_items(own: Any, rubric: Sequence[JSONObject]) -> tuple[Any, tuple[str, ...]]:
+    """Return the row's own items and those of the rubric that are not among them, and the names of
+    the items that the rubric replaces, each in its place."""
     items = [] if own is None else own
     if not isinstance(items, list) or not rubric:
-        return items
+        return items, ()
     there = [with_defaults(item) for item in items if isinstance(item, dict)]
-    return [*items, *(item for item in rubric if with_defaults(item) not in there)]
+    places = _places(items)
+    result, replaced = list(items), []
+    for item in rubric:
+        name = item.get("name")
+        if name is None or name not in places:
+            if with_defaults(item) not in there:
+                result.append(item)
+        elif with_defaults({**items[places[name]], "name": name}) != with_defaults(item):
+            result[places[name]] = item
+            replaced.append(name)
+    return result, tuple(replaced)
+
+
+def _places(items: Sequence[object]) -> dict[str, int]:
+    """Return the first place of each name; an item without one is named after its place."""
+    places: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if isinstance(item, dict):
+            name = item.get("name")
+            if isinstance(name := f"item-{index}" if name is None else name, str):
+                places.setdefault(name, index)
+    return places
+
+
+def _own_written(item: JSONObject) -> JSONObject:
+    """Return an item of the row in its written form, which one that is replaced may not have."""
+    try:
+        return written_item(item)
+    except KeyError:
+        return item
 
 
 def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Datapoint:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from refinecli.data.item_slips import slip
 from refinecli.errors import InputError, UsageError, option
 from refinecli.field_errors import check_kind, in_our_words
 from refinecli.item_defaults import item_fields
@@ -11,10 +14,11 @@ from refinecli.text.json_text import loads
 from refinecli.types import JSONObject, RubricItem
 
 
-def read_rubric(path: Path) -> list[JSONObject]:
+def read_rubric(path: Path, on_note: Callable[[str], None]) -> list[JSONObject]:
     """Read the items of a rubric file: TOML `[[rubric_items]]`, or JSON with those or a list.
 
-    Raise UsageError naming what is wrong.
+    `on_note` is called with a probable slip, such as a key close to one of ours. Raise UsageError
+    naming what is wrong.
     """
     import tomllib
 
@@ -30,6 +34,14 @@ def read_rubric(path: Path) -> list[JSONObject]:
     items = value.get("rubric_items") if isinstance(value, dict) else value
     if not isinstance(items, list) or not items:
         raise UsageError(f"{named}: no rubric items in it", "list them under `rubric_items`")
+    _check_items(items, named)
+    if note := slip(items):
+        on_note(f"{path}: {note}")
+    return items
+
+
+def _check_items(items: Sequence[Any], named: str) -> None:
+    names: dict[object, int] = {}
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise UsageError(f"{named}: rubric_items[{index}] is not an object")
@@ -41,4 +53,9 @@ def read_rubric(path: Path) -> list[JSONObject]:
         except InputError as fault:
             message, hint = fault.args
             raise UsageError(f"{named}: {place}{message}", hint) from None
-    return items
+        name = item.get("name")
+        if name is not None and names.setdefault(name, index) != index:
+            raise UsageError(
+                f"{named}: {place}name: {name!r} is the name of rubric_items[{names[name]}] too",
+                "give each item a name of its own",
+            )

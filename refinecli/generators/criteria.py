@@ -76,12 +76,22 @@ def entries(columns: Columns, name: str, kind: str, fits: Callable[[object], boo
 
 
 def with_rubric(
-    datapoints: Iterable[JSONObject], rubric: Sequence[JSONObject]
+    datapoints: Iterable[JSONObject],
+    rubric: Sequence[JSONObject],
+    on_note: Callable[[str], None],
 ) -> Iterator[JSONObject]:
-    """Yield the datapoints with these items added, as every command adds those of `--rubric`."""
+    """Yield the datapoints with these items added, as every command adds those of a rubric file.
+
+    `on_note` is called once with the name of each item that is replaced.
+    """
+    noted: set[str] = set()
     for number, datapoint in enumerate(datapoints, 1):
         row = read_row(dumps(datapoint), number, "rubric", rubric)
         if row.error is not None:
             message, hint = row.error.args
             raise InputError(f"datapoint {number} with {option('rubric')}: {message}", hint)
+        for name in row.replaced:
+            if name not in noted:
+                noted.add(name)
+                on_note(f'datapoint {number}: the rubric replaces the item "{name}"')
         yield row.raw

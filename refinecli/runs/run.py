@@ -130,8 +130,8 @@ class WorkOnRows:
 
     A line that could not be read becomes an `error` record; one that an earlier command could not
     read passes through. `on_outcome` is called as each line is written, `on_note` once for each
-    thing that looks like a slip. Raises what the work raises, after the lines before it were
-    written.
+    thing that is worth saying, such as a probable slip. Raises what the work raises, after the
+    lines before it were written.
     """
 
     rows: Input
@@ -146,9 +146,10 @@ class WorkOnRows:
         noted: set[str] = set()
 
         async def outcome(row: Row) -> Outcome:
-            if row.note and row.note not in noted:
-                noted.add(row.note)
-                self.on_note(f"{row.file or self.rows.source.name}:{row.line}: {row.note}")
+            for note in row.notes:
+                if note not in noted:
+                    noted.add(note)
+                    self.on_note(f"{row.file or self.rows.source.name}:{row.line}: {note}")
             result = await _finish(row, work, started)
             started.summary.finished += 1
             return result._replace(line=row.line, file=row.file)

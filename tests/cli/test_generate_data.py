@@ -146,7 +146,7 @@ def test_rubric_items_may_come_later_and_make_the_same_datapoint(cli: Cli, tmp_p
     (row,) = read_jsonl(cli(*args).stdout)
     assert row == {"convo": ASKED, "response": "Jane Austen."}
     (row_here,) = read_jsonl(cli(*args, "--rubric", "rubric.json").stdout)
-    assert row_here == next(with_rubric([row], [{"rubric_str": "Is it polite?"}]))
+    assert row_here == next(with_rubric([row], [{"rubric_str": "Is it polite?"}], pytest.fail))
 
 
 def test_a_rubric_that_cannot_grade_alone_is_told_at_the_first_datapoint(

@@ -211,6 +211,11 @@ def test_rubric_files_that_cannot_be_used_are_named(cli: Cli, tmp_path: Path) ->
         ("b.json", "[]", "no rubric items"),
         ("c.json", '[{"name": "x"}]', "rubric_items[0].rubric_str: field required"),
         ("d.toml", "[[", "d.toml"),
+        (
+            "e.json",
+            '[{"rubric_str": "A?", "name": "a"}, {"rubric_str": "B?", "name": "a"}]',
+            "rubric_items[1].name: 'a' is the name of rubric_items[0] too",
+        ),
     ]:
         (tmp_path / name).write_text(text)
         result = cli("grade", *NOBODY, "--rubric", name, stdin=jsonl([datapoint(response="4")]))

@@ -398,6 +398,20 @@ def test_rubric_files_add_their_items_to_every_datapoint(cli: Cli, tmp_path: Pat
         assert [i["name"] for i in two["rubric_items"]] == ["kind"]
 
 
+def test_a_rubric_file_replaces_items_by_name_and_says_so_once(cli: Cli, tmp_path: Path) -> None:
+    named = item("Is it four?", name="sum")
+    rows = [datapoint(id=n, rubric_items=[named]) for n in range(3)]
+    (tmp_path / "r.json").write_text('[{"rubric_str": "Is it 4?", "name": "sum", "wieght": 2}]')
+    with ChatServer(by_role("4", "<score>1</score>")) as server:
+        result = cli("refine", *at(server), "--rubric", "r.json", stdin=jsonl(rows))
+    assert result.returncode == 0, result.stderr
+    for row in read_jsonl(result.stdout):
+        assert [i["rubric_str"] for i in row["rubric_items"]] == ["Is it 4?"]
+    assert result.stderr.count('<stdin>:1: the rubric replaces the item "sum"') == 1
+    assert "<stdin>:2:" not in result.stderr
+    assert result.stderr.count("r.json: rubric_items[0].wieght is ignored; did you mean") == 1
+
+
 def test_what_the_policy_must_not_know_is_in_no_message_to_it(cli: Cli) -> None:
     row = datapoint(
         reference="REFERENCE four",

@@ -708,6 +708,60 @@ def test_a_rubric_given_to_both_ends_of_a_pipe_is_added_once(own: Any) -> None:
     assert twice.raw == once.raw
 
 
+OWN = [
+    {"rubric_str": "Is it short?"},
+    {"name": "kind", "rubric_str": "Is it kind?"},
+    {"name": "true", "rubric_str": "Is it true?"},
+]
+
+
+def test_an_item_of_the_rubric_replaces_the_rows_of_its_name_in_its_place() -> None:
+    harder = {"name": "kind", "rubric_str": "Is it kind to everyone?", "weight": 2}
+    row = read_row(line(rubric_items=OWN), 1, "in.jsonl", [{"rubric_str": "Is it new?"}, harder])
+    assert [item["rubric_str"] for item in row.raw["rubric_items"]] == [
+        "Is it short?",
+        "Is it kind to everyone?",
+        "Is it true?",
+        "Is it new?",
+    ]
+    assert row.datapoint is not None
+    assert row.datapoint.rubric_items[1].weight == 2
+    assert row.notes == ('the rubric replaces the item "kind"',)
+    assert row.datapoint.id == read(line(rubric_items=OWN)).id
+
+
+def test_an_item_without_a_name_is_known_by_its_place() -> None:
+    shorter = {"name": "item-0", "rubric_str": "Has it one word?"}
+    row = read_row(line(rubric_items=OWN), 1, "in.jsonl", [shorter])
+    assert [item["rubric_str"] for item in row.raw["rubric_items"]] == [
+        "Has it one word?",
+        "Is it kind?",
+        "Is it true?",
+    ]
+    assert row.replaced == ("item-0",)
+
+
+@pytest.mark.parametrize("rubric", [OWN[1:], [{**OWN[1], "score_range": [0, 1], **TINKER}]])
+def test_an_item_that_is_the_same_replaces_nothing(rubric: list[dict[str, Any]]) -> None:
+    row = read_row(line(rubric_items=OWN), 1, "in.jsonl", rubric)
+    assert row.raw == written(line(rubric_items=OWN))
+    assert row.notes == ()
+
+
+def test_an_item_that_is_replaced_may_be_one_that_cannot_be_used() -> None:
+    row = read_row(line(rubric_items=[{"name": "kind"}]), 1, "in.jsonl", OWN[1:2])
+    assert row.error is None
+    assert [item["rubric_str"] for item in row.raw["rubric_items"]] == ["Is it kind?"]
+
+
+def test_a_key_of_a_rubric_file_that_nearly_fits_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('[[rubric_items]]\nrubric_str = "Kind?"\nwieght = 2\n')
+    notes: list[str] = []
+    read_rubric(tmp_path / "r.toml", notes.append)
+    expected = "rubric_items[0].wieght is ignored; did you mean weight?"
+    assert notes == [f"{tmp_path / 'r.toml'}: {expected}"]
+
+
 ITEMS = [{"rubric_str": "Is it kind?", "weight": 2.0}, {"check": {"kind": "words", "max": 9}}]
 TOML = """
 [[rubric_items]]
@@ -731,7 +785,8 @@ def test_a_rubric_file_is_toml_or_json(tmp_path: Path, name: str, text: str) -> 
     path = tmp_path / name
     path.write_text(text, "utf-8")
     assert [
-        i.rubric_str for i in read(line(rubric_items=None), read_rubric(path)).rubric_items
+        i.rubric_str
+        for i in read(line(rubric_items=None), read_rubric(path, pytest.fail)).rubric_items
     ] == [
         "Is it kind?",
         "The response has at most 9 words",
@@ -760,6 +815,11 @@ def test_a_rubric_file_is_toml_or_json(tmp_path: Path, name: str, text: str) -> 
         ("r.json", "{", "r.json: "),
         ("r.json", "\xff", "r.json: "),
         ("r.json", '[{"rubric_str": "x"}, {}]', "rubric_items[1].rubric_str: field required"),
+        (
+            "r.json",
+            '[{"rubric_str": "x", "name": "kind"}, {"rubric_str": "y", "name": "kind"}]',
+            "rubric_items[1].name: 'kind' is the name of rubric_items[0] too",
+        ),
     ],
 )
 def test_a_rubric_file_that_cannot_be_used_says_why(
@@ -768,14 +828,14 @@ def test_a_rubric_file_that_cannot_be_used_says_why(
     path = tmp_path / name
     path.write_text(text, "latin-1")
     with pytest.raises(UsageError) as caught:
-        read_rubric(path)
+        read_rubric(path, pytest.fail)
     assert f"rubric={path}" in caught.value.message
     assert expected in caught.value.message
 
 
 def test_a_rubric_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        read_rubric(tmp_path / "none.toml")
+        read_rubric(tmp_path / "none.toml", pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_conversation_may_have_any_name_that_a_datapoint_knows(name: str) -> N
 def test_a_chats_own_columns_come_before_its_prompt() -> None:
     row = plain(ANSWERED | {"prompt": "Who?", "convo": None})
     assert row == {"convo": ASKED, "prompt": "Who?"}
-    (given_items,) = with_rubric([row], [ITEM])
+    (given_items,) = with_rubric([row], [ITEM], pytest.fail)
     assert as_datapoint(given_items).convo[0]["role"] == "system"
 
 

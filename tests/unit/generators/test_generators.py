@@ -112,7 +112,7 @@ def generated(task: str, n: int, seed: int = 42) -> list[dict[str, Any]]:
 
 def imported(task: str, row: dict[str, Any], with_response: bool = False) -> dict[str, Any]:
     datapoints = TASKS[task].read([("in.jsonl:7", row)], with_response)
-    (datapoint,) = with_rubric(datapoints, [ITEM]) if task == "chat" else datapoints
+    (datapoint,) = with_rubric(datapoints, [ITEM], pytest.fail) if task == "chat" else datapoints
     return datapoint
 
 

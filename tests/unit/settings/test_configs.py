@@ -7,6 +7,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from refinecli.data.rows import read_row
 from refinecli.data.rubric_file import read_rubric
 from refinecli.refining.strategies import STRATEGIES
@@ -87,7 +89,7 @@ def test_the_rubric_has_four_to_six_items_one_required_one_penalty_and_unequal_w
 
 def test_each_items_instruction_states_the_range_that_it_is_read_with() -> None:
     line = json.dumps({"convo": [{"role": "user", "content": "Hello"}]}).encode()
-    row = read_row(line, 1, "in.jsonl", read_rubric(HELPFULNESS))
+    row = read_row(line, 1, "in.jsonl", read_rubric(HELPFULNESS, pytest.fail))
     assert row.datapoint is not None
     for item in row.datapoint.rubric_items:
         low, high = item.score_range
