@@ -1,10 +1,12 @@
 """Can the unit tests fail? A sample of mutants, each put to the unit tests of its package alone.
 
-    python -m venv build/mutation && build/mutation/bin/pip install cosmic-ray
-    build/mutation/bin/python tests/experiments/mutation.py --seed 1 --sample 100
+    python -m venv build/mutants && build/mutants/bin/pip install cosmic-ray coverage
+    .venv/bin/pip install coverage
+    build/mutants/bin/python tests/experiments/mutation.py --seed 1 --sample 100
 
 cosmic-ray makes the mutants (it has an environment of its own, for it is not needed otherwise); the
-tests run in the project's. A mutant is killed if a test of tests/unit/PACKAGE fails, or hangs.
+tests run in the project's, of each mutant those that run its line (delete build/mutation after a
+change). A mutant is killed if a test of tests/unit/PACKAGE fails, or hangs.
 A place in the code counts once, however many ways there are to mutate it.
 """
 
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ if "--serve" not in sys.argv:  # which the project's own environment runs
     from cosmic_ray import plugins
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.mutating import mutate_code
+    from coverage import CoverageData
 
 ROOT = Path(__file__).parents[2]
 # What decides a score, a verdict, a figure, a rate or a reply; the rest of the house is wiring,
@@ -105,10 +108,6 @@ def mutant(path: Path, operator: str, occurrence: int, line: int) -> Mutant | No
     return Mutant(place, line, operator.removeprefix("core/"), after, diff)
 
 
-def unchanged(path: str) -> Mutant:
-    return Mutant(path, 0, "", (ROOT / path).read_text("utf-8"), "")
-
-
 def bare(text: str) -> str:
     """Return the code without its annotations, which nothing evaluates."""
     tree = ast.parse(text)
@@ -159,14 +158,14 @@ class Runner:
             text=True,
         )
 
-    def survives(self, one: Mutant) -> bool:
+    def survives(self, one: Mutant, tests: Sequence[str]) -> bool:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         path = self._folder / one.path
         before = path.read_text("utf-8")
         path.write_text(one.text, "utf-8")
         try:
-            print(f"tests/unit/{Path(one.path).parts[1]}", file=self._process.stdin, flush=True)
+            print(*tests, file=self._process.stdin, flush=True)
             return self._process.stdout.readline() == "0\n"
         finally:
             path.write_text(before, "utf-8")
@@ -176,7 +175,7 @@ class Runner:
 
 
 def serve() -> None:
-    """Read folders of tests, a line each; answer each with pytest's exit code, 1 where it hangs."""
+    """Read what to test, a line each; answer each with pytest's exit code, negative if it hangs."""
     for name in LOADED_ONCE:
         importlib.import_module(name)
     import pytest
@@ -189,12 +188,74 @@ def serve() -> None:
             for descriptor in range(3):
                 os.dup2(null, descriptor)
             signal.alarm(SECONDS)
-            os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", line.strip()]))
+            os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *line.split()]))
         status = os.waitpid(pid, 0)[1]
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
 
 
-def outcomes(mutants: list[Mutant], workers: int, python: str) -> Iterator[tuple[Mutant, bool]]:
+class Covered:
+    """Which tests run a line, found once: no other can see a mutant there."""
+
+    def __init__(self, folder: Path, packages: Iterable[str], python: str) -> None:
+        self._data = {name: self._measured(folder, name, python) for name in packages}
+
+    def _measured(self, folder: Path, package: str, python: str) -> CoverageData:
+        """Run the tests of a package, which must pass, and return what each of them ran."""
+        kept, settings = folder / package, folder / "coveragerc"
+        if not kept.exists():
+            settings.write_text("[run]\ndynamic_context = test_function\nsource = refinecli\n")
+            command = [python, "-m", "coverage", "run", f"--rcfile={settings}"]
+            tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/unit/{package}"]
+            done = subprocess.run(
+                [*command, f"--data-file={kept}", *tests], cwd=ROOT, capture_output=True, text=True
+            )
+            if done.returncode:
+                kept.unlink(missing_ok=True)
+                raise SystemExit(f"tests/unit/{package} fail as they are:\n{done.stdout[-2000:]}")
+        data = CoverageData(str(kept))
+        data.read()
+        return data
+
+    def tests(self, one: Mutant) -> list[str]:
+        """Return the tests to run: all of the package where the line runs outside of tests too."""
+        package = Path(one.path).parts[1]
+        by_line = self._data[package].contexts_by_lineno(str(ROOT / one.path))
+        lines = statement(ROOT / one.path, one.line)
+        names = {name.rpartition(".")[2] for line in lines for name in by_line.get(line, ())}
+        places = defined(ROOT / "tests/unit" / package)
+        if not names <= places.keys():
+            return [f"tests/unit/{package}"]
+        return sorted({place for name in names for place in places[name]})
+
+
+def defined(folder: Path) -> dict[str, list[str]]:
+    """Return where each test is, and under the name that hypothesis gives to all, its own."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(folder.rglob("test_*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                place = f"{path.relative_to(ROOT).as_posix()}::{node.name}"
+                found[node.name].append(place)
+                if any("given" in ast.unparse(one) for one in node.decorator_list):
+                    found["test_function"].append(place)
+    return found
+
+
+def statement(path: Path, line: int) -> range:
+    """Return the lines of the smallest statement around a line; of a block, those of its head."""
+    around = [
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    node = min(around, key=lambda one: (one.end_lineno or 0) - one.lineno)
+    body = getattr(node, "body", None)
+    return range(node.lineno, body[0].lineno if body else (node.end_lineno or 0) + 1)
+
+
+def outcomes(
+    mutants: list[Mutant], covered: Covered, workers: int, python: str
+) -> Iterator[tuple[Mutant, bool]]:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
         runners = [Runner(Path(folder, str(number)), python) for number in range(workers)]
         free: SimpleQueue[Runner] = SimpleQueue()
@@ -202,17 +263,13 @@ def outcomes(mutants: list[Mutant], workers: int, python: str) -> Iterator[tuple
             free.put(runner)
 
         def put(one: Mutant) -> tuple[Mutant, bool]:
+            tests = covered.tests(one)
             runner = free.get()
             try:
-                return one, runner.survives(one)
+                return one, not tests or runner.survives(one, tests)
             finally:
                 free.put(runner)
 
-        # A mutant is killed by failing tests: without one, they must pass.
-        sound = {Path(one.path).parts[1]: unchanged(one.path) for one in mutants}
-        for one, passed in pool.map(put, sound.values()):
-            if not passed:
-                raise SystemExit(f"the unit tests of {one.path} fail as it is")
         yield from pool.map(put, mutants)
         for runner in runners:
             runner.close()
@@ -225,6 +282,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="to run the tests")
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        default=ROOT / "build/mutation",
+        help="where it is kept what each test runs",
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -232,7 +295,10 @@ def main() -> int:
         return 0
     mutants = sample(args.places, args.sample, args.seed)
     killed = 0
-    for one, survived in outcomes(mutants, args.workers, args.python):
+    args.kept.mkdir(parents=True, exist_ok=True)
+    packages = sorted({Path(one.path).parts[1] for one in mutants})
+    covered = Covered(args.kept.resolve(), packages, args.python)
+    for one, survived in outcomes(mutants, covered, args.workers, args.python):
         killed += not survived
         print("SURVIVED" if survived else "killed", one if survived else f"{one.path}:{one.line}")
         sys.stdout.flush()
