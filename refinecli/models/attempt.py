@@ -11,8 +11,8 @@ from refinecli.errors import CompletionError
 from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log
-from refinecli.models.envelope import StatedError, is_web_page
-from refinecli.models.failures import Refusal, failure, web_page
+from refinecli.models.envelope import StatedError
+from refinecli.models.failures import Refusal, failure
 from refinecli.models.http import HttpClient, Reply, TransportError
 from refinecli.models.pacing.pacer import Turn
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
@@ -140,8 +140,6 @@ class Sender:
                 self.endpoint.health.succeeded()
                 await self.replies.keep(request, content, usable=False)
             self._log(request, reply, reply.content)
-            if is_web_page(content) and not self.endpoint.known:
-                raise web_page(self.endpoint.url, content) from None
             raise self.redaction.error(error) from None
         usage = completion.usage
         turn.succeeded(given, usage.prompt_tokens + usage.completion_tokens or None)
@@ -169,6 +167,7 @@ class Sender:
                 wants=request.wants,
                 worked=endpoint.health.successes > 0,
                 known=endpoint.known,
+                hide=self.redaction.text,
             )
         )
         if isinstance(error, CompletionError):

@@ -104,9 +104,12 @@ def loads_leniently(content: bytes) -> Any:
         text = json.dumps(value, ensure_ascii=False)
         return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     except (ValueError, RecursionError):
-        raise RetryableError(
-            "bad_reply", f"the reply is not JSON: {clipped(content) or '(nothing)'}"
-        ) from None
+        # A proxy that hiccups gives a page too; a wrong URL gives nothing else.
+        hint = (
+            "does base_url end in /v1, and is it that of the API?" if is_web_page(content) else ""
+        )
+        words = f"the reply is not JSON: {clipped(content) or '(nothing)'}"
+        raise RetryableError("bad_reply", words, hint=hint) from None
 
 
 def _without_comments(content: bytes) -> bytes:
@@ -168,7 +171,7 @@ def stated_error(value: JSONObject) -> StatedError | None:
     error = _error_in(value)
     if error is None:
         return None
-    return StatedError(_status_of(error), words_of(value))
+    return StatedError(_status_of(error), shortened(words_of(value)))
 
 
 def _error_in(value: JSONObject) -> object:
@@ -212,11 +215,11 @@ def _status_of(error: object) -> int:
 
 
 def provider_words(content: bytes) -> str:
-    """Return the message of an error reply, whichever of the usual shapes it has."""
+    """Return the whole message of an error reply, whichever of the usual shapes it has."""
     try:
         value = orjson.loads(_without_comments(content))
     except orjson.JSONDecodeError:
-        return clipped(content) or "(nothing)"
+        return in_one_line(content) or "(nothing)"
     if isinstance(value, list) and len(value) == 1:  # Gemini
         value = value[0]
     return words_of(value)
@@ -229,14 +232,14 @@ def words_of(value: object) -> str:
         base = value.get("base_resp")
         error = value.get("error") or _first_choice(value).get("error") or base or value
     if not isinstance(error, dict):
-        return shortened(error if isinstance(error, str) else _dumped(error))
+        return error if isinstance(error, str) else _dumped(error)
     names = ("message", "detail", "msg", "status_msg", "error", "errors")
     message = next((error[name] for name in names if error.get(name)), error)
     extras = [str(error[key]) for key in ("code", "param") if error.get(key)]
     text = message if isinstance(message, str) else _dumped(message)
     raw = _raw_words(error.get("metadata"))
     extras = [extra for extra in (*extras, *raw) if extra not in text]
-    return shortened(" ".join([text, *(f"({extra})" for extra in extras)]))
+    return " ".join([text, *(f"({extra})" for extra in extras)])
 
 
 def _raw_words(metadata: object) -> Sequence[str]:
@@ -256,7 +259,12 @@ def is_web_page(content: bytes) -> bool:
 
 def clipped(content: bytes) -> str:
     """Return the beginning of bytes that are not what they should be, in one line."""
-    return shortened(" ".join(content.decode("utf-8", "replace").split()))
+    return shortened(in_one_line(content))
+
+
+def in_one_line(content: bytes) -> str:
+    """Return bytes as text in one line."""
+    return " ".join(content.decode("utf-8", "replace").split())
 
 
 def shortened(text: str, most: int = _MOST_WORDS) -> str:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from refinecli.errors import CompletionError, FailureKind, RunError, option
-from refinecli.models.envelope import clipped, is_web_page, provider_words
+from refinecli.models.envelope import is_web_page, provider_words, shortened
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
@@ -111,6 +111,7 @@ class Refusal:
     wants: Wants | None = None
     worked: bool = False
     known: bool = False
+    hide: Callable[[str], str] = str  # what takes our key out of what is shown
 
     @property
     def place(self) -> str:
@@ -119,11 +120,17 @@ class Refusal:
 
     @property
     def words(self) -> str:
+        """All that the provider says, as it came: a short key may be a piece of any word."""
         return provider_words(self.content)
 
     @property
+    def shown(self) -> str:
+        """The provider's words as they may be shown, the key taken out before the end is."""
+        return shortened(self.hide(self.words))
+
+    @property
     def message(self) -> str:
-        return f"{urlsplit(self.place).netloc} answered {self.status}: {self.words}"
+        return f"{urlsplit(self.place).netloc} answered {self.status}: {self.shown}"
 
     @property
     def after(self) -> float | None:
@@ -136,7 +143,7 @@ class Refusal:
         return re.search(pattern, self.words, re.IGNORECASE | re.DOTALL) is not None
 
     def retryable(self, kind: FailureKind) -> RetryableError:
-        return RetryableError(kind, f"{self.status}: {self.words}", self.after)
+        return RetryableError(kind, f"{self.status}: {self.shown}", self.after)
 
 
 Reading: TypeAlias = Callable[[Refusal], Exception | None]
@@ -267,13 +274,6 @@ def _path(reply: Refusal) -> Exception | None:
     if is_web_page(reply.content):
         hint += " The base_url of most servers ends in /v1"
     return RunError(reply.message, hint, type="not_found")
-
-
-def web_page(url: str, content: bytes) -> RunError:
-    """Return the error of an endpoint that gives a web page where a reply is due."""
-    place = shown_url(url)
-    hint = "does base_url end in /v1, and is it that of the API?"
-    return RunError(f"{place} gave a web page: {clipped(content)}", hint, type="not_found")
 
 
 def _parameter(reply: Refusal) -> Exception | None:

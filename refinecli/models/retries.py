@@ -43,12 +43,16 @@ T = TypeVar("T")
 
 
 class RetryableError(Exception):
-    """A failure that may pass, after `after` seconds if the provider said so."""
+    """A failure that may pass, after `after` seconds if the provider said so; `hint` is what to
+    look at if it does not."""
 
-    def __init__(self, kind: FailureKind, message: str, after: float | None = None) -> None:
+    def __init__(
+        self, kind: FailureKind, message: str, after: float | None = None, hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
         self.after = after
+        self.hint = hint
 
     @property
     def takes_minutes(self) -> bool:
@@ -163,7 +167,7 @@ class Health:
             url, hint = shown_url(self.url), "check that the server runs, and the URL"
             return RunError(f"{url}: {error}", hint, type="unreachable")
         kind = "connection" if error.kind == "connect" else error.kind
-        return CompletionError(kind, f"{self.host}: {error}")
+        return CompletionError(kind, f"{self.host}: {error}", error.hint)
 
 
 @dataclass(slots=True)

@@ -352,7 +352,7 @@ KEY_ECHOES: dict[str, tuple[Reply, int, str]] = {
         "bad_request",
     ),
     "200 no JSON": (Reply(raw=f"<p>{KEY}</p>".encode()), 3, "bad_reply"),
-    "refusal": (Reply(None, message={"refusal": f"not with {KEY}"}), 3, "refusal"),
+    "refusal": (Reply(None, message={"refusal": f"not with {KEY}"}), 3, "refused"),
     "redirect": (Reply(status=302, headers={"location": f"/?k={KEY}"}), 3, "redirect"),
 }
 
@@ -443,7 +443,7 @@ FAILURES: dict[str, tuple[Reply, str, int]] = {
         "context_length",
         1,
     ),
-    "refusal": (Reply(None, message={"refusal": "I will not"}), "refusal", 1),
+    "refusal": (Reply(None, message={"refusal": "I will not"}), "refused", 1),
     "tool calls": (Reply(None, message={"tool_calls": [{"id": "1"}]}), "tool_calls", 1),
     "200 with an error": (
         Reply(raw=b'{"error": {"message": "no", "code": 400}}'),
@@ -534,7 +534,7 @@ GRADER_FAILURES: dict[str, tuple[Reply, str]] = {
     "cut off": (Reply("<score>1</score>", finish_reason="length"), "no_score"),
     "empty": (Reply(""), "no_score"),
     "content filter": (Reply("", finish_reason="content_filter"), "content_filter"),
-    "refusal": (Reply(None, message={"refusal": "no"}), "refusal"),
+    "refusal": (Reply(None, message={"refusal": "no"}), "refused"),
 }
 
 

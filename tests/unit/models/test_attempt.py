@@ -223,9 +223,9 @@ def test_a_reply_that_is_not_json_is_not_kept() -> None:
     assert attempt.is_over
 
 
-def test_a_web_page_ends_the_run_where_the_endpoint_never_answered() -> None:
+def test_a_web_page_in_a_good_status_may_be_a_hiccup_and_makes_one_look_at_the_url() -> None:
     attempt = Attempt(Reply(200, {}, b"<html>"))
-    with pytest.raises(RunError, match="gave a web page") as caught:
+    with pytest.raises(RetryableError, match="<html>") as caught:
         attempt.make()
     assert "/v1" in caught.value.hint
     assert attempt.replies.kept == []
