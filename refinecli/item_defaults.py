@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from refinecli.checks.kinds import ANSWER_CHECKS, Check
+from refinecli.errors import InputError
+from refinecli.text.json_text import loads
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -76,8 +78,62 @@ def example_fields(example: Fields) -> Fields:
 
 
 def convo_of(said: object) -> object:
-    """Return a conversation, given as one or as the text of its only message, the user's."""
-    return [{"role": "user", "content": said}] if isinstance(said, str) else said
+    """Return a conversation, given as one, as its JSON, or as the text of its only message, the
+    user's. Raise InputError for a text that begins like a conversation and cannot be read as
+    one."""
+    if not isinstance(said, str):
+        return said
+    messages = _messages_in(said)
+    return [{"role": "user", "content": said}] if messages is None else messages
+
+
+# How a conversation begins as JSON, or as Python prints it: an object that gives a role, or that
+# holds a list of such. A user's own text that merely has JSON in it begins otherwise, as nearly all
+# lists and objects of JSON do.
+_BEGINS_AS_MESSAGES = re.compile(
+    r"""\s*+(?:\{\s*+["'](?:messages|conversations?|convo|prefix|prompt)["']\s*+:\s*+)?+"""
+    r"""(?:\[\s*+)?+\{\s*+["'](?:role|from)["']\s*+:"""
+)
+
+
+def _messages_in(text: str) -> list[Any] | None:
+    """Return the messages of a conversation given as JSON text; None if it is plain text."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return None
+    try:
+        value = loads(text.encode())
+    except ValueError as error:
+        if not _BEGINS_AS_MESSAGES.match(text):
+            return None
+        raise InputError(
+            f"convo: is a conversation as text that is not JSON: {error}", _AS_MESSAGES
+        ) from None
+    messages = [value] if isinstance(value, dict) else value
+    if messages and all(map(_is_message, messages)):
+        return list(messages)
+    if _holds_messages(value):
+        raise InputError("convo: is JSON text, but not a list of messages", _AS_MESSAGES)
+    return None
+
+
+_AS_MESSAGES = 'give messages: [{"role": "user", "content": "…"}]'
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and "role" in value and not value.keys().isdisjoint(_SAYS)
+
+
+_SAYS = frozenset({"content", "tool_calls"})
+
+
+def _holds_messages(value: object) -> bool:
+    """Return whether a list, or a list in an object, has a message of OpenAI's or of ShareGPT's."""
+    if isinstance(value, dict):
+        return any(_holds_messages(part) for part in value.values() if isinstance(part, list))
+    return any(
+        _is_message(part) or (isinstance(part, dict) and {"from", "value"} <= part.keys())
+        for part in (value if isinstance(value, list) else ())
+    )
 
 
 def message_fields(message: object) -> object:

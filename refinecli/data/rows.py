@@ -11,23 +11,22 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from refinecli.data.conversations import CONVO_NAMES, Conversation, conversation_of
 from refinecli.data.fast_rows import plain_datapoint
 from refinecli.data.item_slips import slip
 from refinecli.errors import InputError, option
 from refinecli.field_errors import check_kinds, in_our_words
 from refinecli.item_defaults import (
-    convo_of,
     item_fields,
     message_fields,
     with_defaults,
     without_nulls,
     written_item,
 )
+from refinecli.text.clean import one_line
 from refinecli.text.json_text import digest, loads
 from refinecli.text.reasoning import split_leading_reasoning
 from refinecli.types import Datapoint, JSONObject
-
-CONVO_NAMES = ("convo", "prefix", "messages", "prompt")
 
 
 class Row(NamedTuple):
@@ -95,10 +94,10 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
     else:
         raise InputError(
             "convo: field required",
-            _meant(raw, CONVO_NAMES)
-            or "give the conversation prefix under convo, prefix, messages or prompt",
+            _meant(raw, CONVO_NAMES) or _LOOKED_FOR + _columns(raw),
         )
-    convo = convo_of(raw[name])
+    said = conversation_of(raw, name)
+    convo = said.convo
     own = raw.get("rubric_items")
     if own is None and not rubric:
         raise InputError(
@@ -112,12 +111,12 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
     else:
         if isinstance(convo, list):
             convo = [message_fields(message) for message in convo]
-        datapoint = _validated(raw, name, convo, items)
+        datapoint = _validated(raw, said._replace(convo=convo), items)
         written = [written_item(item) for item in items]
-    if datapoint.response and (said := split_leading_reasoning(datapoint.response)[1]) != (
+    if datapoint.response and (answer := split_leading_reasoning(datapoint.response)[1]) != (
         datapoint.response
     ):  # what ends inside its thoughts is not an answer
-        datapoint = datapoint.model_copy(update={"response": said or None})
+        datapoint = datapoint.model_copy(update={"response": answer or None})
     given_id = raw.get("id")
     if given_id is None:
         own_written = map(_own_written, own or ()) if replaced else written[: len(own or ())]
@@ -128,6 +127,22 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
     kept = [mine if mine is item else {} for mine, item in zip(own or (), items, strict=False)]
     note = slip(kept) or _stray(raw)
     return Row(line, raw, datapoint, note=note, replaced=replaced)
+
+
+_LOOKED_FOR = "give the conversation prefix under convo, prefix, messages or prompt"
+_MOST_COLUMNS = 8  # that an error lists
+
+
+def _columns(raw: JSONObject) -> str:
+    """Say what a row has in place of a conversation."""
+    if raw.get("conversations") is not None:
+        return "; the task chat of generate-data reads a column conversations"
+    there = [one_line(key, 40) for key, value in raw.items() if value is not None]
+    if not there:
+        return ""
+    more = len(there) - _MOST_COLUMNS
+    listed = ", ".join(there[:_MOST_COLUMNS]) + (f" and {more} more" if more > 0 else "")
+    return f"; the row has {listed}"
 
 
 _FIELDS = (*CONVO_NAMES, *("rubric_items", "response", "reference"))
@@ -195,10 +210,10 @@ def _own_written(item: JSONObject) -> JSONObject:
         return item
 
 
-def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Datapoint:
+def _validated(raw: JSONObject, said: Conversation, items: object) -> Datapoint:
     """Return the datapoint, or raise an InputError that says what is wrong and where."""
     fields = {key: raw.get(key) for key in ("response", "reference", "group", "tags")}
-    fields["convo"] = convo
+    fields["convo"] = said.convo
     fields["rubric_items"] = _items(items)
     given_id = raw.get("id")
     fields["id"] = "" if given_id is None else given_id
@@ -209,9 +224,7 @@ def _validated(raw: JSONObject, name: str, convo: object, items: object) -> Data
         datapoint.check_whole()
     except InputError as error:
         message, hint = error.args
-        if message.startswith("convo"):  # by its name in the line
-            message = name + message.removeprefix("convo")
-        raise InputError(message, hint) from None
+        raise InputError(said.place(message), hint) from None
     return datapoint
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from refinecli.data.rows import CONVO_NAMES
+from refinecli.data.conversations import CONVO_NAMES
 from refinecli.generators.messages import checked_as, messages, sharegpt_messages
 from refinecli.generators.reading import Columns, present
 from refinecli.generators.shared_items import rubric_item
@@ -22,6 +22,7 @@ from refinecli.types import JSONObject
 
 _SHAREGPT = "conversations"
 _NAMES = ("messages", _SHAREGPT, *CONVO_NAMES)
+_LISTED = ", ".join(dict.fromkeys(_NAMES))
 _STAND_IN = [rubric_item("anything")]  # used to check a row without items
 
 
@@ -29,6 +30,8 @@ def read(rows: Iterable[tuple[str, JSONObject]], with_response: bool) -> Iterato
     """Yield one datapoint a row; without items of its own it needs `--rubric`."""
     for where, row in rows:
         columns = Columns(where, row)
+        if not any(row.get(name) is not None for name in _NAMES):
+            raise columns.fault(_NAMES[0], "field required", f"looked for {_LISTED}")
         datapoint = _datapoint(columns, with_response)
         checked_as(_column(columns), where, {"rubric_items": _STAND_IN} | datapoint)
         yield datapoint
@@ -44,7 +47,7 @@ def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
     if name == _SHAREGPT:
         convo, replaced = sharegpt_messages(columns, name), {name, "system", "response"}
     else:
-        convo, replaced = messages(columns, name), {name, "response"}
+        convo, replaced = messages(columns, name), {name, "system", "response"}
     end = len(convo)
     while end and convo[end - 1].get("role") == "assistant":
         end -= 1

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from refinecli.data.rows import CONVO_NAMES
+from refinecli.data.conversations import CONVO_NAMES, conversation_of
+from refinecli.errors import InputError
 from refinecli.generators.reading import Columns, checked
+from refinecli.generators.tool_turns import ToolTurns
+from refinecli.text.json_text import loads
 from refinecli.types import JSONObject
 
 _ROLES: Mapping[str, str] = MappingProxyType(
@@ -15,31 +18,40 @@ _ROLES: Mapping[str, str] = MappingProxyType(
         "user": "user",
         "gpt": "assistant",
         "assistant": "assistant",
-        "function_call": "assistant",
+        "function_call": "calls",
+        "tool_call": "calls",
         "system": "system",
         "tool": "tool",
+        "tool_response": "tool",
         "observation": "tool",
     }
 )
 
 
 def messages(columns: Columns, name: str) -> list[JSONObject]:
-    """Return OpenAI's messages, without the `weight` of its fine-tuning, which no chat API takes; a
-    text becomes a user's message."""
-    if isinstance(columns.row.get(name), str | None):
-        return [{"role": "user", "content": columns.text(name)}]
+    """Return OpenAI's messages, without the `weight` of its fine-tuning, which no chat API takes,
+    after the row's `system`, if any; a text that is not JSON becomes a user's message."""
+    given = columns.row.get(name)
+    if given is None or (isinstance(given, str) and not given.strip()):
+        columns.text(name)  # says that it is missing
+    try:
+        convo = conversation_of(columns.row, name).convo
+    except InputError as error:
+        raise InputError(*error.args, where=columns.where) from None
     return [
         {key: value for key, value in message.items() if key != "weight"}
-        for message in _objects(columns, name)
+        for message in _objects(columns, name, convo)
     ]
 
 
 def sharegpt_messages(columns: Columns, name: str) -> list[JSONObject]:
     """Return ShareGPT's `from` and `value` as roles and contents, after the row's `system`, if
-    any."""
+    any. A call of tools becomes `tool_calls`, and what was observed their results."""
     system = columns.optional_text("system")
     found = [{"role": "system", "content": system}] if system and system.strip() else []
-    for index, message in enumerate(_objects(columns, name)):
+    tools = ToolTurns()
+    turns = _objects(columns, name, _from_json(columns, name))
+    for index, message in enumerate(turns):
         turn = Columns(columns.where, message, f"{columns.prefix}{name}[{index}].")
         speaker = turn.text("from")
         if speaker not in _ROLES:
@@ -47,12 +59,30 @@ def sharegpt_messages(columns: Columns, name: str) -> list[JSONObject]:
         text = turn.optional_text("value")
         if text is None:
             raise turn.fault("value", "field required")
-        found.append({"role": _ROLES[speaker], "content": text})
+        try:
+            found += tools.turn(_ROLES[speaker], text)
+        except ValueError as error:
+            raise turn.fault("value", str(error), _TOOLS_HINT) from None
     return found
 
 
-def _objects(columns: Columns, name: str) -> list[JSONObject]:
-    values = columns.row.get(name)
+_TOOLS_HINT = (
+    'a call is JSON like {"name": "…", "arguments": {…}}, and its observation comes right after it'
+)
+
+
+def _from_json(columns: Columns, name: str) -> object:
+    """Return the turns, also where a table holds them as JSON text."""
+    value = columns.row.get(name)
+    if not isinstance(value, str):
+        return value
+    try:
+        return loads(value.encode("utf-8", "surrogatepass"))
+    except ValueError as error:
+        raise columns.fault(name, f"is text that is not JSON: {error}") from None
+
+
+def _objects(columns: Columns, name: str, values: object) -> list[JSONObject]:
     if not isinstance(values, list) or not values:
         problem = "field required" if values is None else "expected a list of messages"
         raise columns.fault(name, problem)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from refinecli.data.rows import CONVO_NAMES, Row, read_row
+from refinecli.data.conversations import CONVO_NAMES
+from refinecli.data.rows import Row, read_row
 from refinecli.errors import InputError, UsageError, option
 from refinecli.generators import chat
 from refinecli.text.json_text import dumps, loads

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from refinecli.data.rows import CONVO_NAMES
+from refinecli.data.conversations import CONVO_NAMES, conversation_of
+from refinecli.errors import InputError
 from refinecli.types import JSONObject
 
 _PHRASE = 6  # words: long enough that two people would hardly write them by chance
@@ -34,7 +35,14 @@ def _phrases(text: str) -> set[tuple[str, ...]]:
 
 
 def convo_of(row: JSONObject) -> Any:
-    return next((row[name] for name in CONVO_NAMES if row.get(name) is not None), [])
+    """Return a row's conversation, its system prompt included."""
+    name = next((name for name in CONVO_NAMES if row.get(name) is not None), None)
+    if name is None:
+        return []
+    try:
+        return conversation_of(row, name).convo
+    except InputError:  # an earlier version may have written it
+        return row[name]
 
 
 def _text(value: Any) -> str:

@@ -28,6 +28,7 @@ from refinecli.item_defaults import (
 )
 from refinecli.text.json_text import digest
 from refinecli.text.patterns import Pattern, verdict_in
+from refinecli.types.parts import check_parts
 
 JSONObject: TypeAlias = dict[str, Any]
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
@@ -255,6 +256,8 @@ class Datapoint(BaseModel):
                 raise InputError(
                     f"convo[{index}].content: field required", "give the message a text"
                 )
+            if not (message.get("content") == [] and message.get("tool_calls")):
+                check_parts(message.get("content"), f"convo[{index}].content")
         if self.convo[-1]["role"] == "assistant":
             raise InputError(
                 "convo: must not end with an assistant message",

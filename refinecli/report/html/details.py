@@ -6,9 +6,9 @@ import json
 from collections.abc import Hashable
 from typing import Any, cast
 
-from refinecli.data.rows import CONVO_NAMES
 from refinecli.prompts import message_text
 from refinecli.report.html.text import fields, rows
+from refinecli.report.rubric_copying import convo_of
 from refinecli.text.clean import clean, one_line
 from refinecli.text.word_diff import word_diff
 from refinecli.types import JSONObject, Message
@@ -21,13 +21,10 @@ _MOST_ASIDE = 6_000  # of a grader's reply, reasoning, an error
 
 def conversation(record: JSONObject) -> list[Message]:
     """Return the prefix, whatever its name in the file."""
-    for name in CONVO_NAMES:
-        value = record.get(name)
-        if isinstance(value, str):
-            return [{"role": "user", "content": value}]
-        if value is not None:
-            return cast(list[Message], rows(value))
-    return []
+    value = convo_of(record)
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    return cast(list[Message], rows(value))
 
 
 def detail(record: JSONObject) -> JSONObject:

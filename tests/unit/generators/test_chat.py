@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -77,12 +78,107 @@ def test_a_chats_own_columns_come_before_its_prompt() -> None:
 
 
 def test_earlier_answers_and_tools_stay_in_the_conversation() -> None:
-    turns = ["human", "gpt", "user", "function_call", "observation", "assistant", "tool", "gpt"]
-    roles = ["user", "assistant", "user", "assistant", "tool", "assistant", "tool"]
-    row = {"conversations": [{"from": turn, "value": f"{turn}!"} for turn in turns]}
-    made = plain(row, with_response=True)
+    turns = ["human", "gpt", "user", "function_call", "observation", "assistant", "user", "gpt"]
+    roles = ["user", "assistant", "user", "assistant", "tool", "assistant", "user"]
+    call = '{"name": "find", "arguments": {}}'
+    made = plain(sharegpt(*((turn, call) for turn in turns)), with_response=True)
     assert [message["role"] for message in made["convo"]] == roles
-    assert made["response"] == "gpt!"
+    assert made["response"] == call
+
+
+def sharegpt(*turns: tuple[str, str]) -> dict[str, Any]:
+    return {"conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
+
+
+FIND = '{"name": "find", "arguments": {"book": "Emma"}}'
+FOUND = {"name": "find", "arguments": '{"book":"Emma"}'}
+
+
+@pytest.mark.parametrize(
+    ("calling", "said", "calls"),
+    [
+        (("function_call", FIND), None, [FOUND]),
+        (("function_call", f"[{FIND}, {FIND}]"), None, [FOUND, FOUND]),
+        (("function_call", f"<tool_call>{FIND}</tool_call>"), None, [FOUND]),
+        (
+            ("function_call", '{"name": "find", "arguments": "{}"}'),
+            None,
+            [FOUND | {"arguments": "{}"}],
+        ),
+        (("gpt", f"Let me see.\n<tool_call>\n{FIND}\n</tool_call>"), "Let me see.", [FOUND]),
+    ],
+)
+def test_sharegpts_calls_and_observations_become_tool_calls_and_results(
+    calling: tuple[str, str], said: str | None, calls: list[dict[str, str]]
+) -> None:
+    observed = [("observation", f"result {n}") for n in range(len(calls))]
+    made = plain(sharegpt(("human", "Who wrote Emma?"), calling, *observed, ("gpt", "Jane.")))
+    names = [f"call_{n}" for n in range(len(calls))]
+    asked, *results = made["convo"][1:]
+    assert asked == {
+        "role": "assistant",
+        "content": said,
+        "tool_calls": [
+            {"id": name, "type": "function", "function": call}
+            for name, call in zip(names, calls, strict=True)
+        ],
+    }
+    assert results == [
+        {"role": "tool", "tool_call_id": name, "content": f"result {n}"}
+        for n, name in enumerate(names)
+    ]
+
+
+def test_one_observation_may_hold_the_results_of_all_calls() -> None:
+    both = ("function_call", f"[{FIND}, {FIND}]")
+    made = plain(sharegpt(("human", "?"), both, ("observation", '["a", {"b": 1}]'), ("gpt", "!")))
+    assert [message["content"] for message in made["convo"][2:]] == ["a", '{"b":1}']
+
+
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        ([("function_call", "find Emma")], "conversations[1].value: a call of a tool that is not"),
+        (
+            [("function_call", '{"arguments": {}}')],
+            "conversations[1].value: a call of a tool witho",
+        ),
+        ([("function_call", '{"name": "find"}')], "conversations[1].value: a call of find without"),
+        ([("function_call", "[]")], "conversations[1].value: a list of no calls"),
+        ([("observation", "1815")], "conversations[1].value: is an observation without a call"),
+        ([("function_call", FIND), ("gpt", "Jane.")], "conversations[2].value: expected the obse"),
+        (
+            [("function_call", FIND), ("tool", "1"), ("tool", "2")],
+            "conversations[3].value: is an observation without a call",
+        ),
+    ],
+)
+def test_a_turn_about_tools_that_does_not_fit_is_named(
+    turns: list[tuple[str, str]], message: str
+) -> None:
+    row = sharegpt(("human", "Who wrote Emma?"), *turns, ("gpt", "Jane."))
+    assert refused("chat", row).message.startswith(message)
+
+
+def test_a_chats_system_column_is_part_of_its_conversation() -> None:
+    row = {"system": "You are a librarian.", "messages": ASKED[1:]}
+    assert plain(row) == {"convo": ASKED}
+    assert plain(row | {"messages": ASKED}) == {"convo": ASKED}
+    other = refused("chat", row | {"messages": ASKED, "system": "Another."})
+    assert other.message == "system: messages begins with another system prompt"
+
+
+@pytest.mark.parametrize("name", ["messages", "conversations"])
+def test_a_chat_that_a_table_holds_as_json_text_is_read(name: str) -> None:
+    row = ANSWERED if name == "messages" else SHAREGPT
+    assert plain({name: json.dumps(row[name])}) == {"convo": ASKED}
+    broken = json.dumps(row[name])[:-1]
+    assert "text that is not JSON" in refused("chat", {name: broken}).message
+
+
+def test_a_row_without_a_conversation_says_which_columns_were_looked_for() -> None:
+    error = refused("chat", {"question": "Who?"})
+    assert error.hint == "looked for messages, conversations, convo, prefix, prompt"
 
 
 def test_a_system_column_comes_before_sharegpts_turns() -> None:

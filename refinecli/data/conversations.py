@@ -1,0 +1,62 @@
+"""Read the conversation of a line, under any of its names, with the system prompt next to it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from refinecli.errors import InputError
+from refinecli.item_defaults import convo_of
+from refinecli.types import JSONObject
+
+CONVO_NAMES = ("convo", "prefix", "messages", "prompt")
+_SYSTEM = "system"
+_SYSTEM_ROLES = ("system", "developer")
+_PLACE = re.compile(r"convo(?:\[([0-9]+)\])?")
+
+
+class Conversation(NamedTuple):
+    """A line's conversation, not validated yet, with the name that it has there. `joined` where
+    the line's `system` has become its first message."""
+
+    name: str
+    convo: object
+    joined: bool = False
+
+    def place(self, message: str) -> str:
+        """Return an error's message with the place in the line instead of that in `convo`."""
+        if not (found := _PLACE.match(message)):
+            return message
+        index = found[1]
+        if index is None:
+            return self.name + message[found.end() :]
+        if self.joined and index == "0":
+            return _SYSTEM + message[found.end() :].removeprefix(".content")
+        return f"{self.name}[{int(index) - self.joined}]{message[found.end() :]}"
+
+
+def conversation_of(raw: JSONObject, name: str) -> Conversation:
+    """Return the conversation that stands under `name`; raise InputError for one given as text
+    that cannot be read, or with two system prompts."""
+    found = Conversation(name, None)
+    try:
+        convo = convo_of(raw[name])
+    except InputError as error:
+        raise InputError(found.place(error.args[0]), error.args[1]) from None
+    system = raw.get(_SYSTEM)
+    if system is None or (isinstance(system, str) and not system.strip()):
+        return Conversation(name, convo)
+    if not isinstance(system, str | list):
+        raise InputError(
+            f"{_SYSTEM}: must be a text", f"give the system prompt in words, or as part of {name}"
+        )
+    if not isinstance(convo, list) or not convo:
+        return Conversation(name, convo)  # validation says what is wrong with it
+    first = convo[0]
+    if isinstance(first, dict) and first.get("role") in _SYSTEM_ROLES:
+        if first.get("content") == system:
+            return Conversation(name, convo)
+        raise InputError(
+            f"{_SYSTEM}: {name} begins with another system prompt", "keep one of the two"
+        )
+    return Conversation(name, [{"role": "system", "content": system}, *convo], joined=True)
