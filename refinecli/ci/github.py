@@ -17,7 +17,7 @@ from typing import Literal
 from refinecli.ci.junit import Case, Ending
 from refinecli.models.traffic import Traffic, traffic_words
 from refinecli.runs.summary import Summary
-from refinecli.text.clean import clean, one_line
+from refinecli.text.clean import as_line, clean, one_line
 
 _SHOWN = 10  # annotations of a kind shown per step; more would only fill the log
 _LONGEST = 1000  # characters of an annotation
@@ -70,7 +70,8 @@ class GitHub:
             with self.summary_file.open("a", encoding="utf-8") as file:
                 file.write(page)
         except OSError as error:  # the results exist and matter more
-            print(f"GITHUB_STEP_SUMMARY {self.summary_file}: {error.strerror}", file=sys.stderr)
+            lost = f"GITHUB_STEP_SUMMARY {self.summary_file}: {error.strerror}"
+            print(as_line(lost), file=sys.stderr)
 
     def discard(self) -> None:
         """Write nothing."""

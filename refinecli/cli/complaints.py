@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from refinecli.errors import InputError, RefineError, spelled
-from refinecli.text.clean import clean
+from refinecli.text.clean import as_line
 
 
 def as_flags(text: str) -> str:
@@ -25,7 +25,7 @@ def complain(error: RefineError) -> None:
     """Say on standard error what is wrong, where, and how to fix it."""
     message, hint = map(as_flags, error.args)
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
-    print(f"error: {where}{clean(message)}", file=sys.stderr)
+    print(as_line(f"error: {where}{message}"), file=sys.stderr)
     for line in filter(None, hint.split("\n")):
-        print(f"  hint: {clean(line)}", file=sys.stderr)
+        print(as_line(f"  hint: {line}"), file=sys.stderr)
     sys.stderr.flush()

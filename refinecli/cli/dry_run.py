@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from refinecli.data.rows import Row
 from refinecli.errors import UsageError
 from refinecli.prompts import message_text
-from refinecli.text.clean import clean
+from refinecli.text.clean import as_line, as_lines
 from refinecli.types import Message
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
         for note in row.notes:
             if note not in noted:
                 noted.add(note)
-                print(clean(f"{row.file or name}:{row.line}: {note}"), file=sys.stderr)
+                print(as_line(f"{row.file or name}:{row.line}: {note}"), file=sys.stderr)
         if row.datapoint is None:
             bad += 1
             continue
@@ -121,5 +121,5 @@ def _by_prompt(
 def print_prompt(role: str, messages: list[Message]) -> None:
     for message in messages:
         print(f"== to the {role}: {message['role']} ==", file=sys.stderr)
-        print(clean(message_text(message)), file=sys.stderr)
+        print(as_lines(message_text(message)), file=sys.stderr)
     print(file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from refinecli.cli.complaints import as_flags, complain
 from refinecli.errors import RefineError
 from refinecli.models.traffic import traffic_words
-from refinecli.text.clean import clean
+from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
@@ -35,13 +35,14 @@ def conclude(
     if ended.error:
         complain(ended.error)
     elif ended.early and code:
-        print(ended.early, file=sys.stderr)
+        print(as_line(ended.early), file=sys.stderr)
     if ended.whole:
         code = _closed(ended, close, piped=piped)
     if end:
         code = max(code, _raised(lambda: end(code, _early(ended))))
     if not ended.whole and code not in (0, 2):
-        print(as_flags("\n".join(_kept(ended, code, piped=piped))), file=sys.stderr)
+        kept = _kept(ended, code, piped=piped)
+        print("\n".join(as_line(as_flags(line)) for line in kept), file=sys.stderr)
     for note in ended.notes:
         reporter.notice(note)
     for complaint in ended.complaints:
@@ -85,7 +86,7 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
         f"({kinds}); --max-errors allows {ended.errors_allowed:g}"
     ]
     if summary.first_failure:
-        lines.append(f"  the first: {clean(summary.first_failure)}")
+        lines.append(f"  the first: {summary.first_failure}")
     if set(summary.errors) == {"input"}:
         lines.append("  hint: fix those lines; nothing of them was sent")
     elif cache and cache.offline:
@@ -95,7 +96,7 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
             "  hint: run the same command to ask again for what failed, and only for that: "
             + continuing(piped=piped)
         )
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join(map(as_line, lines)), file=sys.stderr)
 
 
 def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
@@ -133,5 +134,13 @@ def _finished(ended: Ended) -> str:
 
 def continuing(*, piped: bool) -> str:
     """Return the given command in a form that can be pasted."""
-    command = shlex.join(["refinecli", *sys.argv[1:]])
+    command = " ".join(map(_quoted, ["refinecli", *sys.argv[1:]]))
     return f"… | {command}" if piped else command
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell, in one line also where it has several."""
+    if word.isprintable():
+        return shlex.quote(word)
+    spelled = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"$'{spelled}'"

@@ -24,6 +24,7 @@ from refinecli.cli.options import (
 )
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS, Task
+from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from refinecli.data.sinks import Sink
@@ -180,7 +181,7 @@ def _write_split(
     code = _write([(str(folder / name), count) for name, count in files], rows, force)
     if code == 0:
         for name, count in files:
-            print(f"{count} datapoints in {folder / name}", file=sys.stderr)
+            print(as_line(f"{count} datapoints in {folder / name}"), file=sys.stderr)
     return code
 
 

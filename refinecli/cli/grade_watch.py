@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from refinecli.cli.grade_gates import verdict_on
-from refinecli.text.clean import clean
+from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from refinecli.ci.junit import Case, Ending
@@ -56,7 +56,7 @@ class Watch:
     def close(self, ended: Ended, reporter: Reporter) -> bool:
         """Say how good the grades are; return whether a gate is missed."""
         if ended.job.sink is None:  # a terminal, which gets this in place of lines
-            print(clean("\n".join(self._words(ended))))
+            print("\n".join(map(as_line, self._words(ended))))
         else:
             for line in self._words(ended):
                 reporter.notice(line)
@@ -65,7 +65,8 @@ class Watch:
         self.verdicts = [verdict_on(gate, figures) for gate in self.gates]
         missed = [verdict for verdict in self.verdicts if not verdict.met]
         for verdict in missed:
-            print(f"error: {verdict.gate.text} is missed: {verdict.reason}", file=sys.stderr)
+            said = f"error: {verdict.gate.text} is missed: {verdict.reason}"
+            print(as_line(said), file=sys.stderr)
         return bool(missed) or useless
 
     def _words(self, ended: Ended) -> Iterator[str]:
@@ -94,7 +95,7 @@ class Watch:
         was refused: nothing was sent."""
         if early and not code and self.gates:
             flags = ", ".join(gate.text for gate in self.gates)
-            print(f"{flags}: not judged: {early}", file=sys.stderr)
+            print(as_line(f"{flags}: not judged: {early}"), file=sys.stderr)
         if not self.listeners:
             return
         from refinecli.ci.junit import Ending, GateCase

@@ -17,6 +17,7 @@ import typer
 from refinecli.cli.complaints import complain
 from refinecli.cli.completion import complete_settings, complete_strategies
 from refinecli.errors import RefineError
+from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from refinecli.settings.load import Settings
@@ -363,7 +364,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        print(as_line(f"error: {place}{error.strerror or error}"), file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -380,10 +381,9 @@ def rubric_of(models: ModelOptions, *, quiet: bool = False) -> list[JSONObject]:
 
 
 def show_note(note: str, *, quiet: bool) -> None:
-    from refinecli.text.clean import clean
 
     if not quiet:
-        print(clean(note), file=sys.stderr)
+        print(as_line(note), file=sys.stderr)
 
 
 def note_if_beyond(flag: str, score: float | None, *, quiet: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 from refinecli.cli.complaints import as_flags
 from refinecli.cli.options import ModelOptions, takes
 from refinecli.errors import UsageError
+from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from refinecli.report.fresh_run import FreshGrades
@@ -365,7 +366,8 @@ def _missed(verdicts: Sequence[Verdict], fresh: FreshGrades | None) -> int:
     done = {"--regrade": fresh, "--regrade and a [judge]": fresh and "judge" in fresh.by_role}
     missed = [verdict for verdict in verdicts if not verdict.met]
     for verdict in missed:
-        print(f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}", file=sys.stderr)
+        said = f"error: --gate '{verdict.gate.text}' is missed: {verdict.reason}"
+        print(as_line(said), file=sys.stderr)
         parts = verdict.gate.metric.split(".") if verdict.value is None else []
         needs = next((_NEEDS[part] for part in parts if part in _NEEDS), None)
         if needs and not done.get(needs):

@@ -8,7 +8,7 @@ from pathlib import Path
 from refinecli.cli.options import ModelOptions
 from refinecli.errors import UsageError
 from refinecli.runs.run_cache import RunCache, check_named
-from refinecli.text.clean import clean
+from refinecli.text.clean import as_line
 
 
 def cache_for(options: ModelOptions, output: str | None = None) -> RunCache | None:
@@ -43,4 +43,4 @@ def _cache(options: ModelOptions, path: Path, *, is_default: bool = False) -> Ru
 
 
 def _say(line: str) -> None:
-    print(clean(line), file=sys.stderr, flush=True)
+    print(as_line(line), file=sys.stderr, flush=True)

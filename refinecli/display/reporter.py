@@ -16,7 +16,7 @@ from refinecli.display.progress import Progress
 from refinecli.errors import spelled
 from refinecli.models.traffic import Traffic
 from refinecli.runs.summary import Summary
-from refinecli.text.clean import clean
+from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -84,7 +84,7 @@ class Reporter:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        line = clean(self._spell(text))
+        line = as_line(self._spell(text))
         if self._live is not None:
             self._lines.append(line)
         else:  # in one piece, since progress comes from another thread

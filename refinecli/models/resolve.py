@@ -13,8 +13,10 @@ import orjson
 
 from refinecli.errors import RunError, UsageError
 from refinecli.models.local.server import Address, find_weights, fingerprint, serve
+from refinecli.models.redaction import Redaction
 from refinecli.settings.roles import RoleSettings, how_to_name
 from refinecli.settings.urls import shown_url
+from refinecli.text.clean import one_line
 from refinecli.text.json_text import digest
 
 if TYPE_CHECKING:
@@ -86,8 +88,9 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
     assert role.base_url is not None
     flag = how_to_name(role.name)
     url = joined(role.base_url, "/models")
+    key = api_key(role)
     try:
-        reply = await client.get(url, headers(role, api_key(role)))
+        reply = await client.get(url, headers(role, key))
         url = shown_url(url)
     except TransportError as error:
         raise RunError(
@@ -108,7 +111,14 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
             hint = f"base_url of most servers ends in /v1; or {hint}"
         told = f"{url} does not list its models (status {reply.status})"
         raise UsageError(told, hint) from None
+    hidden = Redaction(key or "")
     if len(models) != 1:
-        shown = ", ".join(models[:8]) + (", …" if len(models) > 8 else "")
+        shown = ", ".join(one_line(hidden.text(model), _NAME) for model in models[:8])
+        shown += ", …" if len(models) > 8 else ""
         raise UsageError(f"{url} lists {len(models)} models: {shown}", f"name one: {flag}")
+    if hidden.is_sure and hidden.text(models[0]) != models[0]:  # every line of output names it
+        raise UsageError(f"{url} lists a model whose name holds the API key", f"name one: {flag}")
     return models[0]
+
+
+_NAME = 200  # characters of a model's name in an error

@@ -30,6 +30,20 @@ def clean(text: str) -> str:
     return text if text.isascii() and text.isprintable() else text.translate(_VISIBLE)
 
 
+def as_line(text: str) -> str:
+    """Return the text as one clean line with its blanks kept, for a log that a CI system may read:
+    nothing in it begins a line of its own, or a workflow command of GitHub's."""
+    line = clean(text).replace("\n", " ")
+    if line.lstrip().startswith("::"):
+        line = line.replace("::", ": :", 1)
+    return line.replace("##[", "# #[")  # the older form counts anywhere in a line
+
+
+def as_lines(text: str) -> str:
+    """Return a text of several lines of which each is as `as_line` makes it."""
+    return "\n".join(map(as_line, text.split("\n")))
+
+
 def one_line(text: str, most: int = 0) -> str:
     """Return the text as one clean line, cut to `most` characters unless that is 0."""
     line = " ".join(clean(text).split())

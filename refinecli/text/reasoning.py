@@ -89,13 +89,13 @@ def split_leading_reasoning(text: str) -> tuple[str, str]:
     if (parted := _by_channels(text)) is not None:
         return parted
     thoughts: list[str] = []
-    rest = text
-    while begin := _opening().match(start := rest.lstrip("\ufeff \t\r\n")):
-        end = _closing(begin.lastindex).search(start, begin.end())
-        thoughts.append(start[begin.end() : end.start() if end else len(start)])
-        rest = start[end.end() :] if end else ""
+    place = 0
+    while begin := _opening().match(text, _past_blanks(text, place)):
+        end = _closing(begin.lastindex).search(text, begin.end())
+        thoughts.append(text[begin.end() : end.start() if end else len(text)])
+        place = end.end() if end else len(text)
     if thoughts:
-        return _joined(thoughts), _unwrapped(rest)
+        return _joined(thoughts), _unwrapped(text[place:])
     lone = next((end for end in _closing().finditer(text) if _alone(text, end)), None)
     if lone and _opening().search(text, 0, lone.start()) is None:
         return text[: lone.start()].strip(), _unwrapped(text[lone.end() :])
@@ -120,13 +120,21 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return last
 
 
+_BLANKS = re.compile("[\ufeff \t\r\n]*")
+
+
+def _past_blanks(text: str, place: int) -> int:
+    blanks = _BLANKS.match(text, place)
+    return blanks.end() if blanks else place
+
+
+_LINE_END = re.compile(r"[^\S\n]*(?:\n|\Z)")
 _BLANK_LINE = re.compile(r"[ \t]*\r?\n[ \t]*\r?\n")
 
 
 def _alone(text: str, mark: re.Match[str]) -> bool:
     """Return True where nothing else stands on the mark's line, or below it a blank line."""
-    line_end = text.find("\n", mark.end())
-    if text[mark.end() : line_end if line_end >= 0 else len(text)].strip():
+    if _LINE_END.match(text, mark.end()) is None:
         return False
     on_own_line = text[max(mark.start() - 1, 0) : mark.start()] in ("", "\n")
     return on_own_line or _BLANK_LINE.match(text, mark.end()) is not None

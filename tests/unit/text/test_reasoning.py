@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,3 +120,16 @@ def test_marks_without_end_are_read_in_linear_time(mark: str) -> None:
     for split in (split_leading_reasoning, split_reasoning):
         split(mark * (400_000 // len(mark)))
         split("</think>" + mark * 50_000)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<think></think>", "</think> ", "<think>", "<think>\n", "</think>\n\n", "analysis", "\n"],
+)
+@pytest.mark.parametrize("split", [split_reasoning, split_leading_reasoning])
+def test_no_text_takes_more_than_time_in_proportion(
+    split: Callable[[str], tuple[str, str]], piece: str
+) -> None:
+    begun = time.process_time()
+    split(piece * (500_000 // len(piece)))
+    assert time.process_time() - begun < 3
