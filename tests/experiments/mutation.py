@@ -248,6 +248,8 @@ def statement(path: Path, line: int) -> range:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0)
     ]
+    if not around:  # a decorator
+        return range(line, line + 1)
     node = min(around, key=lambda one: (one.end_lineno or 0) - one.lineno)
     body = getattr(node, "body", None)
     return range(node.lineno, body[0].lineno if body else (node.end_lineno or 0) + 1)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from refinecli.errors import UsageError
 from refinecli.models.cache import file as cache_file
-from refinecli.models.cache.network_mounts import file_system
+from refinecli.models.cache.network_mounts import file_system, on_network
 from refinecli.models.cache.store import CallCache, request_key
 from tests.support.fakes import datapoint
 
@@ -269,6 +269,19 @@ MOUNTS = r"""
 )
 def test_the_file_system_of_a_path_is_that_of_the_innermost_mount(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS.split("\n")) == kind
+
+
+def test_where_mounts_are_not_listed_nothing_is_taken_for_a_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing(*_: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert not on_network(tmp_path)
+    mounts = "1 2 0:1 / / rw - nfs4 host:/x rw\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_: mounts)
+    assert on_network(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,10 @@ HEADLINES: list[tuple[Object, str]] = [
         {"baselines": [BEATEN | {"fresh": True, "differing": 5}]},
         "? A gain over the first answer: +0.060; none is shown over resampled",
     ),
+    (
+        {"baselines": [BEATEN | {"regraded_gain_over_it": gain(0.01, 0.03)}]},
+        "? A gain over the first answer: +0.060; none is shown over resampled",
+    ),
     ({"baselines": [BETTER[0] | {"differing": 5}]}, "? A gain over the first answer: +0.060; none"),
     (NO_CLAIM, "? No gain is shown: it may be chance"),
     (NO_CLAIM | {"regraded_gain": gain(0.0, 0.0)}, "? No gain is shown: no score differs"),
