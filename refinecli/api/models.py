@@ -239,7 +239,7 @@ async def _graded(
         response=response,
         grades=grades,
         score=total_score(datapoint.rubric_items, grades),
-        passed=response_passed(datapoint, grades, None),
+        passed=response_passed(datapoint, grades, settings.refine.threshold),
         usage=usage,
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from refinecli.models.engine import Engine
     from refinecli.runs.run import Work
     from refinecli.settings.load import Settings
+    from refinecli.types import JSONObject
 
 
 @takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions)
@@ -72,6 +73,10 @@ def grade(
             "is kept. (default: 1)",
         ),
     ] = 1,
+    threshold: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="The score that passes. (default: every item must pass)"),
+    ] = None,
     junit: Annotated[
         Path | None,
         typer.Option(
@@ -97,13 +102,14 @@ def grade(
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
-    settings = models.settings()
+    settings = models.settings({"refine.threshold": threshold})
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
+    note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     check_repeats(repeats, settings.graders, settings.grade)
     if labels:
         _check_labels(labels, data, models)
@@ -115,7 +121,7 @@ def grade(
         command="grade",
         roles=("grader",),
         settings=settings,
-        shapes={"repeats": repeats} if repeats > 1 else {},
+        shapes=_shapes(settings, repeats),
         work=lambda engine, reporter: _work(engine, settings, repeats, labels),
         plan=lambda: grade_plan(settings, repeats),
         complete=watch.complete,
@@ -126,6 +132,15 @@ def grade(
         sums_up=True,
     )
     return process(command, data, out, models)
+
+
+def _shapes(settings: Settings, repeats: int) -> JSONObject:
+    """Return the options that shape grades, those alone that are given."""
+    threshold = settings.refine.threshold
+    return {
+        **({"repeats": repeats} if repeats > 1 else {}),
+        **({} if threshold is None else {"threshold": threshold}),
+    }
 
 
 def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:

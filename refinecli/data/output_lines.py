@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     status: Status
     score: float | None = None
     initial_score: float | None = None
-    passed: bool = False
+    passed: bool | None = None
     failures: tuple[str, ...] = ()
     winners: tuple[str, ...] = ()
     why: str = ""
@@ -101,21 +101,23 @@ def graded(
     grades: Sequence[Grade],
     usage: Usage,
     made_with: Provenance,
+    threshold: float | None = None,
 ) -> Outcome:
-    """Build the line of a datapoint after `grade`."""
+    """Build the line of a datapoint after `grade`; a response passes by the `threshold`, if any."""
     score = total_score(datapoint.rubric_items, grades)
+    passed = response_passed(datapoint, grades, threshold)
     status: Status = "ungraded" if score is None else "done"
     record = _without(raw, "error", "grading", "score")
     record |= {
         "score": score,
         "grading": {
             "status": status,
+            "passed": passed,
             "grades": [grade_record(grade) for grade in grades],
             "usage": usage_record(usage),
             **_made_with(made_with),
         },
     }
-    passed = response_passed(datapoint, grades, None)
     return Outcome(
         record,
         status,
@@ -168,6 +170,7 @@ def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObje
     record: JSONObject = {
         "strategy": refinement.strategy,
         "status": refinement.status,
+        "passed": refinement.passed,
         "stop_reason": refinement.stop_reason,
         "initial_score": refinement.initial_score,
         "best_iteration": refinement.best_iteration,
@@ -187,6 +190,7 @@ def _iteration(iteration: Iteration) -> JSONObject:
         "role": iteration.role,
         "response": iteration.response,
         "score": iteration.score,
+        **({"passed": iteration.passed} if iteration.grades else {}),
         "accepted": iteration.accepted,
         "finish_reason": iteration.finish_reason,
         "grades": [grade_record(grade) for grade in iteration.grades],

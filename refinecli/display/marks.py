@@ -21,6 +21,15 @@ def mark(passed: bool | None) -> str:
     return "? ungraded" if passed is None else "✓ passed" if passed else "✗ failed"
 
 
+def verdict(passed: bool | None) -> str:
+    """Say whether a response passed."""
+    return (
+        "? passed or not: an item is ungraded"
+        if passed is None
+        else ("✓ passed" if passed else "✗ not passed")
+    )
+
+
 def colour(passed: bool | None) -> str:
     return "bold green" if passed else "bold red"
 

@@ -31,12 +31,13 @@ from refinecli.display.marks import (
     number,
     preferred,
     tokens,
+    verdict,
     votes_of,
     what_passes,
 )
 from refinecli.display.recorded_calls import Call, Ledger
 from refinecli.grading import by_json
-from refinecli.grading.scoring import extract, response_passed
+from refinecli.grading.scoring import extract
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts, message_text
 from refinecli.refining.strategies import STRATEGIES
@@ -87,11 +88,6 @@ class _Rollout:
     grading: GradeOptions
     limit: Limit
     threshold: float | None
-
-    def passed(self, iteration: Iteration) -> bool:
-        if iteration.iteration == self.refinement.best_iteration:
-            return self.refinement.passed
-        return response_passed(self.datapoint, iteration.grades, self.threshold)
 
 
 def transcript(
@@ -363,11 +359,10 @@ def _scores(rollout: _Rollout, iteration: Iteration) -> Section:
         row = [grade.name, number(grade.score), f"{item.weight:g}", number(part)]
         rows.append([*row, mark(grade.passed), notes_of(item)])
     header = ("item", "score", "× weight", "=", "verdict", "")
-    passed = rollout.passed(iteration)
+    passed = iteration.passed
     lines: list[RenderableType] = [label(_sum(iteration.score, pairs))]
     if iteration.score is not None:
-        verdict = "✓ passed" if passed else "✗ not passed"
-        lines.append(label(f"{verdict} ({_needs(rollout)})", colour(passed)))
+        lines.append(label(f"{verdict(passed)} ({_needs(rollout)})", colour(passed)))
     if iteration.iteration:
         lines.append(_accepted(rollout, iteration))
     title = f"scores (iteration {iteration.iteration})"
@@ -415,7 +410,7 @@ def _result(refinement: Refinement) -> Section:
     parts: list[RenderableType] = [
         label(f"stopped: {_STOPPED[refinement.stop_reason]}"),
         label(f"{what}: iteration {best.iteration}, score {number(best.score)}"),
-        label("✓ passed" if refinement.passed else "✗ not passed", colour(refinement.passed)),
+        label(verdict(refinement.passed), colour(refinement.passed)),
     ]
     if refinement.error is not None:
         parts.append(label(f"✗ {refinement.error.type}", "bold red"))

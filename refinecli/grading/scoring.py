@@ -151,17 +151,33 @@ def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float |
     return total / sum(item.weight for item in items if item.weight > 0)
 
 
-def response_passed(datapoint: Datapoint, grades: Sequence[Grade], threshold: float | None) -> bool:
+def response_passed(
+    datapoint: Datapoint, grades: Sequence[Grade], threshold: float | None
+) -> bool | None:
     """Return whether every required item passed and the score reaches the threshold; with neither,
-    whether every item passed. An empty response never passes."""
-    score = total_score(datapoint.rubric_items, grades)
-    if score is None or any(grade.grader == "empty" for grade in grades):
+    whether every item passed.
+
+    False as soon as a graded item decides it, None while an ungraded one leaves it open: ungraded
+    is never a pass. An empty response never passes.
+    """
+    items = datapoint.rubric_items
+    if any(grade.grader == "empty" for grade in grades):
         return False
-    required = [
-        grade for item, grade in zip(datapoint.rubric_items, grades, strict=True) if item.required
-    ]
+    required = [grade for item, grade in zip(items, grades, strict=True) if item.required]
     if not required and threshold is None:
         required = list(grades)
-    return all(grade.passed for grade in required) and (
-        threshold is None or score >= threshold - _EPSILON
-    )
+    if any(grade.passed is False for grade in required):
+        return False
+    if threshold is not None and _best_score(items, grades) < threshold - _EPSILON:
+        return False
+    return None if any(grade.score is None for grade in grades) else True
+
+
+def _best_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float:
+    """Return the score that the response may still reach, with the best grades for all that is
+    ungraded; the score itself where nothing is."""
+    total = 0.0
+    for item, grade in zip(items, grades, strict=True):
+        best = float(not item.penalty) if grade.score is None else grade.score
+        total += item.weight * best
+    return total / sum(item.weight for item in items if item.weight > 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from refinecli.grading.scoring import response_passed
 from refinecli.refining.steps import best_of, finished, graded_drafts
 from refinecli.refining.strategies import Rollout
 from refinecli.types import Refinement, StopReason
@@ -24,6 +23,6 @@ async def best_of_n(rollout: Rollout) -> Refinement:
         stop = "failed"
     elif best.score is None:
         stop = "ungraded"
-    elif response_passed(rollout.datapoint, best.grades, rollout.options.threshold):
+    elif best.passed:
         stop = "passed"
     return finished(rollout, iterations, best, stop, failure)

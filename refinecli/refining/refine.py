@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError
-from refinecli.grading.scoring import response_passed
 from refinecli.refining.selecting import compare
 from refinecli.refining.steps import (
     best_of,
@@ -70,7 +69,7 @@ def _reason_to_stop(
     options = rollout.options
     if best.score is None:
         return "ungraded"
-    if response_passed(rollout.datapoint, best.grades, options.threshold):
+    if best.passed:
         return "passed"
     if len(rewrites) >= options.max_iterations:
         return "max_iterations"
@@ -89,7 +88,7 @@ async def _round(
     new = await rewritten(rollout, best, len(iterations), messages)
     new = replace(new, accepted=False)
     if same := _graded_before(new.response, iterations):
-        return replace(new, grades=same.grades, score=same.score)
+        return replace(new, grades=same.grades, score=same.score, passed=same.passed)
     return await graded(rollout, new)
 
 

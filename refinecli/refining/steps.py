@@ -86,7 +86,9 @@ async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Ite
         sample=sample,
     )
     score = total_score(datapoint.rubric_items, grades)
-    return replace(iteration, grades=grades, score=score, usage=iteration.usage + usage)
+    passed = response_passed(datapoint, grades, rollout.options.threshold)
+    usage = iteration.usage + usage
+    return replace(iteration, grades=grades, score=score, passed=passed, usage=usage)
 
 
 async def first_draft(rollout: Rollout) -> Iteration:
@@ -190,7 +192,7 @@ async def graded_ends(rollout: Rollout, iterations: list[Iteration], kept: int) 
     first, last = iterations[0], iterations[kept]
     if kept == 0 or first.response == last.response:
         ends = [await graded(rollout, first)]
-        last = replace(last, grades=ends[0].grades, score=ends[0].score)
+        last = replace(last, grades=ends[0].grades, score=ends[0].score, passed=ends[0].passed)
         ends.append(ends[0] if kept == 0 else last)
     else:
         ends = await gather([graded(rollout, first), graded(rollout, last)])
@@ -209,14 +211,13 @@ def finished(
     failure: Failure | None,
 ) -> Refinement:
     """Build the record, with `kept` as its response."""
-    datapoint, options = rollout.datapoint, rollout.options
     return Refinement(
         status="failed" if failure else "ungraded" if kept.score is None else "done",
         stop_reason=stop,
         iterations=tuple(iterations),
         best_iteration=kept.iteration,
-        passed=response_passed(datapoint, kept.grades, options.threshold),
+        passed=kept.passed,
         error=failure,
         usage=sum((iteration.usage for iteration in iterations), Usage()),
-        strategy=options.strategy,
+        strategy=rollout.options.strategy,
     )

@@ -7,7 +7,7 @@ megabytes, not the gigabytes of their file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -97,6 +97,7 @@ class Case:
     spent: Spent
     fresh: float | None = None
     fresh_marks: tuple[Mark, ...] = ()
+    fresh_passed: bool = False
     copied: bool = False
     prompt: str = ""
     rubric: str = ""
@@ -108,10 +109,6 @@ class Case:
     @property
     def final(self) -> float | None:
         return self.steps[self.best].score
-
-    @property
-    def fresh_passed(self) -> bool:
-        return _passed(self.items, self.fresh_marks)
 
     @property
     def cluster(self) -> str | int | tuple[str, str | int]:
@@ -167,7 +164,7 @@ def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
         single = {"score": row.get("score"), "response": response or "", "accepted": True}
         steps = (_step({**single, **result, "role": "input"}, items, True),)
         best, copied = 0, False
-    marks = steps[best].marks
+    marks, fresh_marks = steps[best].marks, _marks(later, items) if later else ()
     return Case(
         key=key,
         group=group if isinstance(group, str | int) else None,
@@ -175,10 +172,11 @@ def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
         steps=steps,
         best=best,
         refined=refined,
-        passed=_stopped_passed(result, strategy, _passed(items, marks)),
+        passed=_stated(result, lambda: _stopped_passed(result, strategy, _passed(items, marks))),
         spent=_spent(result.get("usage")),
         fresh=_number(row.get("score")) if later else None,
-        fresh_marks=_marks(later, items) if later else (),
+        fresh_marks=fresh_marks,
+        fresh_passed=_stated(later, lambda: _passed(items, fresh_marks)) if later else False,
         copied=copied,
         prompt=digest(convo_of(row)),
         rubric=digest(row.get("rubric_items") or []),
@@ -252,6 +250,11 @@ def _spent(usage: Any) -> Spent:
         int(usage.get("prompt_tokens") or 0),
         int(usage.get("completion_tokens") or 0),
     )
+
+
+def _stated(result: JSONObject, derived: Callable[[], bool]) -> bool:
+    """Return whether the record says that the response passed; older records do not say."""
+    return result["passed"] is True if "passed" in result else derived()
 
 
 def _stopped_passed(result: JSONObject, strategy: str, by_items: bool) -> bool:

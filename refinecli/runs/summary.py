@@ -89,7 +89,7 @@ class Summary:
         if outcome.score is not None and outcome.initial_score is not None:
             self.gain.add(outcome.score - outcome.initial_score)
         if outcome.score is not None:
-            self.passed.add(float(outcome.passed))
+            self.passed.add(float(outcome.passed is True))
 
     @property
     def datapoints(self) -> int:

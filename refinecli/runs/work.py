@@ -100,4 +100,5 @@ async def grade_row(
     )
     if on_grades:
         on_grades(row, grades)
-    return output_lines.graded(row.raw, datapoint, grades, usage, engine.made_with)
+    threshold = settings.refine.threshold
+    return output_lines.graded(row.raw, datapoint, grades, usage, engine.made_with, threshold)

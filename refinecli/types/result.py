@@ -66,7 +66,7 @@ class Grading:
     response: str
     grades: tuple[Grade, ...]
     score: float | None
-    passed: bool
+    passed: bool | None
     usage: Usage
 
 
@@ -86,7 +86,8 @@ class Selection:
 @dataclass(frozen=True, slots=True)
 class Iteration:
     """One response and its grades, none where its strategy does not grade it; `feedback` is the
-    text that the next iteration was given."""
+    text that the next iteration was given. `passed` is None too while an ungraded item leaves it
+    open."""
 
     iteration: int
     parent: int | None
@@ -100,6 +101,7 @@ class Iteration:
     usage: Usage
     reasoning: str = ""
     selection: Selection | None = None
+    passed: bool | None = None
 
 
 StopReason: TypeAlias = Literal[
@@ -115,7 +117,7 @@ class Refinement:
     stop_reason: StopReason
     iterations: tuple[Iteration, ...]
     best_iteration: int
-    passed: bool
+    passed: bool | None
     error: Failure | None = None
     usage: Usage = field(default=Usage())
     strategy: str = "refine"

@@ -41,7 +41,7 @@ def test_the_output_record_has_the_contracts_shape(cli: Cli) -> None:
     assert out.keys() == {"id", "convo", "rubric_items", "response", "score", "grading"}
     assert out["score"] == 1.0
     grading = out["grading"]
-    assert grading.keys() == {"status", "grades", "usage", "models", "settings"}
+    assert grading.keys() == {"status", "passed", "grades", "usage", "models", "settings"}
     assert grading["status"] == "done"
     assert grading["usage"] == {"calls": 1, "prompt_tokens": 7, "completion_tokens": 3}
     assert grading["models"] == {"grader": "scripted"}
@@ -335,3 +335,15 @@ def test_a_terminal_is_told_that_nothing_is_kept_before_the_first_call(
         assert server.requests == []
     assert (code, shown) == (4, "")
     assert "without -o FILE no grades are kept; replies are kept in kept.db" in err
+
+
+def test_the_threshold_decides_what_passes_in_the_record_and_the_summary(
+    cli: Cli, tmp_path: Path
+) -> None:
+    items = [check_item("4"), check_item("four")]
+    rows = [datapoint(response=text, rubric_items=items) for text in ("4 four", "4", "5")]
+    args = ["--threshold", "0.5", "--summary", "s.json"]
+    result = cli("grade", *NOBODY, *args, stdin=jsonl(rows))
+    assert result.returncode == 0, result.stderr
+    assert [row["grading"]["passed"] for row in read_jsonl(result.stdout)] == [True, True, False]
+    assert json.loads((tmp_path / "s.json").read_text())["pass_rate"] == pytest.approx(2 / 3)

@@ -41,6 +41,7 @@ ITERATION_KEYS = {
     "role",
     "response",
     "score",
+    "passed",
     "accepted",
     "finish_reason",
     "grades",
@@ -70,6 +71,7 @@ def test_the_output_record_has_the_contracts_shape(cli: Cli) -> None:
     refinement = out["refinement"]
     assert refinement.keys() == {
         "status",
+        "passed",
         "stop_reason",
         "strategy",
         "initial_score",
@@ -104,6 +106,7 @@ def test_the_output_record_has_the_contracts_shape(cli: Cli) -> None:
         "role": "policy",
         "response": "5",
         "score": 0.0,
+        "passed": False,
         "accepted": True,
         "finish_reason": "stop",
         "usage": {"calls": 2, "prompt_tokens": 14, "completion_tokens": 6},

@@ -143,7 +143,7 @@ def _outcome(record: JSONObject, first: float | None, final: float | None) -> Ou
 def _passed_before_and_after(record: JSONObject) -> tuple[bool | None, bool | None]:
     """Return whether the first and the returned response passed; None where that is unknown.
 
-    A threshold is not in the file, but a run that stopped because a response passed says so.
+    Older records do not say so, nor the threshold, only whether a loop stopped at a pass.
     """
     refinement = fields(record.get("refinement"))
     iterations = rows(refinement.get("iterations"))
@@ -152,6 +152,8 @@ def _passed_before_and_after(record: JSONObject) -> tuple[bool | None, bool | No
     )
     if not iterations or not best:
         return None, None
+    if "passed" in iterations[0] and "passed" in best:
+        return iterations[0]["passed"], best["passed"]
     required = [item.get("required") is True for item in rows(record.get("rubric_items"))]
     before, after = (_all_passed(i, required) for i in (iterations[0], best))
     if refinement.get("stop_reason") == "passed":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,5 +63,26 @@ def test_the_guide_names_every_field_that_is_written() -> None:
 def test_what_grade_writes_has_the_same_shapes() -> None:
     record = graded({}, datapoint(), (WHOLE,), USAGE, MADE_WITH).record
     assert record.keys() == {"score", "grading"}
-    assert record["grading"].keys() == {"status", "grades", "usage", "models", "settings"}
+    assert record["grading"].keys() == {"status", "passed", "grades", "usage", "models", "settings"}
     assert record["grading"]["usage"].keys() == listed()["usage"]
+
+
+def test_passed_stands_in_results_and_graded_iterations_and_is_null_while_open() -> None:
+    whole = a_refinement()
+    bare = replace(whole.best, grades=())
+    made = replace(whole, iterations=(whole.best, bare), passed=None)
+    record = refined({}, made, MADE_WITH).record["refinement"]
+    assert record["passed"] is None
+    assert [iteration.get("passed", "absent") for iteration in record["iterations"]] == [
+        None,
+        "absent",
+    ]
+    assert graded({}, datapoint(), (WHOLE,), USAGE, MADE_WITH).record["grading"]["passed"] is None
+
+
+def test_a_grading_passes_by_the_threshold() -> None:
+    half = Grade(0, "tone", 0.5, 0.5, False, "llm")
+    for threshold, passed in ((None, False), (0.5, True), (0.6, False)):
+        outcome = graded({}, datapoint(), (half,), USAGE, MADE_WITH, threshold)
+        assert outcome.passed is passed
+        assert outcome.record["grading"]["passed"] is passed

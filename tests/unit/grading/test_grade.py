@@ -146,8 +146,8 @@ def test_a_grader_that_is_out_leaves_its_item_ungraded_and_the_others_graded() -
     assert grades[1].error.type == "timeout"
     assert usage.calls == 1
     assert total_score(point.rubric_items, grades) is None
-    assert not response_passed(point, grades, None)
-    assert not response_passed(point, grades, 0.0)
+    assert response_passed(point, grades, None) is None
+    assert response_passed(point, grades, 0.0) is None
 
 
 def test_a_grader_that_goes_out_at_the_second_try_leaves_what_the_first_cost() -> None:
@@ -301,3 +301,30 @@ def test_required_items_and_the_threshold_decide_whether_a_response_passed(
     point = datapoint(*({"required": flag} for flag in required))
     grades = [verdict(n, score, flag) for n, flag in enumerate(passes)]
     assert response_passed(point, grades, threshold) is passed
+
+
+def unknown(number: int) -> Grade:
+    return Grade(number, f"item-{number}", None, None, None, "llm")
+
+
+@pytest.mark.parametrize(
+    ("items", "grades", "threshold", "passed"),
+    [
+        ([{}, {}], [verdict(0, 0.0, False), unknown(1)], None, False),
+        ([{}, {}], [verdict(0, 1.0, True), unknown(1)], None, None),
+        ([{}, {}], [unknown(0), unknown(1)], None, None),
+        ([{"required": True}, {}], [verdict(0, 0.0, False), unknown(1)], None, False),
+        ([{"required": True}, {}], [unknown(0), verdict(1, 0.0, False)], None, None),
+        # Ungraded is never a pass, even where only the other item is required.
+        ([{"required": True}, {}], [verdict(0, 1.0, True), unknown(1)], None, None),
+        # The threshold: 0.5 can still be had, and more than that cannot.
+        ([{}, {}], [verdict(0, 0.0, False), unknown(1)], 0.5, None),
+        ([{}, {}], [verdict(0, 0.0, False), unknown(1)], 0.6, False),
+        ([{}, {"weight": -1}], [verdict(0, 0.5, False), unknown(1)], 0.5, None),
+        ([{}, {"weight": -1}], [verdict(0, 0.5, False), unknown(1)], 0.6, False),
+    ],
+)
+def test_a_graded_item_that_decides_makes_a_fail_and_all_else_stays_open(
+    items: list[dict[str, Any]], grades: list[Grade], threshold: float | None, passed: bool | None
+) -> None:
+    assert response_passed(datapoint(*items), grades, threshold) is passed

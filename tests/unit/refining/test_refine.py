@@ -124,7 +124,7 @@ def test_a_response_that_came_before_ends_the_loop_ungraded_a_second_time() -> N
 
 def test_a_first_response_that_cannot_be_graded_ends_as_ungraded() -> None:
     found = run(datapoint(), roles(["r0"], nobody(), scores({"r0": "high"})))
-    assert (found.status, found.stop_reason, found.passed) == ("ungraded", "ungraded", False)
+    assert (found.status, found.stop_reason, found.passed) == ("ungraded", "ungraded", None)
     assert found.initial_score is None
     assert found.best.score is None
     assert found.best.response == "r0"
