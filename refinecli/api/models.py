@@ -198,6 +198,8 @@ class Models:
             more = {f"refine.{name}": value for name, value in options.items()}
             settings = self._given.settings(more)
             check_refining(settings.refine, settings.policy)
+            for line in settings.ignored:
+                _log.info(line)
             self._refining[key] = settings
         return self._refining[key]
 

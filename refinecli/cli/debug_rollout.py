@@ -17,6 +17,7 @@ from refinecli.cli.options import (
     OutputOptions,
     StrategyName,
     rubric_of,
+    show_note,
     takes,
 )
 from refinecli.cli.run_cache import cache_for
@@ -101,6 +102,8 @@ def debug_rollout(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles)
+    for line in settings.ignored:
+        show_note(line, quiet=models.quiet)
     row = _checked_row(data, out, models, settings, index=index, id=id, json=json)
     outputs = _outputs(out, json)
     check_endpoints(settings, roles, offline=models.offline)

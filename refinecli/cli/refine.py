@@ -14,6 +14,7 @@ from refinecli.cli.options import (
     OutputOptions,
     StrategyName,
     note_if_beyond,
+    show_note,
     takes,
 )
 
@@ -81,6 +82,8 @@ def refine(
 
         return show_config(settings, roles_of(settings.refine))
     needs_input(ctx, data)
+    for line in settings.ignored:
+        show_note(line, quiet=models.quiet)
     check_refining(settings.refine, settings.policy)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     command = RowCommand(

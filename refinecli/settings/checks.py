@@ -15,27 +15,35 @@ from refinecli.settings.sources import Given, Source
 # ------------------------------------------------------------------ strategies
 
 
-def of_strategy(given: Given) -> dict[str, Any]:
-    """Return `[refine]` with the strategy's own defaults; raise UsageError where there is no such
-    strategy, or an option means nothing to it."""
+def of_strategy(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return `[refine]` with the strategy's own defaults, and a line about each ignored option by
+    its name: a config or an environment may be shared by several strategies.
+
+    Raise UsageError where there is no such strategy, or an option that means nothing to it was
+    given for this run.
+    """
     table: Mapping[str, Any] = given.tables.get("refine", {})
     try:
         strategy = strategy_named(str(table.get("strategy", RefineOptions().strategy)))
     except UsageError as error:
         source = given.sources["refine.strategy"]
         raise UsageError(f"{source}: {error.args[0]}", error.args[1]) from None
+    ignored: dict[str, str] = {}
     for key in sorted(OPTIONS - strategy.options):
         neutral = 0 if key == "max_iterations" else getattr(RefineOptions(), key)
         value = tuple(v) if isinstance(v := table.get(key, neutral), list) else v
         if value != neutral:
-            raise _means_nothing(strategy.name, key, value, given.sources[f"refine.{key}"])
-    return {**strategy.defaults, **table}
+            source = given.sources[f"refine.{key}"]
+            if source.kind in ("flag", "set"):
+                raise _means_nothing(strategy.name, key, value, source)
+            named = source.names(f"refine.{key}")
+            ignored[key] = f"{named} is ignored: it means nothing to the strategy {strategy.name}"
+    used = {key: value for key, value in table.items() if key not in ignored}
+    return {**strategy.defaults, **used}, ignored
 
 
 def _means_nothing(name: str, key: str, value: object, source: Source) -> UsageError:
     named = f"{source} {value}" if source.kind == "flag" else str(source)
-    if source.kind == "file":
-        named = f"{source}: refine.{key}"
     takers = [other for other, strategy in STRATEGIES.items() if key in strategy.options]
     instead = f"use the strategy {' or '.join(takers)}"
     if (name, key) == ("best-of-n", "max_iterations"):

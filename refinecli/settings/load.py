@@ -37,7 +37,7 @@ class Settings:
 
     A jury among the roles grades in the grader's place; the judge is present only if it was named.
     `sources` holds the source of each `section.key` that was set, `files` the file that it was read
-    from if it names one.
+    from if it names one. `ignored` are lines about options that mean nothing to the strategy.
     """
 
     roles: Mapping[str, RoleSettings]
@@ -47,6 +47,7 @@ class Settings:
     prompts: Prompts
     sources: Mapping[str, Source]
     files: Mapping[str, Path]
+    ignored: tuple[str, ...] = ()
 
     @property
     def policy(self) -> RoleSettings:
@@ -93,7 +94,8 @@ def load(
     """
     given = read(flags, sets, environ, paths)
     check_names(given)
-    refine = section(RefineOptions, ["refine"], checks.of_strategy(given), given)
+    of_strategy, ignored = checks.of_strategy(given)
+    refine = section(RefineOptions, ["refine"], of_strategy, given)
     run = section(RunOptions, ["run"], given.tables.get("run", {}), given)
     files = read_files(given)
     grade = section(GradeOptions, ["grade"], given.tables.get("grade", {}), given)
@@ -104,8 +106,13 @@ def load(
         grade=grade,
         run=run,
         prompts=prompts_of(given.tables.get("prompts", {})),
-        sources=given.sources,
+        sources={
+            place: source
+            for place, source in given.sources.items()
+            if place.removeprefix("refine.") not in ignored
+        },
         files=files,
+        ignored=tuple(ignored.values()),
     )
     checks.check_jury(settings.jury, grade, given)
     return settings

@@ -215,8 +215,8 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
             ["refine.accept means nothing with max_iterations 0", "leave it out"],
         ),
         (
-            ["--config", "principles.toml"],
-            ["principles.toml: refine.principles means", "strategy refine", "self-refine"],
+            ["--set", 'refine.principles=["Be kind."]'],
+            ["--set refine.principles means", "strategy refine", "self-refine"],
         ),
         (["--strategy", "best-of-m"], ["no strategy 'best-of-m'", "did you mean best-of-n?"]),
         (["--strategy", "tree"], ["no strategy 'tree'", f"known: {', '.join(STRATEGIES)}"]),
@@ -243,9 +243,8 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
     ids=lambda value: " ".join(value[-2:]) if value[0].startswith("-") else "",
 )
 def test_what_means_nothing_is_exit_2_before_anything_is_sent_and_says_what_to_do(
-    flags: list[str], told: list[str], cli: Cli, tmp_path: Path
+    flags: list[str], told: list[str], cli: Cli
 ) -> None:
-    (tmp_path / "principles.toml").write_text('[refine]\nprinciples = ["Be kind."]\n')
     with ChatServer(scripted()) as server:
         result = cli("refine", *flags, *at(server), stdin=jsonl([datapoint()]))
         assert server.requests == []
@@ -253,6 +252,20 @@ def test_what_means_nothing_is_exit_2_before_anything_is_sent_and_says_what_to_d
     assert "Traceback" not in result.stderr
     for words in told:
         assert words in " ".join(result.stderr.split())
+
+
+def test_a_configs_option_of_another_strategy_is_ignored_with_one_line(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "principles.toml").write_text('[refine]\nprinciples = ["Be kind."]\n')
+    with ChatServer(scripted()) as server:
+        flags = ["--max-iterations", "0", *at(server)]
+        plain = cli("refine", *flags, stdin=jsonl([datapoint()]))
+        shared = cli("refine", "--config", "principles.toml", *flags, stdin=jsonl([datapoint()]))
+    assert plain.returncode == shared.returncode == 0, shared.stderr
+    assert plain.stdout == shared.stdout  # the digest of the settings too
+    line = "principles.toml: refine.principles is ignored: it means nothing to the strategy refine"
+    assert shared.stderr.count(line) == 1
 
 
 def test_an_option_at_the_value_that_changes_nothing_is_no_error(cli: Cli) -> None:

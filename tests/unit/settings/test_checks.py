@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from refinecli.errors import UsageError
@@ -47,6 +49,47 @@ def test_a_flag_that_means_nothing_is_named_with_its_value() -> None:
     with pytest.raises(UsageError) as caught:
         settled(refine__strategy="best-of-n", refine__max_iterations=2)
     assert caught.value.message == "max_iterations 2 means nothing to the strategy best-of-n"
+
+
+def test_a_shared_config_does_not_block_the_baseline_of_another_strategy(tmp_path: Path) -> None:
+    config = tmp_path / "ours.toml"
+    config.write_text('[refine]\naccept = "not-worse"\nmax_iterations = 5\nthreshold = 0.9\n')
+    environ = {"REFINECLI_REFINE__PATIENCE": "2"}
+    ours = load({}, [], environ, [config])
+    assert (ours.refine.accept, ours.refine.max_iterations, ours.refine.patience) == (
+        "not-worse",
+        5,
+        2,
+    )
+    assert ours.ignored == ()
+    baseline = load({"refine.strategy": "best-of-n"}, [], environ, [config])
+    # The digest of a run is of its options: the same as if the others had never been set.
+    assert (
+        baseline.refine
+        == load({"refine.strategy": "best-of-n", "refine.threshold": 0.9}, [], {}).refine
+    )
+    ignored = "is ignored: it means nothing to the strategy best-of-n"
+    assert baseline.ignored == (
+        f"{config}: refine.accept {ignored}",
+        f"{config}: refine.max_iterations {ignored}",
+        f"environment REFINECLI_REFINE__PATIENCE: refine.patience {ignored}",
+    )
+    assert [place for place in baseline.sources if place.startswith("refine.")] == [
+        "refine.threshold",
+        "refine.strategy",
+    ]
+
+
+@pytest.mark.parametrize("how", ["flag", "set"])
+def test_what_is_given_for_the_run_is_refused_whatever_the_config_says(
+    tmp_path: Path, how: str
+) -> None:
+    config = tmp_path / "ours.toml"
+    config.write_text("[refine]\nmax_iterations = 5\n")
+    flags = {"refine.strategy": "best-of-n"}
+    sets = ["refine.max_iterations=2"] if how == "set" else []
+    with pytest.raises(UsageError, match="means nothing to the strategy best-of-n"):
+        load(flags if sets else {**flags, "refine.max_iterations": 2}, sets, {}, [config])
 
 
 def test_what_a_strategy_would_not_use_may_be_given_as_it_is_by_default() -> None:
