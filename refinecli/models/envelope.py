@@ -61,9 +61,37 @@ _STATUS_OF_NAME: Mapping[str, int] = MappingProxyType(
         "overloaded_error": 529,
     }
 )
+# The same by a part of the name, without its punctuation: `Throttling.RateQuota`,
+# `…#ExpiredTokenException`. The first that is found counts.
+_STATUS_OF_PART: Sequence[tuple[str, int]] = (
+    ("throttl", 429),
+    ("ratelimit", 429),
+    ("toomanyrequests", 429),
+    ("currentquota", 402),
+    ("insufficient", 402),
+    ("arrear", 402),
+    ("billing", 402),
+    ("expiredtoken", 401),
+    ("unrecognizedclient", 401),
+    ("invalidsignature", 401),
+    ("apikey", 401),
+    ("accessdenied", 403),
+    ("datainspection", 400),
+    ("validation", 400),
+    ("badrequest", 400),
+    ("notready", 503),
+    ("overload", 529),
+    ("unavailable", 503),
+)
+# Zhipu's own codes; the sentences with them are Chinese.
+_STATUS_OF_ZHIPU: Mapping[int, int] = MappingProxyType(
+    {1000: 401, 1001: 401, 1002: 401, 1003: 401, 1004: 401, 1113: 402, 1211: 404, 1301: 400}
+    | {1302: 429, 1303: 429, 1304: 429, 1305: 429}
+)
 # MiniMax's own codes, in `base_resp`; 0 is success.
 _STATUS_OF_MINIMAX: Mapping[int, int] = MappingProxyType(
-    {1001: 408, 1002: 429, 1004: 401, 1008: 402, 1039: 429, 2013: 400, 2049: 401}
+    {1001: 408, 1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 2013: 400}
+    | {2049: 401}
 )
 _UNKNOWN = 500  # an error that does not say which may pass
 
@@ -87,6 +115,8 @@ def reply_object(content: bytes) -> JSONObject:
     if _EVENT.match(content):
         return _from_events(content)
     value = loads_leniently(content)
+    if isinstance(value, list) and len(value) == 1:  # Gemini
+        value = value[0]
     if not isinstance(value, dict):
         raise RetryableError("bad_reply", f"the reply is not a JSON object: {clipped(content)}")
     return value
@@ -128,30 +158,51 @@ def _from_events(content: bytes) -> JSONObject:
     for chunk in chunks:
         if stated_error(chunk) or isinstance(_first_choice(chunk).get("message"), dict):
             return chunk
-    choices = [_first_choice(chunk) for chunk in chunks]
+    choices = [choice for choice in map(_first_choice, chunks) if not choice.get("index")]
     ending = next((c["finish_reason"] for c in choices if c.get("finish_reason")), None)
     if ending is None and not content.rstrip().endswith(b"[DONE]"):
         raise CompletionError("bad_reply", "the reply came as a stream that broke off")
-    deltas = [c["delta"] for c in choices if isinstance(c.get("delta"), dict)]
-    message: JSONObject = {}
-    for name in ("content", "reasoning_content", "reasoning", "refusal"):
-        parts = [delta[name] for delta in deltas if isinstance(delta.get(name), str)]
-        if parts:
-            message[name] = "".join(parts)
-    if calls := [delta["tool_calls"] for delta in deltas if delta.get("tool_calls")]:
-        message["tool_calls"] = calls
+    message = _joined([_delta(choice) for choice in choices])
     usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
     return {"choices": [{"message": message, "finish_reason": ending}], "usage": usage}
 
 
+def _delta(choice: JSONObject) -> JSONObject:
+    delta = choice.get("delta")
+    # An endpoint of the older kind gives its text next to where a delta would be.
+    return delta if isinstance(delta, dict) else {"content": choice.get("text")}
+
+
+def _joined(deltas: Sequence[JSONObject]) -> JSONObject:
+    """Put the pieces of a message together; a content that is not text stays in its parts."""
+    message: JSONObject = {"content": None}
+    for name in ("content", "reasoning_content", "reasoning", "refusal"):
+        given = [delta[name] for delta in deltas if delta.get(name)]
+        if all(isinstance(piece, str) for piece in given):
+            message |= {name: "".join(given)} if given else {}
+        else:
+            message[name] = [
+                part for piece in given for part in (piece if isinstance(piece, list) else [piece])
+            ]
+    if calls := [delta["tool_calls"] for delta in deltas if delta.get("tool_calls")]:
+        message["tool_calls"] = calls
+    return message
+
+
 def _chunks(content: bytes) -> Iterator[JSONObject]:
+    event = b""
     for line in content.split(b"\n"):
+        if line.startswith(b"event:"):
+            event = line[6:].strip()
         data = line.strip().removeprefix(b"data:").strip()
         if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
             continue
         try:
             value = loads_leniently(data)
         except RetryableError:
+            if event == b"error":
+                yield {"error": " ".join(data.decode("utf-8", "replace").split())}
+                return
             raise CompletionError("bad_reply", f"a stream with {clipped(data)}") from None
         if isinstance(value, dict):
             yield value
@@ -174,41 +225,91 @@ def stated_error(value: JSONObject) -> StatedError | None:
     return StatedError(_status_of(error), shortened(words_of(value)))
 
 
+# Where gateways put what went wrong, and their words for it.
+_WORDS = ("message", "detail", "msg", "status_msg", "error_msg", "error_message", "faultstring")
+_WORDS_ALONE = (*_WORDS, "title", "error", "errors", "fault")
+_CODES = ("code", "status", "status_code", "statusCode", "http_status", "error_code", "errorcode")
+_NAMES = (*_CODES, "type", "error_type", "__type")
+# Codes and words of what went well, which some servers give in the place of an error.
+_NO_ERROR = frozenset({"", "0", "200", "none", "null", "ok", "success", "false"})
+
+
 def _error_in(value: JSONObject) -> object:
     """Return what a reply holds of an error, in any of the places where gateways put it."""
-    if error := value.get("error") or _first_choice(value).get("error"):
-        return error
+    choice = _first_choice(value)
+    message = choice.get("message")
+    inside = message.get("error") if isinstance(message, dict) else None
+    for error in (value.get("error"), choice.get("error"), inside):
+        if _is_error(error):
+            # `"error": true` has its words next to it.
+            return value if error is True else error
     base = value.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code"):
-        code = base["status_code"]
-        return {"code": _STATUS_OF_MINIMAX.get(code) if isinstance(code, int) else None}
-    if _first_choice(value):
-        return None
-    if value.get("object") == "error" or value.get("type") == "error":
-        return value
-    if value.get("errors") or value.get("detail") or value.get("success") is False:
-        return value
-    says = value.get("message") or value.get("msg")
-    return value if says and any(value.get(name) for name in _CODES) else None
+    if isinstance(base, dict) and _is_error(code := base.get("status_code")):
+        number = _number(code)
+        return {"code": None if number is None else _STATUS_OF_MINIMAX.get(number)}
+    return None if _says_something(choice) else _error_instead(value)
 
 
-_CODES = ("code", "status", "status_code", "statusCode", "http_status")
+def _error_instead(value: JSONObject) -> object:
+    """Return a reply that has an error in the place of an answer."""
+    if isinstance(value.get("Output"), dict) and "__type" in value["Output"]:  # Bedrock
+        value = value["Output"]
+    if value.get("object") == "error" or value.get("type") == "error" or value.get("__type"):
+        return value
+    if value.get("success") is False or any(value.get(k) for k in ("errors", "detail", "fault")):
+        return value
+    says = next((value[name] for name in (*_WORDS, "title") if _is_error(value.get(name))), None)
+    coded = any(_is_error(value.get(name)) for name in _CODES)
+    # Words without a code are an error only where nothing else is there to be read.
+    return value if says and (coded or "choices" not in value) else None
+
+
+def _is_error(error: object) -> bool:
+    """Return False for what stands in the place of an error and says that there is none."""
+    if isinstance(error, dict):
+        return any(_is_error(error.get(name)) for name in error if name != "param")
+    return bool(error) and str(error).strip().lower() not in _NO_ERROR
+
+
+def _says_something(choice: JSONObject) -> bool:
+    """Return True where a choice holds more than a blank text."""
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        message = choice.get("delta")
+    if not isinstance(message, dict):
+        return bool(choice.get("text"))
+    said = [value for name, value in message.items() if name != "role"]
+    return any(bool(one.strip()) if isinstance(one, str) else bool(one) for one in said)
+
+
+def _number(code: object) -> int | None:
+    if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) < 10:
+        return int(code)
+    return int(code) if isinstance(code, int | float) and abs(code) < 1e9 else None
 
 
 def _status_of(error: object) -> int:
     """Return the HTTP status that an error names, as a number or by a word."""
     if not isinstance(error, dict):
-        return _UNKNOWN
-    for name in (*_CODES, "type"):
-        code = error.get(name)
-        if isinstance(code, str) and code.isascii() and code.isdecimal():
-            code = int(code)
-        if isinstance(code, int | float) and 300 <= code < 600:
-            return int(code)
-        if isinstance(code, str) and (status := _STATUS_OF_NAME.get(code.lower())):
+        number = _number(error)
+        return number if number is not None and 300 <= number < 600 else _UNKNOWN
+    for name in _NAMES:
+        if status := _status_by(error.get(name)):
             return status
     # A gateway's own error around that of the provider behind it.
-    return _status_of(error["error"]) if isinstance(error.get("error"), dict) else _UNKNOWN
+    inner = next((error[k] for k in ("error", "detail", "fault") if error.get(k)), None)
+    return _UNKNOWN if inner is None else _status_of(inner)
+
+
+def _status_by(code: object) -> int | None:
+    if (number := _number(code)) is not None:
+        return number if 300 <= number < 600 else _STATUS_OF_ZHIPU.get(number)
+    if not isinstance(code, str):
+        return None
+    if status := _STATUS_OF_NAME.get(code.lower()):
+        return status
+    bare = re.sub(r"[^a-z]", "", code.lower())
+    return next((status for part, status in _STATUS_OF_PART if part in bare), None)
 
 
 # ------------------------------------------------------------------ a provider's words
@@ -229,17 +330,25 @@ def words_of(value: object) -> str:
     """Return an error's own message, with its code; all of it where it has none."""
     error = value
     if isinstance(value, dict):
-        base = value.get("base_resp")
-        error = value.get("error") or _first_choice(value).get("error") or base or value
+        error = _place_of_words(value)
     if not isinstance(error, dict):
         return error if isinstance(error, str) else _dumped(error)
-    names = ("message", "detail", "msg", "status_msg", "error", "errors")
-    message = next((error[name] for name in names if error.get(name)), error)
-    extras = [str(error[key]) for key in ("code", "param") if error.get(key)]
+    message = next((error[name] for name in _WORDS_ALONE if error.get(name)), error)
+    if isinstance(message, dict) and isinstance(message.get("faultstring"), str):  # Apigee
+        message = message["faultstring"]
+    extras = [str(error[key]) for key in ("code", "__type", "param") if error.get(key)]
     text = message if isinstance(message, str) else _dumped(message)
     raw = _raw_words(error.get("metadata"))
     extras = [extra for extra in (*extras, *raw) if extra not in text]
     return " ".join([text, *(f"({extra})" for extra in extras)])
+
+
+def _place_of_words(value: JSONObject) -> object:
+    choice = _first_choice(value)
+    message = choice.get("message")
+    inside = message.get("error") if isinstance(message, dict) else None
+    found = (value.get("error"), choice.get("error"), inside, value.get("base_resp"))
+    return next((error for error in found if error and error is not True), value)
 
 
 def _raw_words(metadata: object) -> Sequence[str]:

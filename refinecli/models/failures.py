@@ -20,7 +20,7 @@ from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
 from refinecli.settings.urls import shown_url
-from refinecli.types import JSONObject, JSONReply, Wants
+from refinecli.types import JSONObject, JSONReply, Message, Wants
 
 # Parameters an endpoint may refuse and we can do without.
 _OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
@@ -36,36 +36,60 @@ _REFUSED = (
 _CONTEXT = (
     r"context.{0,10}(?:length|window|size)|maximum context|too many (?:input )?tokens"
     r"|prompt is too long|input is too long|exceeds? the (?:available|maximum) (?:context|number)"
+    r"|inputs?. tokens \+|range of input length|reduce the length of the|max message tokens"
+    r"|too large for model with"
 )
-_CONTENT = r"content.?(?:filter|policy|management)|moderation|flagged"
+_CONTENT = (
+    r"content.?(?:filter|policy|management)|moderation|flagged|content exists risk"
+    r"|inappropriate content|data.?inspection|prohibited.?content|usage polic|不安全|敏感"
+    r"|(?:new.|input |output |is |contains? )sensitive\b|sensitive (?:content|words?|information)"
+)
 _QUOTA = (
     r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|credit.?balance"
-    r"|(?:out of|no|more|not enough|add) credits?\b|billing.{0,20}(?:limit|inactive|not active)"
+    r"|(?:out of|no|more|not enough|add) (?:credits?|quota)\b"
+    r"|billing.{0,20}(?:limit|inactive|not active)"
     r"|payment required|account.{0,30}(?:arrears|overdue)|(?:quota|credits?|balance).{0,20}exhaust"
+    r"|account.{0,12}not active|balance.{0,12}not enough|good standing|arrearage"
+    r"|(?:credit|spending|key) limit (?:exceeded|reached)|exceeded.{0,24}credits\b"
+    r"|free tier.{0,30}exhaust"
+    r"|credits?.{0,12}(?:depleted|used up)|欠费|余额不足"
 )
 _KEY = (
-    r"(?:incorrect|invalid|expired|revoked|missing|malformed|no|wrong) (?:or \w+ )?"
-    r"(?:api.?key|auth(?:entication|orization)? (?:credentials|token|key)|access token)"
+    r"(?:incorrect|invalid|expired|revoked|missing|malformed|no|wrong)[ _](?:or \w+ |\w+ )?"
+    r"(?:(?:x.)?api.?key|auth(?:entication|orization)?[ _](?:credentials|token|key)|access token"
+    r"|bearer token|security token|subscription key)"
     r"|api.?key.{0,20}(?:not valid|invalid|expired|revoked|not found|missing|disabled|required)"
-    r"|unauthenticated|authentication (?:failed|fails|error|required)"
+    r"|unauthenticated|authentication (?:failed|fails|error|required)|login fail|身份验证|鉴权失败"
+    r"|\A\W*(?:invalid (?:api )?token|invalid authentication|unauthorized)\W*(?:\(|\Z)"
+    r"|authorization header.{0,20}(?:missing|required|invalid)|invalid username or password"
+    r"|\Atoken (?:is )?expired|(?:auth\w*|access|security) token.{0,40}(?:expired|invalid)"
 )
 _RATE = (
     r"rate.?limit|too many (?:requests|concurrent)|(?:requests?|tokens?) per (?:second|minute|hour)"
     r"|per.?(?:minute|second)\b|throttl|(?:over|at|exceed\w*|limited) capacity|capacity exceed"
-    r"|overloaded|server is busy|try again (?:later|in)|resource.?exhausted"
+    r"|overloaded|(?:server|model)(?: is)?(?: too)? busy|try again (?:later|in)|slow down"
+    r"|\b[rt]pm\b|resource.{0,12}exhausted"
+    r"|(?:concurrency|qps).{0,20}(?:limit|reach|exceed)|max.{0,20}concurrency"
+    r"|并发|限流|频率|请求过多"
 )
 # Limits that open again soon, also where the words around them are those of an empty account.
 _SOON_OPEN = r"per.?(?:minute|second)\b"
 _LOADING = (
-    r"(?:is|still|currently|being) (?:\w+ )?(?:loading|loaded|starting|warming|initiali[sz]ing)"
-    r"|loading (?:the )?model|warming.?up|model.{0,20}not (?:yet )?(?:ready|loaded)|cold start"
+    r"(?:is|still|currently|being) (?:being )?"
+    r"(?:loading|loaded(?! with)|starting|warming|initiali[sz]ing|downloading|scaling up)"
+    r"|loading (?:the )?model|warming.?up|cold start"
 )
+# A model that is not loaded may be one that nobody loads, so only a server's failure says enough.
+_NOT_READY = r"model.{0,20}not (?:yet )?(?:ready|loaded)"
+_MAY_BE_LOADING = frozenset({400, 404, 409, 424, 425})
+_NO = r"(?:\bnot\b|n't\b|\bun(?:support|expect|recogni|know|allow|avail)\w*)"
+_SYSTEM_ROLE = r"\bsystem[\s'\"`]{0,3}(?:role|message|prompt|instruction|turn)s?\b"
 _SYSTEM = (
-    r"system.{0,12}(?:role|message|prompt|instruction|turn).{0,40}(?:not|n't|un)"
-    r"|(?:not|n't|un)\w*.{0,40}system.{0,12}(?:role|message|prompt|instruction)"
+    rf"{_SYSTEM_ROLE}.{{0,40}}{_NO}|{_NO}.{{0,40}}{_SYSTEM_ROLE}"
     r"|system.{0,20}not (?:supported|allowed|enabled)|developer instruction.{0,20}not"
     r"|roles must alternate|only (?:support\w* )?user and assistant roles"
-    r"|(?:role|input).{0,20}system"
+    r"|(?:role|input).{0,20}\bsystem\b|invalid value:? .{0,2}system"
+    r"|should be .{0,2}user.{0,2} or .{0,2}assistant"
 )
 # A provider's names for what it does not give besides, or instead of, plain text.
 _JSON = (
@@ -81,10 +105,16 @@ _ACCESS = r"\bkey|token|auth|permission|account|billing|suspend|disabled|revoked
 _NAMED = r"model|deployment|no endpoints found for"
 _MODEL = (
     r"model.{0,80}(?:not (?:exist|found|available)|n't exist)"
-    r"|(?:unknown|invalid|no such) model|model_not_found"
+    r"|(?:unknown|invalid|no such|unable to access) model|model_not_found|not a valid model"
+    r"|not found: model|decommissioned|requested model is not supported|not a chat model"
+    r"|deployment.{0,40}not exist"
 )
+_WANTS_TLS = r"http request.{0,20}https|speaking plain http"
 # Under these a provider may mean that there is too much at once.
-_MAY_BE_BUSY = frozenset({400, 403, 409, 420, 424, 429, 498, 499})
+_MAY_BE_BUSY = frozenset({400, 403, 409, 420, 424, 429, 498, 499, 500})
+# Under these a provider may quote the conversation.
+_QUOTING = frozenset({400, 403, 404, 413, 422, 500})
+_ECHO = 4  # words in a row that are in the conversation too
 
 
 class RefusedParameterError(Exception):
@@ -140,10 +170,35 @@ class Refusal:
 
     def says(self, pattern: str) -> bool:
         # Compiled when a provider first fails, which most never do.
-        return re.search(pattern, self.words, re.IGNORECASE | re.DOTALL) is not None
+        words = self.words
+        if self.status in _QUOTING:
+            words = _without_echo(words, self.body.get("messages", ()))
+        return re.search(pattern, words, re.IGNORECASE | re.DOTALL) is not None
 
     def retryable(self, kind: FailureKind) -> RetryableError:
         return RetryableError(kind, f"{self.status}: {self.shown}", self.after)
+
+
+def _without_echo(words: str, messages: Sequence[Message]) -> str:
+    """Leave out what a provider quotes of the conversation: a question about lost keys is not
+    a lost key."""
+    said = str([message.get("content") for message in messages])
+    pieces = words.split()
+    kept, place = [], 0
+    while place < len(pieces):
+        end = place
+        while end < len(pieces) and _bare(pieces[place : end + 1]) in said:
+            end += 1
+        if end - place >= _ECHO:
+            place = end
+        else:
+            kept.append(pieces[place])
+            place += 1
+    return " ".join(kept)
+
+
+def _bare(pieces: Sequence[str]) -> str:
+    return " ".join(pieces).strip("'\"`.,:;()[]…")
 
 
 Reading: TypeAlias = Callable[[Refusal], Exception | None]
@@ -173,6 +228,13 @@ def _redirect(reply: Refusal) -> Exception | None:
     return RunError(f"{reply.place} redirects, which is not followed", hint, type="redirect")
 
 
+def _plain_http(reply: Refusal) -> Exception | None:
+    """Recognise a server that wants TLS, as nginx, Go and Apache say it."""
+    if reply.status != 400 or not reply.says(_WANTS_TLS):
+        return None
+    return RunError(reply.message, "write https:// in base_url", type="not_found")
+
+
 def _credit(reply: Refusal) -> Exception | None:
     """Recognise an account without credit; not if the provider says when to come back."""
     if reply.status != 402 and not reply.says(_QUOTA):
@@ -183,7 +245,8 @@ def _credit(reply: Refusal) -> Exception | None:
 
 
 def _passing(reply: Refusal) -> Exception | None:
-    if reply.status >= 500 and reply.says(_LOADING):
+    loading = reply.status in _MAY_BE_LOADING and reply.says(_LOADING)
+    if loading or (reply.status >= 500 and reply.says(f"{_LOADING}|{_NOT_READY}")):
         return reply.retryable("loading")
     if reply.status == 429 or (reply.status in _MAY_BE_BUSY and reply.says(_RATE)):
         return reply.retryable("rate_limit")
@@ -193,9 +256,9 @@ def _passing(reply: Refusal) -> Exception | None:
 
 
 def _conversation(reply: Refusal) -> Exception | None:
-    if reply.status in (400, 413, 422) and reply.says(_CONTEXT) and not reply.says(_SOON_OPEN):
+    if reply.status in (400, 413, 422, 500) and reply.says(_CONTEXT) and not reply.says(_SOON_OPEN):
         return CompletionError("context_length", reply.message)
-    if reply.status in (400, 403) and reply.says(_CONTENT):
+    if reply.status in (400, 403, 422, 451, 500) and reply.says(_CONTENT):
         return CompletionError("content_filter", reply.message)
     return None
 
@@ -293,6 +356,7 @@ def _parameter(reply: Refusal) -> Exception | None:
 _READINGS: tuple[Reading, ...] = (
     _of_a_known_place,
     _redirect,
+    _plain_http,
     _credit,
     _conversation,
     _key,
@@ -314,7 +378,7 @@ def _refused(words: str, names: Sequence[str]) -> str | None:
     for name in names:
         word = rf"(?<!\w){re.escape(name)}(?!\w)"
         quoted = rf"[\"'`(]{re.escape(name)}[\"'`)]"
-        near = rf"(?:{_REFUSED}).{{0,25}}{word}|{word}.{{0,25}}(?:{_REFUSED})"
+        near = rf"(?:{_REFUSED}).{{0,35}}{word}|{word}.{{0,25}}(?:{_REFUSED})"
         if match := re.search(rf"{quoted}|{near}", words, re.IGNORECASE):
             found.append((match.start(), name))
     return min(found)[1] if found else None

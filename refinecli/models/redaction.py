@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
-from urllib.parse import quote, quote_plus
 
 import orjson
 
+from refinecli.errors import CompletionError
+from refinecli.models.envelope import reply_object
+from refinecli.models.retries import RetryableError
 from refinecli.types import JSONObject
 
 HIDDEN = "[key]"
@@ -37,10 +39,7 @@ class Redaction:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        spellings = {self.secret, quote(self.secret, safe=""), quote(self.secret)}
-        spellings |= {quote_plus(self.secret), orjson.dumps(self.secret).decode()[1:-1]}
-        longest_first = sorted(spellings, key=len, reverse=True)
-        pattern = "|".join(map(re.escape, longest_first))
+        pattern = "".join(map(_spelled, self.secret))
         return re.compile(pattern if self.is_sure else rf"(?<!\w)(?:{pattern})(?!\w)")
 
     def text(self, text: str) -> str:
@@ -60,11 +59,13 @@ class Redaction:
         be a word of the model's and stays."""
         if not (self.secret and self.is_sure):
             return content
-        if self.secret.encode() not in content and not any(mark in content for mark in _ESCAPES):
+        is_object = content.startswith(b"{")  # what else can be read is put together first
+        is_plain = is_object and not any(mark in content for mark in _ESCAPES)
+        if is_plain and self.secret.encode() not in content:
             return content
         try:
-            value = orjson.loads(content)
-        except orjson.JSONDecodeError:
+            value = reply_object(content)
+        except (RetryableError, CompletionError):
             return _as_bytes(self.text(_as_text(content)))
         clean = self._value(value)
         return content if clean == value else orjson.dumps(clean)
@@ -84,6 +85,14 @@ class Redaction:
             found: JSONObject = {self.text(k): self._value(v) for k, v in value.items()}
             return found
         return value
+
+
+def _spelled(character: str) -> str:
+    """Return a pattern for a character as itself, or as JSON, URLs or one within the other escape
+    it."""
+    code = f"{ord(character):02x}"
+    letter = re.escape(character) if character.isalnum() else rf"\\*{re.escape(character)}"
+    return rf"(?:{letter}|(?i:%(?:25)*{code}|\\+u00{code}))"
 
 
 def _as_text(content: bytes) -> str:

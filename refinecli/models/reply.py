@@ -20,6 +20,8 @@ from refinecli.types import Completion, JSONObject, Usage
 _WHOLE = frozenset(
     {"stop", "end_turn", "eos", "eos_token", "stop_sequence", "complete", "completed", "end"}
     | {"finish", "finished", "done", "endoftext", "end_of_text", "eot", "normal"}
+    | {"stop_str", "stop_string", "stop_token", "stop_word", "stop_words", "eos_found"}
+    | {"end_of_turn", "eot_id", "im_end", "/s", "eos_token_found"}
 )
 _LENGTH = frozenset(
     {"length", "max_tokens", "max_output_tokens", "max_completion_tokens", "max_length"}
@@ -41,6 +43,8 @@ _TOOLS = frozenset(
 _BROKEN_OFF = frozenset(
     {"error", "abort", "aborted", "cancelled", "canceled", "incomplete"}
     | {"insufficient_system_resource", "interrupted", "timeout", "engine_overloaded"}
+    | {"network_error", "rate_limit", "rate_limited", "ratelimit", "overloaded", "load"}
+    | {"server_error", "internal_error", "engine_error", "preempted", "failed", "failure"}
 )
 # Parts of a content that hold the model's thoughts.
 _THOUGHTS = frozenset({"thinking", "reasoning", "reasoning_text", "redacted_thinking", "thought"})
@@ -64,6 +68,8 @@ def read_completion(content: bytes) -> Completion:
     ending = _ending(choice.get("finish_reason"))
     reasoning = _reasoning(message, thoughts)
     _check_has_its_say(text, ending, reasoning, message)
+    if not text.strip():
+        _check_is_empty(choice, message)
     usage = value.get("usage")
     logprobs = _logprobs(choice.get("logprobs"), text)
     return Completion(
@@ -89,6 +95,8 @@ def _first_choice(value: JSONObject) -> JSONObject:
 
 def _message(choice: JSONObject) -> JSONObject:
     message = choice.get("message")
+    if message is None:  # the form of a stream, in one piece
+        message = choice.get("delta")
     if message is None and isinstance(choice.get("text"), str):  # an endpoint of the older kind
         return {"content": choice["text"]}
     if not isinstance(message, dict):
@@ -143,10 +151,12 @@ def _text_of(part: object) -> str | None:
 
 def _reasoning(message: JSONObject, thoughts: str) -> str:
     for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
-        if reasoning := message.get(name):
-            return _text_of(reasoning if isinstance(reasoning, str) else [reasoning]) or str(
-                reasoning
-            )
+        reasoning = message.get(name)
+        if isinstance(reasoning, str):
+            if reasoning.strip():
+                return reasoning
+        elif reasoning:
+            return _text_of({"content": reasoning}) or str(reasoning)
     return thoughts
 
 
@@ -160,7 +170,9 @@ def _ending(reason: object) -> str | None:
         reason = reason.get("type") or reason.get("reason") or str(reason)
     if reason is None or not (ending := str(reason).strip()):
         return None
-    ending = re.sub(r"^finish_?reason[_.]", "", re.sub(r"[\s-]+", "_", ending.lower()))
+    ending = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", ending.strip("<|>"))  # endTurn, <|im_end|>
+    ending = re.sub(r"[\s-]+", "_", ending.lower())
+    ending = re.sub(r"^(?:finish|stop)_?reason[_.]+", "", ending)
     if ending in _BROKEN_OFF:
         raise RetryableError("server", f"the reply broke off: {ending}")
     return "length" if ending in _LENGTH else ending
@@ -188,6 +200,20 @@ def _check_has_its_say(text: str, ending: str | None, reasoning: str, message: J
         raise CompletionError(
             "bad_reply", f"the reply ended with {shortened(ending, 80)!r}, which is not a whole one"
         )
+
+
+def _check_is_empty(choice: JSONObject, message: JSONObject) -> None:
+    """Raise CompletionError where a blank reply is not one in which the model said nothing."""
+    results = choice.get("content_filter_results")  # Azure
+    found = results.values() if isinstance(results, dict) else ()
+    if any(isinstance(one, dict) and one.get("filtered") for one in found):
+        raise CompletionError("content_filter", f"the provider filtered it: {_short(results)}")
+    if "content" not in message:
+        raise CompletionError("bad_reply", f"the reply has no content: {_short(choice)}")
+
+
+def _short(value: object) -> str:
+    return shortened(str(value), 200)
 
 
 def _refusal(words: str) -> CompletionError:

@@ -164,10 +164,20 @@ class Health:
     def given_up(self, error: RetryableError) -> CompletionError | RunError:
         """Turn a call's last failure into the error that it ends in."""
         if error.kind == "connect" and not self.answered:
-            url, hint = shown_url(self.url), "check that the server runs, and the URL"
-            return RunError(f"{url}: {error}", hint, type="unreachable")
+            words = f"{shown_url(self.url)}: {error}"
+            return RunError(words, _hint_on(str(error)), type="unreachable")
         kind = "connection" if error.kind == "connect" else error.kind
         return CompletionError(kind, f"{self.host}: {error}", error.hint)
+
+
+def _hint_on(words: str) -> str:
+    """Return what to do about a server that cannot be reached."""
+    upper = words.upper()
+    if "CERTIFICATE" in upper:
+        return "where its certificate is your own: export SSL_CERT_FILE=/path/to/ca.pem"
+    if "WRONG_VERSION" in upper or "RECORD_LAYER" in upper or "HTTP_REQUEST" in upper:
+        return "write http:// in base_url where the server does not speak TLS"
+    return "check that the server runs, and the URL"
 
 
 @dataclass(slots=True)

@@ -85,17 +85,18 @@ def _date(text: str | None) -> float | None:
 # and sentences of others. Seconds where no unit is given.
 _FIELD = re.compile(
     rb"[\"'](?:retry_?delay|retry_?after(?:_?(?:seconds|ms))?|estimated_time)[\"']\s*:\s*"
-    rb"[\"']?([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s)?",
+    rb"(?:\{\s*[\"']seconds[\"']\s*:\s*)?[\"']?([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s)?",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(
     rb"(?:retry|try again|wait|available again|resets?)[a-z ]{0,30}?\s(?:in|after|for)?\s?"
     rb"((?:[0-9]{1,9}(?:\.[0-9]{1,9})?\s?"
-    rb"(?:ms|milliseconds?|h(?:ours?|rs?)?|m(?:inutes?|ins?)?|s(?:ec(?:ond)?s?)?)(?![a-z])\s?)+)",
+    rb"(?:ms|milliseconds?|d(?:ays?)?|h(?:ours?|rs?)?|m(?:inutes?|ins?)?|s(?:ec(?:ond)?s?)?)"
+    rb"(?![a-z])\s?(?:and )?)+)",
     re.IGNORECASE,
 )
-_AMOUNT = re.compile(rb"([0-9]+(?:\.[0-9]+)?)\s?(ms|milli|[hms])", re.IGNORECASE)
-_UNITS = {b"ms": 1e-3, b"milli": 1e-3, b"s": 1.0, b"m": 60.0, b"h": 3600.0}
+_AMOUNT = re.compile(rb"([0-9]+(?:\.[0-9]+)?)\s?(ms|milli|[dhms])", re.IGNORECASE)
+_UNITS = {b"ms": 1e-3, b"milli": 1e-3, b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
 
 
 def hint_in_words(content: bytes) -> float | None:

@@ -37,6 +37,29 @@ ERRORS: list[tuple[dict[str, Any], int]] = [
     ({"errors": [{"message": "no"}]}, 500),
     ({"base_resp": {"status_code": 1002, "status_msg": "no"}}, 429),
     ({"base_resp": {"status_code": 1008, "status_msg": "no"}, "choices": None}, 402),
+    ({"base_resp": {"status_code": "1004", "status_msg": "no"}}, 401),
+    ({"error": 429}, 429),
+    ({"error": True, "message": "no"}, 500),
+    ({"error": {"code": "rate_limit", "message": "no"}}, 429),
+    ({"error": {"code": "1302", "message": "no"}}, 429),
+    ({"code": 1113, "msg": "no", "success": False}, 402),
+    ({"error": {"type": "exceeded_current_quota_error", "message": "no"}}, 402),
+    ({"code": "Throttling.RateQuota", "message": "no"}, 429),
+    ({"code": "InvalidApiKey", "message": "no"}, 401),
+    ({"code": "Arrearage", "message": "no"}, 402),
+    ({"__type": "ThrottlingException", "message": "no"}, 429),
+    ({"__type": "com.amazon#ExpiredTokenException", "message": "no"}, 401),
+    ({"message": "no"}, 500),
+    ({"error_code": 18, "error_msg": "no"}, 500),
+    ({"title": "no", "status": 429}, 429),
+    ({"fault": {"faultstring": "no"}}, 500),
+    ({"detail": {"message": "no", "code": 429}}, 429),
+    # Next to a blank reply, which is then no answer.
+    ({"choices": [{"message": {"content": ""}}], "code": 429, "message": "no"}, 429),
+    ({"choices": [{"message": {"content": None}}], "detail": "no"}, 500),
+    ({"choices": [{"message": {"content": None}}], "success": False, "message": "no"}, 500),
+    ({"choices": [{"message": {"content": "", "error": {"code": 502, "message": "no"}}}]}, 502),
+    ({"choices": [{"index": 0}], "code": 500, "message": "no"}, 500),
 ]
 
 
@@ -124,3 +147,53 @@ def test_what_is_not_an_object_may_be_tried_again(content: bytes) -> None:
 def test_half_a_character_becomes_a_mark_and_loses_nothing_else() -> None:
     value = reply_object(b'{"a": "x\\ud83d", "b": 1}')
     assert value == {"a": "x\ufffd", "b": 1}
+
+
+# What some servers put next to a good reply. To cover another habit, add a line.
+HARMLESS: list[dict[str, Any]] = [
+    {"error": None},
+    {"error": {}},
+    {"error": False},
+    {"error": "None"},
+    {"error": {"code": None, "message": None}},
+    {"error": {"code": 0, "message": ""}},
+    {"error": {"code": "0", "message": "success"}},
+    {"error": {"code": 200, "message": "OK"}},
+    {"base_resp": {"status_code": "0", "status_msg": "success"}},
+    {"code": 200, "status": 200, "message": "success"},
+    {"code": 1, "message": "a note", "detail": "another", "errors": ["one"]},
+]
+
+
+@pytest.mark.parametrize("beside", HARMLESS, ids=str)
+def test_a_whole_reply_is_read_next_to_what_is_not_an_error(beside: dict[str, Any]) -> None:
+    assert read_completion(json.dumps({"choices": [CHOICE], **beside}).encode()).text == "4"
+
+
+def events(*chunks: object) -> bytes:
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+def test_a_stream_of_parts_or_of_the_older_kind_is_not_taken_for_an_empty_reply() -> None:
+    parts = {"delta": {"content": [{"type": "text", "text": "4"}]}, "finish_reason": "stop"}
+    older = {"text": "4", "finish_reason": "stop"}
+    for choice in (parts, older):
+        assert read_completion(events({"choices": [choice]})).text == "4"
+
+
+def test_a_stream_of_several_choices_gives_the_first() -> None:
+    first = {"index": 0, "delta": {"content": "4"}, "finish_reason": "stop"}
+    second = {"index": 1, "delta": {"content": "5"}, "finish_reason": "stop"}
+    assert read_completion(events({"choices": [second]}, {"choices": [first]})).text == "4"
+
+
+def test_an_error_event_of_plain_words_is_an_error() -> None:
+    error = stated_error(reply_object(b"event: error\ndata: went away\n\n"))
+    assert error is not None
+    assert (error.status, str(error)) == (500, "went away")
+
+
+def test_a_list_of_one_reply_is_that_reply() -> None:
+    assert read_completion(json.dumps([{"choices": [CHOICE]}]).encode()).text == "4"
+    with pytest.raises(StatedError):
+        read_completion(b'[{"error": {"code": 429, "message": "no"}}]')

@@ -301,3 +301,107 @@ def test_a_web_page_where_json_is_due_makes_one_look_at_the_url() -> None:
 )
 def test_a_providers_words_are_found_in_every_usual_shape(content: bytes, words: str) -> None:
     assert provider_words(content) == words
+
+
+# What providers say, and what they mean by it under every status that is not its own. To cover
+# another wording, add a line.
+WORDINGS: list[tuple[str, tuple[str, str]]] = [
+    ("Your account request reached max RPM: 3", ("retry", "rate_limit")),
+    ("Concurrency limit reached", ("retry", "rate_limit")),
+    ("Model too busy, unable to get a response", ("retry", "rate_limit")),
+    ("Resource has been exhausted (e.g. check quota).", ("retry", "rate_limit")),
+    ("您当前使用该API的并发数过高", ("retry", "rate_limit")),
+    ("Your account is not active, please check your billing details.", ("run", "quota")),
+    ("Account balance not enough", ("run", "quota")),
+    ("please make sure your account is in good standing. (Arrearage)", ("run", "quota")),
+    ("Credit limit exceeded", ("run", "quota")),
+    ("Key limit exceeded (total limit)", ("run", "quota")),
+    ("You have exceeded your monthly included credits", ("run", "quota")),
+    ("您的账户已欠费,请充值后重试。", ("run", "quota")),
+    ("invalid x-api-key", ("run", "auth")),
+    ("invalid_api_key", ("run", "auth")),
+    ("No cookie auth credentials found", ("run", "auth")),
+    ("Unauthorized", ("run", "auth")),
+    ("The security token included in the request is expired", ("run", "auth")),
+    ("Access denied due to invalid subscription key or wrong API endpoint.", ("run", "auth")),
+    ("Content Exists Risk", ("call", "content_filter")),
+    ("Input data may contain inappropriate content.", ("call", "content_filter")),
+    ("The request was blocked: PROHIBITED_CONTENT", ("call", "content_filter")),
+    ("This model's maximum context length is 8192 tokens", ("call", "context_length")),
+]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(("words", "expected"), WORDINGS)
+def test_what_a_provider_says_counts_under_statuses_that_say_little(
+    status: int, words: str, expected: tuple[str, str]
+) -> None:
+    assert meaning(reply(status, words)) == expected
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 424, 425, 500, 503])
+def test_a_model_that_is_loading_is_waited_for_under_every_status(status: int) -> None:
+    assert meaning(reply(status, "Model m is currently loading")) == ("retry", "loading")
+
+
+ASKED = [
+    "How do I reset my API key if it is missing?",
+    "my credit balance is zero, out of credits",
+    "Explain how rate limits work to a child",
+    "the system message was not clear at all",
+    "is the temperature outside unsupported here",
+    "the model x does not exist any more",
+    "please try again in 5 minutes, thanks",
+]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_a_provider_quotes_of_the_conversation_is_not_what_it_says(asked: str) -> None:
+    turns = [{"role": "system", "content": "Help."}, {"role": "user", "content": f"So: {asked}"}]
+    content = orjson.dumps({"error": f"Invalid value: '{asked}'."})
+    error = failure(Refusal(400, {}, content, {**BODY, "messages": turns}, URL))
+    assert isinstance(error, CompletionError), error
+    assert (error.type, asked in error.message) == ("bad_request", True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Internal system error; message not delivered", "unexpected: the system, message lost"],
+)
+def test_a_system_in_trouble_is_not_a_refused_system_role(words: str) -> None:
+    content = orjson.dumps({"error": words})
+    assert isinstance(failure(Refusal(500, {}, content, SYSTEM, URL)), RetryableError)
+
+
+def test_the_wording_of_a_refused_seed_is_known_at_its_full_length() -> None:
+    words = "Unrecognized request argument supplied: seed"
+    assert meaning(reply(400, words)) == ("change", "seed")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"<html><center>The plain HTTP request was sent to HTTPS port</center></html>",
+        b"Client sent an HTTP request to an HTTPS server.",
+    ],
+)
+def test_a_server_that_wants_tls_says_so_with_the_remedy(words: bytes) -> None:
+    error = failure(reply(400, words))
+    assert isinstance(error, RunError)
+    assert "https://" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("try again in 2m3s", 123.0),
+        ("try again in 1 minute and 30 seconds", 90.0),
+        ("try again in 2 days", 172800.0),
+    ],
+)
+def test_a_wait_in_words_is_added_up(words: str, seconds: float) -> None:
+    assert hinted(words).after == seconds
+
+
+def test_a_delay_in_the_long_form_of_protobuf_is_read() -> None:
+    assert hinted({"message": "slow", "details": [{"retryDelay": {"seconds": 12}}]}).after == 12.0

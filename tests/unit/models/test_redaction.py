@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from refinecli.errors import CompletionError
 from refinecli.models.redaction import Redaction
+from refinecli.models.reply import read_completion
 
 KEY = "sk-0123456789/abc+def="
 SURE = Redaction(KEY)
@@ -24,8 +25,11 @@ SURE = Redaction(KEY)
         quote(KEY, safe=""),
         json.dumps(KEY)[1:-1].replace("/", "\\/"),
         "".join(f"\\u{ord(character):04x}" for character in KEY),
+        quote(KEY, safe="").lower(),
+        quote(quote(KEY, safe="")),
+        "".join(f"%{ord(character):02X}" for character in KEY),
     ],
-    ids=["plain", "percent", "slashes", "escapes"],
+    ids=["plain", "percent", "slashes", "escapes", "lower", "twice", "all percent"],
 )
 def test_a_key_is_hidden_in_every_spelling_of_json(spelled: str) -> None:
     content = b'{"a": "so ' + spelled.encode() + b' it is", "b": [1, null]}'
@@ -53,3 +57,29 @@ def test_a_short_key_is_hidden_as_a_word_in_errors_and_logs() -> None:
     assert (error.message, error.hint) == ("key [key] for max_tokens", "is [key] right?")
     assert Redaction("x").logged(b'{"a": "x max"}') == b'{"a": "[key] max"}'
     assert SURE.logged(KEY.encode()) == b"[key]"
+
+
+ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"x": NaN, "choices": [{"message": {"content": "' + ESCAPED + '"}}]}',
+        ': wait\n{"choices": [{"message": {"content": "' + ESCAPED + '"}}]}',
+        f'data: {{"choices": [{{"delta": {{"content": "{KEY[:9]}"}}}}]}}\n\n'
+        f'data: {{"choices": [{{"delta": {{"content": "{KEY[9:]}"}}}}]}}\n\ndata: [DONE]\n\n',
+        '{"choices": [{"message": {"content": "{\\"a\\": \\"'
+        + ESCAPED.replace("\\", "\\\\")
+        + '"}}]}',
+    ],
+    ids=["not quite JSON", "comment", "split over a stream", "JSON in JSON"],
+)
+def test_no_way_of_reading_a_reply_brings_the_key_back(content: str) -> None:
+    text = read_completion(SURE.reply(content.encode())).text
+    assert "[key]" in text
+    assert KEY not in text
+
+
+def test_a_key_is_hidden_in_json_that_broke_off() -> None:
+    assert SURE.reply(b'{"a": "' + ESCAPED.encode()) == b'{"a": "[key]'

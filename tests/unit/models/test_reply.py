@@ -84,6 +84,21 @@ NAMED: list[tuple[dict[str, Any], str]] = [
     (reply([{"type": "thinking", "thinking": "hm"}]), "no_answer"),
     (reply("", "max_tokens"), "no_answer"),
     (reply("4", "a_new_ending"), "bad_reply"),
+    (reply("Half", "contentFilter"), "content_filter"),
+    (reply("Half", "toolUse"), "tool_calls"),
+    ({"choices": [{"message": {"role": "assistant"}, "finish_reason": "stop"}]}, "bad_reply"),
+    ({"choices": [{"message": {"answer": "4"}, "finish_reason": "stop"}]}, "bad_reply"),
+    (
+        {
+            "choices": [
+                {
+                    "message": {"content": ""},
+                    "content_filter_results": {"hate": {"filtered": True}},
+                }
+            ]
+        },
+        "content_filter",
+    ),
     (reply("", "a_new_ending"), "bad_reply"),
 ]
 
@@ -204,3 +219,34 @@ def test_no_reply_is_anything_but_read_or_failed_by_name(
         assert not completion.reasoning
         assert not extra.get("refusal")
         assert not extra.get("tool_calls")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    "endTurn stopSequence <|im_end|> </s> StopReason.end_turn finishReasonStop stop_str end-of-turn "
+    "EOS_TOKEN EndOfText".split(),
+)
+def test_a_whole_ending_is_known_in_every_case_and_dress(ending: str) -> None:
+    completion = read_completion(encoded(reply("4", ending)))
+    assert (completion.text, completion.cut_off) == ("4", False)
+
+
+def test_a_length_in_another_case_is_cut_off() -> None:
+    assert read_completion(encoded(reply("4", "maxTokens"))).cut_off
+
+
+@pytest.mark.parametrize("ending", ["network_error", "rate_limit", "preempted", "server_error"])
+def test_an_ending_of_a_server_in_trouble_may_be_tried_again(ending: str) -> None:
+    with pytest.raises(RetryableError):
+        read_completion(encoded(reply("Half", ending)))
+
+
+def test_blank_reasoning_is_none_and_details_are_read_as_text() -> None:
+    assert read_completion(encoded(reply("", reasoning=" \n"))).reasoning == ""
+    details = [{"type": "reasoning.text", "text": "hm"}]
+    assert read_completion(encoded(reply("4", reasoning_details=details))).reasoning == "hm"
+
+
+def test_a_reply_in_the_form_of_one_chunk_is_read() -> None:
+    value = {"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}
+    assert read_completion(encoded(value)).text == "4"
