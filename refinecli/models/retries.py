@@ -167,7 +167,10 @@ class Health:
             words = f"{shown_url(self.url)}: {error}"
             return RunError(words, _hint_on(str(error)), type="unreachable")
         kind = "connection" if error.kind == "connect" else error.kind
-        return CompletionError(kind, f"{self.host}: {error}", error.hint)
+        hint = error.hint
+        if not self.answered and error.kind == "connection" and self.url.startswith("http://"):
+            hint = hint or "write https:// in base_url where the server speaks TLS"
+        return CompletionError(kind, f"{self.host}: {error}", hint)
 
 
 def _hint_on(words: str) -> str:

@@ -38,7 +38,6 @@ ERRORS: list[tuple[dict[str, Any], int]] = [
     ({"base_resp": {"status_code": 1002, "status_msg": "no"}}, 429),
     ({"base_resp": {"status_code": 1008, "status_msg": "no"}, "choices": None}, 402),
     ({"base_resp": {"status_code": "1004", "status_msg": "no"}}, 401),
-    ({"error": 429}, 429),
     ({"error": True, "message": "no"}, 500),
     ({"error": {"code": "rate_limit", "message": "no"}}, 429),
     ({"error": {"code": "1302", "message": "no"}}, 429),
@@ -191,6 +190,12 @@ def test_an_error_event_of_plain_words_is_an_error() -> None:
     error = stated_error(reply_object(b"event: error\ndata: went away\n\n"))
     assert error is not None
     assert (error.status, str(error)) == (500, "went away")
+
+
+def test_an_error_may_be_a_number_alone() -> None:
+    error = stated_error({"error": 429})
+    assert error is not None
+    assert error.status == 429
 
 
 def test_a_list_of_one_reply_is_that_reply() -> None:

@@ -223,8 +223,10 @@ def test_no_reply_is_anything_but_read_or_failed_by_name(
 
 @pytest.mark.parametrize(
     "ending",
-    "endTurn stopSequence <|im_end|> </s> StopReason.end_turn finishReasonStop stop_str end-of-turn "
-    "EOS_TOKEN EndOfText".split(),
+    [
+        *("endTurn", "stopSequence", "<|im_end|>", "</s>", "StopReason.end_turn"),
+        *("finishReasonStop", "stop_str", "end of turn", "EOS_TOKEN", "EndOfText"),
+    ],
 )
 def test_a_whole_ending_is_known_in_every_case_and_dress(ending: str) -> None:
     completion = read_completion(encoded(reply("4", ending)))

@@ -306,3 +306,25 @@ def test_a_pause_ends_by_itself() -> None:
         await Ending().pause(0.001)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer", "SSL_CERT_FILE"),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "http://"),
+        ("[SSL: RECORD_LAYER_FAILURE] record layer failure", "http://"),
+        ("Connection refused", "server runs"),
+    ],
+)
+def test_who_cannot_be_reached_is_named_with_the_remedy(words: str, remedy: str) -> None:
+    error = Health("https://host/v1").given_up(RetryableError("connect", words))
+    assert isinstance(error, RunError)
+    assert remedy in error.hint
+
+
+def test_a_server_that_hangs_up_on_plain_http_may_want_tls() -> None:
+    reset = RetryableError("connection", "Connection reset by peer")
+    assert "https://" in Health("http://host/v1").given_up(reset).hint
+    assert not Health("https://host/v1").given_up(reset).hint
+    assert not Health("http://host/v1", answered=True).given_up(reset).hint
