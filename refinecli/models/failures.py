@@ -308,6 +308,14 @@ def _temperature_of_0(reply: Refusal) -> Exception | None:
     return None
 
 
+def _temperature_of_0_as_a_crash(reply: Refusal) -> Exception | None:
+    """Recognise the same under a status that is mostly the trouble of a moment."""
+    at_0 = reply.status == 500 and reply.body.get("temperature") == 0
+    if at_0 and reply.says(r"\btemperature\b.{0,20}(?:must|should|greater|positive|support)"):
+        return RefusedParameterError("temperature", reply.message)
+    return None
+
+
 def _endpoints(reply: Refusal) -> Exception | None:
     """OpenRouter, where none of its providers takes all parameters of a request."""
     if not reply.says(_ENDPOINTS):
@@ -362,6 +370,7 @@ _READINGS: tuple[Reading, ...] = (
     _key,
     _wanted,
     _system,
+    _temperature_of_0_as_a_crash,
     _passing,
     _forbidden,
     _endpoints,

@@ -225,6 +225,8 @@ def _words(error: Exception) -> str:
     """Say what happened, without aiohttp's notes to itself (`ssl:default [None]`)."""
     if isinstance(error, aiohttp.ClientHttpProxyError):  # whose URL may hold a password
         return f"the proxy answered {error.status}: {error.message}"
+    if isinstance(error, aiohttp.InvalidURL):  # ours was checked; a proxy's may hold a password
+        return "its URL, or that of the proxy in the environment, cannot be read"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "no such host"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

@@ -405,3 +405,9 @@ def test_a_wait_in_words_is_added_up(words: str, seconds: float) -> None:
 
 def test_a_delay_in_the_long_form_of_protobuf_is_read() -> None:
     assert hinted({"message": "slow", "details": [{"retryDelay": {"seconds": 12}}]}).after == 12.0
+
+
+def test_a_server_that_crashes_at_temperature_0_is_asked_without() -> None:
+    words = "`temperature` must be strictly positive"
+    assert meaning(reply(500, words)) == ("change", "temperature")
+    assert meaning(reply(500, "GPU temperature alarm")) == ("retry", "server")

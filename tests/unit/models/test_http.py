@@ -299,3 +299,21 @@ def test_urls_that_are_the_same_are_written_alike(base: str, url: str) -> None:
 
 
 # ------------------------------------------------------------------ proxies
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:secret@h:99999",
+        "http://me:sec/ret@h:80",
+        "http://me:secret@",
+        "http://me:secret@[::1",
+    ],
+)
+def test_a_proxy_whose_url_cannot_be_read_does_not_show_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    error = failure_of("http://no-such-host.invalid/v1")
+    assert error.kind == "connect"
+    assert "me:sec" not in str(error)
