@@ -29,7 +29,8 @@ from refinecli.types import Datapoint, Grading, Refinement, Usage
 
 Answered: TypeAlias = Datapoint | tuple[Datapoint, str]
 
-_PATIENCE = 10.0  # seconds that replies in flight have to come in, where the rest cannot be had
+# Seconds that replies in flight may still take after the run has failed.
+_PATIENCE = 10.0
 _log = logging.getLogger("refinecli")
 
 
@@ -107,8 +108,8 @@ class Models:
         check_endpoints(self._settings, self._named_roles(), offline=offline)
 
     def _named_roles(self) -> list[str]:
-        """Return the roles that ask an endpoint which was named, or the embedded model where none
-        was: what these lack is missed at once, and what else lacks something when it is asked."""
+        """Return the roles to check before anything is asked: those with a named endpoint or, if no
+        endpoint and no function is named, all of them. The others are checked when first asked."""
         asked = [r for r in self._settings.asked(ASKED) if r.name not in self._functions]
         named = [r.name for r in asked if any(is_set(p, self._settings) for p in chain(r.name))]
         return named if named or self._functions else [role.name for role in asked]
@@ -118,7 +119,7 @@ class Models:
             self._check_loop()
             return self
         if self._loop is not None:
-            raise UsageError("models: these were closed", "connect again for a new session")
+            raise UsageError("models: this session is closed", "connect again for a new session")
         self._loop = asyncio.get_running_loop()
         try:
             calls = self._opened_cache() if self._cache else None
@@ -140,8 +141,8 @@ class Models:
         return self
 
     def _opened_cache(self) -> CallCache:
-        """Open the cache as a run of its own, which is over at the end: a reply that could not be
-        used is asked for again in the next session."""
+        """Open the cache as a run of its own that ends with the session: the next session asks
+        again for replies that could not be used."""
         cache = self._cache
         assert cache is not None
         calls = cache.open()
@@ -161,7 +162,7 @@ class Models:
         return self.__aenter__().__await__()
 
     async def close(self) -> None:
-        """Let go of connections, the cache and the embedded model."""
+        """Close the connections, the cache and the embedded model."""
         if self._engine is not None:
             self._check_loop()
             self._engine = None
@@ -177,7 +178,7 @@ class Models:
         if self._engine is None:
             state = "closed" if self._loop else "not connected yet"
             raise UsageError(
-                f"models: these are {state}",
+                f"models: this session is {state}",
                 "use them within `async with rc.connect(…) as models:`, or after "
                 "`models = await rc.connect(…)` and before `await models.close()`",
             )
@@ -187,12 +188,12 @@ class Models:
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise UsageError(
-                "models: these were opened in another event loop",
+                "models: this session was opened in another event loop",
                 "connect once in each loop that asks models",
             )
 
     def _for_refining(self, **options: object) -> Settings:
-        """Return the settings with these options of the loop, checked as those of the command."""
+        """Return the settings with these options of `refine`, checked as the command does it."""
         key = tuple(options.values())
         if key not in self._refining:
             more = {f"refine.{name}": value for name, value in options.items()}
@@ -205,7 +206,7 @@ class Models:
 
 
 class _Log:
-    """Notices of models, for whoever listens to the logger `refinecli`."""
+    """Send notices about models to the `refinecli` logger."""
 
     def notice(self, text: str) -> None:
         _log.info(text)
@@ -223,7 +224,7 @@ async def grade(
     """Grade a response, item by item, against the datapoint's rubric.
 
     An item that gets no verdict is ungraded, and so is the response: its score is None, and the
-    item's `error` says why. What every further call would meet too is raised.
+    item's `error` says why. An error that every further call would meet is raised.
     """
     engine = _checked(models)._open()
     return await _graded(_point(datapoint), response, engine, models._settings, repeats)
@@ -252,7 +253,7 @@ async def grade_all(
     """Grade many responses concurrently, and yield each grading in their order.
 
     `answered` are datapoints that have a `response`, or pairs of a datapoint and a response. They
-    are taken as there is room for them, so there may be any number.
+    are read lazily, so there may be any number.
     """
     engine, settings = _checked(models)._open(), models._settings
 
@@ -275,7 +276,7 @@ async def grade_all(
 async def _pairs(
     answered: Iterable[Answered] | AsyncIterable[Answered],
 ) -> AsyncGenerator[tuple[Datapoint, str], None]:
-    """Yield datapoints with their responses, numbering those that are alike."""
+    """Yield datapoints with their responses. Number duplicates."""
     repeats = Repeats()
     async for one in _each(answered):
         datapoint, response = one if isinstance(one, tuple) else (one, _point(one).response)
@@ -313,7 +314,7 @@ async def refine(
     failed, and keep the best.
 
     The options are those of `refinecli refine`; other settings of the loop are given to `connect`.
-    Raises CompletionError where not even a first response could be had.
+    Raise CompletionError if there is not even a first response.
     """
     engine = _checked(models)._open()
     settings = models._for_refining(

@@ -1,7 +1,6 @@
-"""Check JSON Schemas from data files, and say what does not fit them; nothing is ever fetched.
+"""Check values against JSON Schemas from data files, and list misfits; nothing is ever fetched.
 
-A pattern in a schema is given up after a number of backtracking steps, since it comes from a data
-file too.
+A pattern may not be trusted either, so matching it stops after a number of backtracking steps.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def on_one_line(schema: dict[str, Any]) -> str:
-    """Write the schema as JSON; raise where it has a value that JSON lacks (a date from TOML)."""
+    """Write the schema as JSON; raise if it has a value that JSON lacks (a date from TOML)."""
     return json.dumps(schema, ensure_ascii=False, allow_nan=False)
 
 
@@ -54,10 +53,10 @@ def _validator(schema: str) -> jsonschema_rs.Validator:
 
 
 def misfits(schema: str, value: object) -> Iterator[str]:
-    """List what does not fit the schema, each with its place; or say only that it does not fit,
-    where nested alternatives would make the list endless.
+    """List the misfits, each with its place; or say only that the value does not fit, if nested
+    alternatives would make the list endless.
 
-    Raise TimeoutError where the schema, or a pattern in it, takes too many steps.
+    Raise TimeoutError if the schema, or a pattern in it, takes too many steps.
     """
     validator, steps = _validator(schema), _steps(schema, _depth(value))
     if steps <= _MOST_LISTED:
@@ -101,8 +100,8 @@ def _depth(value: object) -> int:
 
 @lru_cache(maxsize=1024)
 def _steps(schema: str, depth: int) -> int:
-    """Bound how many parts of the schema apply to one place of a value of this depth and to all
-    that encloses it. Alternatives within alternatives multiply."""
+    """Return an upper bound on the subschemas that apply to one part of a value of this depth and
+    to everything around it. Alternatives within alternatives multiply."""
     root, found = json.loads(schema), dict[tuple[int, int], int]()
 
     def count(part: Any, below: int) -> int:
@@ -111,7 +110,7 @@ def _steps(schema: str, depth: int) -> int:
         if not isinstance(part, dict) or below < 0:
             return 0
         if (key := (id(part), below)) not in found:
-            found[key] = 1  # where it refers to itself at the same place
+            found[key] = 1  # if it refers to itself at the same place
             found[key] = min(1 + sum(inside(part, below)), _MOST_TRIED + 1)
         return found[key]
 
@@ -127,7 +126,7 @@ def _steps(schema: str, depth: int) -> int:
             elif name in _SAME_PLACE or name in _BELOW:
                 yield count(entry, below - (name in _BELOW))
 
-    # From the bottom up: counting goes no deeper than the schema does.
+    # Shallow values first: each count reuses the last, and recurses no deeper than the schema.
     try:
         return max(count(root, below) for below in range(depth + 1))
     except RecursionError:  # hundreds of references that lead to each other
@@ -171,8 +170,8 @@ def _reason(error: jsonschema_rs.ValidationError) -> str:
 
 
 def _shortened(message: str) -> str:
-    """Shorten a message, which begins with the value, maybe a long one, and ends with what was
-    expected."""
+    """Cut the middle of a message: it begins with the value, which may be long, and ends with the
+    demand."""
     head, tail = 80, 160
     if len(message) <= head + tail:
         return message

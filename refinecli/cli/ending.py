@@ -69,7 +69,7 @@ def _closed(ended: Ended, close: Callable[[], bool] | None, *, piped: bool) -> i
 
 
 def _raised(words: Callable[[], None]) -> int:
-    """Return the exit code of the error that the command's report ends in, or 0."""
+    """Report for the command; return the exit code of the error that this raises, or 0."""
     try:
         words()
     except RefineError as error:
@@ -88,7 +88,7 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
     if summary.first_failure:
         lines.append(f"  the first: {summary.first_failure}")
     if set(summary.errors) == {"input"}:
-        lines.append("  hint: fix those lines; nothing of them was sent")
+        lines.append("  hint: fix those lines; none of them was sent")
     elif cache and cache.offline:
         lines.append("  hint: run the same command without --offline to ask for what is missing")
     elif cache:
@@ -100,7 +100,7 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
 
 
 def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
-    """Return what to say after an early end: what is finished, and how to continue."""
+    """Return the lines to show after an early end: progress so far, and how to continue."""
     lines = [f"so far: {traffic_words(ended.traffic, ended.summary.seconds)}", _finished(ended)]
     if ended.holds_replies and ended.job.cache:
         how = ", with as much again to spend" if code == 4 else ""
@@ -124,7 +124,7 @@ def _finished(ended: Ended) -> str:
         return f"finished: {summary.counts}; their lines are in {where}"
     done = f"finished: {summary.finished:,} datapoints"
     if not summary.datapoints:
-        return f"{done}; no line is written, since they wait for an earlier one"
+        return f"{done}; no line is written yet: an earlier datapoint is unfinished"
     if summary.datapoints == 1:
         return f"{done}; the line of the first is in {where}, the others wait for an earlier one"
     first = summary.counts.replace(" datapoints: ", " (")

@@ -79,6 +79,6 @@ def _show(markdown: str) -> None:
     from refinecli.display.guide_page import formatted
 
     page = formatted(markdown, min(shutil.get_terminal_size().columns, _WIDTH))
-    # Colours, no pager for what fits the screen, and the page stays when it ends.
+    # Quit at once if the page fits the screen, show colours, leave the page on the screen.
     os.environ.setdefault("LESS", "FRX")
     pydoc.pager(page)

@@ -31,7 +31,7 @@ def parts_of(instruction: str, arguments: Columns) -> tuple[Part, ...]:
 
 
 def _unknown(instruction: str, arguments: Columns) -> Part:
-    """Word an instruction of a later kin of IFEval, as far as its name goes."""
+    """Put an instruction that is not IFEval's own into words, from its name and arguments."""
     given = ", ".join(f"{key}: {value}" for key, value in present(arguments.row).items())
     named = instruction.replace(":", ": ").replace("_", " ")
     words = f'The response follows the instruction of the request about "{named}"'
@@ -107,7 +107,7 @@ def _existence(columns: Columns) -> Part:
 def _forbidden_words(columns: Columns) -> Part:
     words = texts(columns, "forbidden_words")
     quoted = ", ".join(f'"{word}"' for word in words)
-    # Not contains_none, which finds words in italics and in Chinese too.
+    # Not contains_none: it also finds words in italics and in Chinese, and IFEval does not.
     either = "|".join(map(_bounded, dict.fromkeys(words)))
     return Part(
         f"The response contains none of these: {quoted}", _count(f"(?i:{either})", {"max": 0})
@@ -115,7 +115,7 @@ def _forbidden_words(columns: Columns) -> Part:
 
 
 def _bounded(word: str) -> str:
-    """Return a pattern of the word between what re calls word boundaries."""
+    """Return a pattern of the word between word boundaries as `re` defines them."""
 
     def side(character: str, behind: str) -> str:
         inside = character.isalnum() or character == "_"
@@ -213,8 +213,8 @@ def _postscript(columns: Columns) -> Part:
 
 def _number_bullet_lists(columns: Columns) -> Part:
     number = _number(columns, "num_bullets")
-    # Lines that start with * or -. A star at the end of its line takes in the next line, which
-    # can be a bullet of the other sort.
+    # Lines that start with * or -. A star alone on its line takes the next line as its text,
+    # unless that starts with -: then it is a bullet too.
     star = r"\*(?:[^*\n][^\n]*|(?=\n[^\S\n]*-)|\n[^\n]*)"
     return Part(
         f"The response has exactly {number} bullet points, as in markdown (* or -)",

@@ -1,4 +1,4 @@
-"""Take apart the prompts that Prometheus judges are asked with."""
+"""Read datapoints from prompts written for Prometheus judges."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ _TURN = re.compile(r"(?:\n|^)\n*(User|Assistant):")
 
 
 def is_judge_prompt(row: JSONObject) -> bool:
-    """Return whether the row holds such a prompt, and not also the columns that it was made
-    from."""
+    """Return whether the row holds a judge prompt, without the columns it was built from."""
     text = row.get("instruction")
     return row.get("orig_instruction") is None and isinstance(text, str) and _INSTRUCTION in text
 
 
 def judged_datapoint(columns: Columns) -> JSONObject:
-    """Return the answer that was to be judged, with its instruction, its rubric and its scores."""
+    """Return the answer to be judged, with its instruction, its rubric and its scores."""
     found = _PARTS.fullmatch(columns.text("instruction"))
     if found is None or not found["instruction"].strip():
         headings = f"{_INSTRUCTION} … {_RESPONSE} … {_RUBRIC} …"

@@ -1,7 +1,7 @@
 """The JSON object in the bytes of a reply, and the error that it may hold instead of an answer.
 
-Servers and gateways between them wrap both in many ways. What cannot be taken apart here is a
-failure by name, never an empty answer.
+Servers and gateways wrap both in many ways. A reply that cannot be read here is a named failure,
+never an empty answer.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _BOM = b"\xef\xbb\xbf"
 # Lines of server-sent events; a line that begins with a colon is a comment that keeps the
 # connection alive.
 _EVENT = re.compile(rb"(?:data|event|id|retry):")
-_MOST_WORDS = 400  # characters of a provider's words in a message
+_MOST_CHARACTERS = 400  # of a provider's words in a message
 
-# What a gateway calls an error, and the status that it stands for. To add a name, add a line.
+# Gateways' names for errors, with the HTTP status of each. To add a name, add a line.
 _STATUS_OF_NAME: Mapping[str, int] = MappingProxyType(
     {
         "authentication_error": 401,
@@ -93,12 +93,11 @@ _STATUS_OF_MINIMAX: Mapping[int, int] = MappingProxyType(
     {1001: 408, 1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 2013: 400}
     | {2049: 401}
 )
-_UNKNOWN = 500  # an error that does not say which may pass
+_UNKNOWN = 500  # an error without a status may be temporary
 
 
 class StatedError(Exception):
-    """A reply that says it is an error, whatever its HTTP status is; `status` is the one that it
-    stands for."""
+    """A reply that reports an error, whatever its own HTTP status; `status` is the error's."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
@@ -106,10 +105,10 @@ class StatedError(Exception):
 
 
 def reply_object(content: bytes) -> JSONObject:
-    """Return the JSON object of a reply, also of one that came as a stream, or after comments.
+    """Return the JSON object of a reply, even if it came as a stream or after comments.
 
-    Raises RetryableError where there is none, and CompletionError for a stream that broke off,
-    which is paid for. NaN and Infinity, which are not JSON, count as null.
+    Raise RetryableError if there is none, and CompletionError for a stream that broke off, since
+    its tokens are paid for. NaN and Infinity, which are not JSON, count as null.
     """
     content = _without_comments(content)
     if _EVENT.match(content):
@@ -123,18 +122,18 @@ def reply_object(content: bytes) -> JSONObject:
 
 
 def loads_leniently(content: bytes) -> Any:
-    """Parse JSON as servers write it; RetryableError where it is none."""
+    """Parse JSON as servers write it; raise RetryableError if it is not JSON."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
         pass
     try:
         value = json.loads(content, parse_constant=lambda name: None)
-        # A server that cuts a character in two when it escapes it: its halves become U+FFFD.
+        # Some servers cut a character in two when they escape it: its halves become U+FFFD.
         text = json.dumps(value, ensure_ascii=False)
         return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     except (ValueError, RecursionError):
-        # A proxy that hiccups gives a page too; a wrong URL gives nothing else.
+        # A proxy may return a page for a moment; a wrong URL returns nothing else.
         hint = (
             "does base_url end in /v1, and is it that of the API?" if is_web_page(content) else ""
         )
@@ -149,11 +148,11 @@ def _without_comments(content: bytes) -> bytes:
     return content
 
 
-# ------------------------------------------------------------------ streams that nobody asked for
+# ------------------------------------------------------------------ unrequested streams
 
 
 def _from_events(content: bytes) -> JSONObject:
-    """Put the chunks of a streamed reply together as a whole one."""
+    """Join the chunks of a streamed reply into a whole one."""
     chunks = list(_chunks(content))
     for chunk in chunks:
         if stated_error(chunk) or isinstance(_first_choice(chunk).get("message"), dict):
@@ -203,7 +202,8 @@ def _chunks(content: bytes) -> Iterator[JSONObject]:
             if event == b"error":
                 yield {"error": " ".join(data.decode("utf-8", "replace").split())}
                 return
-            raise CompletionError("bad_reply", f"a stream with {clipped(data)}") from None
+            words = f"the stream has an event that is not JSON: {clipped(data)}"
+            raise CompletionError("bad_reply", words) from None
         if isinstance(value, dict):
             yield value
 
@@ -218,24 +218,24 @@ def _first_choice(value: JSONObject) -> JSONObject:
 
 
 def stated_error(value: JSONObject) -> StatedError | None:
-    """Return the error that a reply says it is; None where it does not say so."""
+    """Return the error that a reply reports, or None."""
     error = _error_in(value)
     if error is None:
         return None
     return StatedError(_status_of(error), shortened(words_of(value)))
 
 
-# Where gateways put what went wrong, and their words for it.
+# The fields in which gateways put an error's words, its code and its name.
 _WORDS = ("message", "detail", "msg", "status_msg", "error_msg", "error_message", "faultstring")
 _WORDS_ALONE = (*_WORDS, "title", "error", "errors", "fault")
 _CODES = ("code", "status", "status_code", "statusCode", "http_status", "error_code", "errorcode")
 _NAMES = (*_CODES, "type", "error_type", "__type")
-# Codes and words of what went well, which some servers give in the place of an error.
+# Codes and words for success, which some servers put in the place of an error.
 _NO_ERROR = frozenset({"", "0", "200", "none", "null", "ok", "success", "false"})
 
 
 def _error_in(value: JSONObject) -> object:
-    """Return what a reply holds of an error, in any of the places where gateways put it."""
+    """Return a reply's error, from wherever its gateway puts it, or None."""
     choice = _first_choice(value)
     message = choice.get("message")
     inside = message.get("error") if isinstance(message, dict) else None
@@ -260,19 +260,19 @@ def _error_instead(value: JSONObject) -> object:
         return value
     says = next((value[name] for name in (*_WORDS, "title") if _is_error(value.get(name))), None)
     coded = any(_is_error(value.get(name)) for name in _CODES)
-    # Words without a code are an error only where nothing else is there to be read.
+    # Words without a code are an error only if there is nothing else to read.
     return value if says and (coded or "choices" not in value) else None
 
 
 def _is_error(error: object) -> bool:
-    """Return False for what stands in the place of an error and says that there is none."""
+    """Return False for a value in the place of an error that says there is none."""
     if isinstance(error, dict):
         return any(_is_error(error.get(name)) for name in error if name != "param")
     return bool(error) and str(error).strip().lower() not in _NO_ERROR
 
 
 def _says_something(choice: JSONObject) -> bool:
-    """Return True where a choice holds more than a blank text."""
+    """Return True if a choice holds more than a blank text."""
     message = choice.get("message")
     if not isinstance(message, dict):
         message = choice.get("delta")
@@ -327,7 +327,7 @@ def provider_words(content: bytes) -> str:
 
 
 def words_of(value: object) -> str:
-    """Return an error's own message, with its code; all of it where it has none."""
+    """Return an error's own message with its code, or the whole error if it has no message."""
     error = value
     if isinstance(value, dict):
         error = _place_of_words(value)
@@ -352,7 +352,7 @@ def _place_of_words(value: JSONObject) -> object:
 
 
 def _raw_words(metadata: object) -> Sequence[str]:
-    """Return what the provider behind a gateway said, which OpenRouter puts into `metadata`."""
+    """Return the words of the provider behind a gateway, which OpenRouter puts into `metadata`."""
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     return [raw] if isinstance(raw, str) and raw else []
 
@@ -362,12 +362,12 @@ def _dumped(value: object) -> str:
 
 
 def is_web_page(content: bytes) -> bool:
-    """Return True for HTML, which proxies and wrong URLs give where JSON is due."""
+    """Return True for HTML, which proxies and wrong URLs return instead of JSON."""
     return content.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<head"))
 
 
 def clipped(content: bytes) -> str:
-    """Return the beginning of bytes that are not what they should be, in one line."""
+    """Return the beginning of unexpected bytes as text in one line."""
     return shortened(in_one_line(content))
 
 
@@ -376,6 +376,6 @@ def in_one_line(content: bytes) -> str:
     return " ".join(content.decode("utf-8", "replace").split())
 
 
-def shortened(text: str, most: int = _MOST_WORDS) -> str:
-    """Return no more of a provider's words than a message can hold."""
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Return a provider's words, cut to a length that fits into a message."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from refinecli.models.cache.store import CallCache
     from refinecli.models.http import HttpClient
 
-# The embedded server's slots; more requests would only wait in its line.
+# The embedded server's slots; more requests would only wait in its queue.
 LOCAL_SLOTS = 4
-# A small model that loses its thread writes until its context is full, and cannot be stopped.
+# A small model that starts to ramble writes until its context is full, and cannot be stopped.
 _LOCAL_MAX_TOKENS = 256
 
 
@@ -41,7 +41,8 @@ class Resolver:
         self._models: dict[tuple[str | None, str | None], str] = {}
 
     async def __call__(self, role: RoleSettings) -> tuple[RoleSettings, str, str]:
-        """Return the settled role, the key of a server of our own, and its place."""
+        """Return the role with its endpoint and model. For the embedded server, also return its key
+        and its name in the call cache; for other endpoints, both are empty."""
         if role.weights:
             return await self._served(role, find_weights(role.weights, to_run=not self._offline))
         if role.model is None:
@@ -71,7 +72,7 @@ class Resolver:
             if isinstance(model := self._calls.facts.get(fact), str):
                 return model
             raise UsageError(
-                f"{role.name}: which model {shown} serves is not in the call cache",
+                f"{role.name}: the call cache does not know which model {shown} serves",
                 f"name it: {how_to_name(role.name)}",
             )
         model = await _only_model(self._client, role)
@@ -81,7 +82,7 @@ class Resolver:
 
 
 async def _only_model(client: HttpClient, role: RoleSettings) -> str:
-    """Return the one model an endpoint serves; raises UsageError where there are more or none."""
+    """Return the one model an endpoint serves; raise UsageError if it serves more or none."""
     from refinecli.models.http import TransportError, joined
     from refinecli.models.request import api_key, headers
 
@@ -109,8 +110,8 @@ async def _only_model(client: HttpClient, role: RoleSettings) -> str:
         hint = f"name one: {flag}"
         if reply.status == 404 and not urlsplit(url).path.startswith("/v1/"):
             hint = f"base_url of most servers ends in /v1; or {hint}"
-        told = f"{url} does not list its models (status {reply.status})"
-        raise UsageError(told, hint) from None
+        problem = f"{url} does not list its models (status {reply.status})"
+        raise UsageError(problem, hint) from None
     hidden = Redaction(key or "")
     if len(models) != 1:
         shown = ", ".join(one_line(hidden.text(model), _NAME) for model in models[:8])

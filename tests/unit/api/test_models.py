@@ -331,7 +331,7 @@ def test_used_from_another_loop_it_is_our_error_by_name() -> None:
     async def main() -> None:
         async with rc.connect(fine) as models:
             other = asyncio.to_thread(asyncio.run, rc.grade(POINT, "4", models))
-            with pytest.raises(rc.UsageError, match="opened in another event loop"):
+            with pytest.raises(rc.UsageError, match="session was opened in another event loop"):
                 await other
             assert (await rc.grade(POINT, "4", models)).passed
 
@@ -353,16 +353,16 @@ def test_awaited_it_stays_open_until_it_is_closed() -> None:
         async with models:
             assert (await rc.grade(POINT, "4", models)).passed
         await models.close()
-        with pytest.raises(rc.UsageError, match="models: these are closed"):
+        with pytest.raises(rc.UsageError, match="models: this session is closed"):
             await rc.grade(POINT, "4", models)
-        with pytest.raises(rc.UsageError, match="these were closed"):
+        with pytest.raises(rc.UsageError, match="this session is closed"):
             await models
 
     run(main())
 
 
 def test_before_it_is_opened_nothing_can_be_asked() -> None:
-    with pytest.raises(rc.UsageError, match="not connected yet") as caught:
+    with pytest.raises(rc.UsageError, match="this session is not connected yet") as caught:
         run(rc.grade(POINT, "4", rc.connect(fine)))
     assert "async with rc.connect" in caught.value.hint
 

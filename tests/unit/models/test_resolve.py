@@ -93,7 +93,7 @@ def test_what_was_asked_for_is_remembered_for_offline_runs() -> None:
 
 def test_offline_a_model_that_nobody_remembers_is_to_be_named() -> None:
     with pytest.raises(
-        UsageError, match="http://host/v1 serves is not in the call cache"
+        UsageError, match="the call cache does not know which model http://host/v1 serves"
     ) as caught:
         resolved(Client(listing("only")), role(), calls=cache(Facts(), offline=True))
     assert caught.value.hint == "name it: model=NAME"

@@ -49,7 +49,7 @@ def ended(finished: int, *statuses: str, sink: Sink | None = None) -> Ended:
         ),
         (
             ended(3),
-            "finished: 3 datapoints; no line is written, since they wait for an earlier one",
+            "finished: 3 datapoints; no line is written yet: an earlier datapoint is unfinished",
         ),
     ],
 )
