@@ -183,8 +183,8 @@ def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableTy
     chains = rollout.ledger.graders(
         rollout.datapoint, iteration, writer, rollout.prompts, rollout.grading
     )
-    judged_before = rollout.refinement.strategy == "rm-gallery"
-    for role in ("critic", "selector") if judged_before else ("critic",):
+    by = STRATEGIES[rollout.refinement.strategy].feedback_by
+    for role in ("critic", "selector") if by == "selector" else ("critic",):
         yield from _calls_of(rollout, role, iteration)
     if iteration.role == "reviser":
         yield _request(rollout, iteration, writer)
@@ -221,7 +221,7 @@ def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Se
     before = rollout.refinement.iterations[iteration.iteration - 1]
     text = message_text(writer.messages[-1]) if writer else before.feedback or ""
     where = f"after the conversation and the response of iteration {iteration.parent}"
-    if rollout.refinement.strategy == "self-refine":
+    if STRATEGIES[rollout.refinement.strategy].history:
         where = "after the conversation and each response so far, with its feedback"
     parts: list[RenderableType] = [label(where, "dim"), Body([("", text)], rollout.limit)]
     return Section(f"rewrite request (iteration {iteration.iteration})", parts, _WRITER)

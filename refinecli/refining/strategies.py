@@ -4,7 +4,7 @@ A strategy is an async function named like its module: it takes a `Rollout` and 
 `Refinement`. The table below holds all that settings need to know, so that a strategy's module is
 imported only when it is used. `steps` holds what loops are made of.
 
-To add a strategy: write the module, add a line to the table.
+To add a strategy: write the module, add an entry to the table, describe it in the guide.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Strategy:
     `options` are those of OPTIONS that mean something to it. `calls` returns at most how many
     responses it writes besides the drafts, how many it has graded, and how many other calls it
     makes. `by_grade` says whether it keeps what was graded best, so that a gain is optimistic.
+    `feedback_by` is the role, if any, that is asked about an answer before it is rewritten; these
+    calls count as the answer's. With `history`, a rewrite request follows all responses so far.
     """
 
     name: str
@@ -84,6 +86,8 @@ class Strategy:
     calls: Callable[[RefineOptions], tuple[int, int, int]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     by_grade: bool = False
+    feedback_by: Literal["critic", "selector"] | None = None
+    history: bool = False
 
     def __call__(self, rollout: Rollout) -> Awaitable[Refinement]:
         """Run the strategy; raise CompletionError where not even a first response could be had."""
@@ -130,6 +134,8 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "reviser", "grader", "critic"),
                 frozenset({"max_iterations", "stop_on_repeat", "principles"}),
                 lambda options: (options.max_iterations, _ends(options), options.max_iterations),
+                feedback_by="critic",
+                history=True,
             ),
             Strategy(
                 "rm-gallery",
@@ -141,6 +147,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                     _ends(options),
                     2 * options.max_iterations,
                 ),
+                feedback_by="selector",
             ),
             Strategy(
                 "writer-critic",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from refinecli.errors import UsageError, option
+from refinecli.refining.strategies import STRATEGIES
 from refinecli.report.cases import Case, Key, Spent
 from refinecli.report.gains import LEAST_DIFFERING, Regrade, differences, record
 from refinecli.report.pairing import nothing_in_common, same_input, scored
@@ -50,7 +51,8 @@ def first_answer(run: Run, regraded: JSONObject | None = None) -> JSONObject | N
 def _first_cost_known(run: Run) -> bool:
     """Return False where the first iteration's usage includes what was asked about it for the
     next."""
-    return run.strategy not in ("self-refine", "rm-gallery")
+    loop = STRATEGIES.get(run.strategy)
+    return loop is None or loop.feedback_by is None
 
 
 def baseline(

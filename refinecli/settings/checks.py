@@ -8,7 +8,13 @@ from typing import Any
 
 from refinecli.errors import UsageError, option
 from refinecli.grading.verdict import GradeOptions
-from refinecli.refining.strategies import OPTIONS, STRATEGIES, RefineOptions, strategy_named
+from refinecli.refining.strategies import (
+    OPTIONS,
+    STRATEGIES,
+    RefineOptions,
+    Strategy,
+    strategy_named,
+)
 from refinecli.settings.roles import RoleConfig, RoleSettings
 from refinecli.settings.sources import Given, Source
 
@@ -35,21 +41,21 @@ def of_strategy(given: Given) -> tuple[dict[str, Any], dict[str, str]]:
         if value != neutral:
             source = given.sources[f"refine.{key}"]
             if source.kind in ("flag", "set"):
-                raise _means_nothing(strategy.name, key, value, source)
+                raise _means_nothing(strategy, key, value, source)
             named = source.names(f"refine.{key}")
             ignored[key] = f"{named} is ignored: it means nothing to the strategy {strategy.name}"
     used = {key: value for key, value in table.items() if key not in ignored}
     return {**strategy.defaults, **used}, ignored
 
 
-def _means_nothing(name: str, key: str, value: object, source: Source) -> UsageError:
+def _means_nothing(loop: Strategy, key: str, value: object, source: Source) -> UsageError:
     named = f"{source} {value}" if source.kind == "flag" else str(source)
     takers = [other for other, strategy in STRATEGIES.items() if key in strategy.options]
     instead = f"use the strategy {' or '.join(takers)}"
-    if (name, key) == ("best-of-n", "max_iterations"):
+    if key == "max_iterations" and loop.options == {"drafts"}:
         instead = f"give {option('drafts', 'N')}, which are all it writes"
     return UsageError(
-        f"{named} means nothing to the strategy {name}", f"leave it out, or {instead}"
+        f"{named} means nothing to the strategy {loop.name}", f"leave it out, or {instead}"
     )
 
 

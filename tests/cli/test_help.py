@@ -72,6 +72,15 @@ def test_help_loads_no_more_packages_than_a_bare_typer_app(args: list[str]) -> N
     assert of_a_command or "pydantic" not in names
 
 
+def test_the_help_of_strategies_names_them_with_their_own_defaults() -> None:
+    shown = " ".join(shown_by("refine", "--help").replace("│", " ").split())
+    *others, last = STRATEGIES
+    assert f"The loop: {', '.join(others)} or {last}." in shown
+    for name, strategy in STRATEGIES.items():
+        for value in dict(strategy.defaults).values():
+            assert not value or f"{name}: {value})" in shown
+
+
 def test_the_list_of_topics_needs_no_formatting() -> None:
     ours, names = loaded(_OURS, "help")
     assert ours & {"rich", "pygments", "markdown_it"} == set()
