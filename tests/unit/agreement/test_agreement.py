@@ -501,3 +501,22 @@ def test_the_table_without_labels_is_one_sentence() -> None:
         "agreement over 0 labelled grades",
         "  Nothing that was graded has a label: there is nothing to compare.",
     ]
+
+
+# ------------------------------------------------------------------ the commoner verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([(True, True), (False, False)] * 30, "more than the 0.500"),
+        ([(False, True), (True, False)] * 30, "less than the 0.500"),
+        ([(True, True)] * 30 + [(True, False)] * 10, "not shown to be more than the 0.750"),
+    ],
+)
+def test_accuracy_is_held_against_the_commoner_verdict(
+    rows: list[tuple[bool | None, bool | None]], said: str
+) -> None:
+    sentences = agreement(verdicts(rows))["conclusions"]
+    [accuracy] = [one for one in sentences if one.startswith("Accuracy ")]
+    assert f": {said} of always" in accuracy

@@ -9,8 +9,9 @@ import pytest
 
 from refinecli.completers import gather
 from refinecli.errors import BudgetError, CompletionError, RunError
-from refinecli.grading.grade import grade
+from refinecli.grading.grade import first_prompt, grade
 from refinecli.grading.scoring import response_passed, total_score
+from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.types import Completion, Datapoint, Draw, Grade, Usage
 from tests.support.fakes import Answer, Call, Scripted, datapoint, nobody, score
@@ -328,3 +329,13 @@ def test_a_graded_item_that_decides_makes_a_fail_and_all_else_stays_open(
     items: list[dict[str, Any]], grades: list[Grade], threshold: float | None, passed: bool | None
 ) -> None:
     assert response_passed(datapoint(*items), grades, threshold) is passed
+
+
+def test_the_first_prompt_is_about_the_first_item_that_a_model_grades() -> None:
+    check = {"check": {"kind": "contains_all", "words": ["x"]}}
+    point = datapoint(check, {"rubric_str": "B?"}, {"rubric_str": "C?"}, response="Mine.")
+    messages = first_prompt(point, Prompts(), GradeOptions())
+    assert messages is not None
+    call = Call(messages, Draw("d1", 0, "grader", 0))
+    assert (call.criterion, call.graded_response) == ("B?", "Mine.")
+    assert first_prompt(datapoint(check), Prompts(), GradeOptions()) is None

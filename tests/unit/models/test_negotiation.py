@@ -10,9 +10,9 @@ import pytest
 
 from refinecli.errors import CompletionError, UnsupportedError
 from refinecli.models.failures import RefusedParameterError
-from refinecli.models.negotiation import Terms, answers, changed, negotiated
+from refinecli.models.negotiation import Terms, answers, changed, negotiated, without_system_role
 from refinecli.models.request import name_of
-from refinecli.types import Completion, FirstTokens, JSONObject, JSONReply, Wants
+from refinecli.types import Completion, FirstTokens, JSONObject, JSONReply, Message, Wants
 
 TOKENS = FirstTokens(20, 4)
 BODY: JSONObject = {"model": "m", "temperature": 0, "max_tokens": 5}
@@ -203,3 +203,23 @@ def test_the_first_to_want_something_goes_ahead_alone(terms: Terms) -> None:
     assert order.index("3 begins") < order.index("1 ends")  # it wants something else
     together(lambda: ask("1", TOKENS), lambda: ask("2", TOKENS))
     assert order[:2] == ["1 begins", "2 begins"]
+
+
+def test_what_the_system_says_begins_the_first_user_turn_as_one_text() -> None:
+    system: Message = {"role": "system", "content": "Be brief."}
+    user: Message = {"role": "user", "content": "Hi."}
+    assert without_system_role([system, user]) == [{"role": "user", "content": "Be brief.\n\nHi."}]
+    assistant: Message = {"role": "assistant", "content": "Yes?"}
+    assert without_system_role([system, assistant, user]) == [
+        {"role": "user", "content": "Be brief."},
+        assistant,
+        user,
+    ]
+
+
+def test_what_the_system_says_precedes_the_parts_of_a_turn_that_has_an_image() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    sent = without_system_role(
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [image]}]
+    )
+    assert sent == [{"role": "user", "content": [{"type": "text", "text": "Be brief."}, image]}]

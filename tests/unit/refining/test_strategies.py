@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from refinecli.data.output_lines import Provenance, refined
-from refinecli.errors import CompletionError
+from refinecli.errors import CompletionError, UsageError
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.rollout import refine
-from refinecli.refining.strategies import STRATEGIES, RefineOptions, most_calls, roles_of
+from refinecli.refining.strategies import (
+    STRATEGIES,
+    RefineOptions,
+    most_calls,
+    roles_of,
+    strategy_named,
+)
 from refinecli.types import Completion, Datapoint, Refinement, Roles
 from tests.support.fakes import (
     Answer,
@@ -532,3 +538,32 @@ def test_without_a_first_response_no_strategy_has_a_result(strategy: str) -> Non
     models = Roles(*[Scripted(lambda call: TIMEOUT)] * 5)
     with pytest.raises(CompletionError, match="no answer"):
         run(models, strategy)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "calls"),
+    [
+        ("refine", {"max_iterations": 3, "drafts": 2}, (3, 5, 0)),
+        ("refine", {"max_iterations": 3, "drafts": 2, "accept": "pairwise"}, (3, 5, 12)),
+        ("best-of-n", {"drafts": 4, "max_iterations": 0}, (0, 4, 0)),
+        ("self-refine", {"max_iterations": 3}, (3, 2, 3)),
+        ("self-refine", {"max_iterations": 0}, (0, 1, 0)),
+        ("rm-gallery", {"max_iterations": 3}, (3, 2, 6)),
+        ("writer-critic", {"max_iterations": 2}, (0, 2, 12)),
+    ],
+)
+def test_a_strategy_says_how_many_rewrites_gradings_and_judgements_it_can_take(
+    strategy: str, options: dict[str, Any], calls: tuple[int, int, int]
+) -> None:
+    assert STRATEGIES[strategy].calls(RefineOptions(strategy, **options)) == calls
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("refin", "did you mean refine? known: refine, best-of-n, "), ("zzz", "known: refine, ")],
+)
+def test_a_strategy_that_does_not_exist_is_named_with_those_that_do(name: str, hint: str) -> None:
+    assert strategy_named("rm-gallery").name == "rm-gallery"
+    with pytest.raises(UsageError, match=f"no strategy '{name}'") as caught:
+        strategy_named(name)
+    assert caught.value.hint.startswith(hint)
