@@ -6,7 +6,7 @@ No time stamps, latencies or ports: equal replies give equal bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from refinecli.errors import CompletionError
@@ -26,10 +26,12 @@ Status = Literal["done", "ungraded", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The origin of a result: the roles' models, and a digest of all that shapes results."""
+    """The origin of a result: the roles' models, a digest of all that shapes results, and what of
+    that differs from the defaults, readable."""
 
     models: Mapping[str, str]
     settings: str
+    shaped_by: JSONObject = field(default_factory=dict)
 
 
 class Outcome(NamedTuple):
@@ -259,4 +261,7 @@ def _failure(failure: Failure) -> JSONObject:
 
 
 def _made_with(made_with: Provenance) -> JSONObject:
-    return {"models": dict(made_with.models), "settings": made_with.settings}
+    record: JSONObject = {"models": dict(made_with.models), "settings": made_with.settings}
+    if made_with.shaped_by:
+        record["shaped_by"] = made_with.shaped_by
+    return record

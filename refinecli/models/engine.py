@@ -18,6 +18,7 @@ from refinecli.models.function import FunctionModel
 from refinecli.models.local.server import find_weights
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
 from refinecli.models.role_completers import Lazy, RoleCompleters
+from refinecli.models.shaped_by import shaped_by
 from refinecli.models.wrappers import Jury
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import FETCHING, RoleSettings
@@ -113,7 +114,11 @@ async def open_engine(
         yield Engine(
             roles=_roles(completers),
             limits=limits,
-            made_with=Provenance(_models(settled) or _named_grader(settings), digest(shaping)),
+            made_with=Provenance(
+                _models(settled) or _named_grader(settings),
+                digest(shaping),
+                shaped_by(shaping, settled),
+            ),
             shaping=shaping,
         )
 

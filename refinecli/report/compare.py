@@ -35,6 +35,7 @@ def compared(old: Run, new: Run) -> JSONObject | None:
         "old": old.label,
         "new": new.label,
         "n": len(pairs),
+        **set_apart(old.shaped_by, new.shaped_by),
         "left_out": len(old.cases) + len(new.cases) - 2 * len(pairs),
         **found.record(new, old),
         "gain": record(statistics.mean(change, clusters)),
@@ -109,6 +110,14 @@ def _item_means(cases: Sequence[Case], fresh: bool) -> list[JSONObject]:
                 total, n = sums.get(item.name, (0.0, 0))
                 sums[item.name] = (total + mark.score, n + 1)
     return [{"name": name, "n": n, "score": total / n} for name, (total, n) in sums.items()]
+
+
+def set_apart(old: JSONObject, new: JSONObject) -> JSONObject:
+    """Return the settings that differ, each with its old and its new value; null is the default."""
+    names = sorted(old.keys() | new.keys())
+    pairs = {name: [old.get(name), new.get(name)] for name in names}
+    differ = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return {"settings": differ} if differ else {}
 
 
 def _score(case: Case, fresh: bool) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from refinecli.errors import option
 from refinecli.report.alarms import graders_differ
@@ -11,6 +11,8 @@ from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.gains import LEAST_DIFFERING
 from refinecli.stats.statistics import TOO_FEW
 from refinecli.stats.wording import change, ends, number, plural
+from refinecli.text.clean import one_line
+from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 _FLATTERED = "these favour the run that chose among more of them. "
@@ -225,9 +227,26 @@ def _compared(figures: JSONObject) -> Iterator[str]:
         f"{_flips(flips['wins'], 'pass', 'failed')}, {_flips(flips['losses'], 'fail', 'passed')} "
         f"(p = {flips['p_value']:.3g})."
     )
+    if settings := pair.get("settings"):
+        yield f"Their settings differ in {'; '.join(map(_difference, settings.items()))}."
     chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
     if chosen and not pair["fresh"] and not _by_code_alone(figures):
         yield f"That is by the loops' own grades: {_FLATTERED}{_GRADE_BOTH}."
+
+
+def _difference(setting: tuple[str, Sequence[object]]) -> str:
+    name, values = setting
+    return f"{name} ({' → '.join(map(_value, values))})"
+
+
+def _value(value: object) -> str:
+    """Write a value as it is recorded: a long text by its beginning and its digest."""
+    if value is None:
+        return "default"
+    if isinstance(value, dict) and value.keys() == {"digest", "begins"}:
+        return f"{_value(value['begins'])}, digest {value['digest']}"
+    text = value if isinstance(value, str) else dumps(value).decode()
+    return one_line(text, 60)
 
 
 def _not_compared(figures: JSONObject) -> Iterator[str]:

@@ -37,6 +37,7 @@ class Run:
     grader: str
     fresh_grader: str  # from a later `grade`
     failures: dict[str, int]  # failed datapoints by type of error
+    shaped_by: JSONObject = field(default_factory=dict)  # what was set, where it is recorded
 
     @property
     def only_drafts(self) -> bool:
@@ -93,6 +94,9 @@ def read_run(path: str, label: str | None = None) -> Run:
         grader=_common(gathered.graders),
         fresh_grader=_common(gathered.fresh_graders),
         failures=dict(gathered.failures.most_common()),
+        shaped_by=loads(_common(gathered.shaped_by, "{}").encode())
+        if len(gathered.shaped_by) < 2
+        else {},
     )
 
 
@@ -120,6 +124,7 @@ class _Gathered:
     strategies: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     settings: Counter[str] = field(default_factory=Counter)
+    shaped_by: Counter[str] = field(default_factory=Counter)
     graders: Counter[str] = field(default_factory=Counter)
     fresh_graders: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -161,6 +166,8 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     if case.fresh is not None:
         gathered.fresh_graders[grader_of(models_of(row["grading"]))] += 1
     gathered.settings[str(result.get("settings") or "")] += 1
+    shaped_by = result.get("shaped_by")
+    gathered.shaped_by[canonical(shaped_by if isinstance(shaped_by, dict) else {}).decode()] += 1
 
 
 def _result(row: JSONObject) -> tuple[JSONObject | None, str]:

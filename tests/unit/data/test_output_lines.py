@@ -12,7 +12,7 @@ from refinecli.types import Failure, Grade, Iteration, Refinement, Selection, Us
 from tests.support.fakes import datapoint
 
 PAGE = Path(__file__).parents[3] / "refinecli" / "guide" / "data.md"
-MADE_WITH = Provenance({"policy": "m"}, "digest")
+MADE_WITH = Provenance({"policy": "m"}, "digest", {"policy.system": "Be brief."})
 USAGE = Usage(1, 2, 3, 4, 5)
 # What stands in the same cells beside fields: the values that some of them take.
 VALUES = {
@@ -63,7 +63,9 @@ def test_the_guide_names_every_field_that_is_written() -> None:
 def test_what_grade_writes_has_the_same_shapes() -> None:
     record = graded({}, datapoint(), (WHOLE,), USAGE, MADE_WITH).record
     assert record.keys() == {"score", "grading"}
-    assert record["grading"].keys() == {"status", "passed", "grades", "usage", "models", "settings"}
+    assert record["grading"].keys() == {
+        *("status", "passed", "grades", "usage", "models", "settings", "shaped_by")
+    }
     assert record["grading"]["usage"].keys() == listed()["usage"]
 
 
