@@ -141,7 +141,7 @@ def test_repeats_that_would_all_be_the_same_are_refused() -> None:
     check_repeats(1, cold.graders, cold.grade)
     with pytest.raises(UsageError, match=r"^2 repeats at temperature 0 would") as caught:
         check_repeats(2, cold.graders, cold.grade)
-    assert caught.value.hint == "grader.temperature=0.7, or repeats=1"
+    assert caught.value.hint == "use grader.temperature=0.7, or repeats=1"
     jury = settled("jury.a.temperature=1", "jury.b.model=b")
     with pytest.raises(UsageError, match=r"^2 repeats of jury\.b at temperature 0 would"):
         check_repeats(2, jury.graders, jury.grade)
