@@ -147,7 +147,7 @@ def _checked_row(
     check_drafts(settings.refine, settings.policy)
     record = Path(json) if json not in (None, "-") else None
     check_files(data, out, models, [("--json", record)])
-    return _chosen(data, models, index, id)
+    return _chosen(data, models, settings.run.line_bytes, index, id)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,9 @@ def _outputs(out: OutputOptions, json: str | None) -> _Outputs:
     return _Outputs(text, Sink(json, force=out.force) if json else None)
 
 
-def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str | None) -> Row:
+def _chosen(
+    data: InputOptions, models: ModelOptions, most: int, index: int | None, id: str | None
+) -> Row:
     from refinecli.data.rows import read_row
     from refinecli.data.sources import Source
     from refinecli.runs.run import Input
@@ -177,7 +179,7 @@ def _chosen(data: InputOptions, models: ModelOptions, index: int | None, id: str
         return read_row(dumps(BUILT_IN), 1, "the built-in datapoint", rubric)
     if index is not None and id is not None:
         raise UsageError("--index and --id both choose a row", "give one of them")
-    source = Source(data.input)
+    source = Source(data.input, most=most)
     count = 0
     for row in Input(source, rubric, data.limit).all_rows():
         wanted = count == (index or 0) if id is None else _has_id(row, id)

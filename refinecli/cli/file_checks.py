@@ -73,3 +73,8 @@ def _check_writable(flag: str, path: Path) -> None:
     if path.is_dir() or not os.access(place, os.W_OK):
         reason = "is a directory" if path.is_dir() else "cannot be written"
         raise UsageError(f"{flag} {path}: {reason}", "name a file in a folder that exists")
+
+
+def only_line_limit(sets: Sequence[str] | None) -> bool:
+    """Return whether the only setting given is the one that also reading files alone knows."""
+    return all(one.partition("=")[0].strip() == "run.max_line_mb" for one in sets or ())

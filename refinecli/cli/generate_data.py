@@ -14,6 +14,7 @@ import typer
 
 from refinecli.cli.complaints import as_flags
 from refinecli.cli.completion import complete_tasks
+from refinecli.cli.file_checks import only_line_limit
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -133,7 +134,7 @@ def generate_data(
         raise UsageError("--out-dir goes with --train and --test", "use -o FILE for one file")
     total = (train or 0) + (test or 0) if split else number
     seed = DEFAULT_SEED if models.seed is None else models.seed
-    rows = _rows(chosen, from_file, total, seed, with_response)
+    rows = _rows(chosen, from_file, total, seed, with_response, models)
     if models.rubric is not None:
         from refinecli.generators.criteria import with_rubric
 
@@ -152,7 +153,9 @@ def _check_asks_nobody(task: str, models: TaskOptions, contrast: str | None) -> 
     given = [
         option.name.replace("_", "-")
         for option in fields(models)
-        if option.name not in ("rubric", "seed") and getattr(models, option.name) != option.default
+        if option.name not in ("rubric", "seed")
+        and getattr(models, option.name) != option.default
+        and not (option.name == "set" and only_line_limit(models.set))
     ]
     given += [] if contrast is None else ["contrast"]
     if given:
@@ -161,13 +164,19 @@ def _check_asks_nobody(task: str, models: TaskOptions, contrast: str | None) -> 
 
 
 def _rows(
-    task: Task, from_file: str | None, number: int | None, seed: int, with_response: bool
+    task: Task,
+    from_file: str | None,
+    number: int | None,
+    seed: int,
+    with_response: bool,
+    models: TaskOptions,
 ) -> Iterator[JSONObject]:
     if from_file is None:
         return task.generate(DEFAULT_ROWS if number is None else number, seed)
     from refinecli.generators.reading import read_objects
 
-    return islice(task.read(read_objects(from_file), with_response), number)
+    objects = read_objects(from_file, models.settings().run.line_bytes)
+    return islice(task.read(objects, with_response), number)
 
 
 def _write_split(

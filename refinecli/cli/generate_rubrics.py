@@ -48,7 +48,7 @@ def generate_rubrics(
     if data.input is None:
         TASKS["rubrics"].missing_file()
     if reader.contrast:
-        _check_contrast(data, reader)
+        _check_contrast(data, reader, settings.run.line_bytes)
     given = [written_item(item) for item in rubric_of(models, quiet=True)]
     counts = _Counts(reader.contrast is not None)
     command = RowCommand(
@@ -84,14 +84,14 @@ def _two_fields(contrast: str | None) -> tuple[str, str] | None:
     return fields[0], fields[1]
 
 
-def _check_contrast(data: InputOptions, reader: PromptReader) -> None:
+def _check_contrast(data: InputOptions, reader: PromptReader, most: int) -> None:
     """Refuse fields that no row has before anything is sent: they are a slip."""
     from refinecli.data.sources import Source
     from refinecli.generators.rubrics import responses
     from refinecli.runs.run import Input
 
     assert reader.contrast is not None
-    source = Source(data.input)
+    source = Source(data.input, most=most)
     if not source.rereadable:
         return
     datapoints = 0

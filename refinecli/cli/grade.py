@@ -112,7 +112,7 @@ def grade(
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     check_repeats(repeats, settings.graders, settings.grade)
     if labels:
-        _check_labels(labels, data, models)
+        _check_labels(labels, data, models, settings)
     _check_calibration(settings, labels, calibrate, force=out.force)
     listeners = listeners_of(data.inputs, junit, quiet=models.quiet)
     target = (calibrate, settings.grade.pass_probability) if calibrate else None
@@ -185,10 +185,12 @@ def _check_calibration(
         raise UsageError(f"--calibrate {path} exists", "use --force to overwrite it")
 
 
-def _check_labels(labels: Labels, data: SeveralInputs, models: ModelOptions) -> None:
+def _check_labels(
+    labels: Labels, data: SeveralInputs, models: ModelOptions, settings: Settings
+) -> None:
     from refinecli.cli.job import input_of
 
-    rows = input_of(data, rubric_of(models, quiet=True))
+    rows = input_of(data, rubric_of(models, quiet=True), settings)
     labels.files = [source.name for source in rows.sources]
     if rows.rereadable:
         labels.check(rows, models.keep_going)

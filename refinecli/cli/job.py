@@ -76,7 +76,10 @@ def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> N
 
 
 def input_of(
-    data: InputOptions | SeveralInputs, rubric: Sequence[JSONObject], reader: Reader | None = None
+    data: InputOptions | SeveralInputs,
+    rubric: Sequence[JSONObject],
+    settings: Settings,
+    reader: Reader | None = None,
 ) -> Input:
     """Return the rows to read: standard input if no file is named, and no file twice."""
     from refinecli.data.rows import read_row
@@ -86,7 +89,7 @@ def input_of(
     names = data.inputs
     if len(names) > 1 and "-" in names:
         raise UsageError("- is standard input, which is read alone", "name files only, or only -")
-    first, *more = [Source(name) for name in names or (None,)]
+    first, *more = [Source(name, most=settings.run.line_bytes) for name in names or (None,)]
     read: list[Path] = []
     for source in (first, *more):
         if source.path and any(source.path.samefile(path) for path in read):
@@ -111,7 +114,7 @@ def process(
     """Check everything that can be wrong, run the command on all rows, and return the exit code."""
     from refinecli.models.engine import check_endpoints
 
-    rows = input_of(data, rubric_of(options), command.reader)
+    rows = input_of(data, rubric_of(options), command.settings, command.reader)
     cache = cache_for(options, out.output)
     check_files(data, out, options, command.files)
     if out.output is None:

@@ -49,8 +49,8 @@ def fresh_grades(
     """
     path = Path(run.file)
     _check_run(run, path)
-    rows = Input(Source(str(path)))
     settings = perturbed(options.settings())
+    rows = Input(Source(str(path), most=None))  # the report has read it already
     cache = _cache(path, options)
     check_files(InputOptions(input=str(path)), OutputOptions(), replace(options, cache=cache.path))
     roles = []

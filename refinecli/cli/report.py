@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.cli.complaints import as_flags
+from refinecli.cli.file_checks import only_line_limit
 from refinecli.cli.options import ModelOptions, takes
 from refinecli.errors import UsageError
 from refinecli.text.clean import as_line
@@ -141,7 +142,8 @@ def report(
         raise UsageError("--regrade reads each --baseline twice", "name its file")
     if not regrade:
         _check_no_models(models, repeats)
-    read, others = _read(names, labels), _read(baseline or [], [])
+    most = models.settings().run.line_bytes
+    read, others = _read(names, labels, most), _read(baseline or [], [], most)
     fresh, figures, code = None, _figures(read, others), 0
     if regrade:
         found = _regraded(read[-1], others, figures, wanted, models, repeats or 3)
@@ -194,7 +196,9 @@ def _check_no_models(models: RegradeOptions, repeats: int | None) -> None:
     given = [
         option.name.replace("_", "-")
         for option in fields(models)
-        if getattr(models, option.name) != option.default and option.name != "quiet"
+        if getattr(models, option.name) != option.default
+        and option.name != "quiet"
+        and not (option.name == "set" and only_line_limit(models.set))
     ]
     given += [] if repeats is None else ["repeats"]
     if given:
@@ -297,10 +301,10 @@ def _same_file(one: str, other: str) -> bool:
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)
 
 
-def _read(names: Sequence[str], labels: Sequence[str]) -> list[Run]:
+def _read(names: Sequence[str], labels: Sequence[str], most: int) -> list[Run]:
     from refinecli.report.runs import read_run
 
-    return [read_run(name, labels[at] if labels else None) for at, name in enumerate(names)]
+    return [read_run(name, labels[at] if labels else None, most) for at, name in enumerate(names)]
 
 
 def _figures(

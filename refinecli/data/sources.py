@@ -18,13 +18,15 @@ from types import ModuleType
 from typing import BinaryIO, TypeVar, cast
 
 from refinecli.data.wrong_kinds import wrong_kind
-from refinecli.errors import UsageError
+from refinecli.errors import UsageError, option
 
 T = TypeVar("T")
 _BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 16
 _HEAD = 1 << 14  # bytes that show what a file is
 _MOST_WAITING = 1024  # lines
+MEGABYTE = 1_000_000
+LINE_BYTES = 64 * MEGABYTE
 
 
 async def in_daemon_thread(function: Callable[..., T], *args: object) -> T:
@@ -62,9 +64,14 @@ class Source:
     """The lines of a file or of standard input, as (line number, bytes), without blank lines.
 
     `rereadable` says whether it can be read twice, so that all bad lines can be found first.
+    A line of more than `most` bytes is refused, since a packed file can hide one that fills the
+    memory.
     """
 
-    def __init__(self, path: str | None, *, documents: bool = False) -> None:
+    def __init__(
+        self, path: str | None, *, documents: bool = False, most: int | None = LINE_BYTES
+    ) -> None:
+        self.most = most
         self.path = None if path is None or path == "-" else Path(path)
         self.name = str(self.path) if self.path else "<stdin>"
         self.documents = documents
@@ -90,10 +97,22 @@ class Source:
             self._reporting_damage(),
             _open_to_read(self.path) if self.path else sys.stdin.buffer as file,
         ):
-            for number, line in enumerate(file, start=1):
+            # A byte more shows that a line is too long.
+            limit = -1 if self.most is None else self.most + 1
+            for number, line in enumerate(iter(lambda: file.readline(limit), b""), start=1):
+                self._must_fit(number, len(line))
                 if number == 1 and not self.rereadable:
                     self._must_be_lines(line)
                 yield from _line(number, line)
+
+    def _must_fit(self, number: int, size: int) -> None:
+        if self.most is None or size <= self.most:
+            return
+        megabytes = self.most / MEGABYTE
+        raise UsageError(
+            f"{self.name}:{number}: the line is longer than {megabytes:g} MB",
+            f"shorten it, or allow more: {option('run.max_line_mb', f'{2 * megabytes:g}')}",
+        )
 
     @contextmanager
     def _reporting_damage(self) -> Iterator[None]:
@@ -110,21 +129,26 @@ class Source:
             for number, line in self.read():
                 yield number, line
             return
-        descriptor = sys.stdin.fileno()
         if self.path:  # a pipe, whose writer may not be there yet
             descriptor = await in_daemon_thread(os.open, self.path, os.O_RDONLY)
+        else:
+            descriptor = sys.stdin.fileno()
         number = 0
         rest: list[bytes] = []  # of a line that continues in the next chunk
+        size = 0
         while chunk := await in_daemon_thread(_read, descriptor):
             if not (number or rest):
                 self._must_be_lines(chunk)
             first, *others = chunk.split(b"\n")
             rest.append(first)
+            size += len(first)
+            self._must_fit(number + 1, size)
             for after in others:
                 number += 1
                 for found in _line(number, b"".join(rest)):
                     yield found
-                rest = [after]
+                rest, size = [after], len(after)
+                self._must_fit(number + 1, size)
         for found in _line(number + 1, b"".join(rest)):
             yield found
 

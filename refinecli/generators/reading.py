@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refinecli.data.rows import read_row
-from refinecli.data.sources import Source
+from refinecli.data.sources import LINE_BYTES, Source
 from refinecli.errors import InputError
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
@@ -15,16 +15,16 @@ from refinecli.types import JSONObject
 _FILE_HINT = "give JSONL (one object a line) or one JSON array of objects"
 
 
-def read_objects(path: str) -> Iterator[tuple[str, JSONObject]]:
+def read_objects(path: str, most: int | None = LINE_BYTES) -> Iterator[tuple[str, JSONObject]]:
     """Yield the file's objects, each with its place: `path:line` in JSONL, `path[index]` in an
     array.
 
     A file whose first character is `[` is an array and is read as a whole; `.gz` and `.zst` are
-    unpacked; `-` is standard input.
+    unpacked; `-` is standard input. A line has at most `most` bytes.
     """
     if path == "-":
-        return _objects(Source("/dev/stdin", documents=True), "<stdin>")
-    source = Source(path, documents=True)
+        return _objects(Source("/dev/stdin", documents=True, most=most), "<stdin>")
+    source = Source(path, documents=True, most=most)
     return _objects(source, source.name)
 
 

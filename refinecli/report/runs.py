@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from refinecli.data.repeats import Occurrences
-from refinecli.data.sources import Source
+from refinecli.data.sources import LINE_BYTES, Source
 from refinecli.errors import InputError, UsageError
 from refinecli.report.cases import Case, Spent, case_of, grader_of, key_of, models_of, strategy_of
 from refinecli.text.json_text import canonical, loads
@@ -64,9 +64,9 @@ class Run:
         }
 
 
-def read_run(path: str, label: str | None = None) -> Run:
-    """Read the run whose output is at `path` (`-` is standard input)."""
-    source = Source(path)
+def read_run(path: str, label: str | None = None, most: int | None = LINE_BYTES) -> Run:
+    """Read the run whose output is at `path` (`-` is standard input); a line has `most` bytes."""
+    source = Source(path, most=most)
     gathered = _Gathered()
     for number, line in source.read():
         _add(gathered, line, f"{source.name}:{number}", number)
@@ -103,7 +103,7 @@ def read_run(path: str, label: str | None = None) -> Run:
 def responses(run: Run, chosen: Callable[[Case], int]) -> Iterator[tuple[Case, str]]:
     """Yield each datapoint with the text of one of its responses, reading the file once more."""
     cases = iter(run.cases)
-    for _, line in Source(run.file).read():
+    for _, line in Source(run.file, most=None).read():
         row = loads(line)
         if _result(row)[0] is None:
             continue

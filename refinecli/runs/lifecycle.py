@@ -255,7 +255,7 @@ def check_shortens(file: Path, name: str, coming: int | None) -> None:
 
     if coming is None:
         return
-    there = sum(1 for _ in Source(str(file)).read())
+    there = sum(1 for _ in Source(str(file), most=None).read())
     if coming < there:
         raise UsageError(
             f"{name}: has {there:,} lines, and this run would write {coming:,}",

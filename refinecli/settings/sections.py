@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from refinecli.data.sources import MEGABYTE
 from refinecli.errors import UsageError
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
@@ -38,7 +39,13 @@ class RunOptions:
     max_total_tokens: Annotated[int, Field(ge=0)] | None = None
     max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     max_errors: Annotated[str, AfterValidator(_count_or_percent)] = "0"
+    max_line_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 64.0
     seed: int | None = None
+
+    @property
+    def line_bytes(self) -> int:
+        """The most bytes in a line of the input."""
+        return int(self.max_line_mb * MEGABYTE)
 
     def errors_allowed(self, datapoints: int) -> float:
         """Return how many of `datapoints` may fail or stay ungraded."""

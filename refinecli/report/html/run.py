@@ -60,7 +60,7 @@ class RunPage:
 
 
 def read_run(run: Path) -> RunPage:
-    source = Source(str(run))
+    source = Source(str(run), most=None)  # the report has looked at it
     if not source.rereadable:
         raise UsageError(
             f"{run}: a page needs a file that can be read twice", "give a regular file"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from refinecli.data.sinks import Sink
-from refinecli.data.sources import Source
+from refinecli.data.sources import Source, zstd
 from refinecli.errors import UsageError
 
 
@@ -69,3 +72,38 @@ def test_a_sink_says_at_once_what_it_will_not_write_to(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(UsageError, match="exists already"):
         Sink(str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_a_line_that_would_fill_the_memory_is_refused_by_the_setting_that_allows_it(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"in.jsonl{suffix}"
+    data = b'{"a": 1}\n{"a": "' + b" " * 2_000_000 + b'"}\n'
+    packed = {"": data, ".gz": gzip.compress(data), ".zst": zstd().compress(data)}
+    path.write_bytes(packed[suffix])
+    lines = Source(str(path), most=1_000_000).read()
+    assert next(lines) == (1, b'{"a": 1}')
+    with pytest.raises(UsageError, match=r"in\.jsonl.*:2: the line is longer than 1 MB") as error:
+        next(lines)
+    assert "run.max_line_mb=2" in error.value.hint
+    assert len(list(Source(str(path), most=2_000_010).read())) == 2
+
+
+def test_a_line_that_never_ends_is_refused_as_it_comes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), pipe.open("wb", buffering=0) as file:
+            file.write(b'{"a": 1}\n{"a": "')
+            while True:
+                file.write(b" " * 65536)
+
+    async def stream() -> None:
+        async for _ in Source(str(pipe), most=1_000_000).stream():
+            pass
+
+    threading.Thread(target=feed, daemon=True).start()
+    with pytest.raises(UsageError, match="pipe:2: the line is longer than 1 MB"):
+        asyncio.run(stream())
