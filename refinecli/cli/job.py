@@ -23,7 +23,7 @@ from refinecli.cli.options import (
     rubric_of,
 )
 from refinecli.cli.run_cache import cache_for
-from refinecli.errors import UsageError
+from refinecli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from refinecli.data.output_lines import Outcome
@@ -252,11 +252,24 @@ def _dry_run(
         return say(cached)
 
 
+_LISTED = 20  # bad lines; a file of the wrong kind has no others
+
+
 def check_lines(rows: Input, keep_going: bool) -> Counted:
     """Count the rows; list every line that cannot be used and raise UsageError if none may be."""
     from refinecli.runs.run import count_rows
 
-    counted = count_rows(rows, (lambda error: None) if keep_going else complain)
+    shown = 0
+
+    def show(error: InputError) -> None:
+        nonlocal shown
+        shown += 1
+        if shown <= _LISTED:
+            complain(error)
+
+    counted = count_rows(rows, (lambda error: None) if keep_going else show)
+    if counted.bad > _LISTED and not keep_going:
+        print(f"error: and {counted.bad - _LISTED:,} more lines", file=sys.stderr)
     if counted.bad and not keep_going:
         raise UsageError(
             f"{counted.bad} of {counted.rows} lines cannot be used; nothing was sent",

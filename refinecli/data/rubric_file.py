@@ -10,8 +10,11 @@ from refinecli.data.item_slips import slip
 from refinecli.errors import InputError, UsageError, option
 from refinecli.field_errors import check_kind, in_our_words
 from refinecli.item_defaults import item_fields
+from refinecli.text import toml_text
 from refinecli.text.json_text import loads
 from refinecli.types import JSONObject, RubricItem
+
+_BOM = b"\xef\xbb\xbf"
 
 
 def read_rubric(path: Path, on_note: Callable[[str], None]) -> list[JSONObject]:
@@ -20,15 +23,14 @@ def read_rubric(path: Path, on_note: Callable[[str], None]) -> list[JSONObject]:
     `on_note` is called with a probable slip, such as a key close to one of ours. Raise UsageError
     naming what is wrong.
     """
-    import tomllib
-
     named = option("rubric", path)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{named}: {error.strerror}") from None
     try:
-        value = tomllib.loads(data.decode()) if path.suffix == ".toml" else loads(data)
+        data = data.removeprefix(_BOM)
+        value = toml_text.loads(data.decode()) if path.suffix == ".toml" else loads(data)
     except ValueError as error:
         raise UsageError(f"{named}: {error}", "write TOML (.toml) or JSON") from None
     items = value.get("rubric_items") if isinstance(value, dict) else value

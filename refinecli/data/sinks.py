@@ -209,7 +209,10 @@ def _open_binary(path: Path, mode: str) -> BinaryIO:
 def _open_locked(path: Path, continues: bool) -> BinaryIO:
     """Open a file of our own, empty or with this run's earlier lines, and lock out a second run."""
     while True:
-        file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # noqa: SIM115
+        _must_be_ours(path)
+        # Not through a link, and without waiting for the reader of a pipe.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = open(os.open(path, flags, 0o666), "r+b")  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -228,6 +231,22 @@ def _open_locked(path: Path, continues: bool) -> BinaryIO:
         names = (path.with_name(f"{path.name}.{n}") for n in count(2))
         path.rename(next(free for free in names if not free.exists()))
         file.close()
+
+
+def _must_be_ours(path: Path) -> None:
+    """Raise UsageError for what no run of ours leaves there, and what is lost or stuck if we write
+    to it."""
+    if path.is_symlink():
+        kind = "a symbolic link"
+    elif path.is_dir():
+        kind = "a directory"
+    elif path.exists() and not path.is_file():
+        kind = "a pipe or a device"
+    else:
+        return
+    raise UsageError(
+        f"{path}: is {kind}, where the lines of this run would go until it is over", "remove it"
+    )
 
 
 def _packing(raw: BinaryIO, suffix: str, stack: ExitStack) -> BinaryIO:

@@ -45,6 +45,8 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
     content = message.get("content")
     pieces = [content] if isinstance(content, str) else []
     for part in content if isinstance(content, list) else []:
+        if not isinstance(part, dict):  # in the output of another tool
+            continue
         if isinstance(part.get("text"), str):
             pieces.append(part["text"])
         else:

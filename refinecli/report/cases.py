@@ -240,16 +240,36 @@ def _shared_marks(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """Return a score; raise ValueError for one that no rubric gives."""
+    if not isinstance(value, int | float):
+        return None
+    if not -_MOST_WEIGHT <= value <= 1 + _ROUNDING:
+        raise ValueError(f"{str(value)[:20]} is not a score")
+    return float(value)
+
+
+# An item's weight is at most this, and a score counts in units of the positive weights.
+_MOST_WEIGHT = 1e18
+_ROUNDING = 1e-6
 
 
 def _spent(usage: Any) -> Spent:
     usage = usage or {}
     return Spent(
-        int(usage.get("calls") or 0),
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
+        _count(usage.get("calls")),
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
     )
+
+
+_MOST_SPENT = 10**15
+
+
+def _count(value: Any) -> int:
+    count = int(value or 0)
+    if not 0 <= count <= _MOST_SPENT:
+        raise ValueError(f"{str(value)[:20]} is not a number of calls or tokens")
+    return count
 
 
 def _stated(result: JSONObject, derived: Callable[[], bool]) -> bool:

@@ -150,7 +150,14 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
             gathered.counts[status] += 1
             return
         case = case_of(row, result, key)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InputError(
             f"not an output line of refine or grade: {type(error).__name__}: {error}",
             where=where,

@@ -145,12 +145,13 @@ class _Run:
         if ended.whole:
             ended.code = 3 if ended.too_many_errors else 0
             job.complete(ended.summary)
-        if job.cache:
-            self._let_go(job.cache)
+        code = ended.code
+        if job.summary and code != 2:
+            self._write_summary(job.summary)
+        if job.cache:  # last: a run that is killed before finds in it that it was complete
+            self._let_go(job.cache, code)
         if job.sink:
             job.sink.unlock()
-        if job.summary and ended.code != 2:
-            self._write_summary(job.summary)
         return ended
 
     def _run(self) -> None:
@@ -225,14 +226,14 @@ class _Run:
 
     # -------------------------------------------------------------- the end
 
-    def _let_go(self, cache: RunCache) -> None:
+    def _let_go(self, cache: RunCache, code: int) -> None:
         job, ended = self._job, self._ended
         ended.holds_replies = cache.holds_replies
         if ended.too_many_errors and cache.offline and job.sink:
             cache.remember(job.sink.path)
         limited = job.limit is not None and ended.summary.datapoints >= job.limit
         try:
-            note = cache.end(ended.code, whole=ended.whole, locked=self._locked, limited=limited)
+            note = cache.end(code, whole=ended.whole, locked=self._locked, limited=limited)
         except RefineError as error:  # the results are in place, or reported as unfinished
             ended.complaints.append(error)
         else:

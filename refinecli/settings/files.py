@@ -36,7 +36,7 @@ def read_files(given: Given) -> dict[str, Path]:
 
 
 def _template(path: Path) -> str:
-    return path.read_text("utf-8").rstrip("\n")
+    return path.read_text("utf-8-sig").rstrip("\n")
 
 
 def _examples(path: Path) -> tuple[Example, ...]:

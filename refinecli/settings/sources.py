@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from refinecli.errors import UsageError, option
+from refinecli.text.toml_text import loads
 from refinecli.types import JSONObject
 
 _PREFIX = "REFINECLI_"
@@ -135,7 +135,7 @@ def _flag(dotted: str) -> str:
 
 def _read(path: Path) -> JSONObject:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{option('config', path)}: {error.strerror}") from None
     except ValueError as error:
@@ -145,8 +145,8 @@ def _read(path: Path) -> JSONObject:
 def _toml_value(text: str) -> object:
     """Return `0.5`, `true`, `[1, 2]` or `{a = 1}` as TOML reads them, anything else as text."""
     try:
-        value: object = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+        value: object = loads(f"value = {text}")["value"]
+    except (ValueError, KeyError):
         return text
     return value if isinstance(value, bool | int | float | str | list | dict) else text
 

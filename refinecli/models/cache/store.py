@@ -300,7 +300,8 @@ class CallCache:
         with contextlib.suppress(sqlite3.Error):
             self._file.reader.execute("PRAGMA synchronous = OFF")
         self.close()
-        for suffix in ("", "-wal", "-shm", "-journal"):
+        # The file itself last: as long as it is there, the same command finds that it was complete.
+        for suffix in ("-wal", "-shm", "-journal", ""):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
 

@@ -10,9 +10,13 @@ xllamacpp.
 """
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 # OpenMP threads that wait for each other spin for ages by default: with a second thread on a
@@ -78,6 +82,7 @@ def main() -> int:
     if not api_key:
         print("no API key on the first line of stdin", file=sys.stderr)
         return 2
+    watch = _end_with_parent()
     try:
         _server, url = start(options.weights, api_key, options.slots, options.context)
     except (ImportError, RuntimeError) as error:
@@ -85,11 +90,30 @@ def main() -> int:
         return 1
     os.write(ready, json.dumps({"url": url}).encode() + b"\n")
     os.close(ready)
-    try:
-        sys.stdin.read()
-    finally:
-        # Not the server's destructor: it may wait for requests that nobody waits for any more.
-        os._exit(0)
+    watch.join()
+    return 0
+
+
+def _end_with_parent() -> threading.Thread:
+    """Begin to watch stdin, so that the process ends with its parent while it is loading too."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux has it
+        # The thread below may have to wait for native code that loads.
+        ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
+
+    def wait() -> None:
+        try:
+            while os.read(0, 4096):
+                pass
+        finally:
+            # Not the server's destructor: it may wait for requests that nobody waits for any more.
+            os._exit(0)
+
+    watch = threading.Thread(target=wait, daemon=True)
+    watch.start()
+    return watch
+
+
+_SIGNAL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,25 @@ def test_a_line_that_never_ends_is_refused_as_it_comes(tmp_path: Path) -> None:
     threading.Thread(target=feed, daemon=True).start()
     with pytest.raises(UsageError, match="pipe:2: the line is longer than 1 MB"):
         asyncio.run(stream())
+
+
+@pytest.mark.parametrize(
+    ("kind", "plant"),
+    [
+        ("a symbolic link", lambda path, victim: path.symlink_to(victim)),
+        ("a symbolic link", lambda path, victim: path.symlink_to(victim.with_name("nowhere"))),
+        ("a pipe or a device", lambda path, victim: os.mkfifo(path)),
+        ("a directory", lambda path, victim: path.mkdir()),
+    ],
+)
+@pytest.mark.parametrize("continues", [False, True])
+def test_what_was_planted_in_place_of_the_partial_file_is_refused_and_left_alone(
+    tmp_path: Path, kind: str, plant: Callable[[Path, Path], None], continues: bool
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    plant(tmp_path / "out.jsonl.partial", victim)
+    with pytest.raises(UsageError, match=rf"out\.jsonl\.partial: is {kind}"):
+        asyncio.run(Sink(str(tmp_path / "out.jsonl"), continues=continues).open())
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
