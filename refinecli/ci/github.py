@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from refinecli.ci.junit import Case, Ending
+from refinecli.ci.junit import Case, Ending, GateCase
 from refinecli.models.traffic import Traffic, traffic_words
 from refinecli.runs.summary import Summary
 from refinecli.text.clean import as_line, clean, one_line
@@ -65,13 +65,7 @@ class GitHub:
         sys.stderr.flush()
         if self.summary_file is None:
             return
-        page = "\n".join(self._page(ending)) + "\n"
-        try:
-            with self.summary_file.open("a", encoding="utf-8") as file:
-                file.write(page)
-        except OSError as error:  # the results exist and matter more
-            lost = f"GITHUB_STEP_SUMMARY {self.summary_file}: {error.strerror}"
-            print(as_line(lost), file=sys.stderr)
+        _append(self.summary_file, self._page(ending))
 
     def discard(self) -> None:
         """Write nothing."""
@@ -115,9 +109,7 @@ class GitHub:
         if ending.trouble:
             yield f"**It ended early:** {_inert(ending.trouble)}\n"
         yield from _table(("figure", "value"), _figures(ending.summary, ending.traffic))
-        if ending.gates:
-            rows = [(g.name, f"missed: {g.missed}" if g.missed else "met") for g in ending.gates]
-            yield from _table(("gate", ""), rows)
+        yield from _gates(ending.gates)
         cases = [*self._errors, *self._ranked][:_SHOWN]
         if cases:
             worst = [
@@ -130,6 +122,35 @@ class GitHub:
                 for c in cases
             ]
             yield from _table(("worst", "line", "score", "why"), worst)
+
+
+def report_gates(
+    environment: Mapping[str, str], command: str, source: str, gates: Sequence[GateCase]
+) -> None:
+    """Report the gates of a command that reads results: those missed, and all on the run's page."""
+    title = f"refinecli {command}"
+    missed = [gate for gate in gates if gate.missed]
+    for gate in missed[:_SHOWN]:
+        print(
+            _command("error", f"{gate.name} is missed: {gate.missed}", title=title),
+            file=sys.stderr,
+        )
+    if gates and (page := environment.get("GITHUB_STEP_SUMMARY")):
+        _append(Path(page), [f"### {title}: {_inert(source)}\n", *_gates(gates)])
+
+
+def _append(page: Path, lines: Iterable[str]) -> None:
+    try:
+        with page.open("a", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    except OSError as error:  # the results exist and matter more
+        print(as_line(f"GITHUB_STEP_SUMMARY {page}: {error.strerror}"), file=sys.stderr)
+
+
+def _gates(gates: Sequence[GateCase]) -> Iterator[str]:
+    if gates:
+        rows = [(g.name, f"missed: {g.missed}" if g.missed else "met") for g in gates]
+        yield from _table(("gate", ""), rows)
 
 
 def _line(case: Case) -> str:

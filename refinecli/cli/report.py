@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -161,7 +162,19 @@ def report(
         write_html(Path(html), figures, Path(names[-1]))
     if json != "-":
         _print(figures)
+    _report_to_github(names[-1], verdicts)
     return max(code, _missed(verdicts, fresh))
+
+
+def _report_to_github(run: str, verdicts: Sequence[Verdict]) -> None:
+    """Annotate the step that this runs in, as `grade` does."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    from refinecli.ci.github import report_gates
+    from refinecli.ci.junit import GateCase
+
+    gates = [GateCase(f"--gate '{one.gate.text}'", one.reason) for one in verdicts]
+    report_gates(os.environ, "report", run, gates)
 
 
 def _regraded(

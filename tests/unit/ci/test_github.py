@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.ci.github import GitHub
+from refinecli.ci.github import GitHub, report_gates
 from refinecli.ci.junit import Case, Ending, GateCase
 from refinecli.data.output_lines import Outcome
 from refinecli.models.traffic import Traffic
@@ -172,3 +172,18 @@ def test_a_page_that_cannot_be_written_is_told_and_no_more(
     lines = told(capsys, GitHub("grade", None, tmp_path / "no" / "page.md"))
     assert len(lines) == 1
     assert lines[0].startswith("GITHUB_STEP_SUMMARY ")
+
+
+def test_the_gates_of_a_report_are_annotations_and_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    gates = [GateCase("--gate 'gain>=0.1'", "it is 0.05"), GateCase("--gate 'n>=1'")]
+    report_gates({"GITHUB_STEP_SUMMARY": str(page)}, "report", "out\n::error::.jsonl", gates)
+    lines = capsys.readouterr().err.splitlines()
+    said = "::error title=refinecli report::--gate 'gain>=0.1' is missed: it is 0.05"
+    assert lines == [said]
+    text = page.read_text("utf-8")
+    assert text.startswith("### refinecli report: out ")
+    assert "missed" in text
+    assert "| met |" in text
