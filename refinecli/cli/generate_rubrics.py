@@ -162,8 +162,8 @@ class _Counts:
             if self.dropped[name]:
                 reporter.notice(f"  dropped: {self.dropped[name]:,} {name} ({why})")
         if self.already:
-            have = "datapoint has" if self.already == 1 else "datapoints have"
-            reporter.notice(f"{self.already:,} already {have} a rubric, and none was written")
+            have = "datapoint already has" if self.already == 1 else "datapoints already have"
+            reporter.notice(f"{self.already:,} {have} a rubric, and none was written")
         if self.untried:
             reporter.notice(
                 f"--contrast: {self.untried:,} of {self.prompts:,} prompts have no two different "

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from shlex import quote
 from typing import Any
 
 from refinecli.data.conversations import CONVO_NAMES
 from refinecli.data.rows import Row, read_row
-from refinecli.errors import InputError, UsageError, option
+from refinecli.errors import InputError
 from refinecli.generators import chat
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import Datapoint, JSONObject
@@ -41,13 +40,6 @@ class PromptReader:
         self, data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()
     ) -> Row:
         """Read the row; if it needs a rubric its object has no `rubric_items`."""
-        if line == 1 and data.startswith(b"["):
-            name = "-" if where == "<stdin>" else quote(where)
-            raise UsageError(
-                f"{where} begins with a JSON array, but prompts are read as JSONL",
-                f"run refinecli generate-data chat {option('from', name)} | "
-                f"refinecli generate-data rubrics {option('from', '-')}",
-            )
         try:
             row = self._row(data, line, where, rubric)
             if row.datapoint and needs_rubric(row.datapoint) and self.contrast:

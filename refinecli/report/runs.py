@@ -132,6 +132,10 @@ class _Gathered:
     occurrences: Occurrences = field(default_factory=Occurrences)
 
 
+# Raised by a row whose fields are not of the kinds that refine and grade write.
+_ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+
 def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     try:
         row = loads(line)
@@ -150,14 +154,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
             gathered.counts[status] += 1
             return
         case = case_of(row, result, key)
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _ODD as error:
         raise InputError(
             f"not an output line of refine or grade: {type(error).__name__}: {error}",
             where=where,

@@ -95,6 +95,8 @@ def load(
     given = read(flags, sets, environ, paths)
     check_names(given)
     of_strategy, ignored = checks.of_strategy(given)
+    if ignored:  # a wrong value is wrong whatever the strategy
+        section(RefineOptions, ["refine"], given.tables["refine"], given)
     refine = section(RefineOptions, ["refine"], of_strategy, given)
     run = section(RunOptions, ["run"], given.tables.get("run", {}), given)
     files = read_files(given)

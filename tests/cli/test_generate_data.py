@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from refinecli.cli.complaints import as_flags
 from refinecli.generators import TASKS
 from refinecli.generators.criteria import with_rubric
 from tests.conftest import Result, read_jsonl, write_jsonl
@@ -27,7 +28,7 @@ def test_help_lists_the_tasks(cli: Cli) -> None:
     assert result.returncode == 0
     for task in TASKS.values():
         assert task.name in result.stdout
-        assert " ".join(task.summary.split()) in " ".join(result.stdout.split())
+        assert " ".join(as_flags(task.summary).split()) in " ".join(result.stdout.split())
 
 
 def test_an_unknown_task_is_answered_with_the_known_ones(cli: Cli) -> None:

@@ -102,7 +102,7 @@ def test_each_prompt_gets_a_rubric_and_every_line_is_a_datapoint(cli: Cli, tmp_p
     assert not (tmp_path / "out.jsonl.cache").exists()
     graded = cli("grade", "out.jsonl", "--dry-run", *NOBODY)
     assert graded.returncode == 0, graded.stderr
-    assert "3 datapoints;" in graded.stderr
+    assert "3 datapoints," in graded.stderr
 
 
 def test_an_item_that_does_not_tell_good_from_bad_is_dropped_and_counted(
@@ -187,7 +187,7 @@ def test_a_row_with_a_rubric_passes_and_costs_nothing(cli: Cli) -> None:
     assert [item["rubric_str"] for item in eggs["rubric_items"]] == ["Is it done?"]
     assert "rubric_writing" not in eggs
     assert again.stdout == result.stdout
-    assert "2 datapoints have a rubric already" in again.stderr
+    assert "2 datapoints already have a rubric" in again.stderr
 
 
 def test_items_of_a_rubric_file_come_first_and_are_not_written_again(
@@ -373,7 +373,7 @@ def test_a_dry_run_sends_nothing_and_shows_the_writers_prompt(cli: Cli, tmp_path
     assert plain.returncode == contrast.returncode == 0, plain.stderr
     assert "How do I cook eggs?" in plain.stderr
     assert GOOD not in contrast.stderr
-    assert "2 datapoints; at most 2 calls" in plain.stderr
+    assert "2 datapoints, at most 2 calls" in plain.stderr
     assert "at most 98 calls" in contrast.stderr
 
 
@@ -398,7 +398,7 @@ def test_the_example_data_are_prompts_with_two_responses_each(cli: Cli) -> None:
     args = ["--from", shipped, "--contrast", "chosen,rejected", "--dry-run", *NOBODY]
     result = cli(*TASK, *args)
     assert result.returncode == 0, result.stderr
-    assert "4 datapoints; at most 392 calls" in result.stderr
+    assert "4 datapoints, at most 392 calls" in result.stderr
     assert all(row["chosen"] != row["rejected"] for row in read_jsonl(shipped))
 
 
@@ -412,7 +412,7 @@ def test_the_example_data_are_prompts_with_two_responses_each(cli: Cli) -> None:
         (["rubrics", "--from", "in.jsonl", "--contrast", "good"], "expected two fields"),
         (["rubrics", "--from", "in.jsonl", "--contrast", "a,a"], "expected two fields"),
         (["rubrics", "--from", "in.jsonl", "--contrast", "a,b"], "no row has two different"),
-        (["rubrics", "--from", "array.json"], "generate-data chat --from array.json |"),
+        (["rubrics", "--from", "array.json"], "array.json: is a JSON array"),
         (["rubrics", "--from", "bad.jsonl"], "bad.jsonl:2: convo: field required"),
         (["rubrics", "--from", "in.jsonl", "-o", "in.jsonl"], "in.jsonl"),
         (["chat", "--from", "in.jsonl", "--contrast", "a,b"], "--contrast: the task chat asks no"),

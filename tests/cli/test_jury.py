@@ -399,4 +399,4 @@ def test_a_report_names_the_jury_and_grades_afresh_by_one_grader(cli: Cli, tmp_p
         result = cli("report", "out.jsonl", "--regrade", *at(server), *THREE, "--json", "r.json")
         assert result.returncode == 0, result.stderr
         assert {r.body["model"] for r in server.requests[before:]} == {"scripted"}
-    assert "by a jury of yes and no and yes-too, and regraded by scripted" in result.stderr
+    assert "by a jury of yes and no and yes-too and regraded by scripted" in result.stderr
