@@ -166,7 +166,9 @@ class Runner:
         path.write_text(one.text, "utf-8")
         try:
             print(*tests, file=self._process.stdin, flush=True)
-            return self._process.stdout.readline() == "0\n"
+            if not (answer := self._process.stdout.readline()):
+                raise SystemExit(f"no answer about {one}")
+            return answer == "0\n"
         finally:
             path.write_text(before, "utf-8")
 

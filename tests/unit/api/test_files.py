@@ -17,7 +17,7 @@ RUBRIC = '[[rubric_items]]\nrubric_str = "Is it polite?"\nmine = 1\n'
 def test_datapoints_are_those_of_the_commands(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "in.jsonl", [datapoint(), datapoint(), datapoint(id="x")])
     (tmp_path / "rubric.toml").write_text(RUBRIC)
-    items = read_rubric(tmp_path / "rubric.toml")
+    items = read_rubric(tmp_path / "rubric.toml", pytest.fail)
     expected = read_row(path.read_bytes().split(b"\n")[0], 1, "in.jsonl", items).datapoint
     first, second, third = rc.read_datapoints(path, rubric=tmp_path / "rubric.toml")
     assert first == expected

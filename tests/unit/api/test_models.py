@@ -78,7 +78,7 @@ def test_a_response_is_graded_as_the_command_does() -> None:
 def test_an_item_without_a_verdict_is_ungraded_and_not_0() -> None:
     with ChatServer(by_role("", "I cannot say.")) as server:
         grading = graded(server.url)
-    assert (grading.score, grading.passed) == (None, False)
+    assert (grading.score, grading.passed) == (None, None)
     assert grading.grades[0].error is not None
     assert grading.grades[0].error.type == "no_score"
 

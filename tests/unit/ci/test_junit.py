@@ -227,13 +227,13 @@ def test_from_standard_input_there_is_no_file_to_point_to(tmp_path: Path) -> Non
 
 
 def test_a_device_is_no_place_for_it() -> None:
-    with pytest.raises(UsageError, match="--junit /dev/null"):
+    with pytest.raises(UsageError, match="junit=/dev/null"):
         JUnitFile(Path("/dev/null"), "s", None)
 
 
 def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
     file = JUnitFile(tmp_path / "no" / "j.xml", "s", None)
-    with pytest.raises(OutputError, match=r"--junit .*j\.xml"):
+    with pytest.raises(OutputError, match=r"junit=.*j\.xml"):
         file.add(Case("a", 1, "passed"))
 
 

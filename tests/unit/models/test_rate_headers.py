@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.models.pacing.rate_headers import NO_HINTS, Allowance, Hints, hints
+from refinecli.models.pacing.rate_headers import (
+    NO_HINTS,
+    Allowance,
+    Hints,
+    hint_in_words,
+    hints,
+)
 
 NOW = 1_736_950_980.0  # 2025-01-15T14:23:00Z
 
@@ -129,3 +135,24 @@ def test_no_header_makes_it_raise_or_wait_backwards(headers: dict[str, str]) -> 
     assert read.after is None or read.after >= 0
     for left in (read.requests, read.tokens):
         assert left is None or (left.remaining >= 0 and left.reset >= 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please try again in 250ms.", 0.25),
+        ("Please retry after 1m30.5s.", 90.5),
+        ("Try again in 2 hours and 3 minutes", 7380),
+        ("Your quota resets in 1 day", 86_400),
+        ("Wait 20 milliseconds", 0.02),
+        ('{"retryDelay": "7.5s"}', 7.5),
+        ('{"retry_after": 3}', 3),
+        ('{"retry_after_ms": 500}', 0.5),
+        ('{"retry_delay": {"seconds": 4}}', 4),
+        ("You may send 20 requests in 5 s", None),
+        ("", None),
+    ],
+)
+def test_an_error_says_in_words_how_long_to_wait(words: str, seconds: float | None) -> None:
+    found = hint_in_words(words.encode())
+    assert found == (None if seconds is None else pytest.approx(seconds))
