@@ -3,7 +3,6 @@ reply that can be read."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Coroutine, Iterable
@@ -36,6 +35,8 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     coroutines = list(coroutines)
     if len(coroutines) == 1:  # the usual case, and a task takes a twentieth of a call's CPU
         return [await coroutines[0]]
+    import asyncio  # by which time it is loaded; a command that asks nobody does without
+
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)

@@ -23,9 +23,9 @@ from refinecli.checks.counted import (
 from refinecli.checks.json_schema import Schema, misfits, on_one_line
 from refinecli.checks.words import ContainsAll, ContainsAny, ContainsNone
 from refinecli.text.json_text import read_exactly
-from refinecli.text.numbers import last_number
 from refinecli.text.patterns import Pattern, compiled
-from refinecli.text.words import as_typed
+
+# The rules for text are imported by the checks that run: they take 15 ms to load.
 
 
 class Regex(BaseCheck):
@@ -68,6 +68,8 @@ class NumberIs(BaseCheck):
         return f"The last number in the response is {self.value}"
 
     def grade_within(self, response: str, seconds: float) -> CheckResult:
+        from refinecli.text.numbers import last_number
+
         found = last_number(response)
         if found is None:
             return CheckResult(0.0, "there is no number in it")
@@ -102,6 +104,8 @@ class _Edge(BaseCheck):
 
     def same(self, text: str) -> str:
         """Reduce the text to what makes a difference."""
+        from refinecli.text.words import as_typed
+
         text = re.sub(r"\s+", " ", as_typed(text))
         return text if self.case else text.casefold()
 

@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from refinecli.checks.base import BaseCheck, CheckResult
-from refinecli.text import units
-from refinecli.text.words import has_word
+
+# The rules for text are imported by the checks that run: they take 15 ms to load.
 
 
 def _known_language(language: str) -> str:
+    from refinecli.text import units
+
     if language not in (languages := units.stem_languages()):
         raise ValueError(f"must be one of {', '.join(languages)}")
     return language
@@ -41,6 +43,9 @@ class _Words(BaseCheck):
 
     def present(self, response: str) -> list[str]:
         """Return the words that are in the response, in their order."""
+        from refinecli.text import units
+        from refinecli.text.words import has_word
+
         if self.match == "word":
             return [word for word in self.words if has_word(response, word, case=self.case)]
         if self.match == "stem":
