@@ -102,8 +102,8 @@ def test_it_writes_the_contracts_record_which_grade_and_refine_take_again(
     }
     found = record["refinement"]
     assert list(found) == [
-        *("strategy", "status", "stop_reason", "initial_score", "best_iteration", "iterations"),
-        *("usage", "models", "settings"),
+        *("strategy", "status", "passed", "stop_reason", "initial_score", "best_iteration"),
+        *("iterations", "usage", "models", "settings", "shaped_by"),
     ]
     assert (found["strategy"], found["status"], found["stop_reason"]) == (strategy, "done", stop)
     assert [it["role"] for it in found["iterations"]] == roles
