@@ -144,6 +144,7 @@ class Sender:
         usage = completion.usage
         turn.succeeded(given, usage.prompt_tokens + usage.completion_tokens or None)
         self.endpoint.health.succeeded()
+        self.endpoint.terms.took(request.body)
         self._count(request, completion, reservation)
         usable = request.usable(completion) if request.usable else not completion.cut_off
         await self.replies.keep(request, content, usable=usable)

@@ -23,7 +23,7 @@ from refinecli.settings.urls import shown_url
 from refinecli.types import JSONObject, JSONReply, Message, Wants
 
 # Parameters an endpoint may refuse and we can do without.
-_OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
+OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
 # What a request has that is not a parameter, and can be sent in another way.
 SYSTEM_ROLE = "the system role"
 FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
@@ -32,6 +32,11 @@ FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
 _REFUSED = (
     r"unsupported|not support|n't support|unrecognized|unknown (?:parameter|field|argument|name)"
     r"|unexpected|not permitted|not allowed|deprecated|only the default"
+)
+# Between a refusal and a parameter's name, they make it one of what the conversation is about.
+_ABOUT = (
+    r"\b(?:content|prompts?|topics?|subjects?|questions?|messages?|texts?|conversations?|users?"
+    r"|queries|query|asks?|asking|asked|about|discuss\w*|mention\w*|language|words?)\b"
 )
 _CONTEXT = (
     r"context.{0,10}(?:length|window|size)|maximum context|too many (?:input )?tokens"
@@ -351,9 +356,9 @@ def _parameter(reply: Refusal) -> Exception | None:
     if reply.status not in (400, 422) or not reply.says(_REFUSED):
         return None
     body, words = reply.body, reply.words
-    if name := _refused(words, [key for key in _OPTIONAL if key in body]):
+    if name := _refused(words, [key for key in OPTIONAL if key in body]):
         return RefusedParameterError(name, reply.message)
-    own = {"model", "messages", *_OPTIONAL}
+    own = {"model", "messages", *OPTIONAL}
     if name := _refused(words, [key for key in body if key not in own]):
         hint = f"{name} comes from extra_body in the config"
         return RunError(reply.message, hint, type="bad_request")
@@ -384,10 +389,11 @@ _READINGS: tuple[Reading, ...] = (
 def _refused(words: str, names: Sequence[str]) -> str | None:
     """Return the name that an error refuses: the first that is quoted, or close to the refusal."""
     found = []
+    between = rf"(?:(?!{_ABOUT}).)"
     for name in names:
         word = rf"(?<!\w){re.escape(name)}(?!\w)"
         quoted = rf"[\"'`(]{re.escape(name)}[\"'`)]"
-        near = rf"(?:{_REFUSED}).{{0,35}}{word}|{word}.{{0,25}}(?:{_REFUSED})"
+        near = rf"(?:{_REFUSED}){between}{{0,35}}{word}|{word}{between}{{0,25}}(?:{_REFUSED})"
         if match := re.search(rf"{quoted}|{near}", words, re.IGNORECASE):
             found.append((match.start(), name))
     return min(found)[1] if found else None

@@ -9,8 +9,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-from refinecli.errors import UnsupportedError
-from refinecli.models.failures import FIRST_TOKEN_LIMIT, SYSTEM_ROLE, RefusedParameterError
+from refinecli.errors import CompletionError, UnsupportedError
+from refinecli.models.failures import (
+    FIRST_TOKEN_LIMIT,
+    OPTIONAL,
+    SYSTEM_ROLE,
+    RefusedParameterError,
+)
 from refinecli.models.request import name_of
 from refinecli.types import Completion, FirstTokens, JSONObject, Message, Wants
 
@@ -27,12 +32,13 @@ class Terms:
     """The parts of a request that an endpoint takes, as far as is known.
 
     `changes` are the parameters, and wants by name, that it refused. `given` are the kinds of wants
-    in which it has answered.
+    in which it has answered, `taken` the parameters that it took with their values in this run.
     """
 
     model: str
     changes: dict[str, str | None] = field(default_factory=dict)
     given: set[type[Wants]] = field(default_factory=set)
+    taken: set[tuple[str, str]] = field(default_factory=set)
     _tried: dict[str, asyncio.Event] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -49,6 +55,10 @@ class Terms:
             yield
         finally:
             tried.set()
+
+    def took(self, body: JSONObject) -> None:
+        """Note what an answered request had."""
+        self.taken.update((name, repr(body[name])) for name in OPTIONAL if name in body)
 
     def settle(self, refused: RefusedParameterError, sent: Changes) -> str:
         """Leave out or rename what was refused, for all calls; return what to say about it, nothing
@@ -136,8 +146,10 @@ async def negotiated(
                 terms.given.add(type(wants))
             return completion
         except RefusedParameterError as refused:
-            # If it has given that to others, the refusal is about this request alone.
+            # If it has given or taken that for others, the refusal is about this request alone.
             if wants is not None and refused.name == wanted and type(wants) in terms.given:
                 raise UnsupportedError(str(refused)) from None
+            if (refused.name, repr(body.get(refused.name))) in terms.taken:
+                raise CompletionError("bad_request", str(refused)) from None
             if notice := terms.settle(refused, changes):
                 learned(notice)

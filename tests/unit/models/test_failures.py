@@ -137,6 +137,24 @@ def test_the_first_parameter_that_is_refused_is_the_one() -> None:
     assert meaning(reply(400, "seed is not allowed, nor is temperature")) == ("change", "seed")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unsupported content: the prompt asks for temperature data",
+        "unsupported topic: temperature records",
+        "not allowed: a question about temperature",
+        "temperature is what the user asks for, which is not permitted",
+        "Unexpected mention of temperature",
+    ],
+)
+def test_a_refused_conversation_that_is_about_a_parameters_name_is_not_a_refused_parameter(
+    words: str,
+) -> None:
+    warm = {**BODY, "temperature": 0.5}
+    error = failure(Refusal(400, {}, orjson.dumps({"error": words}), warm, URL))
+    assert isinstance(error, CompletionError)
+
+
 def test_a_parameter_is_not_found_within_another_word() -> None:
     assert meaning(reply(400, "unsupported: my_seed_value")) == ("call", "bad_request")
 

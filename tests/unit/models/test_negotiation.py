@@ -143,6 +143,16 @@ def test_where_it_was_given_before_a_refusal_is_about_this_request_alone(terms: 
     assert Endpoint(reply=WITH_TOKENS).ask(terms, TOKENS) is WITH_TOKENS
 
 
+def test_what_it_took_before_is_not_left_out_because_one_request_is_refused(terms: Terms) -> None:
+    terms.took(BODY)
+    endpoint = Endpoint("temperature")
+    with pytest.raises(CompletionError, match="unsupported: temperature"):
+        endpoint.ask(terms)
+    assert (terms.changes, endpoint.sent, endpoint.notices) == ({}, [BODY], [])
+    endpoint.ask(terms, body=BODY | {"temperature": 1.5})  # another value may be too much
+    assert terms.changes == {"temperature": None}
+
+
 def test_a_kept_reply_gives_what_the_endpoint_no_longer_does(terms: Terms) -> None:
     terms.changes = {name_of(TOKENS): None, "temperature": None}
     endpoint = Unwilling()
