@@ -11,11 +11,11 @@ from refinecli.errors import CompletionError
 from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log
-from refinecli.models.envelope import StatedError
 from refinecli.models.failures import Refusal, failure
 from refinecli.models.http import HttpClient, Reply, TransportError
 from refinecli.models.pacing.pacer import Turn
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
+from refinecli.models.provider_errors import StatedError
 from refinecli.models.redaction import Redaction
 from refinecli.models.reply import read_completion, usage_in
 from refinecli.models.request import Request

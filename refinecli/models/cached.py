@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from refinecli.errors import CompletionError, OutputError
 from refinecli.models.cache.store import CallCache, row_name
 from refinecli.models.endpoint import Endpoint
-from refinecli.models.envelope import StatedError
 from refinecli.models.negotiation import answers
+from refinecli.models.provider_errors import StatedError
 from refinecli.models.reply import read_completion
 from refinecli.models.request import Request
 from refinecli.models.retries import RetryableError

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from refinecli.errors import CompletionError
-from refinecli.models.envelope import reply_object, shortened, stated_error
+from refinecli.models.envelope import reply_object
+from refinecli.models.provider_errors import shortened, stated_error
 from refinecli.models.retries import RetryableError
 from refinecli.types import Completion, JSONObject, Usage
 

@@ -16,8 +16,8 @@ from collections import Counter
 
 from refinecli.errors import CompletionError, RunError
 from refinecli.grading.scoring import extract
-from refinecli.models.envelope import StatedError
 from refinecli.models.failures import Refusal, RefusedParameterError, failure
+from refinecli.models.provider_errors import StatedError
 from refinecli.models.reply import read_completion
 from refinecli.models.retries import RetryableError
 from refinecli.types import JSONObject, RubricItem

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from refinecli.errors import CompletionError
-from refinecli.models.envelope import StatedError, reply_object, stated_error
+from refinecli.models.envelope import reply_object
+from refinecli.models.provider_errors import StatedError, stated_error
 from refinecli.models.reply import read_completion
 from refinecli.models.retries import RetryableError
 

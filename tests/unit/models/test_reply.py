@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.errors import CompletionError
-from refinecli.models.envelope import StatedError
+from refinecli.models.provider_errors import StatedError
 from refinecli.models.reply import _WHOLE, read_completion
 from refinecli.models.retries import RetryableError
 
