@@ -135,6 +135,13 @@ def main() -> None:
     _prepare_streams()
     try:
         _run(sys.argv[1:])
+    except SystemExit as ended:
+        _end_stdout()
+        if isinstance(ended.code, int) and "refinecli.cli.leaving" in sys.modules:
+            from refinecli.cli.leaving import leave
+
+            leave(ended.code)
+        raise
     except OSError as error:  # commands report their own: this is help that cannot be written
         print(f"error: cannot write: {error.strerror or error}", file=sys.stderr)
         sys.exit(3)

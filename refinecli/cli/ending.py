@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from refinecli.cli.complaints import as_flags, complain
+from refinecli.cli.leaving import at_last
 from refinecli.errors import RefineError
 from refinecli.models.traffic import traffic_words
 from refinecli.text.clean import as_line
@@ -47,6 +48,8 @@ def conclude(
         reporter.notice(note)
     for complaint in ended.complaints:
         complain(complaint)
+    if ended.job.cache and ended.job.cache.is_over:
+        at_last(ended.job.cache.remove)
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import filecmp
 import gzip
 import os
 import select
@@ -143,6 +144,12 @@ class Sink:
                 )
             self._partial.replace(self.path)
         self._file = None
+
+    def repeats_the_file(self) -> bool:
+        """Return True where the finished lines are those that the file already has."""
+        assert self._partial is not None
+        assert self.path is not None
+        return filecmp.cmp(self._partial, self.path, shallow=False)
 
     def discard(self) -> None:
         """Drop what was not committed."""

@@ -133,6 +133,8 @@ class _Run:
         self._display = display
         self._ended = Ended(job, Summary(), Traffic())
         self._locked = False
+        self._has_file = False  # that an earlier run with the same settings wrote
+        self._repeats = False
 
     def go(self) -> Ended:
         job, ended = self._job, self._ended
@@ -144,11 +146,13 @@ class _Run:
                 ended.partial = job.sink.close()
         if ended.whole:
             ended.code = 3 if ended.too_many_errors else 0
+            if self._repeats and not ended.code and job.sink:
+                ended.notes.append(f"{job.sink.name}: was complete already, and is unchanged")
             job.complete(ended.summary)
         code = ended.code
         if job.summary and code != 2:
             self._write_summary(job.summary)
-        if job.cache:  # last: a run that is killed before finds in it that it was complete
+        if job.cache:
             self._let_go(job.cache, code)
         if job.sink:
             job.sink.unlock()
@@ -219,10 +223,13 @@ class _Run:
         if not cache.has_written(file, this_run=True):
             raise UsageError(f"{name}: exists already", f"use {option('force')} to replace it")
         check_shortens(file, name, job.limit if job.total is None else job.total)
+        self._has_file = True
 
     def _note_output(self, signature: str) -> None:
         if self._job.cache and self._job.cache.calls:
             self._job.cache.calls.runs.wrote(signature)
+        if self._has_file and self._job.sink:
+            self._repeats = self._job.sink.repeats_the_file()
 
     # -------------------------------------------------------------- the end
 

@@ -44,6 +44,7 @@ class RunCache:
     say: Callable[[str], None] | None = None
     calls: CallCache | None = None
     settings: JSONObject | None = None
+    is_over: bool = False
 
     def open(self) -> CallCache:
         """Make it ready; it is made only now, so that a run that is refused leaves none behind."""
@@ -139,12 +140,12 @@ class RunCache:
         return self.calls is not None and not self.calls.is_empty
 
     def end(self, code: int, *, whole: bool, locked: bool, limited: bool = False) -> str:
-        """Release it, and remove it if it is of no more use; return why it stays, if that needs
-        saying.
+        """Release it, and find out whether it is of any more use; return why it stays, if that
+        needs saying.
 
-        A default cache is removed once its run is over or has received nothing, unless the run was
-        not `locked`: then it may belong to another. `whole`: all rows were written; `limited`: more
-        might have come.
+        A default cache is over once its run is, or has received nothing, unless the run was not
+        `locked`: then it may belong to another. That of a `whole` run, which wrote all rows, still
+        waits for `remove`. `limited`: more might have come.
         """
         calls, self.calls = self.calls, None
         if calls is None:
@@ -155,7 +156,10 @@ class RunCache:
                 unused = calls.unused if over and limited else 0
                 reason = self._why_kept(calls, unused)
                 if not reason:
-                    calls.remove()
+                    calls.close_for_good()
+                    self.is_over = True
+                    if not whole:
+                        self.remove()
                     return ""
                 over = over and not unused
             if whole and not (self.stays and code in (0, 1)):
@@ -164,6 +168,14 @@ class RunCache:
             return reason
         finally:
             calls.close()
+
+    def remove(self) -> None:
+        """Delete the file of a run that is over. Without it nothing shows that the run was: a
+        process that is killed later, but before it could exit, seems to have failed."""
+        from refinecli.models.cache.file import delete
+
+        if self.is_over:
+            delete(self.path)
 
     def _is_useless(self, calls: CallCache, *, over: bool, whole: bool, locked: bool) -> bool:
         if self.stays:

@@ -670,6 +670,40 @@ def test_a_kill_after_exit_3_leaves_the_earlier_file_and_the_run_continues(
     assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
 
 
+_KILLED_IN_THE_LAST_MOMENT = """
+import os, signal
+from refinecli.__main__ import main
+from refinecli.cli import leaving
+
+leaving.leave = lambda code: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+def test_a_run_that_is_killed_in_its_last_moment_was_complete(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", questions(3))
+    with FaultServer() as server:
+        run = [*RUN, *at(server)]
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED_IN_THE_LAST_MOMENT, *run],
+            cwd=tmp_path,
+            env=CLEAN,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert killed.returncode == -signal.SIGKILL
+        assert "3 datapoints: 3 done" in killed.stderr  # nothing was left to say
+        whole = (tmp_path / "out.jsonl").read_bytes()
+        server.forget()
+        again = cli(*run)
+        assert server.arrivals == []
+    assert again.returncode == 0, again.stderr
+    assert "out.jsonl: was complete already, and is unchanged" in again.stderr
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
+
+
 @pytest.mark.parametrize(
     ("flags", "code"), [(["--fail-under", "0.9"], 1), (["--max-errors", "3"], 0)]
 )

@@ -59,6 +59,13 @@ def create(path: Path) -> None:
         ) from None
 
 
+def delete(path: Path) -> None:
+    """Delete the file and what SQLite keeps next to it, the file itself last: as long as it is
+    there, the same command finds that its run was complete."""
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False

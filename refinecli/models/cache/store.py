@@ -294,15 +294,12 @@ class CallCache:
         """Write what waits, and let go of the file."""
         self._file.close()
 
-    def remove(self) -> None:
-        """Close the cache and delete it: its run is over."""
-        # As it is closed SQLite tidies the file up, and need not wait for the disk to do that.
+    def close_for_good(self) -> None:
+        """Let go of a file that will be removed: SQLite need not wait for the disk as it tidies
+        up."""
         with contextlib.suppress(sqlite3.Error):
             self._file.reader.execute("PRAGMA synchronous = OFF")
         self.close()
-        # The file itself last: as long as it is there, the same command finds that it was complete.
-        for suffix in ("-wal", "-shm", "-journal", ""):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
 
 def _opened(path: Path, *, offline: bool) -> OpenFile:

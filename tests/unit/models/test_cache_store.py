@@ -203,7 +203,8 @@ def test_where_the_log_does_not_work_a_journal_does_and_that_is_said(
 def test_a_removed_cache_leaves_nothing(tmp_path: Path) -> None:
     with opened(tmp_path) as cache:
         put(cache, b"{}")
-        cache.remove()
+        cache.close_for_good()
+        cache_file.delete(cache.path)
     assert list(tmp_path.iterdir()) == []
 
 
