@@ -4,9 +4,10 @@ grader."""
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 
-from refinecli.completers import draw_of, gather
+from refinecli.completers import draw_of
+from refinecli.grading.prefix import lead_of, led
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.verdict import GradeOptions, Question, first_messages, verdict
 from refinecli.prompts import Prompts
@@ -28,8 +29,10 @@ async def grade(
 ) -> tuple[tuple[Grade, ...], Usage]:
     """Return one grade for each rubric item, in order, and the usage of the calls.
 
-    Items are graded concurrently by the grader of this role. A failed call leaves its item
-    ungraded; RunError and BudgetError, which every further call would share, are raised.
+    Items are graded concurrently by the grader of this role, but where their prompts begin with
+    enough that a provider can keep, the first call is over before the others begin. A failed call
+    leaves its item ungraded; RunError and BudgetError, which every further call would share, are
+    raised.
     """
     if not response.strip():
         return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
@@ -37,14 +40,12 @@ async def grade(
     # Items with the same question are one request, so each is a further sample of it.
     asked = [(item.rubric_str, item.grader_output_format_instruction) for item in items]
     samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
-    verdicts = await gather(
-        _grade_item(
-            Question(datapoint, response, index, prompts, options),
-            grader,
-            draw_of(datapoint, role, iteration, samples[index]),
-        )
-        for index in range(len(items))
-    )
+    questions = [Question(datapoint, response, i, prompts, options) for i in range(len(items))]
+    asks = [
+        partial(_grade_item, question, grader, draw_of(datapoint, role, iteration, sample))
+        for question, sample in zip(questions, samples, strict=True)
+    ]
+    verdicts = await led(asks, lead_of([None if q.item.check else q for q in questions]))
     grades, usages = zip(*verdicts, strict=True)
     return grades, sum(usages, Usage())
 
