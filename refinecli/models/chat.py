@@ -19,7 +19,7 @@ from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log, endpoint_at
 from refinecli.models.http import HttpClient, joined
 from refinecli.models.negotiation import negotiated
-from refinecli.models.redaction import Redaction
+from refinecli.models.redaction import redaction_for
 from refinecli.models.request import Request, api_key, body_of, encoded, headers, sample_index
 from refinecli.models.retries import Ending, RetryableError, retried
 from refinecli.models.spending import Spending
@@ -64,7 +64,7 @@ class Chat:
             client=self._client,
             endpoint=endpoint,
             role=role,
-            redaction=Redaction(secret),
+            redaction=redaction_for(role, secret),
             headers=headers(role, secret),
             spending=Spending(role),
             limits=self._limits,

@@ -100,7 +100,7 @@ async def open_engine(
         client = _client(asked)
         stack.push_async_callback(client.aclose)
         chat = Chat(client, limits, log, calls, log_request)
-        resolve = Resolver(client, stack, calls)
+        resolve = Resolver(client, stack, calls, log, chat.ending.pause)
         jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
         making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
         completers: dict[str, Completer] = {

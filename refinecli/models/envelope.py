@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from refinecli.errors import CompletionError
-from refinecli.models.provider_errors import first_choice, shortened, stated_error, words_of
+from refinecli.models.provider_errors import (
+    DEEPEST,
+    WRAPPERS,
+    first_choice,
+    says_something,
+    shortened,
+    stated_error,
+    words_of,
+)
 from refinecli.models.retries import RetryableError
 from refinecli.types import JSONObject
 
@@ -22,6 +31,10 @@ _BOM = b"\xef\xbb\xbf"
 # Lines of server-sent events; a line that begins with a colon is a comment that keeps the
 # connection alive.
 _EVENT = re.compile(rb"(?:data|event|id|retry):")
+_DONE = b"[DONE]"  # the last event of a stream
+# Where an ending stands; the first that is there counts. Some write a word where there is none.
+_ENDINGS = ("finish_reason", "finishReason", "finish_details", "stop_reason", "done_reason")
+_NO_ENDING = frozenset({"", "null", "none", "nil", "undefined"})
 
 
 def reply_object(content: bytes) -> JSONObject:
@@ -32,12 +45,33 @@ def reply_object(content: bytes) -> JSONObject:
     """
     content = _without_comments(content)
     if _EVENT.match(content):
-        return _from_events(content)
-    value = loads_leniently(content)
-    if isinstance(value, list) and len(value) == 1:  # Gemini
-        value = value[0]
+        return _from_chunks(list(_chunks(content)), done=content.rstrip().endswith(_DONE))
+    try:
+        value = loads_leniently(content)
+    except RetryableError:
+        if (chunks := _lines(content)) is None:
+            raise
+        return _from_chunks(chunks, done=content.rstrip().endswith(_DONE))
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        return _from_chunks([_unwrapped(one) for one in value], done=False)
     if not isinstance(value, dict):
         raise RetryableError("bad_reply", f"the reply is not a JSON object: {clipped(content)}")
+    return _unwrapped(value)
+
+
+def _unwrapped(value: JSONObject, deep: int = 0) -> JSONObject:
+    """Return a reply with what a gateway has put around it next to it."""
+    if value.get("choices") or deep == DEEPEST:
+        return value
+    for name in WRAPPERS:
+        inner = value.get(name)
+        if isinstance(inner, str) and inner.lstrip().startswith("{"):
+            with suppress(RetryableError):
+                inner = loads_leniently(inner.encode("utf-8", "replace"))
+        if isinstance(inner, list) and len(inner) == 1:
+            inner = inner[0]
+        if isinstance(inner, dict) and (inner := _unwrapped(inner, deep + 1)).get("choices"):
+            return {k: v for k, v in value.items() if k != name} | inner
     return value
 
 
@@ -48,7 +82,9 @@ def loads_leniently(content: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        value = json.loads(content, parse_constant=lambda name: None)
+        # What is not of its encoding, or not allowed in a string, costs a character, not the reply.
+        decoded = content.decode(json.detect_encoding(content), "replace")
+        value = json.loads(decoded, parse_constant=lambda name: None, strict=False)
         # Some servers cut a character in two when they escape it: its halves become U+FFFD.
         text = json.dumps(value, ensure_ascii=False)
         return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
@@ -71,30 +107,65 @@ def _without_comments(content: bytes) -> bytes:
 # ------------------------------------------------------------------ unrequested streams
 
 
-def _from_events(content: bytes) -> JSONObject:
+def _lines(content: bytes) -> list[JSONObject] | None:
+    """Return the chunks of a body with an object a line; None where its first line is not one."""
+    first = content.partition(b"\n")[0].strip()
+    try:
+        if isinstance(loads_leniently(first), dict):
+            return list(_chunks(content))
+        return None
+    except RetryableError:  # the whole may be one object over many lines
+        whole = content.rstrip().removesuffix(_DONE)
+        value = loads_leniently(whole.rstrip().removesuffix(b"data:")) if whole else None
+        return [_unwrapped(value)] if isinstance(value, dict) else None
+
+
+def _from_chunks(chunks: Sequence[JSONObject], *, done: bool) -> JSONObject:
     """Join the chunks of a streamed reply into a whole one."""
-    chunks = list(_chunks(content))
+    if not any(map(first_choice, chunks)):
+        return chunks[0] if chunks else {}
     for chunk in chunks:
-        if stated_error(chunk) or isinstance(first_choice(chunk).get("message"), dict):
+        is_message = isinstance(first_choice(chunk).get("message"), dict)
+        if stated_error(chunk) or (is_message and (len(chunks) == 1 or says_something(chunk))):
             return chunk
     choices = [choice for choice in map(first_choice, chunks) if not choice.get("index")]
-    ending = next((c["finish_reason"] for c in choices if c.get("finish_reason")), None)
-    if ending is None and not content.rstrip().endswith(b"[DONE]"):
+    ending = _last(ending_in(choice) for choice in choices)
+    if ending is None and not done:
         raise CompletionError("bad_reply", "the reply came as a stream that broke off")
-    message = _joined([_delta(choice) for choice in choices])
-    usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
-    return {"choices": [{"message": message, "finish_reason": ending}], "usage": usage}
+    choice = {
+        "message": _joined([_delta(choice) for choice in choices]),
+        "finish_reason": ending,
+        "native_finish_reason": _last(one.get("native_finish_reason") for one in choices),
+    }
+    return {"choices": [choice], "usage": _last(chunk.get("usage") for chunk in chunks)}
+
+
+def ending_in(choice: JSONObject) -> object:
+    """Return how a choice ended, in the provider's words, or None."""
+    endings = (choice.get(name) for name in _ENDINGS)
+    return next((one for one in endings if not _is_no_ending(one)), None)
+
+
+def _is_no_ending(ending: object) -> bool:
+    return ending is None or str(ending).strip().lower() in _NO_ENDING
+
+
+def _last(values: Iterable[object]) -> object:
+    return next(filter(None, reversed(list(values))), None)
 
 
 def _delta(choice: JSONObject) -> JSONObject:
     delta = choice.get("delta")
     # An endpoint of the older kind gives its text next to where a delta would be.
-    return delta if isinstance(delta, dict) else {"content": choice.get("text")}
+    if isinstance(delta, dict):
+        return delta
+    return {"content": choice["text"]} if "text" in choice else {}
 
 
 def _joined(deltas: Sequence[JSONObject]) -> JSONObject:
-    """Put the pieces of a message together; a content that is not text stays in its parts."""
-    message: JSONObject = {"content": None}
+    """Put the pieces of a message together; a content that is not text stays in its parts. One that
+    is in no piece is missing."""
+    message: JSONObject = {"content": None} if any("content" in one for one in deltas) else {}
     for name in ("content", "reasoning_content", "reasoning", "refusal"):
         given = [delta[name] for delta in deltas if delta.get(name)]
         if all(isinstance(piece, str) for piece in given):
@@ -114,7 +185,7 @@ def _chunks(content: bytes) -> Iterator[JSONObject]:
         if line.startswith(b"event:"):
             event = line[6:].strip()
         data = line.strip().removeprefix(b"data:").strip()
-        if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
+        if not line.startswith((b"data:", b"{")) or data in (b"", b"[DONE]"):
             continue
         try:
             value = loads_leniently(data)
@@ -125,7 +196,7 @@ def _chunks(content: bytes) -> Iterator[JSONObject]:
             words = f"the stream has an event that is not JSON: {clipped(data)}"
             raise CompletionError("bad_reply", words) from None
         if isinstance(value, dict):
-            yield value
+            yield _unwrapped(value)
 
 
 # ------------------------------------------------------------------ a provider's words

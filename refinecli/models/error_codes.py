@@ -78,7 +78,7 @@ _STATUS_OF_MINIMAX: Mapping[int, int] = MappingProxyType(
     {1001: 408, 1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 2013: 400}
     | {2049: 401}
 )
-_UNKNOWN = 500  # an error without a status may be temporary
+UNKNOWN = 500  # an error without a status may be temporary
 
 
 def _number(code: object) -> int | None:
@@ -91,13 +91,13 @@ def status_of(error: object) -> int:
     """Return the HTTP status that an error names, as a number or by a word."""
     if not isinstance(error, dict):
         code = _number(error)
-        return code if code is not None and 300 <= code < 600 else _UNKNOWN
+        return code if code is not None and 300 <= code < 600 else UNKNOWN
     for name in (*CODES, "type", "error_type", "__type"):
         if status := _status_by(error.get(name)):
             return status
     # A gateway's own error around that of the provider behind it.
     inner = next((error[k] for k in ("error", "detail", "fault") if error.get(k)), None)
-    return _UNKNOWN if inner is None else status_of(inner)
+    return UNKNOWN if inner is None else status_of(inner)
 
 
 def status_of_minimax(code: object) -> int | None:

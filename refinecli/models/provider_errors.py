@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 import orjson
 
-from refinecli.models.error_codes import CODES, status_of, status_of_minimax
+from refinecli.models.error_codes import CODES, UNKNOWN, status_of, status_of_minimax
 from refinecli.types import JSONObject
 
 _MOST_CHARACTERS = 400  # of a provider's words in a message
+# Fields in which gateways put the whole reply of the server behind them. To add one, add a word.
+WRAPPERS = ("data", "result", "response", "output", "body", "payload", "completion")
+DEEPEST = 4  # wrappers in wrappers
 
 
 class StatedError(Exception):
@@ -30,12 +33,19 @@ def first_choice(value: JSONObject) -> JSONObject:
     return first if isinstance(first, dict) else {}
 
 
-def stated_error(value: JSONObject) -> StatedError | None:
+def stated_error(value: JSONObject, deep: int = 0) -> StatedError | None:
     """Return the error that a reply reports, or None."""
     error = _error_in(value)
-    if error is None:
+    if error is not None:
+        return StatedError(status_of(error), shortened(words_of(value)))
+    if says_something(value):
         return None
-    return StatedError(status_of(error), shortened(words_of(value)))
+    for name in WRAPPERS:
+        inner = value.get(name)
+        if isinstance(inner, dict) and deep < DEEPEST and (found := stated_error(inner, deep + 1)):
+            # The status may stand outside.
+            return found if found.status != UNKNOWN else StatedError(status_of(value), str(found))
+    return None
 
 
 # The fields in which gateways put an error's words.
@@ -57,7 +67,7 @@ def _error_in(value: JSONObject) -> object:
     base = value.get("base_resp")
     if isinstance(base, dict) and _is_error(code := base.get("status_code")):
         return {"code": status_of_minimax(code)}
-    return None if _says_something(choice) else _error_instead(value)
+    return None if says_something(value) else _error_instead(value)
 
 
 def _error_instead(value: JSONObject) -> object:
@@ -81,8 +91,9 @@ def _is_error(error: object) -> bool:
     return bool(error) and str(error).strip().lower() not in _NO_ERROR
 
 
-def _says_something(choice: JSONObject) -> bool:
-    """Return True if a choice holds more than a blank text."""
+def says_something(value: JSONObject) -> bool:
+    """Return True if the first choice of a reply holds more than a blank text."""
+    choice = first_choice(value)
     message = choice.get("message")
     if not isinstance(message, dict):
         message = choice.get("delta")

@@ -1,4 +1,5 @@
-"""Our key, taken out of what a provider sends back before that is kept or shown; pure.
+"""Our key, and what else only we should know, taken out of what a provider sends back before that
+is kept or shown; pure.
 
 A reply is understood first and redacted after: a short key, such as the word that a local server
 wants, may be a piece of any honest word.
@@ -7,92 +8,185 @@ wants, may be a piece of any honest word.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
 from refinecli.errors import CompletionError
 from refinecli.models.envelope import reply_object
 from refinecli.models.retries import RetryableError
+from refinecli.settings.roles import RoleSettings, names_a_secret
 from refinecli.types import JSONObject
 
 HIDDEN = "[key]"
 _SURELY_A_KEY = 16  # characters
-# Bytes by which text may be written in another way than it reads.
-_ESCAPES = (b"\\", b"%")
+# Bytes by which text may be written in another way than it reads, or be in pieces.
+_ESCAPES = (b"\\", b"%", b"&", b"\n{", b"\0")
+# A value with letters and digits and no blank, and not a URL.
+_LIKE_A_KEY = re.compile(r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z")
+_BEGIN_ESCAPES = ("\\", "%", "&")
 
 E = TypeVar("E", bound=Exception)
 
 
-@dataclass(frozen=True)
 class Redaction:
-    """Hides one secret, which may be empty: then there is nothing to hide."""
+    """Hides secrets; where there are none, or empty ones, there is nothing to hide.
 
-    secret: str
+    One that is too short to be surely a key may be a word that a model writes.
+    """
 
-    @property
-    def is_sure(self) -> bool:
-        """True where the secret is too long to be a word that a model may write."""
-        return len(self.secret) >= _SURELY_A_KEY
+    def __init__(self, *secrets: str) -> None:
+        self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
+        self._sure = tuple(secret for secret in self._secrets if len(secret) >= _SURELY_A_KEY)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        pattern = "".join(map(_spelled, self.secret))
-        return re.compile(pattern if self.is_sure else rf"(?<!\w)(?:{pattern})(?!\w)")
+        return _any_of(self._secrets)
+
+    @cached_property
+    def _sure_pattern(self) -> re.Pattern[str]:
+        return _any_of(self._sure)
+
+    @cached_property
+    def _plain(self) -> tuple[bytes, ...]:
+        """The spellings of the secrets that a reply without escapes can hold."""
+        spelled = (one for secret in self._sure for one in (secret, *_in_base64(secret)))
+        return tuple(one.encode() for one in spelled)
 
     def text(self, text: str) -> str:
-        """Return what a provider said without the secret; a short one is hidden as a whole word."""
-        return self._pattern.sub(HIDDEN, text) if self.secret else text
+        """Return what a provider said without the secrets; a short one is hidden as a whole
+        word."""
+        return self._pattern.sub(HIDDEN, text) if self._secrets else text
+
+    def holds(self, text: str) -> bool:
+        """Return whether a text has a secret in it that cannot be a word of it by chance."""
+        return self._sure_pattern.search(text) is not None
 
     def error(self, error: E) -> E:
-        """Hide the secret in the words of an error that holds a provider's."""
-        if self.secret:
+        """Hide the secrets in the words of an error that holds a provider's."""
+        if self._secrets:
             error.args = tuple(
                 self.text(arg) if isinstance(arg, str) else arg for arg in error.args
             )
         return error
 
     def reply(self, content: bytes) -> bytes:
-        """Return the bytes of a reply without the secret, however JSON spells it; a short one may
-        be a word of the model's and stays."""
-        if not (self.secret and self.is_sure):
+        """Return the bytes of a reply without the secrets, however JSON spells them; a short one
+        may be a word of the model's and stays."""
+        if not self._sure:
             return content
         is_object = content.startswith(b"{")  # what else can be read is put together first
         is_plain = is_object and not any(mark in content for mark in _ESCAPES)
-        if is_plain and self.secret.encode() not in content:
+        if is_plain and not any(spelled in content for spelled in self._plain):
             return content
         try:
             value = reply_object(content)
         except (RetryableError, CompletionError):
-            return _as_bytes(self.text(_as_text(content)))
+            return _as_bytes(self._sure_pattern.sub(HIDDEN, _as_text(content)))
         clean = self._value(value)
         return content if clean == value else orjson.dumps(clean)
 
     def logged(self, content: bytes) -> bytes:
         """Return the bytes of a reply for a log, where a short secret is hidden as a whole word."""
-        if not self.secret or self.is_sure:
-            return self.reply(content)
-        return _as_bytes(self.text(_as_text(content)))
+        return _as_bytes(self.text(_as_text(self.reply(content))))
 
     def _value(self, value: object) -> object:
         if isinstance(value, str):
-            return self.text(value)
+            return self._sure_pattern.sub(HIDDEN, value)
         if isinstance(value, list):
             return [self._value(one) for one in value]
         if isinstance(value, dict):
-            found: JSONObject = {self.text(k): self._value(v) for k, v in value.items()}
+            found: JSONObject = {
+                self._sure_pattern.sub(HIDDEN, k): self._value(v) for k, v in value.items()
+            }
             return found
         return value
 
 
+def redaction_for(role: RoleSettings, key: str) -> Redaction:
+    """Return what hides a role's key and all that its requests hold besides which looks like one:
+    a gateway may have its own in a header, in the URL or in the body."""
+    query = parse_qsl(urlsplit(role.base_url or "").query)
+    others = [value for name, value in query if names_a_secret(name)]
+    others += [
+        value.rpartition(" ")[2]  # the scheme stands before it
+        for name, value in role.headers.items()
+        if not name.lower().endswith(("version", "beta")) and _LIKE_A_KEY.search(value)
+    ]
+    others += _secrets_in(role.extra_body)
+    return Redaction(key, *(one for one in others if len(one) >= _SURELY_A_KEY))
+
+
+def _secrets_in(value: object, name: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner, one in value.items():
+            yield from _secrets_in(one, inner)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _secrets_in(one, name)
+    elif isinstance(value, str) and names_a_secret(name):
+        yield value
+
+
+def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:
+    """Return a pattern for all ways to write the secrets; a short one only as a whole word."""
+    patterns, beginnings = [], "".join(_BEGIN_ESCAPES)
+    for secret in secrets:
+        spelled = "".join(map(_spelled, secret))
+        is_sure = len(secret) >= _SURELY_A_KEY
+        patterns.append(spelled if is_sure else rf"(?<!\w)(?:{spelled})(?!\w)")
+        beginnings += secret[0]
+        if is_sure:
+            encoded = list(_in_base64(secret))
+            patterns += [re.escape(one).replace("/", r"\\{0,15}/") for one in encoded]
+            beginnings += "".join(one[0] for one in encoded)
+    # Nearly all places fail by their first character, which is the cheapest way.
+    return re.compile(rf"(?=[{re.escape(beginnings)}])(?:{'|'.join(patterns) or '(?!)'})")
+
+
 def _spelled(character: str) -> str:
-    """Return a pattern for a character as itself, or as JSON, URLs or one within the other escape
-    it."""
-    code = f"{ord(character):02x}"
-    letter = re.escape(character) if character.isalnum() else rf"\\*{re.escape(character)}"
-    return rf"(?:{letter}|(?i:%(?:25)*{code}|\\+u00{code}))"
+    """Return a pattern for a character as itself, or as JSON, URLs, HTML or one within the other
+    escape it. Its repeats are bounded, or a long row of backslashes would take quadratic time."""
+    number = ord(character)
+    code = f"{number:02x}"
+    letter = re.escape(character) if character.isalnum() else rf"\\{{0,15}}{re.escape(character)}"
+    names = "|".join(
+        [rf"#0{{0,8}}{number}", rf"#[xX]0{{0,8}}{code}", *_NAMES_IN_HTML.get(character, ())]
+    )
+    html = rf"&(?:amp;){{0,8}}(?:{names});?"
+    return rf"(?:{letter}|(?i:%(?:25){{0,8}}{code}|\\{{1,15}}u00{code}|{html}))"
+
+
+_NAMES_IN_HTML = MappingProxyType(
+    {
+        "+": ["plus"],
+        "/": ["sol"],
+        "=": ["equals"],
+        "_": ["lowbar"],
+        ".": ["period"],
+        "-": ["hyphen", "dash", "minus"],
+        "&": ["amp"],
+        ":": ["colon"],
+        "$": ["dollar"],
+    }
+)
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """Yield what a secret's base64 has in all texts that hold it, such as `Basic`
+    credentials: at each of the three places where it may begin in a group of bytes."""
+    for before in range(3):
+        encoded = b64encode(b"\0" * before + secret.encode()).decode()
+        # The ends also depend on what stands around it.
+        inner = encoded[-(-before * 4 // 3) : (before + len(secret)) * 4 // 3]
+        yield inner
+        if (url_safe := inner.replace("+", "-").replace("/", "_")) != inner:
+            yield url_safe
 
 
 def _as_text(content: bytes) -> str:

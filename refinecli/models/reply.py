@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from refinecli.errors import CompletionError
-from refinecli.models.envelope import reply_object
+from refinecli.models.envelope import ending_in, reply_object
 from refinecli.models.provider_errors import shortened, stated_error
 from refinecli.models.retries import RetryableError
 from refinecli.types import Completion, JSONObject, Usage
@@ -66,7 +66,7 @@ def read_completion(content: bytes) -> Completion:
     choice = _first_choice(value)
     message = _message(choice)
     text, thoughts = _content(message.get("content"))
-    ending = _ending(choice.get("finish_reason"))
+    ending = _ending_of(choice)
     reasoning = _reasoning(message, thoughts)
     _check_has_its_say(text, ending, reasoning, message)
     if not text.strip():
@@ -162,6 +162,16 @@ def _reasoning(message: JSONObject, thoughts: str) -> str:
 
 
 # ------------------------------------------------------------------ its ending
+
+
+def _ending_of(choice: JSONObject) -> str | None:
+    """Return how a choice ended; where a gateway says that all is well, in the words of the server
+    behind it if it knows better."""
+    ending = _ending(ending_in(choice))
+    native = _ending(choice.get("native_finish_reason"))
+    if native == "length" or native in _FILTERED or native in _REFUSED:
+        return native if ending is None or ending in _WHOLE else ending
+    return ending
 
 
 def _ending(reason: object) -> str | None:

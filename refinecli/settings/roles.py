@@ -32,6 +32,12 @@ _SECRET_WORDS = (
 )
 
 
+def names_a_secret(name: str) -> bool:
+    """Return whether a header or a parameter of this name holds a secret."""
+    words = re.findall("[a-z]+", name.lower())
+    return any(word.endswith(_SECRET_WORDS) for word in words)
+
+
 class RoleConfig(BaseModel):
     """One role as written down; what is not set comes from the role it falls back to."""
 
@@ -58,8 +64,7 @@ class RoleConfig(BaseModel):
     @classmethod
     def _no_secrets(cls, headers: dict[str, str]) -> dict[str, str]:
         for name in headers:
-            words = re.findall("[a-z]+", name.lower())
-            if any(word.endswith(_SECRET_WORDS) for word in words):
+            if names_a_secret(name):
                 raise ValueError(
                     f"{name} holds a secret: name its variable in api_key_env, "
                     f'and set api_key_header = "{name}"'

@@ -562,9 +562,10 @@ def test_a_server_that_is_still_loading_is_no_mistake_of_the_command(
     write_jsonl(tmp_path / "in.jsonl", questions(1))
     loading = error(503, "Loading model")
     with ChatServer(lambda request: "", models_reply=loading) as server:
-        result = cli(*RUN, "--base-url", server.url)
+        result = cli(*RUN, "--base-url", server.url, "--set", "policy.retries=0")
+        assert server.model_requests == 1
     assert result.returncode == 3
-    assert "/models answered 503" in result.stderr
+    assert "/models answered 503: Loading model" in result.stderr
 
 
 # ------------------------------------------------------------------ limits and figures
@@ -716,7 +717,8 @@ def test_nor_is_it_in_what_is_learned_or_asked_of_an_endpoint(cli: Cli, tmp_path
     gone = cli(*command, "--base-url", url)
     assert gone.returncode == 3
     with ChatServer(lambda request: "", models_reply=error(503, "Loading")) as loading:
-        busy = cli(*command, "--base-url", f"{loading.url}?key=swordfish")
+        url = f"{loading.url}?key=swordfish"
+        busy = cli(*command, "--base-url", url, "--set", "policy.retries=0")
         assert busy.returncode == 3
     for ended in (result, again, unknown, gone, busy):
         assert "swordfish" not in ended.stderr.partition("this continues")[0]

@@ -203,3 +203,104 @@ def test_a_list_of_one_reply_is_that_reply() -> None:
     assert read_completion(json.dumps([{"choices": [CHOICE]}]).encode()).text == "4"
     with pytest.raises(StatedError):
         read_completion(b'[{"error": {"code": 429, "message": "no"}}]')
+
+
+# ------------------------------------------------------------------ bodies that gateways make
+
+
+def lines(*values: object) -> bytes:
+    return b"\n".join(json.dumps(value).encode() for value in values)
+
+
+def chunk(text: str | None = None, ending: object = None, **choice: Any) -> dict[str, Any]:
+    delta = {} if text is None else {"content": text}
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": ending, **choice}]}
+
+
+REPLY = {"choices": [CHOICE], "usage": {"prompt_tokens": 3}}
+PRETTY = json.dumps(REPLY, indent=2).encode()
+
+# A body around the answer 4, however it comes. To cover another, add a line.
+BODIES: dict[str, bytes] = {
+    "in data": lines({"code": 0, "message": "success", "data": REPLY}),
+    "in result": lines({"success": True, "errors": [], "result": REPLY}),
+    "in output, with its usage outside": lines({"output": {"choices": [CHOICE]}, "usage": {}}),
+    "in response and body": lines({"response": {"status_code": 200, "body": REPLY}}),
+    "in a body that is text": lines({"statusCode": 200, "body": json.dumps(REPLY)}),
+    "in a list of one": lines({"data": [REPLY]}),
+    "an object a line": lines(chunk("4"), chunk(None, "stop")),
+    "an object a line, and the mark": lines(chunk("4"), chunk()) + b"\n[DONE]\n",
+    "a list of chunks": lines([chunk("4"), chunk(None, "stop")]),
+    "one reply a line": lines(REPLY, REPLY),
+    "the mark of a stream after it": lines(REPLY) + b"\n\ndata: [DONE]\n\n",
+    "the same after many lines": PRETTY + b"\ndata:[DONE]",
+    "wrapped chunks": events({"data": chunk("4")}, {"data": chunk(None, "stop")}),
+    "a summary without a text at the end": events(
+        chunk("4"), {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}
+    ),
+    "null as text in every chunk": events(chunk("4", "null"), chunk("", "stop"), chunk("", "null")),
+    "a line break in a string": b'{"choices": [{"message": {"content": "4"}, "note": "a\nb"}]}',
+    "a byte that is not UTF-8": b'{"choices": [{"message": {"content": "4"}, "note": "\xff"}]}',
+    "UTF-16": json.dumps(REPLY).encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_an_answer_is_read_from_every_body(body: bytes) -> None:
+    assert read_completion(body).text.strip() == "4"
+
+
+# A body that holds no whole answer, and what it is. To cover another, add a line.
+FAILED: dict[str, tuple[bytes, str]] = {
+    "a stream of nothing": (b"data: [DONE]\n\n", "bad_reply"),
+    "a stream without a content": (events(chunk(None, "stop")), "bad_reply"),
+    "a role and no content": (events(chunk(None, "stop", delta={"role": "a"})), "bad_reply"),
+    "lines that break off": (lines(chunk("4"), chunk(" or")), "bad_reply"),
+    "lines cut in the middle": (lines(chunk("4"), chunk(None, "stop"))[:-9], "bad_reply"),
+    "a limit at the end of the lines": (lines(chunk(""), chunk(None, "length")), "no_answer"),
+    "the last ending counts": (events(chunk("4", "stop"), chunk("", "SAFETY")), "content_filter"),
+    "a wrapper around nothing": (lines({"data": {"choices": []}}), "bad_reply"),
+    "a list of nothing": (lines([{}, {}]), "bad_reply"),
+    "a limit by another name": (lines({"choices": [{"message": {"content": ""},
+                                                   "finishReason": "MAX_TOKENS"}]}), "no_answer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "kind"), FAILED.values(), ids=FAILED)
+def test_a_body_without_a_whole_answer_fails_by_name(body: bytes, kind: str) -> None:
+    with pytest.raises((CompletionError, RetryableError)) as caught:
+        read_completion(body)
+    found = caught.value
+    assert (found.type if isinstance(found, CompletionError) else found.kind) == kind
+
+
+SLOW = {"error": {"code": 429, "message": "no"}}
+# An error in what a gateway puts around it, and its status. To cover another, add a line.
+WRAPPED: list[tuple[dict[str, Any], int]] = [
+    ({"data": SLOW}, 429),
+    ({"response": {"status": "failed", **SLOW}, "type": "response.failed"}, 429),
+    ({"response": {"error": {"code": "rate_limit_exceeded", "message": "no"}}}, 429),
+    ({"result": {"data": SLOW}}, 429),
+    ({"code": 402, "data": {"error": {"message": "no"}}}, 402),
+    ({"statusCode": 429, "body": {"message": "no"}}, 429),
+    ({"data": {"choices": [], **SLOW}}, 429),
+    ({"data": {"choices": [CHOICE], **SLOW}}, 429),
+]
+
+
+@pytest.mark.parametrize(("value", "status"), WRAPPED)
+def test_an_error_within_a_wrapper_is_that_error(value: dict[str, Any], status: int) -> None:
+    for body in (lines(value), events(value), lines([value])):
+        with pytest.raises(StatedError, match="no") as caught:
+            read_completion(body)
+        assert caught.value.status == status
+
+
+def test_an_error_in_a_later_line_is_that_error() -> None:
+    with pytest.raises(StatedError) as caught:
+        read_completion(lines(chunk("4"), SLOW))
+    assert caught.value.status == 429
+
+
+def test_an_error_that_a_good_reply_only_quotes_is_none() -> None:
+    assert read_completion(lines({**REPLY, "data": SLOW})).text == "4"

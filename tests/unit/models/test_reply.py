@@ -129,7 +129,7 @@ def test_endings_that_are_whole_in_every_spelling(ending: str) -> None:
     assert (completion.text, completion.cut_off) == ("4", False)
 
 
-@pytest.mark.parametrize("ending", [None, "", " "])
+@pytest.mark.parametrize("ending", [None, "", " ", "null", "None", "undefined"])
 def test_a_blank_ending_is_none_and_whole(ending: object) -> None:
     assert read_completion(encoded(reply(ending=ending))).finish_reason is None
 
@@ -146,6 +146,36 @@ def test_a_reply_at_a_limit_is_cut_off_whatever_its_name(ending: str) -> None:
 def test_a_reply_that_broke_off_may_be_tried_again(ending: str) -> None:
     with pytest.raises(RetryableError, match="broke off"):
         read_completion(encoded(reply(ending=ending)))
+
+
+# How the server behind a gateway ended, where the gateway says that all is well. To cover another,
+# add a line.
+@pytest.mark.parametrize(
+    ("native", "kind"),
+    [
+        ("error", "server"),
+        ("MAX_TOKENS", "cut off"),
+        ("length", "cut off"),
+        ("SAFETY", "content_filter"),
+        ("refusal", "refused"),
+        ("STOP", "whole"),
+        ("an_ending_of_its_own", "whole"),
+        (None, "whole"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["stop", None, "null"])
+def test_the_server_behind_a_gateway_knows_better_how_it_ended(
+    ending: object, native: object, kind: str
+) -> None:
+    value = reply(ending=ending)
+    value["choices"][0]["native_finish_reason"] = native
+    try:
+        found = "cut off" if read_completion(encoded(value)).cut_off else "whole"
+    except CompletionError as error:
+        found = error.type
+    except RetryableError as error:
+        found = error.kind
+    assert found == kind
 
 
 @given(st.text())

@@ -21,17 +21,34 @@ from refinecli.settings.roles import RoleSettings
 
 
 class Client:
-    """Lists models, or fails to."""
+    """Lists models, or fails to; gives the last answer from then on."""
 
-    def __init__(self, answer: Reply | TransportError) -> None:
-        self.answer = answer
+    def __init__(self, *answers: Reply | TransportError) -> None:
+        self.answers = list(answers)
         self.urls: list[str] = []
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
         self.urls.append(url)
-        if isinstance(self.answer, TransportError):
-            raise self.answer
-        return self.answer
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, TransportError):
+            raise answer
+        return answer
+
+
+class Log:
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.details: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+    def detail(self, text: str) -> None:
+        self.details.append(text)
+
+
+async def no_pause(seconds: float) -> None:
+    """Let no time pass."""
 
 
 class Facts:
@@ -59,11 +76,11 @@ def cache(facts: Facts, *, offline: bool = False) -> CallCache:
 
 
 def resolved(
-    client: Client, *roles: RoleSettings, calls: CallCache | None = None
+    client: Client, *roles: RoleSettings, calls: CallCache | None = None, log: Log | None = None
 ) -> list[tuple[RoleSettings, str, str]]:
     async def main() -> list[Any]:
         async with AsyncExitStack() as stack:
-            resolver = Resolver(cast(HttpClient, client), stack, calls)
+            resolver = Resolver(cast(HttpClient, client), stack, calls, log or Log(), no_pause)
             return [await resolver(one) for one in roles]
 
     return asyncio.run(main())
@@ -110,8 +127,17 @@ def test_offline_a_model_that_nobody_remembers_is_to_be_named() -> None:
         (Reply(200, {}, b'{"data": 3}'), UsageError, "does not list its models", "name one"),
         (Reply(401, {}, b""), RunError, "answered 401", "check the key"),
         (Reply(403, {}, b""), RunError, "answered 403", "check the key"),
-        (Reply(429, {}, b""), RunError, "answered 429", "name its model"),
-        (Reply(500, {}, b""), RunError, "answered 500", "name its model"),
+        (Reply(402, {}, b"pay"), RunError, "answered 402: pay", "add credit"),
+        (Reply(429, {}, b"slow"), RunError, "429: slow", "name its model"),
+        (Reply(500, {}, b"oops"), RunError, "500: oops", "name its model"),
+        (
+            Reply(200, {}, b'{"error": {"code": 401, "message": "who?"}}'),
+            RunError,
+            "answered 401: who?",
+            "check the key",
+        ),
+        (listing("a-0123456789abcdef"), UsageError, "name holds the API key", "name one"),
+        (listing("0123456789abcdef", "b"), UsageError, r"models: \[key\], b", "name one"),
         (
             TransportError("connect", "refused"),
             RunError,
@@ -123,9 +149,27 @@ def test_offline_a_model_that_nobody_remembers_is_to_be_named() -> None:
 def test_an_endpoint_that_does_not_name_one_model_ends_it_with_a_way_out(
     answer: Reply | TransportError, error: type[RefineError], message: str, hint: str
 ) -> None:
+    keyed = role("policy.retries=0", "policy.headers={X-Team = '0123456789abcdef'}")
     with pytest.raises(error, match=message) as caught:
-        resolved(Client(answer), role())
+        resolved(Client(answer), keyed)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Reply(429, {}, b"slow down"),
+        Reply(503, {}, b"the model is loading"),
+        Reply(200, {}, b'{"error": {"code": 429, "message": "slow down"}}'),
+    ],
+)
+def test_an_endpoint_that_is_busy_is_asked_again_for_its_model(trouble: Reply) -> None:
+    client, log = Client(*[trouble] * 9, listing("only")), Log()
+    ((settled, _, _),) = resolved(client, role(), log=log)
+    assert (settled.model, len(client.urls)) == ("only", 10)
+    assert len(log.notices) == 1
+    assert "policy: http://host/v1/models answered" in log.notices[0]
+    assert len(log.details) == 8
 
 
 @pytest.mark.parametrize(("path", "said"), [("", True), ("/api", True), ("/v1", False)])
@@ -138,7 +182,7 @@ def test_a_404_outside_v1_says_where_most_servers_are(path: str, said: bool) -> 
 def test_the_query_of_a_url_which_may_be_a_key_is_in_no_message() -> None:
     for answer in (listing("a", "b"), Reply(500, {}, b""), TransportError("connect", "no")):
         with pytest.raises(RefineError) as caught:
-            resolved(Client(answer), role(base_url="http://host/v1?key=secret"))
+            resolved(Client(answer), role("policy.retries=0", base_url="http://host/v1?key=secret"))
         assert "secret" not in caught.value.message + caught.value.hint
 
 
