@@ -140,6 +140,7 @@ def _checked_row(
 ) -> Row:
     """Return the row to run, after checking everything that can be wrong."""
     from refinecli.cli.file_checks import check_files
+    from refinecli.grading.own_templates import lost_penalties
     from refinecli.settings.checks import check_drafts
 
     if data.input is None and (index is not None or id is not None or data.limit is not None):
@@ -147,7 +148,9 @@ def _checked_row(
     check_drafts(settings.refine, settings.policy)
     record = Path(json) if json not in (None, "-") else None
     check_files(data, out, models, [("--json", record)])
-    return _chosen(data, models, settings.run.line_bytes, index, id)
+    row = _chosen(data, models, settings.run.line_bytes, index, id)
+    assert row.datapoint is not None
+    return row._replace(remarks=lost_penalties(settings.prompts, settings.grade, row.datapoint))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
     noted: set[str] = set()
+    for warning in plan.warnings:
+        print(as_line(warning), file=sys.stderr)
     for row in rows:
         for note in row.notes:
             if note not in noted:

@@ -84,6 +84,7 @@ def input_of(
     """Return the rows to read: standard input if no file is named, and no file twice."""
     from refinecli.data.rows import read_row
     from refinecli.data.sources import Source
+    from refinecli.grading.own_templates import lost_penalties
     from refinecli.runs.run import Input
 
     names = data.inputs
@@ -95,7 +96,8 @@ def input_of(
         if source.path and any(source.path.samefile(path) for path in read):
             raise UsageError(f"{source.name}: is named twice", "name each file once")
         read += [source.path] if source.path else []
-    return Input(first, rubric, data.limit, reader or read_row, more)
+    remarks = partial(lost_penalties, settings.prompts, settings.grade)
+    return Input(first, rubric, data.limit, reader or read_row, more, remarks)
 
 
 def reporter_of(command: str, options: ModelOptions) -> Reporter:

@@ -44,12 +44,13 @@ class Row(NamedTuple):
     note: str = ""  # a probable slip, which may also be intended
     file: str = ""
     replaced: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # of the settings, on this datapoint
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Whatever is worth saying once, although the row can be used."""
         replaced = (f'the rubric replaces the item "{name}"' for name in self.replaced)
-        return (*((self.note,) if self.note else ()), *replaced)
+        return (*((self.note,) if self.note else ()), *replaced, *self.remarks)
 
 
 def read_row(data: bytes, line: int, where: str, rubric: Sequence[JSONObject] = ()) -> Row:

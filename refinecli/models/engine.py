@@ -108,7 +108,8 @@ async def open_engine(
             for name, role in roles.items()
         }
         settled = making.settled
-        for line in _described(settled):
+        warnings = settings.warnings if "grader" in names else ()
+        for line in (*_described(settled), *warnings):
             log.notice(line)
         shaping = _shaping(settings, settled, shapes)
         yield Engine(

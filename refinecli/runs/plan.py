@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from refinecli.grading.grade import first_prompt
@@ -19,10 +20,12 @@ Prompt: TypeAlias = tuple[str, list[Message]]  # the role that it goes to, and w
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """For a datapoint: its first prompts, and the most calls that it can take."""
+    """For a datapoint: its first prompts, and the most calls that it can take. For all of them:
+    `warnings`."""
 
     prompts: Callable[[Datapoint], list[Prompt]]
     calls: Callable[[Datapoint], int]
+    warnings: tuple[str, ...] = ()
 
 
 def refine_plan(settings: Settings) -> Plan:
@@ -31,6 +34,7 @@ def refine_plan(settings: Settings) -> Plan:
     return Plan(
         lambda point: [*_draft_prompts(settings, point), *_grader_prompts(settings, point)],
         lambda point: most_calls_of_a_loop(point, settings.refine, settings.grade, graders),
+        settings.warnings,
     )
 
 
@@ -43,7 +47,8 @@ def grade_plan(settings: Settings, repeats: int) -> Plan:
         once = sum(most_calls(item, settings.grade) for item in datapoint.rubric_items)
         return repeats * len(settings.graders) * once
 
-    return Plan(lambda point: _grader_prompts(settings, point), calls)
+    prompts = partial(_grader_prompts, settings)
+    return Plan(prompts, calls, settings.warnings)
 
 
 def rubric_plan(settings: Settings, *, contrast: bool) -> Plan:

@@ -21,7 +21,7 @@ from refinecli.data.sources import Source
 from refinecli.errors import InputError, UsageError
 from refinecli.runs.ordered_map import ordered_map
 from refinecli.text.json_text import dumps
-from refinecli.types import JSONObject
+from refinecli.types import Datapoint, JSONObject
 
 if TYPE_CHECKING:
     from refinecli.models.engine import Engine
@@ -37,13 +37,14 @@ Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, o
 @dataclass(frozen=True, slots=True)
 class Input:
     """The rows to work on: the sources in order, the most rows to read from all of them, the rubric
-    added to every row, and the reader of a line."""
+    added to every row, the reader of a line, and further remarks on a datapoint."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()
     limit: int | None = None
     reader: Reader = read_row
     more: Sequence[Source] = ()
+    remarks: Callable[[Datapoint], tuple[str, ...]] = lambda datapoint: ()
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -68,7 +69,10 @@ class Input:
         if row.datapoint is None:
             return row
         datapoint = seen.told_apart(row.datapoint)
-        return row if datapoint is row.datapoint else row._replace(datapoint=datapoint)
+        if datapoint is not row.datapoint:
+            row = row._replace(datapoint=datapoint)
+        remarks = self.remarks(datapoint)
+        return row._replace(remarks=remarks) if remarks else row
 
     async def stream(self) -> AsyncGenerator[Row, None]:
         """Yield all rows as they arrive, numbering those with the same id or conversation."""

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from refinecli.grading.own_templates import lost_code
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import RefineOptions
@@ -65,6 +66,12 @@ class Settings:
     def graders(self) -> tuple[RoleSettings, ...]:
         """The graders: the jury, or the grader alone."""
         return self.jury or (self.grader,)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings about what the settings lose without meaning to."""
+        systems = [role.system or "" for role in self.graders]
+        return tuple(lost_code(self.prompts, self.grade, systems))
 
     def without_jury(self) -> Settings:
         """Return the same settings with the grader alone."""

@@ -224,6 +224,23 @@ def test_rubric_files_that_cannot_be_used_are_named(cli: Cli, tmp_path: Path) ->
         assert f"--rubric {name}" in result.stderr
 
 
+def test_a_template_of_ones_own_says_once_what_it_loses(cli: Cli, tmp_path: Path) -> None:
+    items = [{"rubric_str": "Is it kind?"}, {"rubric_str": "Rude.", "name": "rude", "weight": -1}]
+    row = datapoint(response="4", rubric_items=items)
+    write_jsonl(tmp_path / "in.jsonl", [row, row])
+    (tmp_path / "own.md").write_text("{{response}} {{criterion}} {{instruction}}")
+    run = ["grade", "in.jsonl", "--set", "prompts.grader=own.md"]
+    with ChatServer(lambda request: "<score>0</score>") as server:
+        for result in (cli(*run, *at(server)), cli(*run, *at(server), "--dry-run")):
+            assert result.returncode == 0, result.stderr
+            warnings = [line for line in result.stderr.splitlines() if "warning: " in line]
+            assert [line.partition(":")[0] for line in warnings] == ["warning", "in.jsonl"]
+            assert "has no {{nonce}}" in warnings[0]
+            assert (
+                'has no {{penalty}}: nothing says that penalty items such as "rude"' in warnings[1]
+            )
+
+
 def test_dry_run_counts_and_sends_nothing(cli: Cli, tmp_path: Path) -> None:
     rows = [datapoint(response="4", rubric_items=[item(), check_item("4")]), datapoint()]
     write_jsonl(tmp_path / "in.jsonl", rows)
