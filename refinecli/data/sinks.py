@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from refinecli.data.answered_before import answered_before
 from refinecli.data.sources import Source, in_daemon_thread, zstd
 from refinecli.errors import UsageError, option
 
@@ -150,6 +151,12 @@ class Sink:
         assert self._partial is not None
         assert self.path is not None
         return filecmp.cmp(self._partial, self.path, shallow=False)
+
+    def answered_before(self) -> int:
+        """Count the calls behind the finished lines that the file to be replaced rests on, too."""
+        if self._partial is None or self.path is None or not self.path.is_file():
+            return 0
+        return answered_before(self.path, self._partial)
 
     def discard(self) -> None:
         """Drop what was not committed."""

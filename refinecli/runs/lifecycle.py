@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +135,7 @@ class _Run:
         self._locked = False
         self._has_file = False  # that an earlier run with the same settings wrote
         self._repeats = False
+        self._answered_before = 0
 
     def go(self) -> Ended:
         job, ended = self._job, self._ended
@@ -148,6 +149,8 @@ class _Run:
             ended.code = 3 if ended.too_many_errors else 0
             if self._repeats and not ended.code and job.sink:
                 ended.notes.append(f"{job.sink.name}: was complete already, and is unchanged")
+            if not ended.code:
+                ended.notes += self._cost_of_no_cache()
             job.complete(ended.summary)
         code = ended.code
         if job.summary and code != 2:
@@ -230,6 +233,29 @@ class _Run:
             self._job.cache.calls.runs.wrote(signature)
         if self._has_file and self._job.sink:
             self._repeats = self._job.sink.repeats_the_file()
+        if self._keeps_no_replies:
+            self._answered_before = self._job.sink.answered_before() if self._job.sink else 0
+
+    @property
+    def _keeps_no_replies(self) -> bool:
+        """True where a rubric that is edited and tried again pays again for what stayed the
+        same."""
+        cache = self._job.cache
+        return bool(self._job.place.get("rubric")) and (cache is None or cache.is_default)
+
+    def _cost_of_no_cache(self) -> Iterator[str]:
+        """Say what a cache would have saved, or would the next time."""
+        sent, saved = self._ended.traffic.sent, self._answered_before
+        if not (sent and self._keeps_no_replies):
+            return
+        cache, then = option("cache", "PATH"), "an edited rubric asks only for what changed"
+        if saved:
+            yield (
+                f"{saved:,} of these {sent:,} calls were made for the file that was replaced, too: "
+                f"{cache} would have saved them; with it, {then}"
+            )
+        else:
+            yield f"the replies to these {sent:,} calls are not kept: with {cache}, {then}"
 
     # -------------------------------------------------------------- the end
 

@@ -93,6 +93,39 @@ def test_grade_shares_what_refine_has_paid_for(cli: Cli, tmp_path: Path) -> None
     assert len(read_jsonl(graded.stdout)) == 6
 
 
+def _rubric(path: Path, *criteria: str) -> None:
+    path.write_text(json.dumps([{"rubric_str": text} for text in criteria]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "calls", "said"),
+    [
+        (["--cache", "c.db"], 2, None),
+        ([], 4, "2 of these 4 calls were made for the file that was replaced, too: --cache PATH"),
+    ],
+)
+def test_an_edited_rubric_asks_only_for_what_changed_or_says_what_a_cache_would_save(
+    cli: Cli, tmp_path: Path, flags: list[str], calls: int, said: str | None
+) -> None:
+    rows = [{"convo": [{"role": "user", "content": n}], "response": n} for n in ("one", "two")]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+    run = ["grade", "in.jsonl", "-o", "out.jsonl", "--rubric", "r.json", *flags]
+    with FaultServer(lambda request: "<score>1</score>") as server:
+        _rubric(tmp_path / "r.json", "Is it short?", "Is it kind?")
+        first = cli(*run, *at(server))
+        assert first.returncode == 0, first.stderr
+        assert ("the replies to these 4 calls are not kept" in first.stderr) is (said is not None)
+        server.forget()
+        _rubric(tmp_path / "r.json", "Is it short?", "Is it very kind?")
+        second = cli(*run, "--force", *at(server))
+        assert second.returncode == 0, second.stderr
+        asked = server.arrivals
+    assert len(asked) == calls
+    assert sum(b"very kind" in request.raw for request in asked) == 2
+    assert said is None or said in second.stderr
+    assert ("an edited rubric asks" in second.stderr) is (said is not None)
+
+
 def test_another_models_replies_are_never_used(cli: Cli, tmp_path: Path) -> None:
     with FaultServer() as server:
         filled(cli, tmp_path, server)
