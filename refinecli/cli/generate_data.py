@@ -28,6 +28,7 @@ from refinecli.generators import TASKS, Task
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
+    from refinecli.cli.generate_imports import Import
     from refinecli.data.sinks import Sink
     from refinecli.types import JSONObject
 
@@ -40,7 +41,8 @@ _HELP = f"""Make a JSONL file of datapoints, from a seed or from another project
 
 {_TASK_LIST}
 
-rubrics runs like refine and grade; it alone takes --keep-going and the options of Models and Run.
+rubrics runs like refine and grade; it alone takes the options of Models and Run. With --from, every
+task takes --keep-going and --max-errors.
 The grader writes its rubrics: --grader-model, or --model if that is not given.
 
 \b
@@ -56,8 +58,8 @@ refinecli generate-data rubrics --from in.jsonl --contrast chosen,rejected
 
 @dataclass(frozen=True)
 class TaskOptions(ModelOptions):
-    """Options for the models that the task `rubrics` asks; other tasks use only `--rubric` and
-    `--seed`."""
+    """Options for the models that the task `rubrics` asks; other tasks use only `--rubric`,
+    `--seed` and, where they import, `--keep-going` and `--max-errors`."""
 
     seed: Annotated[
         int | None,
@@ -127,67 +129,79 @@ def generate_data(
 
         data = InputOptions(from_file, number)
         return generate_rubrics(data, out, models, contrast, with_response)
-    _check_asks_nobody(task, models, contrast)
+    _check_asks_nobody(chosen, models, contrast, imports=from_file is not None)
     if split and (number is not None or out.output is not None):
         raise UsageError("--train and --test make two files: -n and -o do not go with them")
     if out_dir and not split:
         raise UsageError("--out-dir goes with --train and --test", "use -o FILE for one file")
     total = (train or 0) + (test or 0) if split else number
     seed = DEFAULT_SEED if models.seed is None else models.seed
-    rows = _rows(chosen, from_file, total, seed, with_response, models)
+    imported = _import(chosen, from_file, with_response, models) if from_file else None
+    if imported:
+        rows = imported.datapoints(total)
+    else:
+        rows = chosen.generate(DEFAULT_ROWS if total is None else total, seed)
     if models.rubric is not None:
         from refinecli.generators.criteria import with_rubric
 
         rows = with_rubric(rows, rubric_of(models), partial(show_note, quiet=models.quiet))
     if split:
         folder = out_dir or Path()
-        return _write_split(rows, folder, train or 0, test or 0, out.force)
-    return _write([(out.output, None)], rows, out.force)
+        return _write_split(rows, folder, train or 0, test or 0, out.force, imported)
+    return _write([(out.output, None)], rows, out.force, imported)
 
 
 generate_data.__doc__ = _HELP
 
 
-def _check_asks_nobody(task: str, models: TaskOptions, contrast: str | None) -> None:
+_OF_IMPORTS = ("keep_going", "max_errors")
+
+
+def _check_asks_nobody(
+    task: Task, models: TaskOptions, contrast: str | None, *, imports: bool
+) -> None:
     """Refuse options about models for a task that asks none."""
+    known = ("rubric", "seed", *(_OF_IMPORTS if task.imports else ()))
     given = [
         option.name.replace("_", "-")
         for option in fields(models)
-        if option.name not in ("rubric", "seed")
+        if option.name not in known
         and getattr(models, option.name) != option.default
         and not (option.name == "set" and only_line_limit(models.set))
     ]
     given += [] if contrast is None else ["contrast"]
     if given:
         asking = " and ".join(name for name, other in TASKS.items() if other.asks)
-        raise UsageError(f"--{given[0]}: the task {task} asks no model", f"only {asking} does")
+        raise UsageError(f"--{given[0]}: the task {task.name} asks no model", f"only {asking} does")
+    for name in _OF_IMPORTS:
+        if getattr(models, name) and not imports:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --from FILE")
 
 
-def _rows(
-    task: Task,
-    from_file: str | None,
-    number: int | None,
-    seed: int,
-    with_response: bool,
-    models: TaskOptions,
-) -> Iterator[JSONObject]:
-    if from_file is None:
-        return task.generate(DEFAULT_ROWS if number is None else number, seed)
-    from refinecli.generators.reading import read_objects
+def _import(task: Task, file: str, with_response: bool, models: TaskOptions) -> Import:
+    from refinecli.cli.generate_imports import Import
+    from refinecli.generators.reading import read_entries
 
-    objects = read_objects(from_file, models.settings().run.line_bytes)
-    return islice(task.read(objects, with_response), number)
+    task.check_imports()
+    run = models.settings().run
+    entries = read_entries(file, run.line_bytes)
+    return Import(task, entries, run, models.keep_going, with_response)
 
 
 def _write_split(
-    rows: Iterator[JSONObject], folder: Path, train: int, test: int, force: bool
+    rows: Iterator[JSONObject],
+    folder: Path,
+    train: int,
+    test: int,
+    force: bool,
+    imported: Import | None,
 ) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out-dir {folder}: {error.strerror}") from None
     files = [("example_rubric_train.jsonl", train), ("example_rubric_test.jsonl", test)]
-    code = _write([(str(folder / name), count) for name, count in files], rows, force)
+    code = _write([(str(folder / name), count) for name, count in files], rows, force, imported)
     if code == 0:
         for name, count in files:
             print(as_line(f"{count} datapoints in {folder / name}"), file=sys.stderr)
@@ -195,15 +209,21 @@ def _write_split(
 
 
 def _write(
-    targets: list[tuple[str | None, int | None]], rows: Iterator[JSONObject], force: bool
+    targets: list[tuple[str | None, int | None]],
+    rows: Iterator[JSONObject],
+    force: bool,
+    imported: Import | None,
 ) -> int:
-    """Write its number of rows to each target; no file appears before all are complete."""
+    """Write its number of rows to each target; no file appears before all are complete, nor if an
+    imported row cannot be used and may not be an `error` record."""
     from refinecli.data.sinks import Sink
     from refinecli.runs.signals import Interrupted, execute
 
     sinks = [(Sink(path, force=force), count) for path, count in targets]
     try:
         execute(_fill(sinks, rows))
+        if imported:
+            imported.check()
         for sink, _ in sinks:
             sink.commit()
     except BrokenPipeError:
@@ -215,7 +235,7 @@ def _write(
     finally:
         for sink, _ in sinks:
             sink.discard()
-    return 0
+    return imported.code() if imported else 0
 
 
 async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:

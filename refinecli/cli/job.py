@@ -254,7 +254,7 @@ def _dry_run(
         return say(cached)
 
 
-_LISTED = 20  # bad lines; a file of the wrong kind has no others
+LISTED = 20  # bad lines; a file of the wrong kind has no others
 
 
 def check_lines(rows: Input, keep_going: bool) -> Counted:
@@ -266,12 +266,12 @@ def check_lines(rows: Input, keep_going: bool) -> Counted:
     def show(error: InputError) -> None:
         nonlocal shown
         shown += 1
-        if shown <= _LISTED:
+        if shown <= LISTED:
             complain(error)
 
     counted = count_rows(rows, (lambda error: None) if keep_going else show)
-    if counted.bad > _LISTED and not keep_going:
-        print(f"error: and {counted.bad - _LISTED:,} more lines", file=sys.stderr)
+    if counted.bad > LISTED and not keep_going:
+        print(f"error: and {counted.bad - LISTED:,} more lines", file=sys.stderr)
     if counted.bad and not keep_going:
         raise UsageError(
             f"{counted.bad} of {counted.rows} lines cannot be used; nothing was sent",

@@ -46,16 +46,20 @@ class Task:
     ) -> Iterator[JSONObject]:
         """Yield the datapoint of each row, in order; raise InputError at the first unusable row.
 
-        `rows` come from `reading.read_objects`. Answers in the rows are kept as `response` only if
-        `with_response`.
+        `rows` are objects with their places, as `reading.read_entries` finds them. Answers in the
+        rows are kept as `response` only if `with_response`.
         """
+        self.check_imports()
+        datapoints: Iterator[JSONObject] = self._module().read(rows, with_response)
+        return datapoints
+
+    def check_imports(self) -> None:
+        """Raise UsageError for a task that reads no file."""
         if not self.imports:
             raise UsageError(
                 f"{self.name}: takes no {option('from')}",
                 f"use {option('seed')} instead",
             )
-        datapoints: Iterator[JSONObject] = self._module().read(rows, with_response)
-        return datapoints
 
     def missing_file(self) -> NoReturn:
         raise UsageError(f"{self.name}: needs {option('from', 'FILE')}", f"name {self.file}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from refinecli.data.rows import read_row
+from refinecli.data.rows import Row, read_row, unreadable_record
 from refinecli.data.sources import LINE_BYTES, Source
 from refinecli.errors import InputError
 from refinecli.text.json_text import dumps, loads
@@ -15,20 +16,42 @@ from refinecli.types import JSONObject
 _FILE_HINT = "give JSONL (one object a line) or one JSON array of objects"
 
 
-def read_objects(path: str, most: int | None = LINE_BYTES) -> Iterator[tuple[str, JSONObject]]:
-    """Yield the file's objects, each with its place: `path:line` in JSONL, `path[index]` in an
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of JSONL, or an entry of an array, whose `value` is known; `number` counts from 1."""
+
+    where: str
+    number: int
+    line: bytes = b""
+    value: Any = None
+
+    def object(self) -> JSONObject:
+        """Return the object that it must be; raise InputError where it is not one."""
+        value = _loads(self.line, self.where) if self.line else self.value
+        if not isinstance(value, dict):
+            raise InputError("expected a JSON object", _FILE_HINT, where=self.where)
+        return value
+
+    def unreadable(self, error: InputError) -> JSONObject:
+        """Return the record that stands for it in the output."""
+        text = (self.line or dumps(self.value)).decode("utf-8", "backslashreplace")
+        return unreadable_record(Row(self.number, {}, error=error, text=text))
+
+
+def read_entries(path: str, most: int | None = LINE_BYTES) -> Iterator[Entry]:
+    """Yield the file's entries, each with its place: `path:line` in JSONL, `path[index]` in an
     array.
 
     A file whose first character is `[` is an array and is read as a whole; `.gz` and `.zst` are
     unpacked; `-` is standard input. A line has at most `most` bytes.
     """
     if path == "-":
-        return _objects(Source("/dev/stdin", documents=True, most=most), "<stdin>")
+        return _entries(Source("/dev/stdin", documents=True, most=most), "<stdin>")
     source = Source(path, documents=True, most=most)
-    return _objects(source, source.name)
+    return _entries(source, source.name)
 
 
-def _objects(source: Source, name: str) -> Iterator[tuple[str, JSONObject]]:
+def _entries(source: Source, name: str) -> Iterator[Entry]:
     lines = source.read()
     first = next(lines, None)
     if first is None:
@@ -36,26 +59,20 @@ def _objects(source: Source, name: str) -> Iterator[tuple[str, JSONObject]]:
     if first[1].startswith(b"["):
         yield from _array(first, lines, name)
         return
-    yield _object(*first, name)
-    for number, line in lines:
-        yield _object(number, line, name)
-
-
-def _object(number: int, line: bytes, name: str) -> tuple[str, JSONObject]:
-    where = f"{name}:{number}"
-    return where, _must_be_object(_loads(line, where), where)
+    for number, line in chain([first], lines):
+        yield Entry(f"{name}:{number}", number, line)
 
 
 def _array(
     first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str
-) -> Iterator[tuple[str, JSONObject]]:
+) -> Iterator[Entry]:
     data = bytearray(b"\n" * (first[0] - 1) + first[1])
     at = first[0]
     for number, line in lines:
         data += b"\n" * (number - at) + line  # blank lines count in the places of JSON errors
         at = number
     for index, value in enumerate(_loads(bytes(data), name)):
-        yield f"{name}[{index}]", _must_be_object(value, f"{name}[{index}]")
+        yield Entry(f"{name}[{index}]", index + 1, value=value)
 
 
 def _loads(data: bytes, where: str) -> Any:
@@ -63,12 +80,6 @@ def _loads(data: bytes, where: str) -> Any:
         return loads(data)
     except ValueError as error:
         raise InputError(f"not JSON: {error}", _FILE_HINT, where=where) from None
-
-
-def _must_be_object(value: object, where: str) -> JSONObject:
-    if not isinstance(value, dict):
-        raise InputError("expected a JSON object", _FILE_HINT, where=where)
-    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def test_two_files_appear_together_or_not_at_all(cli: Cli, tmp_path: Path) -> No
         ["prometheus"],
         ["prometheus", "--from", "missing.jsonl"],
         ["addition", "-n", "-1"],
+        ["keywords", "--keep-going"],
         ["addition", "-o", "no/such/folder/x.jsonl"],
     ],
     ids=" ".join,
@@ -101,6 +102,29 @@ def test_a_bad_row_of_an_imported_file_leaves_no_file_behind(cli: Cli, tmp_path:
     assert result.returncode == 2
     assert "in.jsonl:2: concepts" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_with_keep_going_a_bad_row_of_an_imported_file_is_an_error_record(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"concepts": ["dog"]}\n{"concepts": 3}\nno JSON\n')
+    run = ["generate-data", "keywords", "--from", "in.jsonl", "--keep-going"]
+    result = cli(*run, "-o", "out.jsonl")
+    assert result.returncode == 3
+    assert "2 of 3 lines cannot be used" in result.stderr
+    dog, bad, worse = read_jsonl(tmp_path / "out.jsonl")
+    assert "dog" in dog["convo"][0]["content"]
+    assert bad["error"] == {
+        "type": "input",
+        "line": 2,
+        "message": "concepts: expected a list of words",
+        "stage": "input",
+    }
+    assert (bad["raw"], worse["raw"]) == ('{"concepts": 3}', "no JSON")
+    (tmp_path / "r.json").write_text('[{"rubric_str": "Is it kind?"}]')
+    allowed = cli(*run, "--max-errors", "2", "--rubric", "r.json", "-n", "2")
+    assert allowed.returncode == 0, allowed.stderr
+    assert read_jsonl(allowed.stdout)[1] == bad
 
 
 def test_an_imported_file_may_come_from_standard_input(cli: Cli) -> None:
@@ -190,7 +214,10 @@ def test_listing_the_tasks_imports_none_of_them() -> None:
 
 
 def test_standard_input_can_be_imported() -> None:
-    program = "from refinecli.generators.reading import read_objects as r; print(list(r('-')))"
+    program = (
+        "from refinecli.generators.reading import read_entries\n"
+        "print([(entry.where, entry.object()) for entry in read_entries('-')])\n"
+    )
     run = subprocess.run(
         [sys.executable, "-c", program], input='{"n": 1}\n', capture_output=True, text=True
     )

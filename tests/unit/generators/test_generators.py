@@ -14,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.checks.kinds import ContainsAll, WordCount
+from refinecli.cli.generate_imports import Import
 from refinecli.data.rows import read_row
 from refinecli.data.sources import zstd
 from refinecli.errors import InputError, UsageError
-from refinecli.generators import TASKS
+from refinecli.generators import TASKS, Task
 from refinecli.generators.criteria import with_rubric
 from refinecli.generators.keywords import WORDS
-from refinecli.generators.reading import read_objects
+from refinecli.generators.reading import read_entries
+from refinecli.settings.sections import RunOptions
 from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint
 
@@ -475,11 +477,15 @@ def test_no_score_tag_of_a_file_gets_into_a_criterion(text: str, tag: str) -> No
 # ------------------------------------------------------------------ files
 
 
+def read_objects(path: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(entry.where, entry.object()) for entry in read_entries(path)]
+
+
 def test_jsonl_and_arrays_hold_the_same_objects_and_say_where(tmp_path: Path) -> None:
     lines = written(tmp_path / "a.jsonl", '\ufeff{"n": 1}\n\n{"n": 2}')
     array = written(tmp_path / "a.json", '\n [ {"n": 1},\n{"n": 2}\n]\n')
-    assert list(read_objects(lines)) == [(f"{lines}:1", {"n": 1}), (f"{lines}:3", {"n": 2})]
-    assert list(read_objects(array)) == [(f"{array}[0]", {"n": 1}), (f"{array}[1]", {"n": 2})]
+    assert read_objects(lines) == [(f"{lines}:1", {"n": 1}), (f"{lines}:3", {"n": 2})]
+    assert read_objects(array) == [(f"{array}[0]", {"n": 1}), (f"{array}[1]", {"n": 2})]
 
 
 @pytest.mark.parametrize("text", ['{"é": 1}\n{"é": 2}\n', '[{"é": 1}, {"é": 2}]'])
@@ -493,7 +499,7 @@ def test_compressed_files_are_read_like_plain_ones(tmp_path: Path, text: str) ->
 
 @pytest.mark.parametrize("text", ["", "\n \n", "[]", " [ ]\n"])
 def test_a_file_without_objects_has_none(tmp_path: Path, text: str) -> None:
-    assert list(read_objects(written(tmp_path / "a.json", text))) == []
+    assert read_objects(written(tmp_path / "a.json", text)) == []
 
 
 @pytest.mark.parametrize(
@@ -511,15 +517,46 @@ def test_what_is_no_object_is_refused_at_its_place(
 ) -> None:
     path = written(tmp_path / "a.json", text)
     with pytest.raises(InputError) as caught:
-        list(read_objects(path))
+        read_objects(path)
     assert caught.value.where == path + place
     assert caught.value.message.startswith(message)
     assert caught.value.hint
 
 
+IMPORTS = [task for task in TASKS.values() if task.imports]
+
+
+@pytest.mark.parametrize("task", IMPORTS, ids=lambda task: task.name)
+@pytest.mark.parametrize("keep_going", [True, False])
+def test_every_import_lists_bad_rows_or_keeps_them_as_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: Task, keep_going: bool
+) -> None:
+    path = written(tmp_path / "a.jsonl", '{"n": 1}\nno JSON\n')
+    run = RunOptions(max_errors="1")
+    rows = Import(task, read_entries(path), run, keep_going, with_response=False)
+    made = list(rows.datapoints(None))
+    assert [row["raw"] for row in made] == (['{"n": 1}', "no JSON"] if keep_going else [])
+    assert [row["error"]["line"] for row in made] == ([1, 2] if keep_going else [])
+    if keep_going:
+        rows.check()
+        assert rows.code() == 3
+        assert "2 of 2 lines" in capsys.readouterr().err
+    else:
+        assert f"error: {path}:2: not JSON" in capsys.readouterr().err
+        with pytest.raises(UsageError, match="2 of 2 lines cannot be used"):
+            rows.check()
+
+
+def test_an_entry_of_an_array_is_a_record_too(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", '[{"concepts": ["dog"]}, null]')
+    rows = Import(TASKS["keywords"], read_entries(path), RunOptions(max_errors="50%"), True, False)
+    _, bad = rows.datapoints(None)
+    assert (bad["raw"], bad["error"]["line"], rows.code()) == ("null", 2, 0)
+
+
 def test_the_error_in_an_array_counts_blank_lines(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 5 column"):
-        list(read_objects(written(tmp_path / "a.json", '\n[{"n": 1},\n\n\n{"n" 2}]')))
+        read_objects(written(tmp_path / "a.json", '\n[{"n": 1},\n\n\n{"n" 2}]'))
 
 
 def test_a_missing_file_is_refused_before_the_first_row(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from refinecli.data.rows import read_row
 from refinecli.errors import InputError
 from refinecli.generators import TASKS
-from refinecli.generators.reading import read_objects
 from refinecli.text.json_text import dumps
 from refinecli.types import RubricItem
+from tests.unit.generators.test_generators import read_objects
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ifeval.jsonl"
 

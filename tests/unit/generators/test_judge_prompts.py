@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.generators import TASKS
-from refinecli.generators.reading import read_objects
 from tests.unit.generators.test_generators import (
     FEEDBACK,
     as_datapoint,
     imported,
     json_values,
+    read_objects,
     read_or_refused,
     real,
     refused,

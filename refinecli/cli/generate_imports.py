@@ -1,0 +1,71 @@
+"""Import the rows of another project's file, one by one, and count those that cannot be used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from refinecli.cli.complaints import complain
+from refinecli.cli.job import LISTED
+from refinecli.errors import InputError, UsageError
+from refinecli.generators import Task
+
+if TYPE_CHECKING:
+    from refinecli.generators.reading import Entry
+    from refinecli.settings.sections import RunOptions
+    from refinecli.types import JSONObject
+
+
+@dataclass
+class Import:
+    """The rows of a file as a task's datapoints, with `--keep-going` an `error` record for each
+    that cannot be used. Without it those are listed, and there are no datapoints after the first of
+    them."""
+
+    task: Task
+    entries: Iterable[Entry]
+    run: RunOptions
+    keep_going: bool
+    with_response: bool
+    rows: int = 0
+    bad: int = 0
+
+    def datapoints(self, most: int | None) -> Iterator[JSONObject]:
+        for entry in islice(self.entries, most):
+            self.rows += 1
+            try:
+                made = list(self.task.read([(entry.where, entry.object())], self.with_response))
+            except InputError as error:
+                self.bad += 1
+                if self.keep_going:
+                    yield entry.unreadable(error)
+                elif self.bad <= LISTED:
+                    complain(error)
+                continue
+            if self.keep_going or not self.bad:
+                yield from made
+
+    def check(self) -> None:
+        """Raise UsageError where rows were listed, before any file appears."""
+        if self.bad and not self.keep_going:
+            if self.bad > LISTED:
+                print(f"error: and {self.bad - LISTED:,} more lines", file=sys.stderr)
+            raise UsageError(
+                f"{self.bad} of {self.rows} lines cannot be used",
+                "fix them, or add --keep-going to turn each into an `error` record",
+            )
+
+    def code(self) -> int:
+        """Return the exit code, and say so where more rows could not be used than may be."""
+        allowed = self.run.errors_allowed(self.rows)
+        if self.bad <= allowed:
+            return 0
+        print(
+            f"error: {self.bad} of {self.rows} lines cannot be used, and became `error` records; "
+            f"--max-errors allows {allowed:g}",
+            file=sys.stderr,
+        )
+        return 3
