@@ -10,19 +10,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from time import time
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from refinecli.errors import CompletionError, FailureKind, RunError, option
 from refinecli.models import wordings
+from refinecli.models.echoes import without_echoes
 from refinecli.models.envelope import is_web_page, provider_words
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.provider_errors import shortened
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
 from refinecli.settings.urls import shown_url
-from refinecli.types import JSONObject, JSONReply, Message, Wants
+from refinecli.types import JSONObject, JSONReply, Wants
 
 # Parameters an endpoint may refuse and we can do without.
 OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
@@ -36,7 +38,8 @@ _MAY_BE_LOADING = frozenset({400, 404, 409, 424, 425})
 _MAY_BE_BUSY = frozenset({400, 403, 409, 420, 424, 429, 498, 499, 500})
 # Under these a provider may quote the conversation.
 _QUOTING = frozenset({400, 403, 404, 413, 422, 500})
-_ECHO = 4  # words in a row that are in the conversation too
+# Enough to say what is wrong; a provider may add all of a long prompt.
+_MOST_HEARD = 20_000  # characters
 
 
 class RefusedParameterError(Exception):
@@ -47,7 +50,7 @@ class RefusedParameterError(Exception):
         self.name = name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Refusal:
     """A reply that is an error to `body`, which asked for what it `wants`, and who gave it.
 
@@ -70,7 +73,7 @@ class Refusal:
         """The URL as it may be shown."""
         return shown_url(self.url)
 
-    @property
+    @cached_property
     def words(self) -> str:
         """All that the provider says, as it came: a short key may be a piece of any word."""
         return provider_words(self.content)
@@ -90,37 +93,20 @@ class Refusal:
         now = hints(self.headers, time()).after
         return hint_in_words(self.content) if now is None else now
 
-    def says(self, pattern: str) -> bool:
-        # Compiled when a provider first fails, which most never do.
+    @cached_property
+    def heard(self) -> str:
+        """The provider's own words, without what it quotes of the conversation."""
         words = self.words
         if self.status in _QUOTING:
-            words = _without_echo(words, self.body.get("messages", ()))
-        return re.search(pattern, words, re.IGNORECASE | re.DOTALL) is not None
+            words = without_echoes(words, self.body.get("messages", ()), {*self.body, "system"})
+        return words[:_MOST_HEARD]
+
+    def says(self, pattern: str) -> bool:
+        # Compiled when a provider first fails, which most never do.
+        return re.search(pattern, self.heard, re.IGNORECASE | re.DOTALL) is not None
 
     def retryable(self, kind: FailureKind) -> RetryableError:
         return RetryableError(kind, f"{self.status}: {self.shown}", self.after)
-
-
-def _without_echo(words: str, messages: Sequence[Message]) -> str:
-    """Leave out what a provider quotes of the conversation: a question about lost keys is not
-    a lost key."""
-    said = str([message.get("content") for message in messages])
-    pieces = words.split()
-    kept, place = [], 0
-    while place < len(pieces):
-        end = place
-        while end < len(pieces) and _bare(pieces[place : end + 1]) in said:
-            end += 1
-        if end - place >= _ECHO:
-            place = end
-        else:
-            kept.append(pieces[place])
-            place += 1
-    return " ".join(kept)
-
-
-def _bare(pieces: Sequence[str]) -> str:
-    return " ".join(pieces).strip("'\"`.,:;()[]…")
 
 
 Reading: TypeAlias = Callable[[Refusal], Exception | None]
@@ -155,6 +141,20 @@ def _plain_http(reply: Refusal) -> Exception | None:
     if reply.status != 400 or not reply.says(wordings.WANTS_TLS):
         return None
     return RunError(reply.message, "write https:// in base_url", type="not_found")
+
+
+def _too_large(reply: Refusal) -> Exception | None:
+    """Recognise a request that is larger than all that is allowed in a minute: no other time is
+    better for it."""
+    if reply.status not in (400, 413, 422, 429):
+        return None
+    amounts = re.search(wordings.LIMIT_AND_REQUESTED, reply.heard, re.IGNORECASE)
+    given = amounts.groups() if amounts else ("0", "0")
+    limit, requested = (int(amount.replace(",", "")) for amount in given)
+    if not (requested > limit or reply.says(wordings.TOO_LARGE)):
+        return None
+    hint = "shorten it, or lower its max_tokens: it is larger than all that is allowed at once"
+    return CompletionError("context_length", reply.message, hint)
 
 
 def _credit(reply: Refusal) -> Exception | None:
@@ -277,7 +277,7 @@ def _path(reply: Refusal) -> Exception | None:
 def _parameter(reply: Refusal) -> Exception | None:
     if reply.status not in (400, 422) or not reply.says(wordings.REFUSED):
         return None
-    body, words = reply.body, reply.words
+    body, words = reply.body, reply.heard
     if name := _refused(words, [key for key in OPTIONAL if key in body]):
         return RefusedParameterError(name, reply.message)
     own = {"model", "messages", *OPTIONAL}
@@ -292,6 +292,7 @@ _READINGS: tuple[Reading, ...] = (
     _of_a_known_place,
     _redirect,
     _plain_http,
+    _too_large,
     _credit,
     _conversation,
     _key,

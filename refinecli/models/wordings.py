@@ -20,6 +20,12 @@ CONTEXT = (
     r"|inputs?. tokens \+|range of input length|reduce the length of the|max message tokens"
     r"|too large for model with"
 )
+TOO_LARGE = (
+    r"request.?too.?large|(?:request entity|payload) too large|reduce your message size"
+    r"|must be reduced in order to run|maximum (?:allowed )?(?:request )?(?:size|number of bytes)"
+)
+# Of the tokens in a minute, in that order.
+LIMIT_AND_REQUESTED = r"\blimit:? ([0-9][0-9,]{0,12})\b.{0,60}\brequested:? ([0-9][0-9,]{0,12})\b"
 CONTENT = (
     r"content.?(?:filter|policy|management)|moderation|flagged|content exists risk"
     r"|inappropriate content|data.?inspection|prohibited.?content|usage polic|不安全|敏感"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -380,6 +381,85 @@ def test_what_a_provider_quotes_of_the_conversation_is_not_what_it_says(asked: s
     error = failure(Refusal(400, {}, content, {**BODY, "messages": turns}, URL))
     assert isinstance(error, CompletionError), error
     assert (error.type, asked in error.message) == ("bad_request", True)
+
+
+SHORT = [
+    "invalid api key",
+    "api key expired",
+    "out of credits",
+    "rate limit",
+    "model not found",
+    "如何处理欠费的账户",
+    "鉴权失败",
+    "line one\nis an invalid\napi key\nhere it is",
+]
+
+
+@pytest.mark.parametrize("asked", SHORT)
+@pytest.mark.parametrize("around", ["Invalid value: '{}'.", "bad input: {}", 'no "{}" here'])
+def test_short_words_of_the_conversation_are_not_what_a_provider_says(
+    asked: str, around: str
+) -> None:
+    turns = [{"role": "user", "content": asked}]
+    content = orjson.dumps({"error": around.format(asked)})
+    error = failure(Refusal(400, {}, content, {**BODY, "messages": turns}, URL))
+    assert isinstance(error, CompletionError), error
+    assert error.type == "bad_request"
+
+
+def test_a_quoted_piece_of_a_long_message_is_not_what_a_provider_says() -> None:
+    parts = [{"type": "text", "text": "Why does it say invalid api key when I log in?"}]
+    body = {**BODY, "messages": [{"role": "user", "content": parts}]}
+    content = orjson.dumps({"error": "unexpected 'invalid api key' in the text"})
+    assert isinstance(failure(Refusal(400, {}, content, body, URL)), CompletionError)
+
+
+def test_a_name_that_the_conversation_also_has_is_still_a_name() -> None:
+    turns = [{"role": "user", "content": "temperature"}, {"role": "system", "content": "system"}]
+    body = {**BODY, "messages": turns}
+    for words, name in [
+        ("Unsupported parameter: 'temperature'", "temperature"),
+        ("'messages' with role 'system' is unsupported", SYSTEM_ROLE),
+    ]:
+        error = failure(Refusal(400, {}, orjson.dumps({"error": words}), body, URL))
+        assert isinstance(error, RefusedParameterError)
+        assert error.name == name
+
+
+def test_a_prompt_that_is_quoted_at_its_full_length_costs_no_time() -> None:
+    text = " ".join(f"word{number}" for number in range(50_000))
+    body = {**BODY, "messages": [{"role": "user", "content": text}]}
+    refusal = Refusal(400, {}, orjson.dumps({"error": f"Invalid input: {text}"}), body, URL)
+    began = perf_counter()
+    assert isinstance(failure(refusal), CompletionError)
+    assert perf_counter() - began < 3
+    assert refusal.heard == "Invalid input:"
+
+
+# A request that is larger than all that is allowed in a minute. To cover another wording, add one.
+TOO_LARGE = [
+    "Request too large for model `m` in organization `o` on tokens per minute (TPM): Limit 6000, "
+    "Requested 7340, please reduce your message size and try again. Need more tokens? Upgrade "
+    "at https://console/settings/billing",
+    "Request too large for gpt-4 on tokens per min (TPM): Limit 10000, Requested 12000. The input "
+    "or output tokens must be reduced in order to run successfully.",
+    "Rate limit reached for m on tokens per min (TPM): Limit 10,000, Used 0, Requested 12,000. "
+    "Please try again in 12s.",
+    "request_too_large: Request exceeds the maximum size",
+]
+
+
+@pytest.mark.parametrize("status", [400, 413, 429])
+@pytest.mark.parametrize("words", TOO_LARGE, ids=range(len(TOO_LARGE)))
+def test_a_request_that_no_minute_is_long_enough_for_fails_alone(status: int, words: str) -> None:
+    error = failure(reply(status, words))
+    assert isinstance(error, CompletionError), error
+    assert (error.type, "lower its max_tokens" in error.hint) == ("context_length", True)
+
+
+def test_a_limit_that_others_have_used_up_opens_again() -> None:
+    words = "Rate limit reached on TPM: Limit 10000, Used 9500, Requested 2000. Try again in 9s."
+    assert meaning(reply(429, words)) == ("retry", "rate_limit")
 
 
 @pytest.mark.parametrize(
