@@ -117,7 +117,7 @@ def graded(
             "passed": passed,
             "grades": [grade_record(grade) for grade in grades],
             "usage": usage_record(usage),
-            **_made_with(made_with),
+            **made_with_record(made_with),
         },
     }
     return Outcome(
@@ -178,7 +178,7 @@ def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObje
         "best_iteration": refinement.best_iteration,
         "iterations": [_iteration(iteration) for iteration in refinement.iterations],
         "usage": usage_record(refinement.usage),
-        **_made_with(made_with),
+        **made_with_record(made_with),
     }
     if refinement.error:
         record["error"] = _failure(refinement.error)
@@ -260,7 +260,9 @@ def _failure(failure: Failure) -> JSONObject:
     return {"type": failure.type, "message": failure.message}
 
 
-def _made_with(made_with: Provenance) -> JSONObject:
+def made_with_record(made_with: Provenance) -> JSONObject:
+    """Record models, the digest of the settings and, where they are not the defaults, the settings
+    themselves."""
     record: JSONObject = {"models": dict(made_with.models), "settings": made_with.settings}
     if made_with.shaped_by:
         record["shaped_by"] = made_with.shaped_by

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field, replace
 
 from refinecli import prompts as p
 from refinecli.completers import ask_readable, draw_of, gather
-from refinecli.data.output_lines import Outcome, Provenance, Status, failed, usage_record
+from refinecli.data.output_lines import (
+    Outcome,
+    Provenance,
+    Status,
+    failed,
+    made_with_record,
+    usage_record,
+)
 from refinecli.errors import CompletionError
 from refinecli.generators.criteria import distinct
 from refinecli.generators.criterion_faults import fault
@@ -243,8 +250,7 @@ def outcome(
         "dropped": [_dropped(criterion) for criterion in writing.criteria if criterion.reason],
         **({"contrast": _contrast(kept, len(given))} if writing.tried else {}),
         "usage": usage_record(writing.usage),
-        "models": dict(made_with.models),
-        "settings": made_with.settings,
+        **made_with_record(made_with),
     }
     if not writing.usable:
         about["status"] = "failed"

@@ -46,7 +46,7 @@ Read: TypeAlias = Callable[["Question", Completion], Grade]
 _LABEL_TOKENS = 4
 
 
-@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class GradeOptions:
     """`[grade]`: the form of a verdict: with reasons before it, alone, or by probabilities; as text
     or as JSON.

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from refinecli.types import Datapoint, Observer, Refinement, Roles
 
 
-@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))
+@checked(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True),
+)
 class RefineOptions:
     """`[refine]`: the settings of a loop.
 
@@ -41,7 +45,7 @@ class RefineOptions:
     strategy: str = "refine"
     max_iterations: Annotated[int, Field(ge=0)] = 3
     drafts: Annotated[int, Field(ge=1)] = 1
-    threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    threshold: float | None = None
     accept: Literal["better", "not-worse", "pairwise"] = "better"
     patience: Annotated[int, Field(ge=1)] | None = None
     stop_on_repeat: bool = True

@@ -41,7 +41,9 @@ def names_a_secret(name: str) -> bool:
 class RoleConfig(BaseModel):
     """One role as written down; what is not set comes from the role it falls back to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
     model: str | None = None
     base_url: str | None = None
@@ -57,8 +59,8 @@ class RoleConfig(BaseModel):
     retries: Annotated[int, Field(ge=0)] | None = None
     rpm: Annotated[float, Field(gt=0)] | None = None
     tpm: Annotated[float, Field(gt=0)] | None = None
-    input_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    output_price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    input_price: Annotated[float, Field(ge=0)] | None = None
+    output_price: Annotated[float, Field(ge=0)] | None = None
 
     @field_validator("headers")
     @classmethod

@@ -30,16 +30,20 @@ def _count_or_percent(text: str) -> str:
     return text
 
 
-@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))
+@checked(
+    frozen=True,
+    slots=True,
+    config=ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True),
+)
 class RunOptions:
     """The options of `[run]`, which do not shape results, and the seed."""
 
     concurrency: Annotated[int, Field(ge=1)] = 64
     max_calls: Annotated[int, Field(ge=0)] | None = None
     max_total_tokens: Annotated[int, Field(ge=0)] | None = None
-    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    max_cost: Annotated[float, Field(ge=0)] | None = None
     max_errors: Annotated[str, AfterValidator(_count_or_percent)] = "0"
-    max_line_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 64.0
+    max_line_mb: Annotated[float, Field(gt=0, le=1_000_000)] = 64.0
     seed: int | None = None
 
     @property

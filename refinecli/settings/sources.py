@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,8 @@ def read(
     """Read every source; a value set in several is that of the highest, and tables are merged."""
     given = Given()
     for source, dotted, value in _values(flags, sets, environ, paths):
+        if not _is_finite(value):
+            raise UsageError(f"{source.names(dotted)}: a number must be finite")
         keys = dotted.split(".")
         _put(given.tables, keys, value, source)
         given.sources[place_of(keys)] = source
@@ -149,6 +152,15 @@ def _toml_value(text: str) -> object:
     except (ValueError, KeyError):
         return text
     return value if isinstance(value, bool | int | float | str | list | dict) else text
+
+
+def _is_finite(value: object) -> bool:
+    """Return True unless a number in the value is infinite or none, which JSON cannot say."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def place_of(keys: Sequence[str]) -> str:

@@ -46,9 +46,9 @@ def test_the_recipes_for_training_data_take_the_rows_own_conversation(tmp_path: 
         refined_row(3, [None], texts=("unknown",)),
         {"id": "failed", "prompt": "Hi?", "error": {"type": "timeout", "message": "no answer"}},
     ]
-    for row in rows[:2]:  # what the item's pass_score makes of a score below 1
-        grades = row["refinement"]["iterations"][-1]["grades"]
-        row["refinement"]["iterations"][-1]["grades"] = [g | {"passed": True} for g in grades]
+    for row, passed in zip(rows[:3], (True, True, None), strict=True):
+        row["refinement"]["passed"] = passed
+    rows[1]["system"] = "Be brief."
     write_jsonl(tmp_path / "out.jsonl", rows)
     write_jsonl(tmp_path / "resampled.jsonl", rows)
     recipes = [b for b in SHELL if b.place.startswith("training-data")]
@@ -63,7 +63,13 @@ def test_the_recipes_for_training_data_take_the_rows_own_conversation(tmp_path: 
     said = {text: [{"role": "assistant", "content": text}] for text in ("bad", "good", "fine")}
     assert read_jsonl(folder / "sft.jsonl") == [
         {"messages": question + said["good"]},
-        {"messages": [{"role": "user", "content": "Say fine."}, *said["fine"]]},
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Say fine."},
+                *said["fine"],
+            ]
+        },
     ]
     pair = {"prompt": question, "chosen": said["good"], "rejected": said["bad"]}
     assert read_jsonl(folder / "pairs.jsonl") == [pair]

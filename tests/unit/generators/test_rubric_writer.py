@@ -433,6 +433,14 @@ def done(writing: Writing, raw: Any = None, given: Any = ()) -> Outcome:
     )
 
 
+def test_a_written_rubric_says_what_shaped_it() -> None:
+    writing, _ = write([reply(entry())])
+    shaped = {"grader.system": "Be brief."}
+    made = outcome({"id": 1}, (), writing, Provenance({"grader": "g"}, "s", shaped))
+    assert made.record["rubric_writing"]["shaped_by"] == shaped
+    assert "shaped_by" not in done(writing).record["rubric_writing"]
+
+
 def test_the_row_keeps_all_it_had_and_gets_items_with_all_three_keys() -> None:
     writing, _ = write([reply(entry(name="time"), entry(ICE, 2, name="time"), entry(OVEN, -1))])
     made = done(writing, {"id": 1, "prompt": "x", "mine": {"a": 1}, "error": {"type": "timeout"}})

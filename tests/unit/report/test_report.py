@@ -689,6 +689,49 @@ def test_two_runs_tell_who_flipped(read: Read) -> None:
     assert pair["gain"]["mean"] == pytest.approx(0.2)
 
 
+def shaped(n: int, **settings: Any) -> list[Row]:
+    rows = gained(n)
+    for one in rows:
+        one["refinement"]["shaped_by"] = {k.replace("__", "."): v for k, v in settings.items()}
+    return rows
+
+
+def long_text(ending: str) -> Row:
+    return {"digest": f"d-{ending}", "begins": "Be kind. " * 20}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ({}, {"policy__system": "Be brief."}, "policy.system (default → Be brief.)"),
+        ({"refine__drafts": 4}, {"refine__drafts": 8}, "refine.drafts (4 → 8)"),
+        (
+            {"run__seed": 1, "grade__mode": "verdict", "policy__top_p": 0.5},
+            {"policy__top_p": 0.5},
+            "grade.mode (verdict → default); run.seed (1 → default)",
+        ),
+        (
+            {"policy__system": long_text("a")},
+            {"policy__system": long_text("b")},
+            f"policy.system ({('Be kind. ' * 20)[:59].rstrip()}…, digest d-a → "
+            f"{('Be kind. ' * 20)[:59].rstrip()}…, digest d-b)",
+        ),
+        ({"refine__principles": ["a\nb"]}, {}, 'refine.principles (["a\\nb"] → default)'),
+        ({"policy__system": "a\n::error::b"}, {}, "policy.system (a ::error::b → default)"),
+    ],
+)
+def test_two_runs_name_the_settings_that_differ(
+    read: Read, old: Row, new: Row, sentence: str
+) -> None:
+    figures = build([read(shaped(30, **old)), read(shaped(30, **new), "new.jsonl")])
+    assert f"Their settings differ in {sentence}." in figures["conclusions"]
+
+
+def test_runs_of_the_same_settings_are_not_said_to_differ(read: Read) -> None:
+    runs = [read(shaped(30, policy__system="x"), name) for name in ("a.jsonl", "b.jsonl")]
+    assert "settings differ" not in said(build(runs))
+
+
 def test_two_runs_compared_by_the_loops_own_grades_are_told_as_such(read: Read) -> None:
     old, new = read(gained(30)), read(gained(30, every=1), "new.jsonl")
     assert "That is by the loops' own grades: these favour" in said(build([old, new]))

@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from refinecli.cli.job import check_lines
 from refinecli.data.output_lines import Outcome, Provenance
 from refinecli.data.rows import Row
 from refinecli.data.sources import Source
+from refinecli.errors import UsageError
 from refinecli.models.budget import Limits
 from refinecli.models.engine import Engine
 from refinecli.runs.lifecycle import Started
@@ -77,3 +81,19 @@ def test_only_what_failed_or_stayed_ungraded_is_unsettled(tmp_path: Path) -> Non
     asyncio.run(body(path, work, lambda outcome: None)(Started(ENGINE, summary, found.append)))
     assert [point.id for point in found] == ["b", "c"]
     assert summary.errors == {"input": 1}
+
+
+@pytest.mark.parametrize(("bad", "more"), [(20, ""), (23, "error: and 3 more lines\n")])
+def test_of_many_bad_lines_twenty_are_listed_and_the_rest_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bad: int, more: str
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text("no JSON\n" * bad)
+    rows = Input(Source(str(path)))
+    with pytest.raises(UsageError, match=f"{bad} of {bad} lines cannot be used"):
+        check_lines(rows, keep_going=False)
+    said = capsys.readouterr().err
+    assert said.count("error: " + str(path)) == 20
+    assert said.endswith("JSON object\n" + more)
+    assert check_lines(rows, keep_going=True).bad == bad
+    assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -166,3 +167,37 @@ def test_values_in_set_are_toml_or_else_text() -> None:
     assert settings.policy.model == "2024-11-20"
     assert settings.policy.system == "Be = brief"
     assert settings.policy.extra_body == {"nested": {"deep": True}, "other": [1, 2]}
+
+
+# ------------------------------------------------------------------ numbers that are none
+
+NINES = "9" * 5000  # read as a number, it is infinite
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan", "1e999", NINES, f"-{NINES}"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("policy.temperature=X", "policy.temperature=[X]", 'policy.temperature="X"'),
+        *("policy.timeout=X", "policy.rpm=X", "refine.threshold=X", "run.max_cost=X"),
+        *("run.max_line_mb=X", "grade.pass_probability=X", "policy.extra_body={a = [{b = X}]}"),
+    ],
+)
+def test_no_number_is_infinite_wherever_it_stands(
+    tmp_path: Path, setting: str, number: str
+) -> None:
+    text = setting.replace("X", number)
+    place, _, value = text.partition("=")
+    section, _, key = place.partition(".")
+    named = re.escape(place)
+    with pytest.raises(UsageError, match=named):
+        load({}, [text], {})
+    with pytest.raises(UsageError, match=named):
+        load({}, [], {f"REFINECLI_{section}__{key}".upper(): value})
+    with pytest.raises(UsageError, match=f"{re.escape(str(tmp_path))}.*({named}|digits)"):
+        load({}, [], {}, [config(tmp_path, f"[{section}]\n{key} = {value}\n")])
+
+
+def test_a_line_may_not_be_allowed_more_bytes_than_any_has() -> None:
+    with pytest.raises(UsageError, match=r"run\.max_line_mb"):
+        load({}, ["run.max_line_mb=1e300"], {})
