@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.support.forked import ForkedCommand
+
 # A busy machine is not a failure. A quarter of the usual examples while working: what they miss,
 # the full run of .ci/run finds.
 settings.register_profile("quick", deadline=None, max_examples=25)
@@ -21,11 +23,13 @@ settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 REFINECLI = [sys.executable, "-m", "refinecli"]
-# The environment of a user who has set nothing: no keys, no settings, no colours forced.
+# The environment of a user who has set nothing: no keys, no settings, no colours forced, and
+# modules compiled once rather than by every command.
 CLEAN = {
     name: value
     for name, value in os.environ.items()
     if not name.startswith(("REFINECLI_", "OPENAI_", "FORCE_COLOR", "NO_COLOR", "GITHUB_"))
+    and name != "PYTHONDONTWRITEBYTECODE"
     and name.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 } | {"COLUMNS": "100"}
 
@@ -33,8 +37,20 @@ Result = subprocess.CompletedProcess[str]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
+# Variables that are read when they are needed; others are read by the interpreter as it starts, or
+# by a library as it is imported. A system that is not Linux may not bear a fork without `exec`.
+_READ_LATE = ("REFINECLI_", "OPENAI_")
+_FORKS = sys.platform == "linux"
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[ForkedCommand]:
+    with ForkedCommand(CLEAN) as command:
+        yield command
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> Callable[..., Result]:
+def cli(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Result]:
     """Run `refinecli ARGS…` in an empty directory, to its end, with nothing on standard input."""
 
     def run(
@@ -43,6 +59,12 @@ def cli(tmp_path: Path) -> Callable[..., Result]:
         env: dict[str, str] | None = None,
         seconds: float = 60,
     ) -> Result:
+        if _FORKS and all(name.startswith(_READ_LATE) for name in env or {}):
+            forked: ForkedCommand = request.getfixturevalue("forked")
+            words = [str(arg) for arg in args]
+            return forked.run(
+                words, cwd=tmp_path, env=CLEAN | (env or {}), stdin=stdin, seconds=seconds
+            )
         return subprocess.run(
             [*REFINECLI, *map(str, args)],
             input=stdin,
