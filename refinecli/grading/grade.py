@@ -3,14 +3,15 @@ grader."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 
 from refinecli.completers import draw_of
 from refinecli.grading.prefix import lead_of, led
 from refinecli.grading.scoring import item_passed, ungraded
+from refinecli.grading.slow_work import CHARACTERS_AT_ONCE, SECONDS_AT_ONCE, in_thread
 from refinecli.grading.verdict import GradeOptions, Question, first_messages, verdict
-from refinecli.prompts import Prompts
+from refinecli.prompts import Prompts, may_take_long
 from refinecli.types import Completer, Datapoint, Draw, Failure, Grade, Message, RubricItem, Usage
 
 _AS_USUAL = GradeOptions()
@@ -45,6 +46,7 @@ async def grade(
         partial(_grade_item, question, grader, draw_of(datapoint, role, iteration, sample))
         for question, sample in zip(questions, samples, strict=True)
     ]
+    await _prepare(questions)
     verdicts = await led(asks, lead_of([None if q.item.check else q for q in questions]))
     grades, usages = zip(*verdicts, strict=True)
     return grades, sum(usages, Usage())
@@ -61,20 +63,22 @@ def first_prompt(
     return None
 
 
+async def _prepare(questions: Sequence[Question]) -> None:
+    """Do in a thread, once for each pattern, the part of the prompts that may take long."""
+    by_pattern = {
+        question.item.extraction_regex: question
+        for question in questions
+        if question.item.check is None
+    }
+    for question in by_pattern.values():
+        if work := may_take_long(question.item, question.response):
+            await in_thread(work)
+
+
 async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
     if question.item.check is not None:
         return await _check(question.index, question.item, question.response), Usage()
     return await verdict(question, grader, draw)
-
-
-# A check that takes longer continues in a thread, so that other calls do not wait for it; only one,
-# so that patterns with a time limit do not take it from each other.
-_SECONDS_AT_ONCE, _CHARACTERS_AT_ONCE = 0.01, 20_000
-
-
-@cache
-def _thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "check")
 
 
 async def _check(index: int, item: RubricItem, response: str) -> Grade:
@@ -82,14 +86,11 @@ async def _check(index: int, item: RubricItem, response: str) -> Grade:
     assert check is not None
     try:
         try:
-            if len(response) > _CHARACTERS_AT_ONCE:
+            if len(response) > CHARACTERS_AT_ONCE:
                 raise TimeoutError
-            score, feedback = check.grade_within(response, _SECONDS_AT_ONCE)
+            score, feedback = check.grade_within(response, SECONDS_AT_ONCE)
         except TimeoutError:
-            import asyncio  # by which time it is loaded; a command that asks nobody does without
-
-            loop = asyncio.get_running_loop()
-            score, feedback = await loop.run_in_executor(_thread(), check.grade, response)
+            score, feedback = await in_thread(partial(check.grade, response))
     except TimeoutError:
         failure = Failure("no_score", "the check took too long on this response")
         return ungraded(index, item, failure)

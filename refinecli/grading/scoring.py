@@ -36,8 +36,11 @@ class Extraction:
     problem: str = ""
 
 
-def extract(item: RubricItem, completion: Completion) -> Extraction:
-    """Read the raw score in a grader's reply, between the ends of the item's `score_range`."""
+def extract(item: RubricItem, completion: Completion, seconds: float = SECONDS) -> Extraction:
+    """Read the raw score in a grader's reply, between the ends of the item's `score_range`.
+
+    Raise TimeoutError where that takes longer than fewer seconds than the limit.
+    """
     if completion.cut_off:
         return Extraction(problem="the reply was cut off at the length limit")
     _, verdict = split_reasoning(completion.text)
@@ -47,8 +50,10 @@ def extract(item: RubricItem, completion: Completion) -> Extraction:
     if pattern == _GREEDY_DEFAULT:
         pattern = "<score>(.*?)</score>"
     try:
-        match = last_match(pattern, verdict)
+        match = last_match(pattern, verdict, seconds)
     except TimeoutError:
+        if seconds < SECONDS:
+            raise
         return Extraction(problem=f"{pattern!r} took longer than {SECONDS} s on the reply")
     if match is None:
         return Extraction(problem=f"nothing in the reply matches {pattern!r}")

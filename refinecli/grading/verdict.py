@@ -10,8 +10,8 @@ names what was wrong with the reply.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
@@ -22,7 +22,8 @@ from refinecli import prompts as p
 from refinecli.errors import CompletionError, UnsupportedError
 from refinecli.grading import by_json, by_probabilities
 from refinecli.grading.scoring import extract, graded, normalised, ungraded
-from refinecli.text.patterns import verdict_in
+from refinecli.grading.slow_work import CHARACTERS_AT_ONCE, SECONDS_AT_ONCE, in_thread
+from refinecli.text.patterns import SECONDS, verdict_in
 from refinecli.types import (
     Combine,
     Completer,
@@ -41,7 +42,8 @@ from refinecli.types import (
 
 # The most that providers give; some give only 5.
 _ALTERNATIVES = (20, 5)
-Read: TypeAlias = Callable[["Question", Completion], Grade]
+# Reads a verdict; TimeoutError where that takes longer than fewer seconds than the limit.
+Read: TypeAlias = Callable[["Question", Completion, float], Grade]
 # A label, and white space that may precede it.
 _LABEL_TOKENS = 4
 
@@ -217,20 +219,9 @@ async def _asked(
     instruction: str,
 ) -> tuple[Grade, Usage]:
     """Return the verdict that `read` finds in the reply, or in the reply to one retry."""
-    judged: list[tuple[Completion, Grade]] = []  # each reply is read once, though asked about twice
-
-    def verdict_on(completion: Completion) -> Grade:
-        for seen, verdict in judged:
-            if seen is completion:
-                return verdict
-        judged.append((completion, read(question, completion)))
-        return judged[-1][1]
-
-    def has_score(completion: Completion) -> bool:
-        return verdict_on(completion).graded
-
-    completion = await grader(messages, draw, has_score)
-    usage, verdict = completion.usage, verdict_on(completion)
+    replies = _Replies(question, read)
+    completion = await grader(messages, draw, replies.has_score)
+    usage, verdict = completion.usage, await replies.verdict_on(completion)
     if verdict.error is None:
         return verdict, usage
     problem = verdict.error.message
@@ -238,11 +229,50 @@ async def _asked(
         question.prompts, messages, completion.text, problem, instruction
     )
     try:
-        completion = await grader(again, draw, has_score)
+        completion = await grader(again, draw, replies.has_score)
     except CompletionError as error:
         failure = Failure(error.type, error.message)
         return ungraded(question.index, question.item, failure), usage
-    return verdict_on(completion), usage + completion.usage
+    return await replies.verdict_on(completion), usage + completion.usage
+
+
+@dataclass(slots=True)
+class _Replies:
+    """The replies to a question, each of which is read once, though asked about twice."""
+
+    question: Question
+    read: Read
+    judged: list[tuple[Completion, Grade]] = field(default_factory=list)
+
+    async def verdict_on(self, completion: Completion) -> Grade:
+        verdict = self._at_once(completion)
+        return await self._in_time(completion) if verdict is None else verdict
+
+    def has_score(self, completion: Completion) -> bool | Awaitable[bool]:
+        verdict = self._at_once(completion)
+        return self._has_score_in_time(completion) if verdict is None else verdict.graded
+
+    def _at_once(self, completion: Completion) -> Grade | None:
+        """Return the verdict; None where the event loop would have to wait for it."""
+        for seen, verdict in self.judged:
+            if seen is completion:
+                return verdict
+        if len(completion.text) > CHARACTERS_AT_ONCE:
+            return None
+        try:
+            verdict = self.read(self.question, completion, SECONDS_AT_ONCE)
+        except TimeoutError:
+            return None
+        self.judged.append((completion, verdict))
+        return verdict
+
+    async def _in_time(self, completion: Completion) -> Grade:
+        verdict = await in_thread(partial(self.read, self.question, completion, SECONDS))
+        self.judged.append((completion, verdict))
+        return verdict
+
+    async def _has_score_in_time(self, completion: Completion) -> bool:
+        return (await self._in_time(completion)).graded
 
 
 def text_messages(question: Question) -> list[Message]:
@@ -276,15 +306,15 @@ def json_messages(question: Question) -> list[Message]:
     )
 
 
-def _read_text(question: Question, completion: Completion) -> Grade:
-    found = extract(question.item, completion)
+def _read_text(question: Question, completion: Completion, seconds: float) -> Grade:
+    found = extract(question.item, completion, seconds)
     if found.raw_score is None:
         failure = Failure("no_score", found.problem)
         return ungraded(question.index, question.item, failure, completion.text)
     return graded(question.index, question.item, completion, found, found.raw_score)
 
 
-def _read_json(question: Question, completion: Completion) -> Grade:
+def _read_json(question: Question, completion: Completion, seconds: float) -> Grade:
     found, reasons = by_json.read(question.item, completion)
     if found.raw_score is None:
         failure = Failure("no_score", found.problem)

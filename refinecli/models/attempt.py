@@ -147,6 +147,8 @@ class Sender:
         self.endpoint.terms.took(request.body)
         self._count(request, completion, reservation)
         usable = request.usable(completion) if request.usable else not completion.cut_off
+        if not isinstance(usable, bool):
+            usable = await usable
         await self.replies.keep(request, content, usable=usable)
         self._log(request, reply, reply.content)
         if not usable:

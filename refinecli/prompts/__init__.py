@@ -13,6 +13,7 @@ from refinecli.prompts.grader import (
     grader_messages,
     grader_retry_messages,
     label_instruction,
+    may_take_long,
 )
 from refinecli.prompts.rewrite import rewrite_messages, rewrite_request
 from refinecli.prompts.rubric import rubric_messages
@@ -44,6 +45,7 @@ __all__ = [
     "grader_retry_messages",
     "improve_messages",
     "label_instruction",
+    "may_take_long",
     "message_text",
     "pick_messages",
     "rewrite_from_all_request",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from refinecli.prompts.conversation import flattened, system_turn
 from refinecli.prompts.templates import Prompts, fill
 from refinecli.prompts.untrusted import harmless, nonce
-from refinecli.text.patterns import SECONDS, compiled
+from refinecli.text.patterns import SECONDS, compiled, is_quick
 from refinecli.text.reasoning import split_reasoning
 from refinecli.text.visible import visible
 from refinecli.types import Datapoint, Example, Message, RubricItem
@@ -74,6 +74,17 @@ def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:
     )
 
 
+_SOME_PAGES = 5_000  # characters
+
+
+def may_take_long(item: RubricItem, response: str) -> Callable[[], object] | None:
+    """Return the part of making a grader's prompt that may take long, to be done beforehand and
+    elsewhere; None where nothing does."""
+    if len(response) <= _SOME_PAGES and is_quick(item.extraction_regex):
+        return None
+    return partial(defused, visible(response), item.extraction_regex)
+
+
 def case(
     datapoint: Datapoint, response: str, item: RubricItem
 ) -> tuple[dict[str, str], list[dict[str, Any]]]:
@@ -116,6 +127,8 @@ def grader_retry_messages(
     ]
 
 
+# Asked for once for each item and once for each comparison of prompts.
+@lru_cache(maxsize=128)
 def defused(response: str, pattern: str) -> str:
     """Return the response without tags that mean something, changed wherever the score's pattern
     matches it so that it no longer does.
@@ -127,11 +140,11 @@ def defused(response: str, pattern: str) -> str:
     response = harmless(response, *_tag_names(pattern))
     try:
         expression = compiled(pattern)
-        if expression.search(response, timeout=SECONDS, concurrent=False) is None:
+        if expression.search(response, timeout=SECONDS) is None:
             return response
         for change in (_escape_brackets, _dot_after_first, _dot_everywhere):
             changed = _changed_matches(expression, change, response)
-            left = expression.finditer(changed, timeout=SECONDS, concurrent=False)
+            left = expression.finditer(changed, timeout=SECONDS)
             if all(_is_number(match[0]) for match in left):
                 return changed
     except TimeoutError:
@@ -151,7 +164,7 @@ def _changed_matches(
     def changed(match: regex.Match[str]) -> str:
         return match[0] if _is_number(match[0]) else change(match[0])
 
-    return expression.sub(changed, text, timeout=SECONDS, concurrent=False)
+    return expression.sub(changed, text, timeout=SECONDS)
 
 
 def _is_number(text: str) -> bool:

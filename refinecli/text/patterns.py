@@ -88,10 +88,12 @@ def _must_compile(pattern: str) -> str:
 Pattern: TypeAlias = Annotated[str, AfterValidator(_must_compile)]
 
 
-def last_match(pattern: str, text: str) -> regex.Match[str] | None:
-    """Find the last match; raise TimeoutError where that takes longer than `SECONDS`."""
+def last_match(pattern: str, text: str, seconds: float = SECONDS) -> regex.Match[str] | None:
+    """Find the last match; raise TimeoutError where that takes longer than `seconds`. What may take
+    `SECONDS` lets other threads run."""
     last = None
-    for match in compiled(pattern).finditer(text, timeout=SECONDS, concurrent=False):
+    concurrent = None if seconds >= SECONDS else False
+    for match in compiled(pattern).finditer(text, timeout=seconds, concurrent=concurrent):
         last = match
     return last
 
@@ -99,6 +101,16 @@ def last_match(pattern: str, text: str) -> regex.Match[str] | None:
 # Plain text, one group, plain text; white space that a pattern merely allows is left out.
 _PLAIN = r"([^()\[\]{}|.*+?^$\\]*)"
 _ONE_GROUP = re.compile(rf"{_PLAIN}\((?:\?P?<\w+>)?[^()]*\){_PLAIN}")
+
+
+_QUICK = re.compile(rf"{_PLAIN}\((?:\.|\\[dw]|\[\^?[^\[\]\\]+\])[*+]?\??\){_PLAIN}")
+
+
+@lru_cache(maxsize=256)
+def is_quick(pattern: str) -> bool:
+    """Return True for a pattern that takes no time on a text of some pages: plain text around one
+    group of one kind of character."""
+    return _QUICK.fullmatch(pattern.replace(r"\s*", "")) is not None
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -68,7 +68,8 @@ class Draw:
     convo_occurrence: int = 0
 
 
-Usable: TypeAlias = Callable[[Completion], bool]
+# What takes long may be awaited.
+Usable: TypeAlias = Callable[[Completion], bool | Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from refinecli.grading.grade import first_prompt, grade
 from refinecli.grading.scoring import response_passed, total_score
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
+from refinecli.prompts import grader as prompts_of_graders
 from refinecli.types import Completion, Datapoint, Draw, Grade, Usage
 from tests.support.fakes import Answer, Call, Scripted, datapoint, nobody, score
 from tests.support.fakes import Scripted as Grader
@@ -339,3 +342,28 @@ def test_the_first_prompt_is_about_the_first_item_that_a_model_grades() -> None:
     call = Call(messages, Draw("d1", 0, "grader", 0))
     assert (call.criterion, call.graded_response) == ("B?", "Mine.")
     assert first_prompt(datapoint(check), Prompts(), GradeOptions()) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "response", "in_thread"),
+    [
+        ("<score>(.*?)</score>", "short", []),
+        (r"Score:\s*(\d+)", "short", []),
+        (r"((\d+)+)x", "short", [True]),
+        ("<score>(.*?)</score>", "long" * 2_000, [True]),
+    ],
+)
+def test_a_pattern_that_may_take_long_on_a_response_meets_it_in_a_thread(
+    pattern: str, response: str, in_thread: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+
+    def search(response: str, pattern: str) -> str:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return response
+
+    monkeypatch.setattr(prompts_of_graders, "defused", lru_cache(search))
+    items = [{"rubric_str": one, "extraction_regex": pattern} for one in ("Brief?", "Kind?")]
+    grader = Scripted(lambda call: "<score>1</score>")
+    asyncio.run(grade(datapoint(*items), response, grader, Prompts()))
+    assert threads == (in_thread or [False])  # once, for all items and prompts

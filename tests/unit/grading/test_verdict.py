@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from math import log
 from typing import Any
 
 import pytest
 
 from refinecli.errors import CompletionError, UnsupportedError
-from refinecli.grading import by_json
+from refinecli.grading import by_json, scoring
 from refinecli.grading.verdict import (
     GradeOptions,
     Question,
@@ -22,7 +23,7 @@ from refinecli.grading.verdict import (
     ways,
 )
 from refinecli.prompts import Prompts
-from refinecli.types import Completion, Draw, Example, FirstTokens, Grade, JSONReply, Usage
+from refinecli.types import Completion, Draw, Example, FirstTokens, Grade, JSONReply, Usable, Usage
 from tests.support.fakes import Answer, Call, Scripted, datapoint, rubric_item, score, text_of
 
 DRAW = Draw("d1", 0, "grader", 0)
@@ -229,3 +230,39 @@ def test_examples_of_the_items_own_criterion_precede_all_others() -> None:
     assert replies(text_messages(found)) == ["<score>1</score>"]
     found = question(GradeOptions(examples=(other, beyond)))
     assert replies(text_messages(found)) == ["<score>0</score>"]
+
+
+# ------------------------------------------------------------------ on the event loop
+
+
+@pytest.mark.parametrize(
+    ("characters", "slow", "limits"),
+    [(0, False, [0.01]), (0, True, [0.01, 0.2]), (50_000, False, [0.2]), (50_000, True, [0.2])],
+)
+def test_a_score_that_takes_long_to_find_is_looked_for_in_a_thread(
+    characters: int, slow: bool, limits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[float, bool]] = []
+    find = scoring.last_match
+
+    def last_match(pattern: str, text: str, seconds: float) -> Any:
+        on_loop = threading.current_thread() is threading.main_thread()
+        calls.append((seconds, on_loop))
+        if slow and on_loop:
+            raise TimeoutError
+        return find(pattern, text)
+
+    monkeypatch.setattr(scoring, "last_match", last_match)
+    reply = Completion("x" * characters + "<score>1</score>", "stop")
+
+    async def grader(
+        messages: Any, draw: Draw, usable: Usable | None = None, wants: Any = None
+    ) -> Completion:
+        assert usable is not None
+        found = usable(reply)
+        assert found if isinstance(found, bool) else await found
+        return reply
+
+    grade, _ = asyncio.run(verdict(question(), grader, DRAW))
+    assert grade.score == 1
+    assert calls == [(limit, limit < 0.2) for limit in limits]  # and once, though asked about twice

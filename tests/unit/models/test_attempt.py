@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from refinecli.models.request import Request
 from refinecli.models.retries import Ending, RetryableError
 from refinecli.models.spending import Spending
 from refinecli.settings.load import load
-from refinecli.types import Completion, Draw, JSONObject
+from refinecli.types import Completion, Draw, JSONObject, Usable
 
 KEY = "sk-0123456789abcdef"
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5}
@@ -110,9 +110,13 @@ class Attempt:
             ),
         )
 
-    def make(self, usable: bool | None = None, again: bool = False) -> Completion:
+    def make(
+        self, usable: bool | Callable[[], Awaitable[bool]] | None = None, again: bool = False
+    ) -> Completion:
         body: JSONObject = {"model": "m", "messages": []}
-        judge = None if usable is None else lambda completion: usable
+        judge: Usable | None = None
+        if usable is not None:
+            judge = lambda completion: usable() if callable(usable) else usable  # noqa: E731
         request = Request(body, b"{...}", b"k", Draw("a", 0, "policy", 0), judge)
         return asyncio.run(self.sender.attempt(request, again))
 
@@ -155,6 +159,17 @@ def test_a_reply_is_kept_for_others_only_where_it_is_usable(
     assert attempt.make(usable).text == "4"
     assert attempt.replies.kept == [(reply.content, kept)]
     assert attempt.log.details == [f"a: policy: the reply cannot be used: {one}" for one in why]
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_whether_a_reply_is_usable_may_take_its_time(usable: bool) -> None:
+    async def judge() -> bool:
+        await asyncio.sleep(0)
+        return usable
+
+    attempt = Attempt(four())
+    attempt.make(judge)
+    assert attempt.replies.kept == [(four().content, usable)]
 
 
 def test_a_price_that_is_not_known_is_not_counted_as_nothing() -> None:
