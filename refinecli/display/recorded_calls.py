@@ -7,8 +7,10 @@ are built again here and compared; where two items ask exactly the same, from th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from refinecli.grading.batch import Batch
+from refinecli.grading.grade import groups_of
 from refinecli.grading.verdict import GradeOptions, Question, ways
 from refinecli.prompts import Prompts
 from refinecli.refining.steps import response_of
@@ -78,6 +80,9 @@ class Ledger:
         number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
         found, items = [], len(datapoint.rubric_items)
+        groups = groups_of(datapoint, iteration.response, prompts, options)
+        together = {one.index: Batch(group) for group in groups if len(group) > 1 for one in group}
+        all_calls = self._calls
         for index, grade in enumerate(iteration.grades):
             question = Question(datapoint, iteration.response, index, prompts, options)
             asked = [] if question.item.check else [_turns(way) for way in ways(question)]
@@ -86,12 +91,16 @@ class Ledger:
                 role = juror_role(vote.juror) if vote.juror else "grader"
                 mine = [
                     call
-                    for call in self._calls
+                    for call in all_calls
                     if (call.draw.role, call.draw.iteration) == (role, number)
                     and call.draw.sample // items == sample  # as `grade` numbers them
                 ]
-                chains.append([call for way in asked for call in _chain(mine, way, vote.reply)])
-                self._take(chains[-1])
+                batch = together.get(index)
+                shared = list(_of_batch(batch, question, mine)) if batch else []
+                left = [call for call in mine if any(call is one for one in self._calls)]
+                alone = [call for way in asked for call in _chain(left, way, vote.reply)]
+                self._take([*alone, *(call for call, _ in shared)])
+                chains.append([*(part for _, part in shared), *alone])
             found.append([chain for chain in chains if chain])
         return found
 
@@ -103,6 +112,27 @@ def _drawn_as(iteration: Iteration) -> int:
     """Return the iteration in its calls' draws: for drafts 0, with their own sample number, since a
     failed draft shifts iteration numbers."""
     return 0 if iteration.parent is None else iteration.iteration
+
+
+def _of_batch(
+    batch: Batch, question: Question, calls: Sequence[Call]
+) -> Iterator[tuple[Call, Call]]:
+    """Yield each call about this item among others, and the same with no more than the item's part
+    of the reply. Its messages are shown with the first item."""
+    first = batch.questions[0]
+    for wants in batch.wants:
+        asked = _turns(batch.messages(wants))
+        for call in calls:
+            if _turns(call.messages) != asked or call.wants != wants:
+                continue
+            part = call
+            if question.index != first.index:
+                text = f"(asked in one call with {first.item.name}, where its input is)"
+                part = replace(part, messages=({"role": "user", "content": text},))
+            if reply := call.completion:
+                said = batch.parts(reply, wants).get(question.index, "")
+                part = replace(part, completion=replace(reply, text=said))
+            yield call, part
 
 
 def _chain(calls: Sequence[Call], asked: Sequence[Message], reply: str | None) -> list[Call]:

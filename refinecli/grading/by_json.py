@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -26,17 +29,28 @@ def takes_json(item: RubricItem) -> bool:
 
 def wanted(item: RubricItem, *, reasons: bool) -> JSONReply:
     """Build the JSON that holds one verdict, without its range, which some endpoints refuse."""
+    return JSONReply(_schema(item, reasons=reasons))
+
+
+def wanted_of_several(items: Mapping[str, RubricItem], *, reasons: bool) -> JSONReply:
+    """Build the JSON that holds a verdict on each item, by its name."""
+    return JSONReply(_object({name: _schema(one, reasons=reasons) for name, one in items.items()}))
+
+
+def _schema(item: RubricItem, *, reasons: bool) -> JSONObject:
     score: JSONObject = {"type": "number"}
     if item.choices:
         score = {"type": "string", "enum": list(item.choices)}
-    properties = ({"reasons": {"type": "string"}} if reasons else {}) | {"score": score}
-    schema: JSONObject = {
+    return _object(({"reasons": {"type": "string"}} if reasons else {}) | {"score": score})
+
+
+def _object(properties: JSONObject) -> JSONObject:
+    return {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
-    return JSONReply(schema)
 
 
 def instruction(item: RubricItem, *, reasons: bool) -> str:
@@ -48,10 +62,33 @@ def instruction(item: RubricItem, *, reasons: bool) -> str:
     )
 
 
+def scale(item: RubricItem) -> str:
+    """Say below a criterion what its score may be."""
+    return f"Its score is {_meant(item)}."
+
+
+def instruction_of_several(name: str, *, reasons: bool) -> str:
+    """Describe the form of several verdicts, for models whose endpoint does not enforce it."""
+    before = '"reasons": "what you say first", ' if reasons else ""
+    return (
+        "Reply with one JSON object and nothing else. For each criterion it has an entry, by the "
+        f"criterion's name, in that order: {{{orjson.dumps(name).decode()}: {{{before}"
+        '"score": …}, …}.'
+    )
+
+
 def answer(verdict: str | float, reasons: str | None) -> str:
     """Write the reply that an example stands for."""
-    before = {} if reasons is None else {"reasons": reasons}
-    return orjson.dumps({**before, "score": verdict}).decode()
+    return orjson.dumps(_entry(verdict, reasons)).decode()
+
+
+def answer_of_several(name: str, verdict: str | float, reasons: str | None) -> str:
+    """Write the same in the form of several verdicts."""
+    return orjson.dumps({name: _entry(verdict, reasons)}).decode()
+
+
+def _entry(verdict: str | float, reasons: str | None) -> JSONObject:
+    return {**({} if reasons is None else {"reasons": reasons}), "score": verdict}
 
 
 def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
@@ -79,13 +116,38 @@ def read(item: RubricItem, completion: Completion) -> tuple[Extraction, str]:
     return Extraction(raw_score + 0.0), said
 
 
-def _json(text: str) -> Any:
+def read_several(completion: Completion) -> dict[str, str]:
+    """Return the JSON of each verdict by its name, but of none that a reply has twice; nothing
+    where the reply is not one JSON object."""
+    value = _json(completion.text, _without_doubles)
+    if value is None:
+        value = _json(split_reasoning(completion.text)[1], _without_doubles)
+    found = value if isinstance(value, dict) else {}
+    return {name: json.dumps(one, ensure_ascii=False) for name, one in found.items()}
+
+
+def _without_doubles(text: str) -> Any:
+    """Parse JSON, leaving out each key that its object has twice; raise ValueError where it is not
+    JSON."""
+    read_exactly(text)  # its rules hold here too
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> JSONObject:
+    times = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if times[name] == 1}
+
+
+def _json(text: str, parse: Callable[[str], Any] = read_exactly) -> Any:
     """Parse a reply as JSON, also in a code fence; return None where it is not JSON."""
     text = text.strip(_BLANK)
     if fence := text[: len(text) - len(text.lstrip("`"))] or text[: 3 * text.startswith("~~~")]:
         text = _unfenced(text, fence[0])
     try:
-        return read_exactly(text)
+        return parse(text)
     except ValueError:
         return None
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from refinecli.completers import draw_of
-from refinecli.grading.prefix import lead_of, led
+from refinecli.grading.batch import Batch, grouped, verdicts
+from refinecli.grading.prefix import lead_of, led, prompt_of
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.slow_work import CHARACTERS_AT_ONCE, SECONDS_AT_ONCE, in_thread
-from refinecli.grading.verdict import GradeOptions, Question, first_messages, verdict
+from refinecli.grading.verdict import GradeOptions, Question, verdict
 from refinecli.prompts import Prompts, may_take_long
 from refinecli.types import Completer, Datapoint, Draw, Failure, Grade, Message, RubricItem, Usage
 
@@ -30,10 +31,10 @@ async def grade(
 ) -> tuple[tuple[Grade, ...], Usage]:
     """Return one grade for each rubric item, in order, and the usage of the calls.
 
-    Items are graded concurrently by the grader of this role, but where their prompts begin with
-    enough that a provider can keep, the first call is over before the others begin. A failed call
-    leaves its item ungraded; RunError and BudgetError, which every further call would share, are
-    raised.
+    Items are graded concurrently by the grader of this role, up to `batch_items` in a call; but
+    where their prompts begin with enough that a provider can keep, the first call is over before
+    the others begin. A failed call leaves its items ungraded; RunError and BudgetError, which every
+    further call would share, are raised.
     """
     if not response.strip():
         return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
@@ -41,26 +42,38 @@ async def grade(
     # Items with the same question are one request, so each is a further sample of it.
     asked = [(item.rubric_str, item.grader_output_format_instruction) for item in items]
     samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
-    questions = [Question(datapoint, response, i, prompts, options) for i in range(len(items))]
+    draws = [draw_of(datapoint, role, iteration, one) for one in samples]
+    groups = groups_of(datapoint, response, prompts, options)
+    of_batch = draw_of(datapoint, role, iteration, sample * len(items))
     asks = [
-        partial(_grade_item, question, grader, draw_of(datapoint, role, iteration, sample))
-        for question, sample in zip(questions, samples, strict=True)
+        partial(_grade_group, group, grader, of_batch, [draws[one.index] for one in group])
+        for group in groups
     ]
-    await _prepare(questions)
-    verdicts = await led(asks, lead_of([None if q.item.check else q for q in questions]))
-    grades, usages = zip(*verdicts, strict=True)
-    return grades, sum(usages, Usage())
+    await _prepare([question for group in groups for question in group])
+    found = await led(asks, lead_of(groups))
+    by_place = {grade.item: grade for grades, _ in found for grade in grades}
+    return (
+        tuple(by_place[index] for index in range(len(items))),
+        sum((usage for _, usage in found), Usage()),
+    )
+
+
+def groups_of(
+    datapoint: Datapoint, response: str, prompts: Prompts, options: GradeOptions
+) -> list[tuple[Question, ...]]:
+    """Return a question for each item, in the groups that are asked in one call."""
+    items = range(len(datapoint.rubric_items))
+    questions = [Question(datapoint, response, index, prompts, options) for index in items]
+    return grouped(questions, options.batch_items)
 
 
 def first_prompt(
     datapoint: Datapoint, prompts: Prompts, options: GradeOptions
 ) -> list[Message] | None:
     """Return what the grader is asked first about a datapoint; None where code grades all of it."""
-    response = datapoint.response or "(the response)"
-    for index, item in enumerate(datapoint.rubric_items):
-        if item.check is None:
-            return first_messages(Question(datapoint, response, index, prompts, options))
-    return None
+    groups = groups_of(datapoint, datapoint.response or "(the response)", prompts, options)
+    asked = (group for group in groups if group[0].item.check is None)
+    return next(map(prompt_of, asked), None)
 
 
 async def _prepare(questions: Sequence[Question]) -> None:
@@ -75,10 +88,16 @@ async def _prepare(questions: Sequence[Question]) -> None:
             await in_thread(work)
 
 
-async def _grade_item(question: Question, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
+async def _grade_group(
+    group: Sequence[Question], grader: Completer, draw: Draw, draws: Sequence[Draw]
+) -> tuple[tuple[Grade, ...], Usage]:
+    question, *others = group
+    if others:
+        return await verdicts(Batch(tuple(group)), grader, draw, draws)
     if question.item.check is not None:
-        return await _check(question.index, question.item, question.response), Usage()
-    return await verdict(question, grader, draw)
+        return (await _check(question.index, question.item, question.response),), Usage()
+    grade, usage = await verdict(question, grader, draws[0])
+    return (grade,), usage
 
 
 async def _check(index: int, item: RubricItem, response: str) -> Grade:

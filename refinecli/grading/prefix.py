@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from refinecli.completers import gather
+from refinecli.grading.batch import Batch
 from refinecli.grading.verdict import Question, first_messages
 from refinecli.prompts import message_text
 from refinecli.types import Message
@@ -33,14 +34,22 @@ async def led(
     return [*others[:lead], first, *others[lead:]]
 
 
-def lead_of(questions: Sequence[Question | None]) -> int | None:
-    """Return the place of the question to ask before the others; None where they share too little
-    for it, or there are none. Places without a question are for others to answer."""
-    asked = [(at, question) for at, question in enumerate(questions) if question is not None]
-    if len(asked) < 2 or not _may_be_long(asked[0][1]):
+def lead_of(groups: Sequence[Sequence[Question]]) -> int | None:
+    """Return the place of the questions to ask before the others; None where their prompts share
+    too little for that. Each group is asked in one call, but for what code grades."""
+    asked = [(at, group) for at, group in enumerate(groups) if group[0].item.check is None]
+    if len(asked) < 2 or not _may_be_long(asked[0][1][0]):
         return None
-    one, other = (first_messages(question) for _, question in asked[:2])
+    one, other = (prompt_of(group) for _, group in asked[:2])
     return asked[0][0] if begin_alike(one, other, LONG_ENOUGH) else None
+
+
+def prompt_of(group: Sequence[Question]) -> list[Message]:
+    """Return what the grader is sent first about a group."""
+    if len(group) == 1:
+        return first_messages(group[0])
+    batch = Batch(tuple(group))
+    return batch.messages(batch.wants[0])
 
 
 def _may_be_long(question: Question) -> bool:

@@ -54,7 +54,8 @@ class GradeOptions:
     or as JSON.
 
     `examples` precede the question, `pass_probability` is how likely a pass must be where
-    probabilities decide, and `combine` says what several votes amount to.
+    probabilities decide, and `combine` says what several votes amount to. Up to `batch_items` items
+    of a response are asked about in one call.
     """
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
@@ -62,6 +63,7 @@ class GradeOptions:
     examples: tuple[Example, ...] = ()
     pass_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     combine: Combine = "median"
+    batch_items: Annotated[int, Field(ge=1)] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ def label_messages(question: Question) -> list[Message]:
         item,
         reasons=False,
         instruction=p.label_instruction(item, [label.text for label in labels]),
-        examples=[(one, _label(item, one)) for one in _examples(question)],
+        examples=[(one, _label(item, one)) for one in examples_of(question)],
     )
 
 
@@ -202,12 +204,12 @@ async def _in_words(question: Question, grader: Completer, draw: Draw) -> tuple[
             instruction = by_json.instruction(question.item, reasons=question.reasons)
             try:
                 return await _asked(
-                    question, ask, draw, json_messages(question), _read_json, instruction
+                    question, ask, draw, json_messages(question), read_json, instruction
                 )
             except UnsupportedError:
                 continue
     instruction = question.item.grader_output_format_instruction
-    return await _asked(question, grader, draw, text_messages(question), _read_text, instruction)
+    return await _asked(question, grader, draw, text_messages(question), read_text, instruction)
 
 
 async def _asked(
@@ -278,7 +280,8 @@ class _Replies:
 def text_messages(question: Question) -> list[Message]:
     """Build what is sent to a grader that answers in the item's own format."""
     item = question.item
-    examples = [(one, _text(item, one, reasons=question.reasons)) for one in _examples(question)]
+    shown = examples_of(question)
+    examples = [(one, text_of(item, one, reasons=question.reasons)) for one in shown]
     return p.grader_messages(
         question.prompts,
         question.datapoint,
@@ -301,12 +304,13 @@ def json_messages(question: Question) -> list[Message]:
         instruction=by_json.instruction(question.item, reasons=reasons),
         examples=[
             (one, by_json.answer(one.score, one.reasons if reasons else None))
-            for one in _examples(question)
+            for one in examples_of(question)
         ],
     )
 
 
-def _read_text(question: Question, completion: Completion, seconds: float) -> Grade:
+def read_text(question: Question, completion: Completion, seconds: float) -> Grade:
+    """Return the grade in a reply in the item's own format."""
     found = extract(question.item, completion, seconds)
     if found.raw_score is None:
         failure = Failure("no_score", found.problem)
@@ -314,7 +318,8 @@ def _read_text(question: Question, completion: Completion, seconds: float) -> Gr
     return graded(question.index, question.item, completion, found, found.raw_score)
 
 
-def _read_json(question: Question, completion: Completion, seconds: float) -> Grade:
+def read_json(question: Question, completion: Completion, seconds: float) -> Grade:
+    """Return the grade in a reply that is a JSON object."""
     found, reasons = by_json.read(question.item, completion)
     if found.raw_score is None:
         failure = Failure("no_score", found.problem)
@@ -326,7 +331,7 @@ def _read_json(question: Question, completion: Completion, seconds: float) -> Gr
 # ------------------------------------------------------------------ examples
 
 
-def _examples(question: Question) -> list[Example]:
+def examples_of(question: Question) -> list[Example]:
     """Return the examples for this item: those of the file that fit its scale, only those of its
     own criterion if there are any; then those in the item."""
     item = question.item
@@ -343,7 +348,7 @@ def _label(item: RubricItem, example: Example) -> str:
     return min(labels, key=lambda label: abs(label.value - raw_score)).text
 
 
-def _text(item: RubricItem, example: Example, *, reasons: bool) -> str | None:
+def text_of(item: RubricItem, example: Example, *, reasons: bool) -> str | None:
     """Write the reply that an example stands for; None where the item's regex does not show its
     form."""
     verdict = verdict_in(item.extraction_regex, example.verdict)

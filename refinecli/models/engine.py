@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from refinecli.data.output_lines import Provenance
 from refinecli.errors import UsageError, option
+from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
 from refinecli.models.function import FunctionModel
 from refinecli.models.local.server import find_weights
@@ -209,13 +210,13 @@ def _described(roles: dict[str, RoleSettings]) -> list[str]:
 def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject) -> JSONObject:
     """Return all that shapes replies, without how they are fetched or paid for. The embedded
     server's port changes every time; its weights file stands for it."""
-    shaping: JSONObject = {"seed": settings.run.seed, "prompts": asdict(settings.prompts), **shapes}
+    shaping: JSONObject = {"seed": settings.run.seed, "prompts": _prompts(settings), **shapes}
     jurors = [name for name, role in roles.items() if role.is_juror]
     if jurors:
         shaping["jury"] = jurors  # in their order, which a tie may turn on
     if jurors or "grader" in roles:
         examples = [example.model_dump() for example in settings.grade.examples]
-        shaping["grade"] = {**asdict(settings.grade), "examples": examples}
+        shaping["grade"] = {**_as_used(settings.grade), "examples": examples}
     for name, role in roles.items():
         described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
         # Both may hold a secret, and everyone may see the settings of a run.
@@ -226,6 +227,20 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
             described |= {"base_url": None, "weights": role.model}
         shaping[name] = described
     return shaping
+
+
+def _as_used(options: GradeOptions) -> JSONObject:
+    """Return the options without those that change nothing as they are, so that the settings'
+    digest stays what it was before there were such options."""
+    usual = asdict(GradeOptions())
+    later = ("batch_items",)
+    return {k: v for k, v in asdict(options).items() if k not in later or v != usual[k]}
+
+
+def _prompts(settings: Settings) -> JSONObject:
+    """Return the templates, without those of several items where each is asked about alone."""
+    unused = () if settings.grade.batch_items > 1 else ("grader_batch_system", "grader_batch")
+    return {key: one for key, one in asdict(settings.prompts).items() if key not in unused}
 
 
 def _named_grader(settings: Settings) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from refinecli.prompts.conversation import flattened, system_turn
 from refinecli.prompts.templates import Prompts, fill
@@ -42,21 +42,99 @@ def grader_messages(
         instruction = item.grader_output_format_instruction
     messages: list[Message] = [*system_turn(prompts.grader_system)]
     for example, reply in examples:
-        own = {"convo": example.convo, "reference": None} if example.convo else {}
-        shown = datapoint.model_copy(update=own)
-        by = item.model_copy(update={"rubric_str": example.rubric_str or item.rubric_str})
+        shown, by = _of_example(datapoint, item, example)
         messages.append(_asked(template, shown, example.response, by, instruction))
         messages.append({"role": "assistant", "content": reply})
     return [*messages, _asked(template, datapoint, response, item, instruction)]
+
+
+def _of_example(
+    datapoint: Datapoint, item: RubricItem, example: Example
+) -> tuple[Datapoint, RubricItem]:
+    """Return the datapoint and the item that an example is shown with."""
+    own = {"convo": example.convo, "reference": None} if example.convo else {}
+    criterion = {"rubric_str": example.rubric_str or item.rubric_str}
+    return datapoint.model_copy(update=own), item.model_copy(update=criterion)
 
 
 def _asked(
     template: str, datapoint: Datapoint, response: str, item: RubricItem, instruction: str
 ) -> Message:
     values, attachments = case(datapoint, response, item)
-    text = fill(template, **{**values, "instruction": instruction})
+    return _turn(fill(template, **{**values, "instruction": instruction}), attachments)
+
+
+def _turn(text: str, attachments: list[dict[str, Any]]) -> Message:
     parts: list[dict[str, Any]] = [*attachments, {"type": "text", "text": text}]
     return {"role": "user", "content": parts if attachments else text}
+
+
+# ------------------------------------------------------------------ several items
+
+
+class Criterion(NamedTuple):
+    """One of several items in a prompt: its name there, and the form of its score."""
+
+    name: str
+    item: RubricItem
+    instruction: str
+
+
+Form: TypeAlias = Callable[[str, str], str]  # from a response's code and the first item's name
+
+
+def batch_messages(
+    prompts: Prompts,
+    datapoint: Datapoint,
+    response: str,
+    criteria: Sequence[Criterion],
+    form: Form,
+    examples: Sequence[tuple[Example, Criterion, Form]] = (),
+) -> list[Message]:
+    """Build what a grader of several items sees, each with its own instruction.
+
+    `form` is the form of the whole reply. Each of the `examples`, with the criterion that it is of
+    and the reply to it, precedes the question as turns like it.
+    """
+    messages: list[Message] = [*system_turn(prompts.grader_batch_system)]
+    for example, criterion, reply in examples:
+        shown, by = _of_example(datapoint, criterion.item, example)
+        one = [criterion._replace(item=by)]
+        messages.append(_asked_together(prompts, shown, example.response, one, form))
+        answer = reply(code_of(shown, example.response), criterion.name)
+        messages.append({"role": "assistant", "content": answer})
+    return [*messages, _asked_together(prompts, datapoint, response, criteria, form)]
+
+
+def _asked_together(
+    prompts: Prompts,
+    datapoint: Datapoint,
+    response: str,
+    criteria: Sequence[Criterion],
+    form: Form,
+) -> Message:
+    values, attachments = case(datapoint, response, criteria[0].item)
+    values |= {
+        "response": harmless(values["response"], GRADE_TAG),
+        "criteria": "\n\n".join(map(_listed, criteria)),
+        "instruction": form(values["nonce"], criteria[0].name),
+    }
+    return _turn(fill(prompts.grader_batch, **values), attachments)
+
+
+GRADE_TAG = "grade"  # begins the tag around one of several verdicts; the response's code ends it
+
+
+def _listed(one: Criterion) -> str:
+    criterion = f'<criterion name="{one.name}">\n{one.item.rubric_str}\n</criterion>'
+    return "\n\n".join(
+        filter(None, (criterion, _PENALTY if one.item.penalty else "", one.instruction))
+    )
+
+
+def code_of(datapoint: Datapoint, response: str) -> str:
+    """Return the code in the tags around a response, and around the verdicts on it."""
+    return nonce(flattened(datapoint.convo)[0], datapoint.reference or "", response)
 
 
 def label_instruction(item: RubricItem, labels: Sequence[str]) -> str:

@@ -20,8 +20,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
 
 from refinecli.errors import UsageError
+from refinecli.grading.batch import most_calls as most_calls_of
 from refinecli.grading.verdict import GradeOptions
-from refinecli.grading.verdict import most_calls as most_calls_of
 
 if TYPE_CHECKING:
     from refinecli.prompts import Prompts
@@ -189,6 +189,6 @@ def most_calls(
     """Bound the calls of a datapoint: every response written and graded, item by item, each item by
     each of the `graders` and with its one retry."""
     written, graded, other = STRATEGIES[options.strategy].calls(options)
-    of_one = sum(most_calls_of(item, grading) for item in datapoint.rubric_items)
+    of_one = most_calls_of(datapoint.rubric_items, grading)
     given = datapoint.response is not None
     return options.drafts - int(given) + written + other + graders * of_one * graded

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+from refinecli.grading.batch import most_calls
 from refinecli.grading.grade import first_prompt
-from refinecli.grading.verdict import most_calls
 from refinecli.models.request import with_system
 from refinecli.prompts import rubric_messages, with_rubric
 from refinecli.refining.strategies import most_calls as most_calls_of_a_loop
@@ -44,7 +44,7 @@ def grade_plan(settings: Settings, repeats: int) -> Plan:
     def calls(datapoint: Datapoint) -> int:
         if datapoint.response is None:
             return 0
-        once = sum(most_calls(item, settings.grade) for item in datapoint.rubric_items)
+        once = most_calls(datapoint.rubric_items, settings.grade)
         return repeats * len(settings.graders) * once
 
     prompts = partial(_grader_prompts, settings)
@@ -66,8 +66,8 @@ def rubric_plan(settings: Settings, *, contrast: bool) -> Plan:
     def calls(datapoint: Datapoint) -> int:
         if not needs_rubric(datapoint):
             return 0
-        of_an_item = most_calls(datapoint.rubric_items[-1], settings.grade)
-        return 2 + (2 * of_an_item * MOST_ITEMS if contrast else 0)
+        most_items = [datapoint.rubric_items[-1]] * MOST_ITEMS
+        return 2 + (2 * most_calls(most_items, settings.grade) if contrast else 0)
 
     return Plan(prompts, calls)
 

@@ -82,6 +82,17 @@ def check_drafts(refine: RefineOptions, policy: RoleSettings) -> None:
         )
 
 
+def check_grading(grade: GradeOptions, given: Given) -> None:
+    """Raise UsageError where items are to be asked together by a mode that asks for one label."""
+    if grade.batch_items > 1 and grade.mode == "logprobs":
+        place = "grade.batch_items"
+        raise UsageError(
+            f"{given.sources[place].names(place)} does not go with mode logprobs, which asks for "
+            "the first token of one verdict",
+            f"leave it out, or use {option('grade.mode', 'verdict')}",
+        )
+
+
 def check_repeats(repeats: int, graders: Sequence[RoleSettings], grade: GradeOptions) -> None:
     """Raise UsageError for several grades that would be one grade, paid for several times."""
     if repeats == 1:

@@ -123,6 +123,7 @@ def load(
         files=files,
         ignored=tuple(ignored.values()),
     )
+    checks.check_grading(grade, given)
     checks.check_jury(settings.jury, grade, given)
     return settings
 

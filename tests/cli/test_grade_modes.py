@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -764,3 +765,36 @@ def test_the_examples_that_show_config_names_are_found_from_anywhere(
     (tmp_path / "all.toml").write_text(shown.stdout)
     assert cli("grade", "--config", "all.toml", "--show-config").returncode == 0
     assert tomllib.loads(shown.stdout)["grade"]["examples"] == str(tmp_path / "sub" / "shots.jsonl")
+
+
+# ------------------------------------------------------------------ several items in a call
+
+
+def test_items_asked_together_give_one_grade_each_and_count_one_call(
+    cli: Cli, tmp_path: Path
+) -> None:
+    """The third item's verdict is missing, so it is asked about alone; the same command, started
+    again, is answered from the cache."""
+    items = [item(f"{name}?", name=name) for name in ("right", "tone", "short")]
+    row = datapoint(response="4", rubric_items=items)
+
+    def grader(request: Request) -> str:
+        if "<criterion name=" not in request.last:
+            return "Alone.\n<score>1</score>"
+        (tag,) = set(re.findall("<(grade-[0-9a-f]+) ", request.last))
+        verdicts = {"right": "Yes.\n<score>1</score>", "tone": "No.\n<score>0</score>"}
+        return "\n".join(f'<{tag} name="{n}">\n{v}\n</{tag}>' for n, v in verdicts.items())
+
+    flags = ["--set", "grade.batch_items=3", "--cache", str(tmp_path / "cache")]
+    with ChatServer(grader) as server:
+        results = [cli("grade", *at(server), *flags, stdin=jsonl([row])) for _ in range(2)]
+        assert len(server.requests) == 2
+    assert results[0].stdout == results[1].stdout
+    grading = read_jsonl(results[0].stdout)[0]["grading"]
+    assert [grade["score"] for grade in grading["grades"]] == [1, 0, 1]
+    assert [grade["feedback"] for grade in grading["grades"]] == ["Yes.", "No.", "Alone."]
+    assert grading["usage"]["calls"] == 2
+    assert grading["shaped_by"] == {"grade.batch_items": 3}
+    refused = cli("grade", *flags[:2], *LOGPROBS, stdin=jsonl([row]))
+    assert refused.returncode == 2
+    assert "grade.batch_items" in refused.stderr

@@ -45,7 +45,7 @@ class Request:
 
     @property
     def is_grading(self) -> bool:
-        return "<criterion>" in self.text
+        return "<criterion" in self.text
 
 
 @dataclass

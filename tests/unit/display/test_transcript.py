@@ -84,6 +84,7 @@ def rollout(
 ) -> tuple[Refinement, list[Call]]:
     """A refinement by fakes, with the calls recorded as the command line does it."""
     calls: list[Call] = []
+    grading = options.pop("grading", GradeOptions())
 
     def recorded(reply: Reply) -> Any:
         async def complete(
@@ -106,7 +107,8 @@ def rollout(
         recorded(grader),
         recorded(grader),
     )
-    done = asyncio.run(refine(datapoint, roles, RefineOptions(**options), Prompts()))
+    refining = RefineOptions(**options)
+    done = asyncio.run(refine(datapoint, roles, refining, Prompts(), grading=grading))
     return done, calls
 
 
@@ -122,7 +124,7 @@ def shows(datapoint: Datapoint, done: Refinement | None, calls: list[Call], **ho
         done,
         calls,
         Prompts(),
-        GradeOptions(),
+        how.pop("grading", GradeOptions()),
         full=full,
         hint=" (cut)",
         threshold=threshold,
@@ -553,3 +555,43 @@ def test_a_diff_of_20_000_repetitive_tokens_returns(old: str, new: str) -> None:
     assert len(tokens(old)) >= 20_000
     pieces = word_diff(old, new, full=True)
     assert "".join(text for kind, text in pieces if kind != "inserted") == old
+
+
+def test_items_asked_together_show_the_call_once_and_each_its_part() -> None:
+    point = a_datapoint(
+        {"rubric_str": "Is it 134?", "name": "sum"},
+        {"rubric_str": "Is it polite?", "name": "tone"},
+        {"rubric_str": "Is it short?", "name": "length"},
+    )
+    options = GradeOptions(batch_items=3)
+
+    def grader(messages: Sequence[Message], draw: Draw) -> Completion:
+        asked = str(messages[-1]["content"])
+        if "<criterion name=" not in asked:
+            return Completion("Asked alone.\n<score>1</score>", "stop")
+        (tag,) = set(re.findall("<(grade-[0-9a-f]+) ", asked))
+        said = {"sum": "It is.", "tone": "Not quite.", "length": "No score here."}
+        end = {"sum": "\n<score>1</score>", "tone": "\n<score>0.5</score>"}
+        blocks = [f'<{tag} name="{n}">\n{t}{end.get(n, "")}\n</{tag}>' for n, t in said.items()]
+        return Completion("\n".join(blocks), "stop")
+
+    done, calls = rollout(point, says("It is 134."), grader, grading=options, max_iterations=0)
+    text = shows(point, done, calls, width=200, grading=options, full=True)
+    assert text.count('<criterion name="tone">') == 1
+    in_order(
+        text,
+        "grade of sum (1 of 3",
+        "its author would know what to change",
+        "It is.",
+        "score: 1 ",
+        "grade of tone (2 of 3",
+        "asked in one call with sum",
+        "Not quite.",
+        "score: 0.5 ",
+        "grade of length (3 of 3",
+        "No score here.",
+        "no score could be read",
+        "Asked alone.",
+        "score: 1 ",
+    )
+    assert "grader call (iteration" not in text  # each call is shown with its items

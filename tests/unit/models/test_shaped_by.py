@@ -77,3 +77,20 @@ def test_two_runs_differ_in_what_only_one_has_or_both_have_otherwise(
     old: JSONObject, new: JSONObject, differ: JSONObject
 ) -> None:
     assert set_apart(old, new) == differ
+
+
+def test_options_that_came_later_change_the_digest_only_where_they_are_set() -> None:
+    def digest(*sets: str) -> str:
+        flags = {"policy.model": "m", "policy.base_url": "http://localhost:1/v1"}
+        settings = load(flags, sets, {})
+
+        async def made() -> str:
+            async with open_engine(settings, ("policy", "grader"), {}, Quiet()) as engine:
+                return engine.made_with.settings
+
+        return asyncio.run(made())
+
+    # As it was before a grader could be asked about several items at once.
+    assert digest() == digest("grade.batch_items=1") == "93ca39aa94bb77f2"
+    assert digest("grade.batch_items=4") != digest()
+    assert recorded(["grade.batch_items=4"]) == {"grade.batch_items": 4}

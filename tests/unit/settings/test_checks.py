@@ -136,6 +136,14 @@ def test_several_drafts_at_temperature_0_are_refused() -> None:
     check_drafts(warm.refine, warm.policy)
 
 
+def test_probabilities_of_several_items_at_once_are_refused() -> None:
+    assert settled("grade.batch_items=4", "grade.mode=verdict").grade.batch_items == 4
+    with pytest.raises(UsageError) as caught:
+        settled("grade.batch_items=4", "grade.mode=logprobs")
+    assert caught.value.message.startswith("--set grade.batch_items does not go with mode logprobs")
+    assert settled("grade.batch_items=1", "grade.mode=logprobs").grade.batch_items == 1
+
+
 def test_repeats_that_would_all_be_the_same_are_refused() -> None:
     cold = settled()
     check_repeats(1, cold.graders, cold.grade)
