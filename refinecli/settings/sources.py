@@ -33,8 +33,9 @@ class Source:
         return Path(self.name).parent if self.kind == "file" else Path()
 
     def names(self, dotted: str) -> str:
-        """Return the source and the setting in it, which some sources name by themselves."""
-        return self.name if dotted in self.name else f"{self.name}: {dotted}"
+        """Return the source and the setting in it, which flags and some others name by
+        themselves."""
+        return self.name if self.kind == "flag" or dotted in self.name else f"{self.name}: {dotted}"
 
 
 _Value: TypeAlias = tuple[Source, str, Any]  # where from, dotted name, value

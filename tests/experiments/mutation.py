@@ -61,7 +61,13 @@ PLACES = (
 # A decorator is a cache or a dataclass option more often than not; `|` is a type's nearly always.
 LEFT_OUT = re.compile(r"core/(RemoveDecorator|Variable\w+|ReplaceBinaryOperator_BitOr_\w+)")
 SECONDS = 600  # for one mutant's tests; they take a few, on a machine that has time
-LOADED_ONCE = ("pydantic", "regex", "rich.console", "scipy.stats", "aiohttp", "httpx")
+LOADED_ONCE = (
+    *("pydantic", "regex", "rich.console", "scipy.stats", "aiohttp", "httpx"),
+    *("hypothesis.strategies", "_hypothesis_pytestplugin", "anyio.pytest_plugin"),
+    *("xdist.plugin", "pytest_timeout"),
+)
+# Of those, pytest warns that it comes too late to rewrite their asserts.
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 
 
 @dataclass(frozen=True)
@@ -145,11 +151,20 @@ def copied(folder: Path) -> Path:
     return folder
 
 
+def compiled(folder: Path, python: str) -> Path:
+    """Return the folder with bytecode in it, which is valid by the text's hash: not for mutants."""
+    by_hash = ["-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "refinecli"]
+    tests = ["-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", "tests/unit"]
+    for arguments in (by_hash, tests):
+        subprocess.run([python, *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
 class Runner:
     """Runs tests in a copy: a process that has the libraries loaded, and forks for each mutant."""
 
     def __init__(self, folder: Path, python: str) -> None:
-        self._folder = copied(folder)
+        self._folder = compiled(copied(folder), python)
         self._process = subprocess.Popen(
             ["nice", "-n", "10", python, "-B", __file__, "--serve"],
             cwd=folder,
@@ -190,7 +205,7 @@ def serve() -> None:
             for descriptor in range(3):
                 os.dup2(null, descriptor)
             signal.alarm(SECONDS)
-            os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *line.split()]))
+            os._exit(pytest.main([*OPTIONS, *line.split()]))
         status = os.waitpid(pid, 0)[1]
         print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
 
