@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from refinecli.agreement import measures
 from refinecli.agreement.conclusions import chance
 from refinecli.agreement.judged import Judged
+from refinecli.stats.draws import Floats
 from refinecli.stats.resampling import Clusters, Figure
-from refinecli.stats.statistics import Floats
 
 _FOLDS = 5
 _DIGITS = 4  # of a threshold, unless more are needed

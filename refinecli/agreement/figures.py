@@ -15,8 +15,8 @@ from refinecli.agreement import measures
 from refinecli.agreement.conclusions import chance, conclusions
 from refinecli.agreement.judged import Judged, Label, Vote
 from refinecli.errors import spelled
+from refinecli.stats.draws import Floats
 from refinecli.stats.resampling import Clusters, Figure, Measure
-from refinecli.stats.statistics import Floats
 from refinecli.types import JSONObject
 
 _RANKS = ("spearman", "kendall")

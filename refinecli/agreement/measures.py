@@ -12,8 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from scipy import stats
 
+from refinecli.stats.draws import Floats
 from refinecli.stats.resampling import Formula, Measure
-from refinecli.stats.statistics import Floats
 
 _EQUAL = 1e-9
 

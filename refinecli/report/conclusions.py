@@ -9,7 +9,7 @@ from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead, differing, enough_differ
 from refinecli.report.cases import UNGRADED_LOOPS
 from refinecli.report.gains import LEAST_DIFFERING
-from refinecli.stats.statistics import TOO_FEW
+from refinecli.stats.draws import TOO_FEW
 from refinecli.stats.wording import change, ends, number, plural
 from refinecli.text.clean import one_line
 from refinecli.text.json_text import dumps

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from refinecli.report.cases import Case, Key
 from refinecli.stats import statistics
+from refinecli.stats.draws import TOO_FEW
 from refinecli.types import JSONObject
 
 
@@ -100,7 +101,7 @@ def gains(
         "sign_test": loop.signs.record() if scored else None,
         "regraded_sign_test": fresh.signs.record() if fresh.values else None,
         "detectable": statistics.detectable(basis.values, basis.clusters),
-        "too_few": statistics.units(basis.clusters) < statistics.TOO_FEW,
+        "too_few": statistics.units(basis.clusters) < TOO_FEW,
         "claim": _claim(scored, loop, fresh, judged),
     }
 

@@ -14,17 +14,24 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from refinecli.stats.statistics import CONFIDENCE, RESAMPLES, TOO_FEW, Floats
+from refinecli.stats.draws import (
+    DUST,
+    RESAMPLES,
+    SEED,
+    TOO_FEW,
+    Floats,
+    numbered,
+    percentiles,
+    resampled_sums,
+    rounded,
+    wilson,
+)
 from refinecli.types import JSONObject
 
-_SEED = 42
-_BATCH = 2_000_000  # numbers held at once
 _MOST_DRAWN = 100_000_000  # numbers drawn in all for sums; for ranks, rows
 _MOST_ROWS = 4_000_000
 _LEAST_RESAMPLES, _RANK_RESAMPLES = 1_000, 2_000
-_ZERO = 1e-9  # a divisor below it is the dust of adding floats
 # An interval over the resamples where a figure is defined leaves out the worst ones.
 _MOST_UNDEFINED = 0.05
 
@@ -63,7 +70,7 @@ class Measure:
 
     def __call__(self, sums: Floats) -> Floats:
         top, bottom = self.top(sums), self.bottom(sums)
-        there = np.abs(bottom) > _ZERO
+        there = np.abs(bottom) > DUST
         return np.where(there, top / np.where(there, bottom, 1.0), np.nan).astype(np.float64)
 
 
@@ -71,10 +78,8 @@ class Clusters:
     """Rows grouped by what varies together, and figures over them with their intervals."""
 
     def __init__(self, clusters: Sequence[Hashable]) -> None:
-        places: dict[Hashable, int] = {}
-        codes = [places.setdefault(cluster, len(places)) for cluster in clusters]
-        self._codes = np.asarray(codes, dtype=np.intp)
-        self.rows, self.units = len(codes), len(places)
+        self._codes = numbered(clusters)
+        self.rows, self.units = len(self._codes), len(set(clusters))
 
     @property
     def too_few(self) -> str:
@@ -96,9 +101,9 @@ class Clusters:
             if np.isnan(value):
                 found[name] = Figure(None, reason=measure.undefined)
             elif measure.share and (self._plain(table, measure) or _at_an_end(value)):
-                found[name] = _wilson(value, int(np.sum(measure.bottom(by_cluster) > _ZERO)))
+                found[name] = _wilson(value, int(np.sum(measure.bottom(by_cluster) > DUST)))
             elif drawn is None:
-                found[name] = Figure(_rounded(value), reason=self.too_few)
+                found[name] = Figure(rounded(value), reason=self.too_few)
             else:
                 found[name] = _between(value, measure(drawn))
         return found
@@ -118,30 +123,22 @@ class Clusters:
         if np.isnan(value):
             return Figure(None, reason=undefined)
         if self.too_few:
-            return Figure(_rounded(value), reason=self.too_few)
+            return Figure(rounded(value), reason=self.too_few)
         again = [measure(x[rows], y[rows]) for rows in self._drawn_rows()]
         return _between(value, np.asarray(again, dtype=np.float64))
 
     def _drawn_sums(self, by_cluster: Floats) -> Floats:
-        """Return the sums of each resample. How often each kind of cluster is drawn is multinomial,
-        which takes the same time for many equal clusters as for one."""
+        """Return the sums of each resample."""
         kinds, counts = np.unique(by_cluster, axis=0, return_counts=True)
-        rng = np.random.default_rng(_SEED)
         resamples = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_DRAWN // len(kinds)))
-        batch = max(1, _BATCH // len(kinds))
-        parts = [
-            rng.multinomial(self.units, counts / self.units, size=min(batch, resamples - at))
-            @ kinds
-            for at in range(0, resamples, batch)
-        ]
-        return np.concatenate(parts).astype(np.float64)
+        return np.concatenate(list(resampled_sums(kinds, counts, resamples))).astype(np.float64)
 
     def _drawn_rows(self) -> Iterator[NDArray[np.intp]]:
         """Yield the rows of each resample: all of a cluster, as often as it is drawn."""
         order = np.argsort(self._codes, kind="stable")
         sizes = np.bincount(self._codes, minlength=self.units)
         starts = np.cumsum(sizes) - sizes
-        rng = np.random.default_rng(_SEED)
+        rng = np.random.default_rng(SEED)
         resamples = min(_RANK_RESAMPLES, max(_RANK_RESAMPLES // 5, _MOST_ROWS // self.rows))
         for _ in range(resamples):
             drawn = rng.integers(0, self.units, self.units)
@@ -154,24 +151,19 @@ def _between(value: float, again: Floats) -> Figure:
     defined = again[~np.isnan(again)]
     missing = 1 - len(defined) / len(again)
     if missing > _MOST_UNDEFINED:
-        return Figure(_rounded(value), reason=f"undefined in {missing:.0%} of the resamples")
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(defined, [tail, 100 - tail])
-    if np.ptp(defined) < _ZERO:
-        return Figure(_rounded(value), reason=SAME)
-    return Figure(_rounded(value), _rounded(low), _rounded(high))
+        return Figure(rounded(value), reason=f"undefined in {missing:.0%} of the resamples")
+    low, high = percentiles(defined)
+    if np.ptp(defined) < DUST:
+        return Figure(rounded(value), reason=SAME)
+    return Figure(rounded(value), rounded(low), rounded(high))
 
 
 def _wilson(value: float, n: int) -> Figure:
-    ends = stats.binomtest(round(value * n), n).proportion_ci(CONFIDENCE, method="wilson")
-    return Figure(_rounded(value), _rounded(ends.low), _rounded(ends.high))
+    low, high = wilson(round(value * n), n)
+    return Figure(rounded(value), rounded(low), rounded(high))
 
 
 def _at_an_end(value: float) -> bool:
     """Return whether it is all or none: every resample would be the same, though the next case need
     not."""
-    return value < _ZERO or value > 1 - _ZERO
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 9) + 0.0  # no -0.0
+    return value < DUST or value > 1 - DUST

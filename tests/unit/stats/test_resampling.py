@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from refinecli.stats.draws import Floats
 from refinecli.stats.resampling import SAME, Clusters, Figure, Measure
-from refinecli.stats.statistics import Floats
 
 NOTHING = "nothing there"
 MEAN = Measure(lambda s: s[..., 0], lambda s: s[..., 1], NOTHING)
