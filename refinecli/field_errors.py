@@ -14,13 +14,13 @@ from refinecli.checks.kinds import Check
 from refinecli.errors import InputError
 
 _HINTS = {
-    "rubric_str": "the criterion in words",
-    "check": "`refinecli help checks` lists the checks and their options",
-    "role": "system, user, assistant or tool",
-    "weight": "a number; negative for a penalty",
-    "score_range": "two numbers, the lower one first",
-    "pass_score": "the share of its range that an item needs to pass, such as 0.7",
-    "rubric_items": 'a list of objects, such as [{"rubric_str": "Is the answer polite?"}]',
+    "rubric_str": "write the criterion in words",
+    "check": "see `refinecli help checks` for the checks and their options",
+    "role": "use system, user, assistant or tool",
+    "weight": "give a number, negative for a penalty",
+    "score_range": "give two numbers, the lower one first",
+    "pass_score": "give the share of its range that an item needs to pass, such as 0.7",
+    "rubric_items": 'give a list of objects, such as [{"rubric_str": "Is the answer polite?"}]',
 }
 
 

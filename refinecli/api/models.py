@@ -327,7 +327,7 @@ def _checked(models: Models) -> Models:
     if not isinstance(models, Models):
         raise UsageError(
             f"models: must be what `connect` returns, not {kind(models)}",
-            "async with rc.connect(model=…) as models: …",
+            "use `async with rc.connect(model=…) as models:`",
         )
     return models
 

@@ -36,7 +36,7 @@ class Labels:
 
     def __post_init__(self) -> None:
         if find_spec("scipy") is None:
-            raise UsageError("--gold-field needs scipy", "pip install 'refinecli[report]'")
+            raise UsageError("--gold-field needs scipy", "run pip install 'refinecli[report]'")
 
     def check(self, rows: Input, keep_going: bool) -> None:
         """Read all labels of a file; report each that is invalid, and refuse a file without any."""

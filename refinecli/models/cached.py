@@ -46,7 +46,7 @@ class SharedReplies:
                 return None
             raise OutputError(
                 f"{calls.path}: a reply in the call cache cannot be read: {error}",
-                "the file is damaged: move it away",
+                "move the file away: it is damaged",
             ) from error
         except CompletionError:
             if calls.is_for_anyone(key):  # by an earlier version, which took it for good

@@ -248,7 +248,7 @@ def _endpoints(reply: Refusal) -> Exception | None:
     if not reply.says(wordings.ENDPOINTS):
         return None
     sent = ", ".join(key for key in reply.body if key not in ("model", "messages"))
-    hint = f"no provider of this model takes all of these; leave some out: {sent}"
+    hint = f"leave some of these out, as no provider of this model takes them all: {sent}"
     return RunError(reply.message, hint, type="bad_request")
 
 
@@ -261,16 +261,16 @@ def _model(reply: Refusal) -> Exception | None:
         return None
     if reply.worked:
         return CompletionError("bad_request", reply.message)
-    hint = f"{reply.body.get('model')} is what was asked for: {option('model')}"
+    hint = f"check the name, {reply.body.get('model')}: {option('model')}"
     return RunError(reply.message, hint, type="model_not_found")
 
 
 def _path(reply: Refusal) -> Exception | None:
     if reply.status not in (404, 405):
         return None
-    hint = f"is {reply.place} the right URL?"
+    hint = f"check the URL, {reply.place}"
     if is_web_page(reply.content):
-        hint += " The base_url of most servers ends in /v1"
+        hint += "; the base_url of most servers ends in /v1"
     return RunError(reply.message, hint, type="not_found")
 
 
@@ -282,7 +282,7 @@ def _parameter(reply: Refusal) -> Exception | None:
         return RefusedParameterError(name, reply.message)
     own = {"model", "messages", *OPTIONAL}
     if name := _refused(words, [key for key in body if key not in own]):
-        hint = f"{name} comes from extra_body in the config"
+        hint = f"remove {name} from extra_body in the config"
         return RunError(reply.message, hint, type="bad_request")
     return None
 

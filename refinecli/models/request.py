@@ -108,12 +108,12 @@ def api_key(role: RoleSettings) -> str:
     if not key:
         raise UsageError(
             f"{role.name}: the environment variable {role.api_key_env} is not set",
-            f"export {role.api_key_env}=…, or, where the endpoint needs no key: "
+            f"export {role.api_key_env}=…, or, if the endpoint needs no key: "
             f"{option(f'{role.name}.api_key_env')}",
         )
     if not (key.isascii() and key.isprintable()):
         raise UsageError(
-            f"{role.name}: the key in {role.api_key_env} has characters that no key has",
+            f"{role.name}: the key in {role.api_key_env} has characters that a key cannot have",
             "copy the key alone, and all of it",
         )
     return key

@@ -169,7 +169,7 @@ class Health:
         kind = "connection" if error.kind == "connect" else error.kind
         hint = error.hint
         if not self.answered and error.kind == "connection" and self.url.startswith("http://"):
-            hint = hint or "write https:// in base_url where the server speaks TLS"
+            hint = hint or "write https:// in base_url if the server speaks TLS"
         return CompletionError(kind, f"{self.host}: {error}", hint)
 
 
@@ -177,9 +177,9 @@ def _hint_on(words: str) -> str:
     """Return what to do about a server that cannot be reached."""
     upper = words.upper()
     if "CERTIFICATE" in upper:
-        return "where its certificate is your own: export SSL_CERT_FILE=/path/to/ca.pem"
+        return "if its certificate is your own, export SSL_CERT_FILE=/path/to/ca.pem"
     if "WRONG_VERSION" in upper or "RECORD_LAYER" in upper or "HTTP_REQUEST" in upper:
-        return "write http:// in base_url where the server does not speak TLS"
+        return "write http:// in base_url if the server does not speak TLS"
     return "check that the server runs, and the URL"
 
 

@@ -17,6 +17,7 @@ from refinecli.types import JSONObject
 
 _FLATTERED = "these favour the run that chose among more of them. "
 _FRESH = {"regraded": "regraded", "heldout": "graded by the held-out judge"}
+_AGAIN = f"grade the responses again ({option('regrade')})"
 _GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 
 
@@ -120,7 +121,7 @@ def _in_the_loop_only(figures: JSONObject, regraded: bool) -> Iterator[str]:
         yield from _could_find(figures)
         return
     yield f"Loop gain {change(gain)}: {why}."
-    step = "the responses could not be regraded" if regraded else f"run {option('regrade')}"
+    step = "the responses could not be regraded" if regraded else _AGAIN
     yield f"It is not shown to be more than grader noise: {step}."
 
 
@@ -179,12 +180,12 @@ def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
         verdict = " by the loops' own grades" if row in noisy else _shown(row)
         yield f"Against {row['name']}{at}: {change(ahead(row))}{verdict}."
     if noisy:
-        sure = "It could not be regraded." if regraded else f"To be sure, run {option('regrade')}."
+        sure = "It could not be regraded." if regraded else f"To be sure, {_AGAIN}."
         yield f"Nothing is claimed from that: {_FLATTERED}{sure}"
     if not any(row["drafts"] for row in rows) and not figures["only_drafts"]:
         yield (
-            f"Plain resampling gains too: compare with {option('baseline', 'FILE')}, from "
-            f"`refinecli refine {option('strategy', 'best-of-n')}`."
+            "Plain resampling gains too: compare with a run of the strategy best-of-n "
+            f"({option('baseline', 'FILE')})."
         )
 
 

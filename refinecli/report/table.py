@@ -230,7 +230,7 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
             "hidden": "* hidden: the policy learns only that it is not met",
             "penalty": "- penalty: better as its score falls",
         }
-        yield "  " + "; ".join(notes[name] for name in marked)
+        yield from _wrapped(["; ".join(notes[name] for name in marked)])
 
 
 def _marks(item: JSONObject, name: str) -> bool:

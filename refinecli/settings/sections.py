@@ -114,7 +114,7 @@ def _unknown(path: list[str], known: Sequence[str], given: Given) -> UsageError:
     close = difflib.get_close_matches(path[-1], known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
     if path[-1] == "api_key":
-        hint = "keys come from the environment alone: name the variable in api_key_env"
+        hint = "name the variable that holds the key in api_key_env"
     source = given.sources.get(dotted) or given.source_within(f"{dotted}.")
     return UsageError(f"{source}: there is no setting {dotted}", hint)
 

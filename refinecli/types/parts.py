@@ -46,7 +46,7 @@ def _check(part: Any, place: str) -> None:
     kind = part.get("type")
     if not isinstance(kind, str) or not kind:
         problem = "field required" if kind is None else "must be a text"
-        raise InputError(f"{place}.type: {problem}", 'a part is like {"type": "text", "text": "…"}')
+        raise InputError(f"{place}.type: {problem}", 'write a part like {"type": "text", "text": "…"}')
     path = _PROMISES.get(kind)
     if path == ():  # several shapes are in use, but none that is only its type
         if len(part) < 2 or part.get(kind, True) in ({}, "", None):
@@ -59,8 +59,8 @@ def _check(part: Any, place: str) -> None:
         place = f"{place}.{key}"
         value = value.get(key) if isinstance(value, dict) else None
         if value is None:
-            raise InputError(f"{place}: field required", f"a part of type {kind} must have it")
+            raise InputError(f"{place}: field required", f"add it, as a part of type {kind} must have it")
     if path and not isinstance(value, str):
         raise InputError(f"{place}: must be a text")
     if path and kind not in _MAY_BE_BLANK and not str(value).strip():
-        raise InputError(f"{place}: must not be blank", f"a part of type {kind} must have it")
+        raise InputError(f"{place}: must not be blank", f"add it, as a part of type {kind} must have it")

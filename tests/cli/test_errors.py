@@ -97,7 +97,7 @@ def test_all_bad_lines_of_a_file_are_named_before_anything_is_sent(
     assert len(said) == len(BAD_LINES)
     for n, ((_, words), line) in enumerate(zip(BAD_LINES, said, strict=True)):
         assert line.startswith(f"error: in.jsonl:{3 + 2 * n}: {words}"), line
-    assert "rubric_items[0].rubric_str: field required\n  hint: the criterion" in result.stderr
+    assert "rubric_items[0].rubric_str: field required\n  hint: write the criterion" in result.stderr
     assert f"{len(BAD_LINES)} of {2 * len(BAD_LINES) + 1} lines" in result.stderr
     assert "--keep-going" in result.stderr
 
@@ -109,7 +109,7 @@ def test_a_bad_line_is_said_as_path_line_field_and_hint(cli: Cli, tmp_path: Path
     assert result.returncode == 2
     assert result.stderr.splitlines()[:2] == [
         "error: in.jsonl:17: rubric_items[0].rubric_str: field required",
-        "  hint: the criterion in words",
+        "  hint: write the criterion in words",
     ]
 
 
@@ -378,8 +378,8 @@ def test_401_403_and_an_unknown_model_end_the_run_with_the_first_call(cli: Cli) 
     for status, message, words in [
         (401, "Incorrect API key provided", "answered 401: Incorrect API key provided"),
         (403, "Country not supported", "answered 403: Country not supported"),
-        (404, "The model `scripted` does not exist", "scripted is what was asked for: --model"),
-        (404, "404 page not found", "the right URL?"),
+        (404, "The model `scripted` does not exist", "check the name, scripted: --model"),
+        (404, "404 page not found", "check the URL, "),
     ]:
         with ChatServer(lambda r, s=status, m=message: error(s, m)) as server:  # type: ignore[misc]
             flags = ["--concurrency", "1"]

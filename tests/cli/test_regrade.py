@@ -290,7 +290,7 @@ def test_where_no_fresh_grade_could_be_read_it_does_not_ask_for_fresh_grades(
     told = " ".join(result.stdout.split())
     assert "more than grader noise: the responses could not be regraded." in told
     assert "It could not be regraded." in told
-    assert "run --regrade" not in told
+    assert "(--regrade)" not in told
     assert "regraded_gain is null\n" in result.stderr
     assert "it takes --regrade" not in result.stderr
 

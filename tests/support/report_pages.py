@@ -184,8 +184,8 @@ def report_of(n: int, **parts: Any) -> Object:
         "conclusions": [
             f"Score 0.780, 50.0% passed, over {n:,} datapoints.",
             "A gain: +0.060 regraded; the loop itself found +0.160.",
-            "Plain resampling gains too: compare with --baseline FILE, from "
-            "`refinecli refine --strategy best-of-n`.",
+            "Plain resampling gains too: compare with a run of the strategy best-of-n "
+            "(--baseline FILE).",
         ],
         "sign_test": {"wins": n // 3, "ties": n // 2, "losses": n // 12, "p_value": 0.0004},
         "regraded_sign_test": None,

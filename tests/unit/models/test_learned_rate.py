@@ -96,6 +96,21 @@ def test_eight_refusals_in_a_row_are_a_wall_and_seven_are_not(endpoint: Endpoint
     assert not endpoint.learned.unclear
 
 
+def test_after_a_cut_a_late_timer_is_made_up_for_and_no_more(endpoint: Endpoint) -> None:
+    sent = endpoint.send(40, 0.0)
+    endpoint.succeed(sent[:20], 0.5)
+    endpoint.refuse(sent[20:28], 0.8)
+    endpoint.send(1, 5.0)
+    assert endpoint.wait == pytest.approx(5.0 - 0.05 + 1 / 20)
+
+
+def test_a_wall_in_the_first_second_of_the_clock_is_one_without_a_success(
+    endpoint: Endpoint,
+) -> None:
+    endpoint.refuse(endpoint.send(8, 0.25), 0.25)
+    assert (endpoint.rate, endpoint.wait) == (1.0, 1.25)
+
+
 def test_a_row_is_one_in_the_order_of_sending_whatever_came_back_first(endpoint: Endpoint) -> None:
     sent = endpoint.send(40, 0.0)
     endpoint.succeed(sent[:20], 0.5)
@@ -229,6 +244,13 @@ def test_two_refusals_in_twenty_are_not_worth_a_cut_and_three_are(endpoint: Endp
     # 40 a second (half was held back), less the 2 in 19 refused besides the one that began it.
     assert endpoint.rate == pytest.approx(0.9 * 40 * (1 - 2 / 19))
     assert endpoint.wait == pytest.approx(2.0 + 1 / endpoint.rate)
+
+
+def test_a_rate_below_one_a_second_is_learned_too(endpoint: Endpoint) -> None:
+    sent = endpoint.send(20, 0.0, apart=4.0)
+    endpoint.refuse(sent[:10:2], 80.0)
+    endpoint.succeed([*sent[1:10:2], *sent[10:]], 80.0)
+    assert endpoint.rate == pytest.approx(0.9 * 0.5 * (1 - 4 / 19))
 
 
 def test_a_watch_waits_for_nine_tenths_of_its_replies(endpoint: Endpoint) -> None:

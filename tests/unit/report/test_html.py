@@ -207,7 +207,7 @@ def test_the_summary_tells_all_that_the_report_holds(tmp_path: Path) -> None:
     for part in (
         *("emails, rewritten", "2026-11-21", "writer-8b (policy, reviser); judge-70b (grader)"),
         *("length: responses grew by 31%", "A gain: +0.060 regraded; the loop itself found"),
-        *("with --baseline FILE, from refinecli refine --strategy best-of-n.", "p < 0.001"),
+        *("a run of the strategy best-of-n (--baseline FILE).", "p < 0.001"),
         *("Optimism in the loop − regraded +0.100 +0.065 to +0.135", "2 280 0.770"),
         *(
             "With 300 datapoints, a gain of 0.040 as this grader sees it would be found",

@@ -140,7 +140,7 @@ def test_a_loop_gain_by_a_model_is_never_claimed(read: Read) -> None:
     assert figures["loop_gain"]["low"] > 0
     assert figures["claim"] == {"basis": None, "gain": False}
     assert "optimistic" in said(figures)
-    assert "run regrade" in said(figures)
+    assert "grade the responses again (regrade)" in said(figures)
     assert "baseline=FILE" in said(figures)
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_gain_in_the_loop_needs_no_regrading(read: Read) -> None:
         line["refinement"]["strategy"] = "rm-gallery"
     told = said(build([read(rows)]))
     assert "No gain is shown" in told
-    assert "run regrade" not in told
+    assert "(regrade)" not in told
 
 
 def test_a_gain_graded_by_code_is_claimed(read: Read) -> None:
@@ -158,7 +158,7 @@ def test_a_gain_graded_by_code_is_claimed(read: Read) -> None:
     figures = build([read(gained(60, items=items))])
     assert figures["claim"] == {"basis": "code", "gain": True}
     assert "no grader noise" in said(figures)
-    assert "run regrade" not in said(figures)
+    assert "(regrade)" not in said(figures)
 
 
 def test_five_datapoints_that_differ_claim_nothing_and_it_says_so(read: Read) -> None:
@@ -257,7 +257,7 @@ def test_gains_on_hidden_items_stand_apart(read: Read) -> None:
 def test_one_response_each_is_no_refinement(read: Read) -> None:
     figures = build([read([row(i, [1.0]) for i in range(30)])])
     assert "nothing was refined" in said(figures)
-    assert "run regrade" not in said(figures)
+    assert "(regrade)" not in said(figures)
 
 
 # ------------------------------------------------------------------ tables
@@ -420,7 +420,7 @@ def test_a_single_answer_baseline_has_no_drafts_to_choose(read: Read) -> None:
     figures = build([read(gained(30))], [read([row(i, [0.25]) for i in range(30)], "rubric.jsonl")])
     assert figures["baselines"][1]["name"] == "rubric.jsonl"
     assert figures["baselines"][1]["drafts"] is None
-    assert "compare with baseline=FILE" in said(figures)  # the control is still missing
+    assert "best-of-n (baseline=FILE)" in said(figures)  # the control is still missing
 
 
 def test_scores_of_a_later_grade_are_compared_where_both_have_them(read: Read) -> None:
@@ -456,7 +456,7 @@ def test_by_the_loops_own_grades_nothing_is_claimed_against_a_baseline(read: Rea
     told = said(build([read(gained(30))], [read(drafted(30, [0, 0]), "bon.jsonl")]))
     assert "+0.333 to +0.667) by the loops' own grades." in told
     assert "Nothing is claimed from that: these favour the run that chose among more" in told
-    assert "To be sure, run regrade." in told
+    assert "To be sure, grade the responses again (regrade)." in told
     assert "beats" not in told
 
 
