@@ -97,7 +97,8 @@ def test_all_bad_lines_of_a_file_are_named_before_anything_is_sent(
     assert len(said) == len(BAD_LINES)
     for n, ((_, words), line) in enumerate(zip(BAD_LINES, said, strict=True)):
         assert line.startswith(f"error: in.jsonl:{3 + 2 * n}: {words}"), line
-    assert "rubric_items[0].rubric_str: field required\n  hint: write the criterion" in result.stderr
+    missing = "rubric_items[0].rubric_str: field required\n  hint: write the criterion"
+    assert missing in result.stderr
     assert f"{len(BAD_LINES)} of {2 * len(BAD_LINES) + 1} lines" in result.stderr
     assert "--keep-going" in result.stderr
 
