@@ -59,8 +59,8 @@ def _check(part: Any, place: str) -> None:
         place = f"{place}.{key}"
         value = value.get(key) if isinstance(value, dict) else None
         if value is None:
-            raise InputError(f"{place}: field required", f"add it, as a part of type {kind} must have it")
+            raise InputError(f"{place}: field required", f"add it: a part of type {kind} has it")
     if path and not isinstance(value, str):
         raise InputError(f"{place}: must be a text")
     if path and kind not in _MAY_BE_BLANK and not str(value).strip():
-        raise InputError(f"{place}: must not be blank", f"add it, as a part of type {kind} must have it")
+        raise InputError(f"{place}: must not be blank", f"add it: a part of type {kind} has it")
