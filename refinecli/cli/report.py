@@ -127,7 +127,8 @@ def report(
     """
     if find_spec("scipy") is None:
         raise UsageError(
-            "report needs scipy", "run pip install 'refinecli[report]', or '.[report]' in a checkout"
+            "report needs scipy",
+            "run pip install 'refinecli[report]', or '.[report]' in a checkout",
         )
     if models.show_config:
         return _show_config(models)

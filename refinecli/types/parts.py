@@ -46,7 +46,7 @@ def _check(part: Any, place: str) -> None:
     kind = part.get("type")
     if not isinstance(kind, str) or not kind:
         problem = "field required" if kind is None else "must be a text"
-        raise InputError(f"{place}.type: {problem}", 'write a part like {"type": "text", "text": "…"}')
+        raise InputError(f"{place}.type: {problem}", 'write one like {"type": "text", "text": "…"}')
     path = _PROMISES.get(kind)
     if path == ():  # several shapes are in use, but none that is only its type
         if len(part) < 2 or part.get(kind, True) in ({}, "", None):
