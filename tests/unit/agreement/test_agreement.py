@@ -8,8 +8,10 @@ from dataclasses import replace
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import pytest
 
+from refinecli.agreement import measures
 from refinecli.agreement.figures import agreement
 from refinecli.agreement.judged import Judged, Label, Vote
 from refinecli.agreement.table import lines
@@ -454,6 +456,22 @@ def test_the_pass_rate_is_corrected_by_what_the_labels_say_of_errors() -> None:
     assert value(found, "corrected_pass_rate") == pytest.approx((observed + 0.8 - 1) / 0.7)
     assert found["corrected_pass_rate"]["low"] < found["corrected_pass_rate"]["value"]
     assert any("Corrected for the grader's errors" in text for text in found["conclusions"])
+
+
+def test_a_pass_rate_is_corrected_by_the_formula_and_kept_between_0_and_1() -> None:
+    # Columns: both say met, only the grader, only the label, neither; found met, graded.
+    sums = np.asarray(
+        [
+            [4.0, 1.0, 1.0, 4.0, 50.0, 100.0],  # (0.5 - 0.2) / (0.8 + 0.8 - 1)
+            [4.0, 1.0, 1.0, 4.0, 95.0, 100.0],
+            [4.0, 1.0, 1.0, 4.0, 10.0, 100.0],
+            [1.0, 1.0, 1.0, 1.0, 50.0, 100.0],  # at chance
+            [1.0, 4.0, 4.0, 1.0, 50.0, 100.0],  # worse
+            [4.0, 0.0, 1.0, 0.0, 50.0, 100.0],  # no label is unmet
+        ]
+    )
+    expected = [0.5, 1.0, 0.0, np.nan, np.nan, np.nan]
+    assert measures.CORRECTED(sums) == pytest.approx(np.asarray(expected), nan_ok=True)
 
 
 def test_nothing_is_corrected_by_a_grader_at_chance() -> None:

@@ -102,6 +102,39 @@ def test_items_of_a_rubric_file_have_no_labels() -> None:
     assert gold(row.raw, "rubric_items.gold", row.datapoint) == [(Label(met=True),), ()]
 
 
+def test_a_response_with_several_items_has_labels_from_0_to_1() -> None:
+    items = [item("A?"), item("B?", **ONE_TO_FIVE)]
+    for value, met in ((0, False), (1, True), (0.5, None), ("0.25", None)):
+        assert labels("gold", gold=value, rubric_items=items) == [(Label(met, float(value)),)]
+    with pytest.raises(InputError, match=r"gold: 1.5 is outside 0 to 1, the score of several"):
+        labels("gold", gold=1.5, rubric_items=items)
+    with pytest.raises(InputError, match=r"gold: -1 is outside 0 to 1"):
+        labels("gold", gold=-1, rubric_items=items)
+
+
+def test_a_label_may_miss_the_ends_of_its_scale_by_the_dust_of_floats() -> None:
+    one = [item(**ONE_TO_FIVE)]
+    (found,) = labels("gold", gold=[0.1 + 0.2 + 0.7 - 5e-10, 5 + 5e-10], rubric_items=one)
+    assert [label.met for label in found] == [False, True]
+    with pytest.raises(InputError):
+        labels("gold", gold=5 + 1e-8, rubric_items=one)
+
+
+def test_a_label_may_be_one_of_the_items_choices() -> None:
+    one = [item(choices=["poor", "fair", "good"], pass_score=0.5)]
+    (found,) = labels("gold", gold=["good", "fair", "poor"], rubric_items=one)
+    assert found == (Label(True, 2.0), Label(True, 1.0), Label(False, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("tags", "read"), [("x", ("x",)), (["x", "y"], ("x", "y")), ([], ()), (None, ())]
+)
+def test_tags_are_one_or_several(tags: object, read: tuple[str, ...]) -> None:
+    for path in ("gold", "rubric_items.gold"):
+        (found,) = compared(path, 1.0, gold=True, tags=tags)
+        assert found.tags == read
+
+
 @pytest.mark.parametrize("path", ["gold", "meta.gold", "rubric_items.gold", "id.gold", "by.7"])
 def test_where_nothing_stands_there_is_no_label(path: str) -> None:
     assert labels(path, by=[1]) == [()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.data.rows import read_row
+from refinecli.errors import FailureKind
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.votes import combine
 from refinecli.text.json_text import dumps
@@ -130,3 +132,38 @@ def test_what_code_grades_is_graded_once() -> None:
     assert row.datapoint is not None
     check = Grade(0, "it", 1.0, 1.0, True, "check")
     assert combine(row.datapoint.rubric_items[0], [check, check]) is check
+
+
+def test_feedback_is_of_the_nearest_vote_among_those_with_the_same_verdict() -> None:
+    found = combine(FIVE, votes(FIVE, 1.0, 1.0, 0.75, 0.0, 0.25))
+    assert (found.score, found.passed, found.feedback) == (0.75, True, "0.75")
+    failed = combine(FIVE, votes(FIVE, 1.0, 0.75, 0.75, 0.5, 0.25, 0.0))
+    assert (failed.score, failed.passed, failed.feedback) == (0.625, False, "0.5")
+    passed = combine(of(pass_score=0.5), votes(of(pass_score=0.5), 0.25, 1.0))
+    assert (passed.score, passed.passed, passed.feedback) == (0.625, True, "1.0")
+
+
+def without(one: RubricItem, *kinds: FailureKind, **marks: object) -> list[Grade]:
+    return [replace(ungraded(0, one, Failure(kind, f"{kind}!")), **marks) for kind in kinds]
+
+
+def test_a_vote_missing_from_the_call_cache_leaves_the_item_ungraded_and_is_the_reason() -> None:
+    cast = [*votes(FIVE, 1.0, 1.0), *without(FIVE, "timeout", "offline", "unreadable")]
+    found = combine(FIVE, cast)
+    assert found.error == Failure("offline", "3 of 5 repeats: offline!")
+    most = combine(FIVE, [*votes(FIVE, 1.0, 1.0, 1.0), *without(FIVE, "offline")])
+    assert (most.score, most.error) == (None, Failure("offline", "1 of 4 repeats: offline!"))
+
+
+def test_the_first_failure_speaks_for_the_others() -> None:
+    found = combine(FIVE, without(FIVE, "timeout", "no_score", "bad_reply"))
+    assert found.error == Failure("timeout", "3 of 3 repeats: timeout!")
+
+
+def test_an_ungraded_jury_names_the_juror_that_failed_first() -> None:
+    cast = without(FIVE, "timeout", "server", juror="strict")
+    found = combine(FIVE, cast)
+    assert found.error == Failure("timeout", "2 of 2 jurors: strict: timeout!")
+    assert (found.juror, found.repeat, found.votes) == (None, None, tuple(cast))
+    several = combine(FIVE, without(FIVE, "timeout", "server", juror="strict", repeat=0))
+    assert several.error == Failure("timeout", "2 of 2 votes: strict: timeout!")

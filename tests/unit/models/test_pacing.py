@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from math import inf
 from statistics import median
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,7 @@ from tests.support.pacing import (
     Job,
     Noise,
     Outage,
+    VirtualLoop,
     Window,
     clock,
     run,
@@ -45,6 +48,91 @@ def test_a_thousand_in_flight_are_reached_within_three_round_trips() -> None:
 def test_never_more_than_most_are_in_flight() -> None:
     assert Job(Free(), most=3).run(20).peak == 3
     assert Job(Free(), most=1).run(20).peak == 1
+
+
+async def admitted(pacer: Pacer, count: int) -> list[Turn]:
+    """Return the turns, of so many asked for, that come by now; the others keep waiting."""
+    calls = [asyncio.ensure_future(pacer.admit()) for _ in range(count)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return [call.result() for call in calls if call.done()]
+
+
+def test_thirty_two_go_at_once_and_four_times_as_many_once_those_have_succeeded() -> None:
+    async def main() -> list[int]:
+        pacer = Pacer(1024)
+        turns = await admitted(pacer, 1024)
+        found = [len(turns)]
+        for turn in turns[:31]:
+            turn.succeeded()
+        await asyncio.sleep(0)
+        found.append(pacer.in_flight)
+        turns[31].succeeded()
+        await asyncio.sleep(0)
+        return [*found, pacer.in_flight]
+
+    assert run(main()) == [32, 32, 128]
+
+
+@pytest.mark.parametrize(
+    ("most", "steps"), [(1024, [32, 48, 64, 80]), (64, [32, 33, 34, 35]), (33, [32, 33, 33, 33])]
+)
+def test_while_nothing_comes_back_more_go_bit_by_bit(most: int, steps: list[int]) -> None:
+    async def main() -> list[int]:
+        pacer = Pacer(most)
+        await admitted(pacer, 2 * most)
+        found = []
+        for _ in steps:
+            await asyncio.sleep(0.059 if not found else 0.002)
+            found.append(pacer.in_flight)
+        return found
+
+    assert run(main()) == steps
+
+
+def test_once_a_reply_has_come_no_more_go_for_the_silence_alone() -> None:
+    async def main() -> int:
+        pacer = Pacer(1024)
+        turns = await admitted(pacer, 1024)
+        turns[0].succeeded()
+        await asyncio.sleep(1)
+        return pacer.in_flight
+
+    assert run(main()) == 32
+
+
+def test_undisturbed_there_is_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+    call_at = VirtualLoop.call_at
+
+    def counted(loop: VirtualLoop, when: float, *args: Any, **options: Any) -> Any:
+        timers.append(when)
+        return call_at(loop, when, *args, **options)
+
+    async def main() -> None:
+        pacer = Pacer(64)
+        for _ in range(100):
+            (await pacer.admit()).succeeded()
+
+    monkeypatch.setattr(VirtualLoop, "call_at", counted)
+    run(main())
+    assert not timers
+
+
+def test_while_a_refusal_may_mean_anything_half_as_many_go() -> None:
+    async def main() -> list[int]:
+        pacer = Pacer(32)
+        turns = await admitted(pacer, 64)
+        for turn in turns[:16]:
+            turn.succeeded()
+        await asyncio.sleep(0)
+        before = pacer.in_flight
+        for turn in turns[16:18]:
+            turn.refused()
+        await asyncio.sleep(0)
+        return [before, pacer.in_flight]
+
+    assert run(main()) == [32, 30]
 
 
 # ------------------------------------------------------------------ limits
@@ -364,6 +452,47 @@ def test_refused_tokens_are_not_counted() -> None:
         assert clock() < 1
 
     run(main())
+
+
+def rate_after(hints: Hints, tokens: int, others: int) -> float:
+    """Return the rate once a reply had these hints, with so many others in flight."""
+
+    async def main() -> float:
+        pacer = Pacer(8)
+        turns = [await pacer.admit(tokens) for _ in range(others + 1)]
+        turns[0].succeeded(hints, tokens)
+        return pacer._rate.spacing.rate
+
+    return run(main())
+
+
+@pytest.mark.parametrize(
+    ("requests", "others", "rate"),
+    [
+        (Allowance(0, 60, limit=600), 0, 10.0),
+        (Allowance(3, 60, limit=603), 3, 10.0),
+        (Allowance(4, 60, limit=604), 3, inf),  # enough for what is in flight
+        (Allowance(0, 120, limit=600), 0, 5.0),
+        (Allowance(0, 121, limit=600), 0, inf),
+        (Allowance(0, 0, limit=600), 0, inf),
+        (Allowance(5, 60, limit=5), 5, inf),
+        (Allowance(0, 60), 0, inf),
+    ],
+)
+def test_a_hint_at_requests_is_the_rate_at_which_its_limit_refills(
+    requests: Allowance, others: int, rate: float
+) -> None:
+    assert rate_after(Hints(requests=requests), 0, others) == rate
+
+
+@pytest.mark.parametrize(
+    ("tokens", "others", "rate"), [(1000, 0, 10.0), (500, 2, 20.0), (0, 0, inf)]
+)
+def test_a_hint_at_tokens_is_one_at_requests_of_that_size(
+    tokens: int, others: int, rate: float
+) -> None:
+    hints = Hints(tokens=Allowance(0, 60, limit=600_000))
+    assert rate_after(hints, tokens, others) == rate
 
 
 def paced(hints: Hints, tokens: int = 0, seconds: float = 10.0) -> int:

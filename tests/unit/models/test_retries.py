@@ -219,6 +219,103 @@ def test_the_pause_before_another_try(
     assert low <= min(pauses) <= max(pauses) <= high
 
 
+@pytest.mark.parametrize(
+    ("tries", "low", "high"), [(0, 0.25, 0.5), (1, 0.5, 1.0), (4, 4.0, 8.0), (5, 5.0, 10.0)]
+)
+def test_a_pause_is_drawn_from_half_of_it_up_to_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, tries: int, low: float, high: float
+) -> None:
+    for draw, seconds in ((0.0, low), (1.0, high)):
+        monkeypatch.setattr("random.random", lambda draw=draw: draw)
+        assert pause(DOWN, tries, alone=True) == seconds
+
+
+@pytest.mark.parametrize(
+    ("tries", "after", "low", "high"),
+    [
+        (0, None, 0.005, 0.015),
+        (1, None, 0.01, 0.03),
+        (8, None, 1.28, 3.84),
+        (9, None, 2.0, 6.0),
+        (3, 8.0, 8.0, 10.0),
+    ],
+)
+def test_a_backoff_doubles_up_to_four_seconds_or_heeds_the_provider(
+    monkeypatch: pytest.MonkeyPatch, tries: int, after: float | None, low: float, high: float
+) -> None:
+    for draw, seconds in ((0.0, low), (1.0, high)):
+        monkeypatch.setattr("random.random", lambda draw=draw: draw)
+        assert backoff(tries, after) == pytest.approx(seconds)
+
+
+def test_at_once_means_less_than_a_tenth_of_a_second() -> None:
+    assert RetryableError("server", "", 0.1).later == 0.1
+    assert RetryableError("server", "", 0.09).later is None
+    assert RetryableError("server", "").later is None
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (DOWN, 30),
+        (RetryableError("timeout", "no answer"), 30),
+        (RetryableError("rate_limit", "429"), 120),
+        (RetryableError("loading", "503"), 120),
+    ],
+)
+def test_a_run_ends_with_the_second_that_is_too_much(
+    health: Health, clock: Clock, error: RetryableError, seconds: int
+) -> None:
+    down(health, 10, error)
+    clock.now += seconds - 0.1
+    health.failed(error, 1)
+    clock.now += 0.1
+    with pytest.raises(RunError, match=f"nothing for {seconds} s, to 10 calls in a row"):
+        health.failed(error, 1)
+
+
+def test_a_wait_of_five_minutes_is_worth_it_and_more_is_not(health: Health, clock: Clock) -> None:
+    assert may_retry(health, RetryableError("rate_limit", "429", after=300), 0)
+    assert not may_retry(health, RetryableError("rate_limit", "429", after=300.5), 0)
+    down(health, 10, RetryableError("rate_limit", "429", after=300))
+    with pytest.raises(RunError):
+        health.failed(RetryableError("rate_limit", "429", after=300.5), 1)
+
+
+def test_a_server_that_is_gone_is_tried_three_times_unless_it_may_be_back_soon(
+    health: Health, clock: Clock
+) -> None:
+    gone = RetryableError("connect", "Connection refused")
+    assert [may_retry(health, gone, tries) for tries in (2, 3)] == [True, False]
+    assert [may_retry(health, gone, tries, retries=1) for tries in (0, 1)] == [True, False]
+    health.succeeded()
+    assert may_retry(health, gone, 3, seconds=29.9)
+    assert not may_retry(health, gone, 3, seconds=30)
+
+
+def test_every_failed_connection_counts_and_of_other_calls_their_first_try(
+    health: Health, clock: Clock
+) -> None:
+    gone = RetryableError("connect", "Connection refused")
+    for tries in range(9):
+        health.failed(gone, tries)
+        health.failed(DOWN, 1)
+    assert not health.is_down
+    health.failed(gone, 9)
+    assert health.is_down
+    health.heard()
+    assert not health.is_down
+
+
+def test_an_outage_is_timed_from_its_first_failure(health: Health, clock: Clock) -> None:
+    down(health, 9)
+    clock.now += 29
+    down(health, 1)
+    clock.now += 1
+    with pytest.raises(RunError, match="nothing for 30 s, to 11 calls"):
+        down(health, 1)
+
+
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
 def test_these_statuses_may_pass(status: int) -> None:
     assert may_pass(status)

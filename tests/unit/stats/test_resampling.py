@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from refinecli.stats.draws import Floats
+from refinecli.stats.draws import Floats, numbered, percentiles, resampled_sums, rounded
 from refinecli.stats.resampling import SAME, Clusters, Figure, Measure
 
 NOTHING = "nothing there"
@@ -121,3 +121,29 @@ def test_a_record_has_a_reason_only_where_there_is_one() -> None:
         "high": None,
         "reason": "why",
     }
+
+
+def test_resamples_are_drawn_in_batches_that_come_to_the_number_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kinds, counts = np.asarray([[1.0, 0.0], [0.0, 1.0]]), np.asarray([3, 1])
+    monkeypatch.setattr("refinecli.stats.draws.BATCH", 20)
+    parts = list(resampled_sums(kinds, counts, 25))
+    assert [len(part) for part in parts] == [10, 10, 5]
+    drawn = np.concatenate(parts)
+    assert np.all(drawn.sum(axis=1) == 4)  # as many clusters as there are
+    assert 0.6 < drawn[:, 0].mean() / 4 < 0.9
+
+
+def test_clusters_are_numbered_as_they_come() -> None:
+    assert list(numbered(["b", "a", "b", ("c", 1)])) == [0, 1, 0, 2]
+
+
+def test_the_middle_95_percent_leaves_out_a_fortieth_at_each_end() -> None:
+    assert percentiles(np.arange(1001.0)) == (pytest.approx(25.0), pytest.approx(975.0))
+
+
+def test_dust_is_removed_and_nought_has_no_sign() -> None:
+    assert rounded(0.1 + 0.2) == 0.3
+    assert str(rounded(-1e-12)) == "0.0"
+    assert rounded(1.234_567_890_4) == 1.234_567_89
