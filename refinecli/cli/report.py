@@ -107,7 +107,7 @@ def report(
         bool,
         typer.Option(
             "--regrade",
-            help="Have the grader, and the judge where one is set, grade the first and the final "
+            help="Have the grader, and the judge if one is set, grade the first and the final "
             "responses of the RUN reported on again, and those of each --baseline: blind, and in "
             "other words. A jury is not asked.",
         ),

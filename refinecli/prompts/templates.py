@@ -1,4 +1,7 @@
-"""Hold the templates, every fixed word that a model is sent, and fill in their placeholders.
+"""Hold the templates of what a model is sent, and fill in their placeholders.
+
+Other fixed words are in the modules of this package, and those on the form of a verdict in
+`grading/by_json` and `item_defaults`.
 
 In a template, `{{name}}` is filled in once, by plain substitution: braces and placeholders in the
 text that is filled in stay as they are. A paragraph (lines between blank lines) of a template

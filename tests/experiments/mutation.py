@@ -4,6 +4,7 @@
     .venv/bin/pip install coverage
     build/mutants/bin/python tests/experiments/mutation.py --seed 1 --sample 100
 
+It runs the tests at `nice -n 10` by itself: with another `nice` around it, it would hardly run.
 cosmic-ray makes the mutants (it has an environment of its own, for it is not needed otherwise); the
 tests run in the project's, of each mutant those that run its line (delete build/mutation after a
 change). A mutant is killed if a test of tests/unit/PACKAGE fails, or hangs.
