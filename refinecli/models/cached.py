@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from refinecli.errors import CompletionError, OutputError
 from refinecli.models.cache.store import CallCache, row_name
 from refinecli.models.endpoint import Endpoint
+from refinecli.models.envelope import reply_object
 from refinecli.models.negotiation import answers
 from refinecli.models.provider_errors import StatedError
 from refinecli.models.reply import read_completion
@@ -42,7 +43,7 @@ class SharedReplies:
         except StatedError:
             return None
         except RetryableError as error:
-            if error.kind != "bad_reply":  # kept by an earlier version, though it broke off
+            if _is_an_object(content):  # kept by an earlier version, though nothing is in it
                 return None
             raise OutputError(
                 f"{calls.path}: a reply in the call cache cannot be read: {error}",
@@ -103,6 +104,14 @@ class SharedReplies:
         if self.calls:
             row = row_name(request.draw.datapoint_id, request.draw.occurrence)
             await self.calls.store(request.key, content, row, usable=usable)
+
+
+def _is_an_object(content: bytes) -> bool:
+    try:
+        reply_object(content)
+    except (RetryableError, CompletionError):
+        return False
+    return True
 
 
 def _missing(request: Request, endpoint: Endpoint) -> CompletionError:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ from refinecli.models.provider_errors import (
 from refinecli.models.retries import RetryableError
 from refinecli.types import JSONObject
 
+_DIGITS = 19  # of an integer of 64 bits
 _BOM = b"\xef\xbb\xbf"
 # Lines of server-sent events; a line that begins with a colon is a comment that keeps the
 # connection alive.
@@ -84,7 +86,13 @@ def loads_leniently(content: bytes) -> Any:
     try:
         # What is not of its encoding, or not allowed in a string, costs a character, not the reply.
         decoded = content.decode(json.detect_encoding(content), "replace")
-        value = json.loads(decoded, parse_constant=lambda name: None, strict=False)
+        value = json.loads(
+            decoded,
+            parse_constant=lambda name: None,
+            parse_int=_number,
+            parse_float=_number,
+            strict=False,
+        )
         # Some servers cut a character in two when they escape it: its halves become U+FFFD.
         text = json.dumps(value, ensure_ascii=False)
         return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
@@ -95,6 +103,14 @@ def loads_leniently(content: bytes) -> Any:
         )
         words = f"the reply is not JSON: {clipped(content) or '(nothing)'}"
         raise RetryableError("bad_reply", words, hint=hint) from None
+
+
+def _number(digits: str) -> float | int | None:
+    """Return a number as JSON writes it; None for one that is larger than any we can count."""
+    if digits.lstrip("-").isdecimal() and len(digits) < _DIGITS:
+        return int(digits)
+    number = float(digits)
+    return number if isfinite(number) else None
 
 
 def _without_comments(content: bytes) -> bytes:
@@ -132,12 +148,41 @@ def _from_chunks(chunks: Sequence[JSONObject], *, done: bool) -> JSONObject:
     ending = _last(ending_in(choice) for choice in choices)
     if ending is None and not done:
         raise CompletionError("bad_reply", "the reply came as a stream that broke off")
-    choice = {
-        "message": _joined([_delta(choice) for choice in choices]),
-        "finish_reason": ending,
-        "native_finish_reason": _last(one.get("native_finish_reason") for one in choices),
-    }
-    return {"choices": [choice], "usage": _last(chunk.get("usage") for chunk in chunks)}
+    choice = _merged([{k: v for k, v in one.items() if k not in _PIECES} for one in choices])
+    choice |= {"message": _joined([_delta(one) for one in choices]), "finish_reason": ending}
+    if logprobs := [one["logprobs"] for one in choices if one.get("logprobs")]:
+        choice["logprobs"] = _joined(logprobs)
+    return _merged(chunks) | {"choices": [choice]}
+
+
+_PIECES = ("delta", "text", "message", "logprobs", *_ENDINGS)
+
+
+def _merged(values: Sequence[JSONObject]) -> JSONObject:
+    """Return what several chunks say, each field as the last says it that says anything; a filter
+    that one has found stays found."""
+    found: JSONObject = {}
+    for value in values:
+        filtered = _is_filtered(found.get("content_filter_results"))
+        found |= {
+            k: v for k, v in value.items() if v and not (filtered and k == "content_filter_results")
+        }
+    return found
+
+
+def _is_filtered(results: object) -> bool:
+    """Return whether one of Azure's filters has found something."""
+    found = results.values() if isinstance(results, dict) else ()
+    return any(isinstance(one, dict) and bool(one.get("filtered")) for one in found)
+
+
+def filter_results(value: JSONObject) -> object:
+    """Return the results of a filter that has found something, in a reply or its prompt; or
+    None."""
+    prompts = value.get("prompt_filter_results")
+    places = [first_choice(value), *(prompts if isinstance(prompts, list) else [])]
+    results = [one.get("content_filter_results") for one in places if isinstance(one, dict)]
+    return next(filter(_is_filtered, results), None)
 
 
 def ending_in(choice: JSONObject) -> object:
@@ -163,19 +208,19 @@ def _delta(choice: JSONObject) -> JSONObject:
 
 
 def _joined(deltas: Sequence[JSONObject]) -> JSONObject:
-    """Put the pieces of a message together; a content that is not text stays in its parts. One that
-    is in no piece is missing."""
+    """Put the pieces of a message together: texts, and the parts of what is not text. What is in no
+    piece is missing."""
     message: JSONObject = {"content": None} if any("content" in one for one in deltas) else {}
-    for name in ("content", "reasoning_content", "reasoning", "refusal"):
+    for name in dict.fromkeys(name for delta in deltas for name in delta):
         given = [delta[name] for delta in deltas if delta.get(name)]
-        if all(isinstance(piece, str) for piece in given):
+        if name == "role":
+            message |= {name: given[-1]} if given else {}
+        elif all(isinstance(piece, str) for piece in given):
             message |= {name: "".join(given)} if given else {}
         else:
             message[name] = [
                 part for piece in given for part in (piece if isinstance(piece, list) else [piece])
             ]
-    if calls := [delta["tool_calls"] for delta in deltas if delta.get("tool_calls")]:
-        message["tool_calls"] = calls
     return message
 
 

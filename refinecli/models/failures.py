@@ -35,7 +35,7 @@ FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
 # Under these a model may be loading.
 _MAY_BE_LOADING = frozenset({400, 404, 409, 424, 425})
 # Under these a provider may mean that there is too much at once.
-_MAY_BE_BUSY = frozenset({400, 403, 409, 420, 424, 429, 498, 499, 500})
+_MAY_BE_BUSY = frozenset({400, 403, 404, 409, 420, 422, 424, 429, 498, 499, 500})
 # Under these a provider may quote the conversation.
 _QUOTING = frozenset({400, 403, 404, 413, 422, 500})
 # Enough to say what is wrong; a provider may add all of a long prompt.

@@ -85,8 +85,10 @@ def _error_instead(value: JSONObject) -> object:
 
 
 def _is_error(error: object) -> bool:
-    """Return False for a value in the place of an error that says there is none."""
+    """Return False for a value in the place of an error that says there is none, or is a turn."""
     if isinstance(error, dict):
+        if "content" in error and "code" not in error:
+            return False
         return any(_is_error(error.get(name)) for name in error if name != "param")
     return bool(error) and str(error).strip().lower() not in _NO_ERROR
 

@@ -29,6 +29,7 @@ _SURELY_A_KEY = 16  # characters
 _ESCAPES = (b"\\", b"%", b"&", b"\n{", b"\0")
 # A value with letters and digits and no blank, and not a URL.
 _LIKE_A_KEY = re.compile(r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z")
+_IN_PARTS = re.compile(rb'"(?:content|reasoning|reasoning_details|thinking)"\s*:\s*\[')
 _BEGIN_ESCAPES = ("\\", "%", "&")
 
 E = TypeVar("E", bound=Exception)
@@ -54,9 +55,9 @@ class Redaction:
 
     @cached_property
     def _plain(self) -> tuple[bytes, ...]:
-        """The spellings of the secrets that a reply without escapes can hold."""
-        spelled = (one for secret in self._sure for one in (secret, *_in_base64(secret)))
-        return tuple(one.encode() for one in spelled)
+        """The spellings of the secrets, in lower case, that a reply without escapes can hold."""
+        spelled = (one for secret in self._sure for one in (secret, *_encoded(secret)))
+        return tuple(one.lower().encode() for one in spelled)
 
     def text(self, text: str) -> str:
         """Return what a provider said without the secrets; a short one is hidden as a whole
@@ -82,8 +83,11 @@ class Redaction:
             return content
         is_object = content.startswith(b"{")  # what else can be read is put together first
         is_plain = is_object and not any(mark in content for mark in _ESCAPES)
-        if is_plain and not any(spelled in content for spelled in self._plain):
-            return content
+        is_plain = is_plain and _IN_PARTS.search(content) is None
+        if is_plain:
+            lower = content.lower()
+            if not any(spelled in lower for spelled in self._plain):
+                return content
         try:
             value = reply_object(content)
         except (RetryableError, CompletionError):
@@ -99,7 +103,11 @@ class Redaction:
         if isinstance(value, str):
             return self._sure_pattern.sub(HIDDEN, value)
         if isinstance(value, list):
-            return [self._value(one) for one in value]
+            parts = [self._value(one) for one in value]
+            whole = "".join(map(_text_of, parts))
+            if self.holds(whole):  # in pieces, which are read together
+                return [{"type": "text", "text": self._sure_pattern.sub(HIDDEN, whole)}]
+            return parts
         if isinstance(value, dict):
             found: JSONObject = {
                 self._sure_pattern.sub(HIDDEN, k): self._value(v) for k, v in value.items()
@@ -138,13 +146,15 @@ def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:
     patterns, beginnings = [], "".join(_BEGIN_ESCAPES)
     for secret in secrets:
         spelled = "".join(map(_spelled, secret))
-        is_sure = len(secret) >= _SURELY_A_KEY
-        patterns.append(spelled if is_sure else rf"(?<!\w)(?:{spelled})(?!\w)")
-        beginnings += secret[0]
-        if is_sure:
-            encoded = list(_in_base64(secret))
-            patterns += [re.escape(one).replace("/", r"\\{0,15}/") for one in encoded]
-            beginnings += "".join(one[0] for one in encoded)
+        if len(secret) < _SURELY_A_KEY:
+            patterns.append(rf"(?<!\w)(?:{spelled})(?!\w)")
+            beginnings += secret[0]
+            continue
+        encoded = list(_encoded(secret))
+        patterns += [f"(?i:{spelled})"]
+        patterns += [f"(?i:{re.escape(one)})".replace("/", r"\\{0,15}/") for one in encoded]
+        for one in (secret, *encoded):
+            beginnings += one[0].lower() + one[0].upper()
     # Nearly all places fail by their first character, which is the cheapest way.
     return re.compile(rf"(?=[{re.escape(beginnings)}])(?:{'|'.join(patterns) or '(?!)'})")
 
@@ -159,7 +169,10 @@ def _spelled(character: str) -> str:
         [rf"#0{{0,8}}{number}", rf"#[xX]0{{0,8}}{code}", *_NAMES_IN_HTML.get(character, ())]
     )
     html = rf"&(?:amp;){{0,8}}(?:{names});?"
-    return rf"(?:{letter}|(?i:%(?:25){{0,8}}{code}|\\{{1,15}}u00{code}|{html}))"
+    return (
+        rf"(?:{letter}|(?i:%(?:25){{0,8}}{code}|\\{{1,15}}(?:u00|x){code}"
+        rf"|\\{{1,15}}u\{{0{{0,4}}{code}\}}|{html}))"
+    )
 
 
 _NAMES_IN_HTML = MappingProxyType(
@@ -175,6 +188,16 @@ _NAMES_IN_HTML = MappingProxyType(
         "$": ["dollar"],
     }
 )
+
+
+def _text_of(part: object) -> str:
+    text = part.get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else ""
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    yield secret.encode().hex()
+    yield from _in_base64(secret)
 
 
 def _in_base64(secret: str) -> Iterator[str]:

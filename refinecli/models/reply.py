@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from refinecli.errors import CompletionError
-from refinecli.models.envelope import ending_in, reply_object
+from refinecli.models.envelope import ending_in, filter_results, reply_object
 from refinecli.models.provider_errors import shortened, stated_error
 from refinecli.models.retries import RetryableError
 from refinecli.types import Completion, JSONObject, Usage
@@ -66,18 +66,20 @@ def read_completion(content: bytes) -> Completion:
     choice = _first_choice(value)
     message = _message(choice)
     text, thoughts = _content(message.get("content"))
-    ending = _ending_of(choice)
+    ending = _ending_of(choice) or _ending_beside(value)
     reasoning = _reasoning(message, thoughts)
-    _check_has_its_say(text, ending, reasoning, message)
+    given = value.get("usage")
+    usage = _usage(given if isinstance(given, dict) else {})
+    # Some providers keep the reasoning to themselves, and count it.
+    _check_has_its_say(text, ending, bool(reasoning or usage.reasoning_tokens), message)
     if not text.strip():
-        _check_is_empty(choice, message)
-    usage = value.get("usage")
+        _check_is_empty(value, message)
     logprobs = _logprobs(choice.get("logprobs"), text)
     return Completion(
         text=text,
         finish_reason=ending,
         reasoning=reasoning,
-        usage=_usage(usage if isinstance(usage, dict) else {}),
+        usage=usage,
         first_tokens=None if logprobs is None else tuple(_first_tokens(logprobs)),
     )
 
@@ -174,6 +176,14 @@ def _ending_of(choice: JSONObject) -> str | None:
     return ending
 
 
+def _ending_beside(value: JSONObject) -> str | None:
+    """Return how a reply ended where it says so next to its choices, or None."""
+    details = value.get("incomplete_details")
+    if isinstance(details, dict) and details.get("reason"):
+        return _ending(details["reason"])
+    return _ending(value["status"]) if value.get("status") in ("incomplete", "failed") else None
+
+
 def _ending(reason: object) -> str | None:
     """Return an ending as one of ours where it is one of theirs; raises RetryableError where the
     reply broke off."""
@@ -189,7 +199,7 @@ def _ending(reason: object) -> str | None:
     return "length" if ending in _LENGTH else ending
 
 
-def _check_has_its_say(text: str, ending: str | None, reasoning: str, message: JSONObject) -> None:
+def _check_has_its_say(text: str, ending: str | None, reasoning: bool, message: JSONObject) -> None:
     """Raise CompletionError by name where a reply is not the model's whole say, unless a length
     limit cut it off in its text."""
     if ending in _FILTERED:
@@ -213,14 +223,33 @@ def _check_has_its_say(text: str, ending: str | None, reasoning: str, message: J
         )
 
 
-def _check_is_empty(choice: JSONObject, message: JSONObject) -> None:
+def _check_is_empty(value: JSONObject, message: JSONObject) -> None:
     """Raise CompletionError where a blank reply is not one in which the model said nothing."""
-    results = choice.get("content_filter_results")  # Azure
-    found = results.values() if isinstance(results, dict) else ()
-    if any(isinstance(one, dict) and one.get("filtered") for one in found):
+    if results := filter_results(value):
         raise CompletionError("content_filter", f"the provider filtered it: {_short(results)}")
     if "content" not in message:
-        raise CompletionError("bad_reply", f"the reply has no content: {_short(choice)}")
+        choice = _short(_first_choice(value))
+        raise CompletionError("bad_reply", f"the reply has no content: {choice}")
+    for name, said in message.items():
+        may_be_it = name in _TEXTS_ELSEWHERE or isinstance(said, list | dict)
+        if may_be_it and name not in _NOT_SAID and _holds_anything(said):
+            words = f"the reply's content is blank, and its {name} cannot be read"
+            raise CompletionError("bad_reply", f"{words}: {_short(said)}")
+
+
+# In a message next to a blank content, fields that are not the answer, and texts that may be it.
+_NOT_SAID = frozenset(
+    {"content", "annotations", "provider_specific_fields", "metadata", "usage", "context"}
+)
+_TEXTS_ELSEWHERE = frozenset({"text", "answer", "output", "output_text", "generated_text"})
+
+
+def _holds_anything(value: object) -> bool:
+    """Return whether a value has anything in it but what says nothing."""
+    if isinstance(value, list | dict):
+        inner = value.values() if isinstance(value, dict) else value
+        return any(_holds_anything(one) for one in inner)
+    return bool(value.strip() if isinstance(value, str) else value)
 
 
 def _short(value: object) -> str:

@@ -38,7 +38,9 @@ QUOTA = (
     r"|payment required|account.{0,30}(?:arrears|overdue)|(?:quota|credits?|balance).{0,20}exhaust"
     r"|account.{0,12}not active|balance.{0,12}not enough|good standing|arrearage"
     r"|(?:credit|spending|key) limit (?:exceeded|reached)|exceeded.{0,24}credits\b"
-    r"|free tier.{0,30}exhaust"
+    r"|free tier.{0,30}exhaust|budget.{0,20}exceeded|exceed\w*.{0,30}\bbudget"
+    r"|(?:reached|hit|exceed\w*) (?:your|the) .{0,30}(?:usage|spend\w*|monthly|credits?) "
+    r"(?:spend |usage )?(?:limits?|cap)\b"
     r"|credits?.{0,12}(?:depleted|used up)|欠费|余额不足"
 )
 KEY = (
@@ -46,8 +48,10 @@ KEY = (
     r"(?:(?:x.)?api.?key|auth(?:entication|orization)?[ _](?:credentials|token|key)|access token"
     r"|bearer token|security token|subscription key)"
     r"|api.?key.{0,20}(?:not valid|invalid|expired|revoked|not found|missing|disabled|required)"
-    r"|unauthenticated|authentication (?:failed|fails|error|required)|login fail|身份验证|鉴权失败"
+    r"|unauthenticated|not authenticated|authentication (?:failed|fails|error|required)"
+    r"|login fail|身份验证|鉴权失败"
     r"|\A\W*(?:invalid (?:api )?token|invalid authentication|unauthorized)\W*(?:\(|\Z)"
+    r"|(?:invalid|incorrect|bad|wrong|not validate) credentials"
     r"|authorization header.{0,20}(?:missing|required|invalid)|invalid username or password"
     r"|\Atoken (?:is )?expired|(?:auth\w*|access|security) token.{0,40}(?:expired|invalid)"
 )

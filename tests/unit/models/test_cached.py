@@ -124,10 +124,16 @@ def test_what_earlier_versions_kept_for_good_and_is_a_failure_is_as_good_as_none
     assert count(replies) == 0
 
 
-def test_a_kept_reply_that_broke_off_is_as_good_as_none(endpoint: Endpoint) -> None:
-    choice = {"message": {"content": "Half"}, "finish_reason": "abort"}
-    replies = shared(Kept({KEY: orjson.dumps({"choices": [choice]})}))
-    assert replies.find(KEY, endpoint) is None
+BROKE_OFF = {"choices": [{"message": {"content": "Half"}, "finish_reason": "abort"}]}
+
+
+@pytest.mark.parametrize(
+    "content", [orjson.dumps(BROKE_OFF), b"data: [DONE]\n\n", b'{"choices": []}']
+)
+def test_a_kept_reply_that_would_be_asked_for_again_is_as_good_as_none(
+    endpoint: Endpoint, content: bytes
+) -> None:
+    assert shared(Kept({KEY: content})).find(KEY, endpoint) is None
 
 
 def test_a_kept_reply_that_cannot_be_read_says_that_the_file_is_damaged(endpoint: Endpoint) -> None:

@@ -241,6 +241,8 @@ BODIES: dict[str, bytes] = {
     "null as text in every chunk": events(chunk("4", "null"), chunk("", "stop"), chunk("", "null")),
     "a line break in a string": b'{"choices": [{"message": {"content": "4"}, "note": "a\nb"}]}',
     "a byte that is not UTF-8": b'{"choices": [{"message": {"content": "4"}, "note": "\xff"}]}',
+    "an integer of 6,000 digits": b'{"created": ' + b"9" * 6000 + b"," + lines(REPLY)[1:],
+    "a number beyond any": b'{"created": -1e999, "at": 1.5,' + lines(REPLY)[1:],
     "UTF-16": json.dumps(REPLY).encode("utf-16"),
 }
 
@@ -250,11 +252,38 @@ def test_an_answer_is_read_from_every_body(body: bytes) -> None:
     assert read_completion(body).text.strip() == "4"
 
 
+FOUND: dict[str, Any] = {"content_filter_results": {"hate": {"filtered": True}}}
+
 # A body that holds no whole answer, and what it is. To cover another, add a line.
 FAILED: dict[str, tuple[bytes, str]] = {
     "a stream of nothing": (b"data: [DONE]\n\n", "bad_reply"),
     "a stream without a content": (events(chunk(None, "stop")), "bad_reply"),
     "a role and no content": (events(chunk(None, "stop", delta={"role": "a"})), "bad_reply"),
+    "reasoning in pieces of details": (
+        events(chunk(delta={"reasoning_details": [{"text": "hm"}]}), chunk("", "stop")),
+        "no_answer",
+    ),
+    "thinking in pieces": (
+        events(chunk(delta={"content": "", "thinking": "hm"}), chunk("", "stop")),
+        "no_answer",
+    ),
+    "a function called in pieces": (
+        events(chunk(delta={"content": None, "function_call": {"name": "f"}}), chunk("", "stop")),
+        "tool_calls",
+    ),
+    "an image in pieces": (
+        events(chunk(delta={"content": "", "images": [{"url": "data:"}]}), chunk("", "stop")),
+        "bad_reply",
+    ),
+    "a filter that a chunk has found": (
+        events(chunk("", **FOUND), chunk("", "stop", content_filter_results={"hate": {}})),
+        "content_filter",
+    ),
+    "a filter of the prompt": (
+        events({"choices": [], "prompt_filter_results": [FOUND]}, chunk("", "stop")),
+        "content_filter",
+    ),
+    "another protocol": (lines({"message": {"content": "4"}, "done": True}), "bad_reply"),
     "lines that break off": (lines(chunk("4"), chunk(" or")), "bad_reply"),
     "lines cut in the middle": (lines(chunk("4"), chunk(None, "stop"))[:-9], "bad_reply"),
     "a limit at the end of the lines": (lines(chunk(""), chunk(None, "length")), "no_answer"),
@@ -294,6 +323,15 @@ def test_an_error_within_a_wrapper_is_that_error(value: dict[str, Any], status: 
         with pytest.raises(StatedError, match="no") as caught:
             read_completion(body)
         assert caught.value.status == status
+
+
+def test_the_probabilities_of_a_stream_are_those_of_its_first_token() -> None:
+    def likely(token: str) -> dict[str, Any]:
+        top = [{"token": token, "logprob": -0.1}]
+        return {"content": [{"token": token, "logprob": -0.1, "top_logprobs": top}]}
+
+    pieces = [chunk("4", logprobs=likely("4")), chunk(".", "stop", logprobs=likely("."))]
+    assert read_completion(events(*pieces)).first_tokens == (("4", -0.1),)
 
 
 def test_an_error_in_a_later_line_is_that_error() -> None:

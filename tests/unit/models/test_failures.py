@@ -179,7 +179,7 @@ def test_words_that_are_plain_hold_under_every_status(
     assert meaning(reply(status, words)) == expected
 
 
-@pytest.mark.parametrize("status", [400, 403, 409, 420, 424, 429, 498, 499])
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 420, 422, 424, 429, 498, 499])
 def test_too_much_at_once_is_a_limit_under_every_status_that_may_mean_it(status: int) -> None:
     assert meaning(reply(status, BUSY)) == ("retry", "rate_limit")
 
@@ -336,11 +336,16 @@ WORDINGS: list[tuple[str, tuple[str, str]]] = [
     ("Credit limit exceeded", ("run", "quota")),
     ("Key limit exceeded (total limit)", ("run", "quota")),
     ("You have exceeded your monthly included credits", ("run", "quota")),
+    ("Budget has been exceeded! Current cost: 10.1, Max budget: 10.0", ("run", "quota")),
+    ("You have reached your monthly spend limit", ("run", "quota")),
+    ("You have reached your specified API usage limits. Access is back", ("run", "quota")),
     ("您的账户已欠费,请充值后重试。", ("run", "quota")),
     ("invalid x-api-key", ("run", "auth")),
     ("invalid_api_key", ("run", "auth")),
     ("No cookie auth credentials found", ("run", "auth")),
     ("Unauthorized", ("run", "auth")),
+    ("Not authenticated", ("run", "auth")),
+    ("Could not validate credentials", ("run", "auth")),
     ("The security token included in the request is expired", ("run", "auth")),
     ("Access denied due to invalid subscription key or wrong API endpoint.", ("run", "auth")),
     ("Content Exists Risk", ("call", "content_filter")),

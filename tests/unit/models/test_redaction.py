@@ -43,10 +43,15 @@ def role(*sets: str) -> RoleSettings:
         "".join(f"&#x{ord(character):X};" for character in KEY),
         KEY.replace("/", "&#x2F;").replace("+", "&plus;").replace("=", "&#61"),
         KEY.replace("/", "&amp;#47;"),
+        KEY.upper(),
+        KEY.encode().hex(),
+        "".join(f"\\\\x{ord(character):02x}" for character in KEY),
+        "".join(f"\\\\u{{{ord(character):x}}}" for character in KEY),
     ],
     ids=[
         *("plain", "percent", "slashes", "escapes", "lower", "twice", "all percent"),
         *("numbers of HTML", "hexadecimal", "names of HTML", "HTML in HTML"),
+        *("capitals", "bytes in hexadecimal", "escapes of Python", "escapes of Rust"),
     ],
 )
 def test_a_key_is_hidden_in_every_spelling_of_json(spelled: str) -> None:
@@ -127,6 +132,12 @@ ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
 @pytest.mark.parametrize(
     "content",
     [
+        f'{{"choices": [{{"message": {{"content": ["{KEY[:9]}", "{KEY[9:]}"]}}}}]}}',
+        '{"choices": [{"message": {"content": [{"text": "'
+        + KEY[:9]
+        + '"}, {"text": "'
+        + KEY[9:]
+        + '"}]}}]}',
         '{"x": NaN, "choices": [{"message": {"content": "' + ESCAPED + '"}}]}',
         ': wait\n{"choices": [{"message": {"content": "' + ESCAPED + '"}}]}',
         f'{{"choices": [{{"delta": {{"content": "{KEY[:9]}"}}}}]}}\n'
@@ -137,7 +148,15 @@ ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
         + ESCAPED.replace("\\", "\\\\")
         + '"}}]}',
     ],
-    ids=["not quite JSON", "comment", "split over lines", "split over a stream", "JSON in JSON"],
+    ids=[
+        "in parts",
+        "in parts of a list",
+        "not quite JSON",
+        "comment",
+        "split over lines",
+        "split over a stream",
+        "JSON in JSON",
+    ],
 )
 def test_no_way_of_reading_a_reply_brings_the_key_back(content: str) -> None:
     text = read_completion(SURE.reply(content.encode())).text

@@ -26,9 +26,10 @@ def encoded(value: object) -> bytes:
 
 def kind_of(value: object) -> str:
     """Return the kind of failure that a reply is."""
-    with pytest.raises(CompletionError) as caught:
+    with pytest.raises((CompletionError, RetryableError)) as caught:
         read_completion(encoded(value))
-    return caught.value.type
+    error = caught.value
+    return error.type if isinstance(error, CompletionError) else error.kind
 
 
 # ------------------------------------------------------------------ text
@@ -60,6 +61,28 @@ def test_text_is_found_in_every_shape_of_a_content(
 @pytest.mark.parametrize("content", [None, "", " \n", [], [{"type": "text", "text": ""}]])
 def test_a_model_that_had_its_say_and_said_nothing_is_empty(content: object) -> None:
     assert read_completion(encoded(reply(content))).text.strip() == ""
+
+
+# Fields next to a blank content that say nothing. To cover another, add a line.
+SAYING_NOTHING: list[dict[str, object]] = [
+    {"refusal": None, "tool_calls": [], "audio": None, "images": [], "function_call": None},
+    {"provider_specific_fields": {"refusal": None, "citations": None}},
+    {"annotations": [{"type": "url_citation"}], "name": "assistant", "id": "m-1"},
+    {"a_new_field": {"inner": [None, "", {}]}},
+]
+
+
+@pytest.mark.parametrize("fields", SAYING_NOTHING, ids=str)
+def test_what_says_nothing_next_to_a_blank_content_does_not_make_it_a_failure(
+    fields: dict[str, object],
+) -> None:
+    assert read_completion(encoded(reply("", **fields))).text == ""
+
+
+def test_an_ending_next_to_the_choices_counts_where_they_have_none() -> None:
+    details = {"incomplete_details": {"reason": "max_output_tokens"}, "status": "incomplete"}
+    assert read_completion(encoded(reply("4", None) | details)).cut_off
+    assert not read_completion(encoded(reply("4", "stop") | details)).cut_off
 
 
 # What holds no text that can be read, and what it is called. To cover another, add a line.
@@ -100,6 +123,18 @@ NAMED: list[tuple[dict[str, Any], str]] = [
         "content_filter",
     ),
     (reply("", "a_new_ending"), "bad_reply"),
+    # Next to a blank content, what may be the answer.
+    (reply(None, audio={"id": "a", "transcript": "4"}), "bad_reply"),
+    (reply("", images=[{"image_url": {"url": "data:"}}]), "bad_reply"),
+    (reply("", output_text="4"), "bad_reply"),
+    (reply("", prefix=True, a_new_field={"inner": ["4"]}), "bad_reply"),
+    (reply("") | {"usage": {"completion_tokens_details": {"reasoning_tokens": 512}}}, "no_answer"),
+    (
+        reply("") | {"prompt_filter_results": [{"content_filter_results": {"a": {"filtered": 1}}}]},
+        "content_filter",
+    ),
+    (reply("", None) | {"status": "incomplete"}, "server"),
+    (reply("4", None) | {"status": "failed"}, "server"),
 ]
 
 
