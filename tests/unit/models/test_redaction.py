@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 from typing import cast
 from urllib.parse import quote
 
@@ -167,9 +167,9 @@ def test_no_way_of_reading_a_reply_brings_the_key_back(content: str) -> None:
 @pytest.mark.parametrize("piece", ["\\", "%25", "&amp;", "&#0", "s", "sk-", "%"])
 def test_hiding_takes_linear_time_on_any_text(piece: str) -> None:
     text = piece * (300_000 // len(piece))
-    began = perf_counter()
+    began = process_time()
     assert SURE.text(text) == text
-    assert perf_counter() - began < 2
+    assert process_time() - began < 2
 
 
 def test_a_key_is_hidden_in_json_that_broke_off() -> None:
