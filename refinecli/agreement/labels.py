@@ -29,11 +29,13 @@ def judged(
     raw: JSONObject, path: str, datapoint: Datapoint, grades: Sequence[Grade]
 ) -> list[Judged]:
     """Pair a response's grades with their labels: item by item where the path leads into the items,
-    else as a whole. Raise InputError where something else than a label is there."""
+    without those skipped, else as a whole. Raise InputError where something else than a label is
+    there."""
     labels = gold(raw, path, datapoint)
     if not _by_item(path):
         return [_whole(datapoint, grades, labels[0])]
-    return [_item(datapoint, grade, found) for grade, found in zip(grades, labels, strict=True)]
+    pairs = zip(grades, labels, strict=True)
+    return [_item(datapoint, grade, found) for grade, found in pairs if not grade.skipped]
 
 
 def gold(raw: JSONObject, path: str, datapoint: Datapoint) -> list[tuple[Label, ...]]:
@@ -175,9 +177,10 @@ def _whole(datapoint: Datapoint, grades: Sequence[Grade], labels: tuple[Label, .
 def _verdict(datapoint: Datapoint, grades: Sequence[Grade]) -> tuple[bool | None, float | None]:
     items = datapoint.rubric_items
     score = total_score(items, grades)
-    if score is None:
-        return None, None
     passed = response_passed(datapoint, grades, None)
+    if score is None:  # the verdict on a response that was gated is known
+        whole = all(grade.graded or grade.skipped for grade in grades)
+        return (passed if whole else None), None
     return passed, _on_scale(items[0], score) if len(items) == 1 else score
 
 

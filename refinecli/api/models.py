@@ -22,7 +22,7 @@ from refinecli.models.traffic import Traffic
 from refinecli.runs.ordered_map import ordered_map
 from refinecli.runs.run_cache import RunCache, check_named
 from refinecli.runs.work import grade_response, refine_datapoint
-from refinecli.settings.checks import check_refining, check_repeats
+from refinecli.settings.checks import check_feedback, check_refining, check_repeats
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import chain
 from refinecli.types import Datapoint, Grading, Refinement, Usage
@@ -199,6 +199,7 @@ class Models:
             more = {f"refine.{name}": value for name, value in options.items()}
             settings = self._given.settings(more)
             check_refining(settings.refine, settings.policy)
+            check_feedback(settings.grade, settings.sources)
             for line in settings.ignored:
                 _log.info(line)
             self._refining[key] = settings

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -53,9 +54,11 @@ class GitHub:
         self._added += 1
         if case.verdict == "error" and len(self._errors) < _SHOWN:
             self._errors.append(case)
-        elif case.verdict == "failure" and case.score is not None:
-            # Keep the worst, and of equals the first: the heap's head is the best of them.
-            heapq.heappush(self._worst, (-case.score, -self._added, case))
+        elif case.verdict == "failure":
+            # Keep the worst, and of equals the first: the heap's head is the best of them. One that
+            # was gated failed what it must not.
+            badness = inf if case.score is None else -case.score
+            heapq.heappush(self._worst, (badness, -self._added, case))
             if len(self._worst) > _SHOWN:
                 heapq.heappop(self._worst)
 
@@ -159,8 +162,9 @@ def _line(case: Case) -> str:
 
 def _figures(summary: Summary, traffic: Traffic) -> Iterator[tuple[str, str]]:
     yield "datapoints", summary.counts
-    if summary.score.value is not None and summary.passed.value is not None:
+    if summary.score.value is not None:
         yield "score", f"{summary.score.value:.3f} of 1"
+    if summary.passed.value is not None:
         yield "passed", f"{summary.passed.value:.1%}"
     if summary.errors:
         kinds = summary.errors.most_common(_SHOWN)

@@ -88,7 +88,8 @@ def case_of(outcome: Outcome) -> Case:
     failed = [grade for grade in _grades(record) if grade.get("passed") is False]
     names = ", ".join(str(grade.get("name")) for grade in failed)
     what = f"failed {names}" if failed else "below the threshold"
-    message = one_line(f"score {score:.4g}: {what}", _LONGEST_MESSAGE)
+    known = "no score, gated" if score is None else f"score {score:.4g}"
+    message = one_line(f"{known}: {what}", _LONGEST_MESSAGE)
     details = "\n".join(_detail(grade, record) for grade in failed)
     return Case(name, outcome.line, "failure", "not_passed", message, details, score, outcome.file)
 

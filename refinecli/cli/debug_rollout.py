@@ -141,11 +141,12 @@ def _checked_row(
     """Return the row to run, after checking everything that can be wrong."""
     from refinecli.cli.file_checks import check_files
     from refinecli.grading.own_templates import lost_penalties
-    from refinecli.settings.checks import check_drafts
+    from refinecli.settings.checks import check_drafts, check_feedback
 
     if data.input is None and (index is not None or id is not None or data.limit is not None):
         raise UsageError("--index, --id and --limit choose a row of INPUT, and there is none")
     check_drafts(settings.refine, settings.policy)
+    check_feedback(settings.grade, settings.sources)
     record = Path(json) if json not in (None, "-") else None
     check_files(data, out, models, [("--json", record)])
     row = _chosen(data, models, settings.run.line_bytes, index, id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.grade_gates import gates_of
+from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
     ModelOptions,
@@ -111,6 +111,8 @@ def grade(
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     check_repeats(repeats, settings.graders, settings.grade)
+    if settings.grade.gate:
+        check_whole_scores(gates)
     if labels:
         _check_labels(labels, data, models, settings)
     _check_calibration(settings, labels, calibrate, force=out.force)

@@ -55,6 +55,17 @@ def gates_of(fail_under: str | None, required: Sequence[str], labels: Labels | N
     return gates
 
 
+def check_whole_scores(gates: Sequence[Gate]) -> None:
+    """Raise UsageError for a gate on the mean score where failing responses have none."""
+    for gate in gates:
+        if gate.metric == "score":
+            raise UsageError(
+                f"{gate.text} does not go with grade.gate: a response that fails it has no score, "
+                "and the mean would be over the others",
+                "use a gate on --require 'pass_rate>=…', or leave grade.gate out",
+            )
+
+
 def _only_known_later(gate: Gate) -> bool:
     """Return whether only grades can show the figure: parts, and how often votes agree."""
     parts = ("tags.", "files.", "jurors.", "coverage.")

@@ -76,7 +76,10 @@ class Watch:
         score, passed = summary.score.value, summary.passed.value
         yield f"grade: {summary.counts}; {traffic_words(ended.traffic, summary.seconds)}"
         if score is not None and passed is not None:
-            yield f"score: {score:.3f} of 1; {passed:.1%} passed"
+            over = f", over the {summary.score.count:,} not gated" if summary.gated else ""
+            yield f"score: {score:.3f} of 1{over}; {passed:.1%} passed"
+        elif passed is not None:
+            yield f"score: none, since all were gated; {passed:.1%} passed"
         yield from summary.notices
         if self.labels and summary.agreement is not None:
             yield from self.labels.words(summary.agreement)

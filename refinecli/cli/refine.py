@@ -67,7 +67,7 @@ def refine(
     from refinecli.refining.strategies import roles_of
     from refinecli.runs.plan import refine_plan
     from refinecli.runs.work import refine_row
-    from refinecli.settings.checks import check_refining
+    from refinecli.settings.checks import check_feedback, check_refining
 
     settings = models.settings(
         {
@@ -85,6 +85,7 @@ def refine(
     for line in settings.ignored:
         show_note(line, quiet=models.quiet)
     check_refining(settings.refine, settings.policy)
+    check_feedback(settings.grade, settings.sources)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     command = RowCommand(
         command="refine",

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     `failures` are words to count by, `winners` the roles that a selector preferred; `why` explains
     a failure to a person, `noisy` says that a model graded. `fell_back` counts verdicts by words
     because the probabilities were too vague, `votes_missing` the votes that grades were made
-    without.
+    without. A `gated` response failed before all items were asked about.
     """
 
     record: JSONObject
@@ -54,6 +54,7 @@ class Outcome(NamedTuple):
     noisy: bool = False
     fell_back: int = 0
     votes_missing: int = 0
+    gated: bool = False
     line: int = 0
     file: str = ""  # if there are several inputs
 
@@ -108,7 +109,7 @@ def graded(
     """Build the line of a datapoint after `grade`; a response passes by the `threshold`, if any."""
     score = total_score(datapoint.rubric_items, grades)
     passed = response_passed(datapoint, grades, threshold)
-    status: Status = "ungraded" if score is None else "done"
+    status: Status = "ungraded" if any(grade.error for grade in grades) else "done"
     record = _without(raw, "error", "grading", "score")
     record |= {
         "score": score,
@@ -131,6 +132,7 @@ def graded(
         noisy=_by_model(grades),
         fell_back=_fell_back(grades),
         votes_missing=_votes_missing(grades),
+        gated=status == "done" and any(grade.skipped for grade in grades),
     )
 
 
@@ -156,7 +158,7 @@ def _why(grades: Sequence[Grade]) -> str:
 
 
 def _by_model(grades: Sequence[Grade]) -> bool:
-    return any(grade.grader == "llm" for grade in grades)
+    return any(grade.grader == "llm" and not grade.skipped for grade in grades)
 
 
 def _fell_back(grades: Sequence[Grade]) -> int:
@@ -214,7 +216,7 @@ def grade_record(grade: Grade) -> JSONObject:
     record: JSONObject = {
         "item": grade.item,
         "name": grade.name,
-        "status": "graded" if grade.graded else "ungraded",
+        "status": grade.status,
         "score": grade.score,
         "raw_score": grade.raw_score,
         "passed": grade.passed,

@@ -80,7 +80,7 @@ class Ledger:
         number = _drawn_as(iteration)
         sample = writer.draw.sample if writer else 0
         found, items = [], len(datapoint.rubric_items)
-        groups = groups_of(datapoint, iteration.response, prompts, options)
+        groups = groups_of(datapoint, iteration.response, prompts, options, range(items))
         together = {one.index: Batch(group) for group in groups if len(group) > 1 for one in group}
         all_calls = self._calls
         for index, grade in enumerate(iteration.grades):

@@ -8,6 +8,7 @@ from functools import partial
 
 from refinecli.completers import draw_of
 from refinecli.grading.batch import Batch, grouped, verdicts
+from refinecli.grading.gate import stages
 from refinecli.grading.prefix import lead_of, led, prompt_of
 from refinecli.grading.scoring import item_passed, ungraded
 from refinecli.grading.slow_work import CHARACTERS_AT_ONCE, SECONDS_AT_ONCE, in_thread
@@ -28,22 +29,25 @@ async def grade(
     role: str = "grader",
     iteration: int = 0,
     sample: int = 0,
+    only: Sequence[int] | None = None,
 ) -> tuple[tuple[Grade, ...], Usage]:
-    """Return one grade for each rubric item, in order, and the usage of the calls.
+    """Return one grade for each rubric item, or for `only` those at some places, in order, and the
+    usage of the calls.
 
     Items are graded concurrently by the grader of this role, up to `batch_items` in a call; but
     where their prompts begin with enough that a provider can keep, the first call is over before
     the others begin. A failed call leaves its items ungraded; RunError and BudgetError, which every
     further call would share, are raised.
     """
-    if not response.strip():
-        return tuple(_empty(i, item) for i, item in enumerate(datapoint.rubric_items)), Usage()
     items = datapoint.rubric_items
+    places = range(len(items)) if only is None else only
+    if not response.strip():
+        return tuple(_empty(place, items[place]) for place in places), Usage()
     # Items with the same question are one request, so each is a further sample of it.
     asked = [(item.rubric_str, item.grader_output_format_instruction) for item in items]
     samples = [sample * len(items) + asked[:i].count(key) for i, key in enumerate(asked)]
     draws = [draw_of(datapoint, role, iteration, one) for one in samples]
-    groups = groups_of(datapoint, response, prompts, options)
+    groups = groups_of(datapoint, response, prompts, options, places)
     of_batch = draw_of(datapoint, role, iteration, sample * len(items))
     asks = [
         partial(_grade_group, group, grader, of_batch, [draws[one.index] for one in group])
@@ -53,17 +57,20 @@ async def grade(
     found = await led(asks, lead_of(groups))
     by_place = {grade.item: grade for grades, _ in found for grade in grades}
     return (
-        tuple(by_place[index] for index in range(len(items))),
+        tuple(by_place[place] for place in places),
         sum((usage for _, usage in found), Usage()),
     )
 
 
 def groups_of(
-    datapoint: Datapoint, response: str, prompts: Prompts, options: GradeOptions
+    datapoint: Datapoint,
+    response: str,
+    prompts: Prompts,
+    options: GradeOptions,
+    places: Sequence[int],
 ) -> list[tuple[Question, ...]]:
-    """Return a question for each item, in the groups that are asked in one call."""
-    items = range(len(datapoint.rubric_items))
-    questions = [Question(datapoint, response, index, prompts, options) for index in items]
+    """Return a question for the item at each place, in the groups that are asked in one call."""
+    questions = [Question(datapoint, response, place, prompts, options) for place in places]
     return grouped(questions, options.batch_items)
 
 
@@ -71,7 +78,13 @@ def first_prompt(
     datapoint: Datapoint, prompts: Prompts, options: GradeOptions
 ) -> list[Message] | None:
     """Return what the grader is asked first about a datapoint; None where code grades all of it."""
-    groups = groups_of(datapoint, datapoint.response or "(the response)", prompts, options)
+    response, items = datapoint.response or "(the response)", datapoint.rubric_items
+    orders = stages(items) if options.gate else (range(len(items)),)
+    groups = (
+        group
+        for places in orders
+        for group in groups_of(datapoint, response, prompts, options, places)
+    )
     asked = (group for group in groups if group[0].item.check is None)
     return next(map(prompt_of, asked), None)
 

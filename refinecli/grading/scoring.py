@@ -142,12 +142,21 @@ def _without_verdict(answer: str, found: Extraction) -> str:
 def ungraded(index: int, item: RubricItem, failure: Failure, reply: str | None = None) -> Grade:
     """Return a grade without a verdict: the item has no score, and therefore neither has the
     response."""
-    grader: Literal["llm", "check"] = "llm" if item.check is None else "check"
-    return Grade(index, item.name, None, None, None, grader, None, reply, failure)
+    return Grade(index, item.name, None, None, None, _grader_of(item), None, reply, failure)
+
+
+def _grader_of(item: RubricItem) -> Literal["llm", "check"]:
+    return "llm" if item.check is None else "check"
+
+
+def skipped(index: int, item: RubricItem) -> Grade:
+    """Return the grade of an item that nobody was asked about, since another decided."""
+    return Grade(index, item.name, None, None, None, _grader_of(item), skipped=True)
 
 
 def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float | None:
-    """Return Σ weight·score ÷ Σ positive weights, unclipped; None where any item is ungraded."""
+    """Return Σ weight·score ÷ Σ positive weights, unclipped; None where any item is ungraded or
+    was skipped."""
     total = 0.0
     for item, grade in zip(items, grades, strict=True):
         if grade.score is None:
@@ -163,10 +172,10 @@ def response_passed(
     whether every item passed.
 
     False as soon as a graded item decides it, None while an ungraded one leaves it open: ungraded
-    is never a pass. An empty response never passes.
+    is never a pass. An empty response never passes, nor does one of which items were skipped.
     """
     items = datapoint.rubric_items
-    if any(grade.grader == "empty" for grade in grades):
+    if any(grade.grader == "empty" or grade.skipped for grade in grades):
         return False
     required = [grade for item, grade in zip(items, grades, strict=True) if item.required]
     if not required and threshold is None:

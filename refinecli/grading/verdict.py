@@ -55,7 +55,7 @@ class GradeOptions:
 
     `examples` precede the question, `pass_probability` is how likely a pass must be where
     probabilities decide, and `combine` says what several votes amount to. Up to `batch_items` items
-    of a response are asked about in one call.
+    of a response are asked about in one call. With `gate` what a response must pass comes first.
     """
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
@@ -64,6 +64,7 @@ class GradeOptions:
     pass_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     combine: Combine = "median"
     batch_items: Annotated[int, Field(ge=1)] = 1
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

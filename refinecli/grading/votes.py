@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from refinecli.completers import gather
+from refinecli.grading.gate import Graded, gated
 from refinecli.grading.grade import grade
 from refinecli.grading.scoring import item_passed
 from refinecli.grading.verdict import GradeOptions
@@ -25,40 +26,38 @@ async def grade_by_votes(
     repeats: int = 1,
 ) -> tuple[tuple[Grade, ...], Usage]:
     """Return one grade for each item, out of `repeats` by the grader or by each juror, and the
-    usage of the calls."""
+    usage of the calls. With a gate, votes are combined before it is decided what is asked next."""
+    items = datapoint.rubric_items
     ballots = [(role, repeat) for role in roles.graders for repeat in range(repeats)]
-    if len(ballots) == 1:
-        return await grade(
-            datapoint,
-            response,
-            roles.grader,
-            prompts,
-            options,
-            iteration=iteration,
-            sample=sample,
+
+    async def graded(places: Sequence[int]) -> Graded:
+        found = await gather(
+            grade(
+                datapoint,
+                response,
+                roles.graders[role],
+                prompts,
+                options,
+                role=role,
+                iteration=iteration,
+                sample=sample * repeats + repeat,
+                only=places,
+            )
+            for role, repeat in ballots
         )
-    found = await gather(
-        grade(
-            datapoint,
-            response,
-            roles.graders[role],
-            prompts,
-            options,
-            role=role,
-            iteration=iteration,
-            sample=sample * repeats + repeat,
-        )
-        for role, repeat in ballots
-    )
-    cast = [
-        [_cast(one, role, repeat if repeats > 1 else None) for one in grades]
-        for (role, repeat), (grades, _) in zip(ballots, found, strict=True)
-    ]
-    combined = tuple(
-        combine(item, votes, options.combine)
-        for item, votes in zip(datapoint.rubric_items, zip(*cast, strict=True), strict=True)
-    )
-    return combined, sum((usage for _, usage in found), Usage())
+        if len(ballots) == 1:
+            return found[0]
+        cast = [
+            [_cast(one, role, repeat if repeats > 1 else None) for one in grades]
+            for (role, repeat), (grades, _) in zip(ballots, found, strict=True)
+        ]
+        votes = zip(places, zip(*cast, strict=True), strict=True)
+        combined = tuple(combine(items[place], of, options.combine) for place, of in votes)
+        return combined, sum((usage for _, usage in found), Usage())
+
+    if options.gate and response.strip():  # an empty one needs no call
+        return await gated(items, graded)
+    return await graded(range(len(items)))
 
 
 def _cast(one: Grade, role: str, repeat: int | None) -> Grade:

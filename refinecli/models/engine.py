@@ -233,7 +233,7 @@ def _as_used(options: GradeOptions) -> JSONObject:
     """Return the options without those that change nothing as they are, so that the settings'
     digest stays what it was before there were such options."""
     usual = asdict(GradeOptions())
-    later = ("batch_items",)
+    later = ("batch_items", "gate")
     return {k: v for k, v in asdict(options).items() if k not in later or v != usual[k]}
 
 

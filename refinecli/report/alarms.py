@@ -25,6 +25,7 @@ def alarms(run: Run, figures: JSONObject, regraded: Regrades | None = None) -> l
         *_length(run.cases),
         *_copied(run.cases),
         *_noisy(run.cases, regraded),
+        *_gated(run),
         *_ungraded(run, figures),
         *_failed(run),
         *_unequal(figures),
@@ -87,8 +88,18 @@ def _noisy(cases: Sequence[Case], regraded: Regrades | None) -> Iterator[tuple[s
         )
 
 
+def _gated(run: Run) -> Iterator[tuple[str, str]]:
+    """Warn of a score that leaves out those that failed."""
+    if run.gated:
+        yield (
+            "gated",
+            f"{run.gated:,} of {plural(run.datapoints, 'datapoint')} failed what grade.gate asks "
+            "first and have no score: scores are over the others, the pass rate over all.",
+        )
+
+
 def _ungraded(run: Run, figures: JSONObject) -> Iterator[tuple[str, str]]:
-    missing = run.datapoints - figures["scored"]
+    missing = run.datapoints - figures["scored"] - run.gated
     if missing > _UNGRADED * run.datapoints:
         yield (
             "ungraded",

@@ -43,7 +43,7 @@ def items(cases: Sequence[Case], regraded: Regrades | None = None) -> list[JSONO
             column = columns.setdefault((item.name, item.reveal, item.weight < 0), _Column())
             before, after = first[number], final[number]
             if before.score is None or after.score is None:
-                column.ungraded += 1
+                column.ungraded += not (before.skipped or after.skipped)
                 continue
             column.final.append(after.score)
             column.clusters.append(case.cluster)

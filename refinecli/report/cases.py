@@ -35,10 +35,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An item's grade of one response; empty where it is ungraded."""
+    """An item's grade of one response; empty where it is ungraded, or was `skipped`."""
 
     score: float | None = None
     passed: bool | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,16 @@ class Case:
     @property
     def final(self) -> float | None:
         return self.steps[self.best].score
+
+    @property
+    def gated(self) -> bool:
+        """True where the response failed before all of its items were asked about."""
+        return any(mark.skipped for mark in self.steps[self.best].marks)
+
+    @property
+    def fresh_gated(self) -> bool:
+        """True where it did so in a later `grade`."""
+        return any(mark.skipped for mark in self.fresh_marks)
 
     @property
     def cluster(self) -> str | int | tuple[str, str | int]:
@@ -230,7 +241,9 @@ def _step(iteration: JSONObject, items: Sequence[Item], by_score: bool) -> Step:
 def _marks(graded: JSONObject, items: Sequence[Item]) -> tuple[Mark, ...]:
     marks = [Mark()] * len(items)
     for grade in graded.get("grades") or ():
-        marks[grade["item"]] = _shared_mark(_number(grade.get("score")), grade.get("passed"))
+        marks[grade["item"]] = _shared_mark(
+            _number(grade.get("score")), grade.get("passed"), grade.get("status") == "skipped"
+        )
     return _shared_marks(tuple(marks))
 
 

@@ -27,7 +27,9 @@ def compared(old: Run, new: Run) -> JSONObject | None:
             "give files that come from the same datapoints",
         )
     flips = [
-        (here, _pass(here, found.fresh) - _pass(there, found.fresh)) for here, there, _, _ in pairs
+        (here, _pass(here, found.fresh) - _pass(there, found.fresh))
+        for here, there in found.pairs
+        if _decided(here, found.fresh) and _decided(there, found.fresh)
     ]
     clusters = [here.cluster for here, _, _, _ in pairs]
     change = [after - before for _, _, after, before in pairs]
@@ -42,7 +44,9 @@ def compared(old: Run, new: Run) -> JSONObject | None:
         "sign_test": statistics.sign_test(change, clusters).record(),
         "now_pass": [_name(here) for here, flip in flips if flip > 0],
         "now_fail": [_name(here) for here, flip in flips if flip < 0],
-        "flip_test": statistics.sign_test([flip for _, flip in flips], clusters).record(),
+        "flip_test": statistics.sign_test(
+            [flip for _, flip in flips], [here.cluster for here, _ in flips]
+        ).record(),
         "detectable": statistics.detectable(change, clusters),
     }
 
@@ -76,7 +80,7 @@ def pass_rate(cases: Sequence[Case], *, fresh: bool = False) -> JSONObject | Non
 def _trend_row(run: Run, fresh: bool) -> JSONObject:
     score = differences(run.cases, lambda case: _score(case, fresh))
     gain = differences(run.cases, loop_gain)
-    graded = [case for case in run.cases if _score(case, fresh) is not None]
+    graded = [case for case in run.cases if _decided(case, fresh)]
     return {
         "label": run.label,
         "date": run.date,
@@ -122,6 +126,12 @@ def set_apart(old: JSONObject, new: JSONObject) -> JSONObject:
 
 def _score(case: Case, fresh: bool) -> float | None:
     return case.fresh if fresh else case.final
+
+
+def _decided(case: Case, fresh: bool) -> bool:
+    """Return True where it is known whether the response passed."""
+    gated = case.fresh_gated if fresh else case.gated
+    return gated or _score(case, fresh) is not None
 
 
 def _pass(case: Case, fresh: bool) -> int:

@@ -29,8 +29,8 @@ def build(
     writes out the options that its sentences mention."""
     run = runs[-1]
     final = differences(run.cases, lambda case: case.final)
-    scored = [case for case in run.cases if case.final is not None]
-    later = [case for case in run.cases if case.fresh is not None]
+    decided = [case for case in run.cases if case.final is not None or case.gated]
+    later = [case for case in run.cases if case.fresh is not None or case.fresh_gated]
     gained = gains(run.cases, regraded, heldout)
     first = first_answer(run, gained["regraded_gain"])
     others = [
@@ -44,7 +44,7 @@ def build(
         "fresh_score": record(differences(run.cases, lambda case: case.fresh).interval),
         "regraded_score": _fresh_score(run, regraded),
         "heldout_score": _fresh_score(run, heldout),
-        "pass_rate": pass_rate(scored),
+        "pass_rate": pass_rate(decided),
         "fresh_pass_rate": pass_rate(later, fresh=True) if later else None,
         "failed": run.failed,
         "ungraded": run.ungraded,

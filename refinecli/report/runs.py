@@ -40,6 +40,11 @@ class Run:
     shaped_by: JSONObject = field(default_factory=dict)  # what was set, where it is recorded
 
     @property
+    def gated(self) -> int:
+        """The number of datapoints that failed before all of their items were asked about."""
+        return sum(case.gated for case in self.cases)
+
+    @property
     def only_drafts(self) -> bool:
         """True if all it did was to draw several responses and keep the best."""
         several = any(len(case.steps) > 1 for case in self.cases)
@@ -58,6 +63,7 @@ class Run:
             "ungraded": self.ungraded,
             "failed": self.failed,
             "skipped": self.skipped,
+            **({"gated": gated} if (gated := self.gated) else {}),
             "calls": self.spent.calls,
             "prompt_tokens": self.spent.prompt_tokens,
             "completion_tokens": self.spent.completion_tokens,

@@ -115,6 +115,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
     title += [f"{role} {model}" for role, model in run["models"].items()]
     yield from (Text(line, "bold") for line in _lines(", ".join(title), "", "  "))
     counts = [f"{run[name]:,} {name}" for name in ("done", "ungraded", "failed") if run[name]]
+    counts += [f"{run['gated']:,} of them gated"] if run.get("gated") else []
     spent = [plural(run["calls"], "call")]
     spent.append(plural(run["prompt_tokens"] + run["completion_tokens"], "token"))
     if run["skipped"]:

@@ -58,6 +58,7 @@ class Summary:
     done: int = 0
     ungraded: int = 0
     failed: int = 0
+    gated: int = 0  # of those done: failed before all items were asked about, so without a score
     errors: Counter[str] = field(default_factory=Counter)
     first_failure: str = ""  # whose, and why
     noisy: bool = False  # whether a model graded anything
@@ -88,7 +89,8 @@ class Summary:
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:
             self.gain.add(outcome.score - outcome.initial_score)
-        if outcome.score is not None:
+        self.gated += outcome.gated
+        if outcome.score is not None or outcome.gated:
             self.passed.add(float(outcome.passed is True))
 
     @property
@@ -98,7 +100,8 @@ class Summary:
     @property
     def counts(self) -> str:
         """The counts, such as `12 datapoints: 11 done, 1 failed`."""
-        parts = [f"{self.done} done"]
+        gated = f" ({self.gated} gated)" if self.gated else ""
+        parts = [f"{self.done} done{gated}"]
         parts += [f"{self.ungraded} ungraded"] if self.ungraded else []
         parts += [f"{self.failed} failed"] if self.failed else []
         what = "datapoint" if self.datapoints == 1 else "datapoints"
@@ -144,6 +147,7 @@ class Summary:
             "initial_score": self.initial_score.value,
             "pass_rate": self.passed.value,
             **({"winners": dict(self.winners.most_common())} if self.winners else {}),
+            **({"gated": self.gated} if self.gated else {}),
             **({"fell_back": self.fell_back} if self.fell_back else {}),
             **({"votes_missing": self.votes_missing} if self.votes_missing else {}),
             **({} if self.agreement is None else {"agreement": self.agreement}),
@@ -161,6 +165,6 @@ class Summary:
     def figures(self, traffic: Traffic) -> JSONObject:
         """Build the same for gates: 0 for what did not happen, null for what is unknown, and
         figures of agreement with labels by their own names too."""
-        zero = {"fell_back": 0, "votes_missing": 0}
+        zero = {"gated": 0, "fell_back": 0, "votes_missing": 0}
         record = {**(self.agreement or {}), "cost": None, **zero, **self.record(traffic)}
         return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

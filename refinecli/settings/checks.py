@@ -93,6 +93,17 @@ def check_grading(grade: GradeOptions, given: Given) -> None:
         )
 
 
+def check_feedback(grade: GradeOptions, sources: Mapping[str, Source]) -> None:
+    """Raise UsageError where responses are to be rewritten from grades that would be missing."""
+    if grade.gate:
+        place = "grade.gate"
+        raise UsageError(
+            f"{sources[place].names(place)} does not go with refining, whose feedback needs the "
+            "grade of every item",
+            "leave it out, or set it for `refinecli grade` alone",
+        )
+
+
 def check_repeats(repeats: int, graders: Sequence[RoleSettings], grade: GradeOptions) -> None:
     """Raise UsageError for several grades that would be one grade, paid for several times."""
     if repeats == 1:

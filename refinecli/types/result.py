@@ -28,7 +28,7 @@ class Grade:
     `votes` are the grades that it is made of, if there were several; each names its `juror` and,
     where that was asked repeatedly, its `repeat`. Where the first token's probabilities were asked
     for, `mass` is the labels' share, 0 to 1; where they are the verdict, `probabilities` holds each
-    label's.
+    label's. An item that was `skipped`, since another decided, has no score either.
     """
 
     item: int
@@ -45,10 +45,17 @@ class Grade:
     repeat: int | None = None
     mass: float | None = None
     probabilities: Mapping[str, float] | None = None
+    skipped: bool = False
 
     @property
     def graded(self) -> bool:
-        return self.error is None
+        return self.error is None and not self.skipped
+
+    @property
+    def status(self) -> Literal["graded", "ungraded", "skipped"]:
+        if self.skipped:
+            return "skipped"
+        return "graded" if self.error is None else "ungraded"
 
     @property
     def disagreement(self) -> float:
@@ -60,7 +67,7 @@ class Grade:
 @dataclass(frozen=True, slots=True)
 class Grading:
     """One response with its grades, one for each rubric item, and what they amount to: no score
-    where any item is ungraded. `usage` is what the calls took."""
+    where any item is ungraded or skipped. `usage` is what the calls took."""
 
     datapoint: Datapoint
     response: str

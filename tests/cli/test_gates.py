@@ -8,6 +8,7 @@ grader is sent has changed.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ from tests.conftest import (
     at,
     check_item,
     datapoint,
+    item,
     jsonl,
     read_jsonl,
     write_jsonl,
@@ -404,3 +406,46 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         print(fill_cache(Path(place)).stderr, end="")
         shutil.copy(Path(place) / "configs" / "ci" / "replies.db", CI / "replies.db")
+
+
+# ------------------------------------------------------------------ `grade.gate`
+
+
+def test_behind_a_gate_the_rest_is_not_asked_and_the_pass_rate_is_over_all(
+    cli: Cli, tmp_path: Path
+) -> None:
+    must, nice = item("Right?", name="right", required=True), item("Nice?", name="nice")
+    rows = [
+        datapoint(id=name, response=name, rubric_items=[nice, must, check_item("it")])
+        for name in ("it is 4", "four", "it is 5")
+    ]
+    graded, summary, gate = tmp_path / "g.jsonl", tmp_path / "s.json", ["--set", "grade.gate=true"]
+
+    def grader(request: Request) -> str:
+        return f"<score>{int('it is 5' not in request.last)}</score>"
+
+    flags = ["-o", str(graded), "--summary", str(summary), "--require", "pass_rate>=0.5"]
+    with ChatServer(grader) as server:
+        result = cli("grade", *at(server), *gate, *flags, stdin=jsonl(rows))
+        assert len(server.requests) == 3
+        for refused in (["--fail-under", "0.5"], ["--require", "score>=0.5"]):
+            found = cli("grade", *at(server), *gate, *refused, stdin=jsonl(rows))
+            assert (found.returncode, "grade.gate" in found.stderr) == (2, True)
+        found = cli("refine", *at(server), *gate, stdin=jsonl(rows))
+        assert (found.returncode, "--set grade.gate" in found.stderr) == (2, True)
+        assert len(server.requests) == 3
+    assert result.returncode == 1
+    assert "3 done (2 gated)" in result.stderr
+    assert "score: 1.000 of 1, over the 1 not gated; 33.3% passed" in result.stderr
+    figures = json.loads(summary.read_text())
+    assert (figures["done"], figures["gated"], figures["ungraded"]) == (3, 2, 0)
+    assert figures["errors"] == {}
+    done = [row["grading"] for row in read_jsonl(graded)]
+    assert [one["status"] for one in done] == ["done"] * 3
+    assert [one["passed"] for one in done] == [True, False, False]
+    assert [[grade["status"] for grade in one["grades"]] for one in done] == [
+        ["graded", "graded", "graded"],
+        ["skipped", "skipped", "graded"],
+        ["skipped", "graded", "graded"],
+    ]
+    assert done[2]["usage"]["calls"] == 1

@@ -141,13 +141,19 @@ def _grade(grade: JSONObject) -> JSONObject:
         {
             "item": grade.get("item"),
             "name": _text(str(grade.get("name"))),
-            "verdict": "ungraded" if passed is None else "passed" if passed else "failed",
+            "verdict": _verdict(grade, passed),
             "grader": grade.get("grader"),
             "feedback": _optional(grade.get("feedback"), _MOST_ASIDE),
             "reply": _optional(grade.get("reply"), _MOST_ASIDE),
             "error": _error(grade.get("error")),
         }
     ) | {"score": grade.get("score")}
+
+
+def _verdict(grade: JSONObject, passed: object) -> str:
+    if passed is None:
+        return "skipped" if grade.get("status") == "skipped" else "ungraded"
+    return "passed" if passed else "failed"
 
 
 def _selection(selection: JSONObject) -> JSONObject:

@@ -26,6 +26,7 @@
     worse: ["↓ worse", "bad"],
     same: ["= same", ""],
     graded: ["graded", ""],
+    gated: ["✗ gated", "bad"],
     ungraded: ["? ungraded", "unsure"],
     failed: ["! failed", "bad"],
   };
@@ -34,6 +35,7 @@
     passed: ["✓", "good"],
     failed: ["✗", "bad"],
     ungraded: ["?", "unsure"],
+    skipped: ["–", ""],
   };
   const whole = new Intl.NumberFormat("en");
   const score = (value) => (value === null || value === undefined ? "–" : value.toFixed(3).replace("-", "−"));
@@ -92,6 +94,7 @@
     ["better", "↑ Better", (point) => point.change > 0],
     ["worse", "↓ Worse", (point) => point.change < 0],
     ["ungraded", "? Ungraded", (point) => point.outcome === "ungraded"],
+    ["gated", "✗ Gated", (point) => point.outcome === "gated"],
     ["failed", "! Failed", (point) => point.outcome === "failed"],
     ["detailed", "With details", (point) => point.detailed],
   ];
@@ -270,7 +273,7 @@
   }
 
   function grades(detail, one) {
-    const order = { failed: 0, ungraded: 1, passed: 2 };
+    const order = { failed: 0, ungraded: 1, passed: 2, skipped: 3 };
     const sorted = (one.grades || []).slice().sort((a, b) => order[a.verdict] - order[b.verdict]);
     return element("ul", { class: "grades" }, sorted.map((grade) => {
       const item = (detail.items || [])[grade.item || 0] || {};

@@ -29,7 +29,7 @@ _MOST_BYTES = 24_000_000  # of details: a browser opens that, though a mail serv
 _PROMPT = 120  # characters of a row's prompt
 
 Outcome: TypeAlias = Literal[
-    "fixed", "broken", "better", "worse", "same", "ungraded", "failed", "graded"
+    "fixed", "broken", "better", "worse", "same", "ungraded", "failed", "graded", "gated"
 ]
 
 
@@ -127,9 +127,12 @@ def _words(value: object) -> str:
 
 def _outcome(record: JSONObject, first: float | None, final: float | None) -> Outcome:
     refinement = fields(record.get("refinement"))
-    status = (refinement or fields(record.get("grading"))).get("status")
+    made = refinement or fields(record.get("grading"))
+    status = made.get("status")
     if record.get("error") or status == "failed":
         return "failed"
+    if final is None and status == "done" and _skipped(made):
+        return "gated"
     if status == "ungraded" or final is None:
         return "ungraded"
     if first is None:
@@ -138,6 +141,10 @@ def _outcome(record: JSONObject, first: float | None, final: float | None) -> Ou
     if before is not None and after is not None and before != after:
         return "fixed" if after else "broken"
     return "same" if first == final else "better" if final > first else "worse"
+
+
+def _skipped(graded: JSONObject) -> bool:
+    return any(grade.get("status") == "skipped" for grade in rows(graded.get("grades")))
 
 
 def _passed_before_and_after(record: JSONObject) -> tuple[bool | None, bool | None]:

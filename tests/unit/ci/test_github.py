@@ -187,3 +187,10 @@ def test_the_gates_of_a_report_are_annotations_and_a_table(
     assert text.startswith("### refinecli report: out ")
     assert "missed" in text
     assert "| met |" in text
+
+
+def test_one_that_was_gated_is_among_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
+    gated = Case("gated", 3, "failure", "not_passed", "no score, gated: failed sum", "sum")
+    cases = [not_passed("better", 0.5), gated, not_passed("bad", 0.0)]
+    lines = told(capsys, GitHub("grade"), *cases)
+    assert [re.search("title=([a-z]+)", line)[1] for line in lines] == ["gated", "bad", "better"]  # type: ignore[index]

@@ -270,3 +270,13 @@ def test_every_kind_of_error_can_be_required() -> None:
     }
     assert {"no_score", "bad_reply"} <= kinds
     assert kinds <= set(ERROR_TYPES)
+
+
+def test_one_that_was_gated_is_a_failure_without_a_score() -> None:
+    skipped = grade("tone", None, status="skipped")
+    made = outcome(grade("sum", False, feedback="It is 5."), skipped, required=True)
+    made = made._replace(status="done", score=None, passed=False, failures=(), gated=True)
+    case = case_of(made)
+    assert (case.verdict, case.score) == ("failure", None)
+    assert case.message == "no score, gated: failed sum"
+    assert case.details == "sum (score 0, required): It is 5."

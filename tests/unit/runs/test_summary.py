@@ -161,3 +161,14 @@ def test_gates_read_agreement_by_its_own_names_and_the_runs_before_them() -> Non
     assert figures["kappa"] == {"value": 0.5}
     assert figures["score"] == 1.0
     assert (figures["fell_back"], figures["cost"]) == (4, 0.123457)
+
+
+def test_gated_responses_have_no_score_and_did_not_pass() -> None:
+    gated = Outcome({}, "done", passed=False, gated=True)
+    found = summary(Outcome({}, "done", score=0.5, passed=True), gated, Outcome({}, "ungraded"))
+    record = found.record(TRAFFIC)
+    assert (record["done"], record["gated"], record["ungraded"]) == (2, 1, 1)
+    assert (record["score"], record["pass_rate"]) == (0.5, 0.5)
+    assert found.counts == "3 datapoints: 2 done (1 gated), 1 ungraded"
+    assert "gated" not in summary(Outcome({}, "done", score=1.0)).record(TRAFFIC)
+    assert summary(Outcome({}, "done", score=1.0)).figures(TRAFFIC)["gated"] == 0

@@ -8,7 +8,7 @@ import pytest
 
 from refinecli.errors import UsageError
 from refinecli.refining.strategies import RefineOptions
-from refinecli.settings.checks import check_drafts, check_refining, check_repeats
+from refinecli.settings.checks import check_drafts, check_feedback, check_refining, check_repeats
 from refinecli.settings.load import Settings, load
 
 
@@ -142,6 +142,13 @@ def test_probabilities_of_several_items_at_once_are_refused() -> None:
         settled("grade.batch_items=4", "grade.mode=logprobs")
     assert caught.value.message.startswith("--set grade.batch_items does not go with mode logprobs")
     assert settled("grade.batch_items=1", "grade.mode=logprobs").grade.batch_items == 1
+
+
+def test_a_gate_is_refused_where_responses_are_rewritten_from_their_grades() -> None:
+    usual, gated = settled(), settled("grade.gate=true")
+    check_feedback(usual.grade, usual.sources)
+    with pytest.raises(UsageError, match=r"^--set grade\.gate does not go with refining"):
+        check_feedback(gated.grade, gated.sources)
 
 
 def test_repeats_that_would_all_be_the_same_are_refused() -> None:
