@@ -29,8 +29,8 @@ Cached = Callable[[Row], tuple[int, bool]]
 
 
 def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
-    """Print it on standard error, once all rows of the input of that name have been read; return
-    the exit code."""
+    """Print what would be sent on standard error, once all rows of the input of that name have been
+    read; return the exit code."""
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
     noted: set[str] = set()

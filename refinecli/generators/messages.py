@@ -55,7 +55,9 @@ def sharegpt_messages(columns: Columns, name: str) -> list[JSONObject]:
         turn = Columns(columns.where, message, f"{columns.prefix}{name}[{index}].")
         speaker = turn.text("from")
         if speaker not in _ROLES:
-            raise turn.fault("from", f"unknown speaker {speaker!r}", f"one of {', '.join(_ROLES)}")
+            raise turn.fault(
+                "from", f"unknown speaker {speaker!r}", f"name one of {', '.join(_ROLES)}"
+            )
         text = turn.optional_text("value")
         if text is None:
             raise turn.fault("value", "field required")

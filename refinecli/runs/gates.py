@@ -138,7 +138,9 @@ def _close(metric: str, figures: Mapping[str, Any]) -> str:
     known = list(dict.fromkeys(_paths(figures, "")))
     close = difflib.get_close_matches(metric, known, n=3, cutoff=0.6)
     close += [path for path in known if path.startswith(metric) and path not in close][:3]
-    return "did you mean " + ", ".join(close) + "?" if close else "one of " + ", ".join(figures)
+    return (
+        "did you mean " + ", ".join(close) + "?" if close else "name one of " + ", ".join(figures)
+    )
 
 
 def _paths(value: Any, above: str) -> Iterator[str]:

@@ -30,14 +30,14 @@ _BUSY_SECONDS = 60
 
 
 @contextmanager
-def told(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Iterator[None]:
+def in_our_words(path: Path, kind: type[UsageError | OutputError] = UsageError) -> Iterator[None]:
     """Raise SQLite's errors in our words: what happened to which file, and the way out."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        hint = f"the replies in it are kept; {_ELSEWHERE} keeps further ones elsewhere"
+        hint = f"use {_ELSEWHERE} to keep further replies elsewhere; those in it are kept"
         if "full" in str(error):
-            hint = "the replies in it are kept: make room, then run the same command again"
+            hint = "make room, then run the same command again; the replies in it are kept"
         raise kind(f"{path}: the call cache: {error}", hint) from error
     except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
         raise kind(

@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from refinecli.errors import OutputError, UsageError, option
-from refinecli.models.cache.file import check_ours, connect, create, open_unchanged, told
+from refinecli.models.cache.file import check_ours, connect, create, in_our_words, open_unchanged
 from refinecli.models.cache.writer import NewReply, Writer
 from refinecli.types import Datapoint, JSONObject
 
@@ -63,7 +63,7 @@ class OpenFile:
         kind: type[UsageError | OutputError] = UsageError,
     ) -> list[Any]:
         """Run a statement; SQLite's errors come as one of our `kind`."""
-        with told(self.path, kind):
+        with in_our_words(self.path, kind):
             # Fetch everything at once: a half-read answer would keep the log from being cleared.
             return self.reader.execute(sql, parameters).fetchall()
 
@@ -152,7 +152,7 @@ class Runs:
         """Continue the run of that name, or start it. If it was started with other settings, return
         those and change nothing."""
         text = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS).decode()
-        with told(self._file.path):
+        with in_our_words(self._file.path):
             sql = "SELECT id, settings FROM runs WHERE name = ?"
             found = self._file.rows(sql, (name,))
             if found and found[0][1] != text:
@@ -196,7 +196,7 @@ class Runs:
 
     def writes_to(self, output: str) -> bool:
         """Return whether an unfinished run has its output there."""
-        with told(self._file.path):
+        with in_our_words(self._file.path):
             settings = self._file.rows("SELECT settings FROM runs")
             return any(orjson.loads(row[0]).get("output") == output for row in settings)
 
@@ -220,7 +220,7 @@ class Facts:
 
     def get(self, name: str) -> object:
         """Return the fact of that name, or None."""
-        with told(self._file.path):
+        with in_our_words(self._file.path):
             found = self._file.rows("SELECT value FROM facts WHERE name = ?", (name,))
             return orjson.loads(found[0][0]) if found else None
 
@@ -243,7 +243,7 @@ class CallCache:
         self, path: Path, offline: bool = False, any_run: bool = False, shared: bool = True
     ) -> None:
         self.path, self.offline, self.shared = path, offline, shared
-        with told(path):
+        with in_our_words(path):
             self._file = _opened(path, offline=offline)
             self.runs, self.facts = Runs(self._file), Facts(self._file)
             unshared = not offline and not shared and self.is_empty

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from refinecli.errors import OutputError
-from refinecli.models.cache.file import told
+from refinecli.models.cache.file import in_our_words
 
 _MOST_AT_ONCE = 200  # times four parameters stays below SQLite's oldest limit of 999
 
@@ -83,7 +83,7 @@ class Writer:
         self, replies: Sequence[NewReply], statements: Sequence[Statement]
     ) -> Exception | None:
         try:
-            with told(self._path, OutputError):
+            with in_our_words(self._path, OutputError):
                 if replies:
                     values = ",".join(["(?,?,?,?)"] * len(replies))
                     self._connection.execute(
