@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from refinecli.agreement import measures
 from refinecli.agreement.conclusions import chance
 from refinecli.agreement.judged import Judged
-from refinecli.stats.draws import Floats
+from refinecli.stats.draws import Floats, numbered
 from refinecli.stats.resampling import Clusters, Figure
 
 _FOLDS = 5
@@ -104,8 +104,7 @@ def _between(low: float, high: float) -> float:
 
 
 def _cross_validated(rows: Sequence[Row], likely: Floats, gold: Floats) -> NDArray[np.bool_]:
-    places: dict[Hashable, int] = {}
-    folds = np.asarray([places.setdefault(row.cluster, len(places)) % _FOLDS for row in rows])
+    folds = numbered([row.cluster for row in rows]) % _FOLDS
     passed = np.zeros(len(rows), dtype=np.bool_)
     for fold in range(_FOLDS):
         here, there = folds == fold, folds != fold
