@@ -136,13 +136,18 @@ def _frequency(columns: Columns) -> Part:
     return Part(words, _count(f"(?i:{_literal(keyword)})", bounds))
 
 
+# What else is that letter once it is made lowercase, as IFEval does: the Kelvin sign, a dotted I.
+_LOWERED = MappingProxyType({"k": "\u212a", "i": "\u0130"})
+
+
 def _letter_frequency(columns: Columns) -> Part:
     letter = columns.text("letter").strip().lower()
     if len(letter) != 1:
         raise columns.fault("letter", "expected one letter")
     number, bounds = _bounds(columns, "let_relation", "let_frequency")
-    # Not (?i:k), which would match the Kelvin sign and other look-alikes too.
-    either = f"[{letter}{letter.upper()}]" if letter.isalpha() else _literal(letter)
+    # Not (?i:k), which would match other look-alikes too.
+    either = f"[{letter}{letter.upper()}{_LOWERED.get(letter, '')}]"
+    either = either if letter.isalpha() else _literal(letter)
     words = f'The letter "{letter}" appears {_times(number, bounds)} in the response'
     return Part(words, _count(either, bounds))
 

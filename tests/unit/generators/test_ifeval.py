@@ -146,9 +146,13 @@ CASES: list[Case] = [
                                      "let_frequency": 2},
        ["k", "K", "#", "\u212a", "x", "\n"],
        lambda text, let_relation, letter, let_frequency: holds(
-           text.count(letter.lower()) + (letter.isalpha() and text.count(letter.upper())),
-           let_relation, let_frequency))
+           text.lower().count(letter.lower()), let_relation, let_frequency))
       for relation in ("at least", "less than") for letter in ("k", "K", "#")],
+    *[("keywords:letter_frequency", {"let_relation": "at least", "letter": "i",
+                                     "let_frequency": 2},
+       ["i", "I", "\u0130", "\u0131", "x"],
+       lambda text, let_relation, letter, let_frequency: holds(
+           text.lower().count(letter), let_relation, let_frequency))],
     ("punctuation:no_comma", {}, [",", "\uff0c", "a", "\n"], lambda text: "," not in text),
     *[("length_constraints:number_words", {"relation": relation, "num_words": 3},
        ["one", "d'", "-", "_", " ", "\n", "7", "\u00e9", "\u093f", "\u0915"],
