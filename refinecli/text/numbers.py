@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import NamedTuple
 
 from refinecli.text.encoding import without_references
@@ -32,8 +33,17 @@ _SPELLINGS = tuple(
         (r"(?:\{(?:,|\\,)\}|,\\!|[\u066c\uff0c\ufe50])", ","),
         (r"(?:\{\.\}|[\u066b\uff0e])", "."),
         (r"(?:\\[,;: ]|\\thinspace[ ]?|\{\\[;: ]\}|~)", "\u202f"),
+        ("[\u2044\u2215]", "/"),
     )
 )
+_LATEX_FRACTION = re.compile(
+    r"(?P<whole>(?<=[0-9]))?\\[dtc]?frac[ ]?"
+    r"(?:\{(?P<over>-?[0-9.,]+)\}\{(?P<under>[0-9.,]+)\}|(?P<one>[0-9])(?P<other>[0-9]))"
+)
+_KEYCAP = re.compile("(?<=[0-9])\ufe0f?\u20e3")
+_DATE = re.compile(r"(?<![0-9])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+# A reference to a source: 42[1], or an index: a[1].
+_REFERENCE = re.compile(r"(?<=[A-Za-z0-9.!?%)\]])\[[0-9]{1,3}\]")
 _SIGN_IN_BRACES = re.compile(rf"(?:\\(?:text|mathrm))?\{{([{_SIGNS}])\}}(?=[0-9$\\.])")
 _RAISED_TAG = re.compile(rf"<sup>([{_SIGNS}]?[0-9]{{1,18}})</sup>")
 _OTHER_DIGIT = re.compile(r"[^\D0-9]")
@@ -47,13 +57,23 @@ _FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _TIMES = r"[ ]?(?:×|\\times|\\cdot|·|⋅|\*|x)[ ]?"
 _POWER = rf"(?:(?:\^|\*\*)\{{?[ ]?(?P<power>[{_SIGNS}]?[0-9]+)|(?P<raised>[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+))"
-_SEPARATOR = rf"[.,_{_NARROW}{_APOSTROPHES}]|[ ](?=[0-9]{{3}}(?![0-9]))"
-_CANDIDATE = re.compile(
-    rf"(?P<coded>0[xX][0-9a-fA-F]{{1,999}}(?!\w)|0[bB][01]{{1,999}}(?!\w))|(?P<lone>[{_FRACTIONS}])"
-    rf"|(?P<digits>[0-9]+(?:(?:{_SEPARATOR})[0-9]+)*)"
-    rf"(?:[ ]?(?P<part>[{_FRACTIONS}])|[eE](?P<e>[{_SIGNS}]?[0-9]+)(?!\w)"
-    rf"|(?:(?<=(?<![0-9.,])10)|{_TIMES}(?P<ten>10)){_POWER})?"
+_SEPARATOR = rf"[.,:_{_NARROW}{_APOSTROPHES}]|[ ](?=[0-9]{{3}}(?![0-9]))"
+_DIGITS = rf"[0-9]+(?:(?:{_SEPARATOR})[0-9]+)*"
+_CODED = "|".join((r"0[xX][0-9a-fA-F]{1,999}", "0[bB][01]{1,999}", "0[oO][0-7]{1,999}"))
+# Powers of ten in Chinese, Japanese and Korean; kilograms and the like are units.
+_POWERS = MappingProxyType(
+    {"千": 3, "천": 3, "万": 4, "萬": 4, "만": 4, "億": 8, "亿": 8, "억": 8, "兆": 12, "조": 12}
 )
+_MANY = r"(?:千(?![克米瓦卡焦赫伏帕])|[천万萬만億亿억兆]|조(?=[ ]?(?:[0-9]|원|달러)))"
+_MYRIADS = rf"{_MANY}+(?:[ ]?[0-9][0-9,.]*{_MANY}+)*[0-9]*"
+_CANDIDATE = re.compile(
+    rf"(?P<coded>(?:{_CODED})(?!\w))|(?P<lone>[{_FRACTIONS}])|(?P<digits>{_DIGITS})"
+    rf"(?:[ ]?(?P<part>[{_FRACTIONS}])|[eE](?P<e>[{_SIGNS}]?[0-9]+)(?!\w)"
+    rf"|(?:{_TIMES}(?P<ten>10))?{_POWER}|(?P<under>(?:/{_DIGITS})+)|(?P<many>{_MYRIADS}))?"
+)
+_WHOLE_BEFORE = re.compile(r"(?<![\w.,/])[0-9]{1,4}[ ]\Z")  # 2 1/2
+_RAISED_BRACKET = re.compile(r"\)(?:\^|\*\*[0-9]|[⁰¹²³⁴⁵⁶⁷⁸⁹])")
+_LONGEST_POWER = 400  # digits
 _CUT_EXPONENT = re.compile(r"(?<=[0-9])[eE][0-9]")
 _MOST_DIGITS = 9  # of an exponent: a number beyond it is as good as endless, or none
 
@@ -69,6 +89,7 @@ def last_number(text: str) -> Found | None:
     """Return the last number in the text; None where there is none."""
     if _OTHERWISE.search(text):
         text = _as_usual(text)
+    text = _REFERENCE.sub(" ", _DATE.sub(" ", text))
     for candidate in reversed(list(_CANDIDATE.finditer(text))):
         if (found := _read(text, candidate)) is not None:
             return found
@@ -86,7 +107,14 @@ def _as_usual(text: str) -> str:
     text = _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
     for spelling, separator in _SPELLINGS:
         text = spelling.sub(separator, text)
-    return text
+    return _LATEX_FRACTION.sub(_in_line, _KEYCAP.sub("", text))
+
+
+def _in_line(fraction: re.Match[str]) -> str:
+    """Write a fraction of LaTeX with a slash, after a space where a whole number precedes it."""
+    lead = "" if fraction["whole"] is None else " "
+    over, under = fraction["over"] or fraction["one"], fraction["under"] or fraction["other"]
+    return f"{lead}{over}/{under}"
 
 
 def _read(text: str, candidate: re.Match[str]) -> Found | None:
@@ -103,15 +131,37 @@ def _read(text: str, candidate: re.Match[str]) -> Found | None:
     if plain is None:
         return None
     written = last + candidate[0][len(digits) :]
-    value = _scaled(Decimal(plain), candidate)
+    if (scaled := _scaled(Decimal(plain), candidate)) is None or _is_raised(text, candidate):
+        return None
+    value = scaled
     if len(last) < len(digits):  # the last entry of a list: what stands before is another's
         return Found(value, written)
     if _in_name(text, start):
         return None
     if plain.isdigit() and _after_point(text, start):
         start, written = start - 1, f".{written}"
-        value = _scaled(Decimal(f"0.{plain}"), candidate)
+        value = _scaled(Decimal(f"0.{plain}"), candidate) or Decimal(0)
+    elif candidate["under"] and value < 1 and (whole := _whole_before(text, start)):
+        start, written, value = whole.start(), whole[0] + written, value + int(whole[0])
     return _signed(text, start, value, written)
+
+
+def _whole_before(text: str, start: int) -> re.Match[str] | None:
+    """Return the whole number before a fraction, as in 2 1/2."""
+    return _WHOLE_BEFORE.search(text, max(start - 6, 0), start)
+
+
+def _is_raised(text: str, candidate: re.Match[str]) -> bool:
+    """Return True for what stands after `^` or `**`, as in m^2, and is not bold, and for what is
+    raised together with a bracket around it."""
+    if _RAISED_BRACKET.match(text, candidate.end()):
+        return True
+    before = text[max(candidate.start() - 5, 0) : candidate.start()].rstrip(f"{_SIGNS} ")
+    before = before.removesuffix("{").rstrip(f"{_SIGNS} ") if before.endswith("^{") else before
+    if before.endswith("^"):
+        return True
+    power = before.endswith("**") and before[-3:-2].isascii() and before[-3:-2].isalnum()
+    return power and not text.startswith("**", candidate.end())
 
 
 def _in_brackets(text: str, start: int, end: int) -> bool:
@@ -122,10 +172,18 @@ def _fraction(sign: str) -> Decimal:
     return Decimal(str(unicodedata.numeric(sign)))
 
 
-def _scaled(number: Decimal, candidate: re.Match[str]) -> Decimal:
-    """Return the number with what stands after it: half of one more, or a power of ten."""
+def _scaled(number: Decimal, candidate: re.Match[str]) -> Decimal | None:
+    """Return the number with what stands after it: half of one more, a power, what it is divided
+    by. None where that makes it a date, say, or is too large to write out."""
     if candidate["part"]:
         return number + _fraction(candidate["part"])
+    if candidate["many"]:
+        return _in_myriads(number, candidate["many"])
+    if candidate["under"]:
+        under = [_whole(one)[0] for one in candidate["under"].split("/")[1:]]
+        if len(under) > 1 or under[0] is None or not Decimal(under[0]):
+            return None
+        return number / Decimal(under[0])
     power = candidate["e"] or candidate["power"] or (candidate["raised"] or "").translate(_RAISED)
     if not power:
         return number
@@ -133,11 +191,42 @@ def _scaled(number: Decimal, candidate: re.Match[str]) -> Decimal:
     if len(exponent.lstrip("0")) > _MOST_DIGITS:
         return Decimal(0) if negative or not number else Decimal("Infinity")
     scale = -int(exponent) if negative else int(exponent)
-    if not candidate["e"] and not candidate["ten"]:  # 10^6 itself
+    if not candidate["e"] and not candidate["ten"] and number == 10:  # 10^6 itself
         return Decimal((0, (1,), scale))
+    if not candidate["e"] and not candidate["ten"]:
+        return _to_the_power(number, scale)
     sign, digits, place = number.as_tuple()
     assert isinstance(place, int)
     return Decimal((sign, digits, place + scale))
+
+
+def _to_the_power(number: Decimal, exponent: int) -> Decimal | None:
+    """Return a power; None for one with more digits than anyone writes."""
+    if len(number.as_tuple().digits) * abs(exponent) > _LONGEST_POWER:
+        return None
+    try:
+        return _EXACT.power(number, exponent)
+    except InvalidOperation:  # 0 to the power of 0 or less
+        return None
+
+
+_EXACT = Context(prec=2 * _LONGEST_POWER)
+
+
+def _in_myriads(number: Decimal, many: str) -> Decimal | None:
+    """Return the sum of what is counted in thousands, ten thousands and so on."""
+    total, last = Decimal(0), number
+    for count, powers in re.findall(r"([0-9][0-9,.]*)?([^0-9,. ]*)", many):
+        if count:
+            plain, _ = _whole(count.rstrip(",."))
+            if plain is None or (not powers and len(count) < 4):  # 3万5 may be 35,000
+                return None
+            last = Decimal(plain)
+        if powers:
+            total += last * 10 ** sum(_POWERS[power] for power in powers)
+        elif count:
+            total += last
+    return total
 
 
 # ------------------------------------------------------------------ separators
@@ -150,6 +239,8 @@ def _whole(digits: str, *, listed: bool = False) -> tuple[str | None, str]:
         return digits, digits
     groups = re.split(r"[^0-9]", digits)
     kinds = "".join(_kind(one) for one in digits if not one.isdigit())
+    if ":" in kinds:  # a time, or a ratio
+        return None, digits
     if (plain := _one_number(groups, kinds, listed)) is not None:
         return plain, digits
     for weak in " n',":  # what may stand between the entries of a list, the weakest first
@@ -268,8 +359,8 @@ def _is_operand(text: str, place: int) -> bool:
     if place < 0:
         return False
     before = text[place]
-    if unicodedata.category(before) == "Sc":  # 5€-7€, but $-5
-        return place > 0 and text[place - 1].isdigit()
+    if unicodedata.category(before) == "Sc":  # 5 €-7 €, but $-5
+        return text[max(place - 2, 0) : place].rstrip()[-1:].isdigit()
     if is_undivided(before):  # 2020年-2021年, but 答案是-5
         return _AFTER_NUMBER.search(text[max(place - 2, 0) : place + 1]) is not None
     return before in _CLOSING or before.isalnum()
