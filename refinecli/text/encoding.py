@@ -12,6 +12,14 @@ _LETTERS = re.compile(r"[^\W\x00-\x7f]+")  # and digits
 _MANY_MARKS = re.compile(r"[^\w\s\x00-\u02ff]{16,}")
 
 
+# The Thai and Lao vowel AM in two characters, as some keyboards and PDFs have it, with the mark of
+# a tone in between.
+_PARTED_VOWELS = (
+    (re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32"), "\\1\u0e33"),
+    (re.compile("\u0ecd([\u0ec8-\u0ecb]?)\u0eb2"), "\\1\u0eb3"),
+)
+
+
 def one_encoding(text: str) -> str:
     """Compose accents, and replace ligatures, full-width letters and the like with plain ones.
 
@@ -20,6 +28,8 @@ def one_encoding(text: str) -> str:
     if text.isascii():
         return text
     text = normalize("NFC", _MANY_MARKS.sub(_in_order, text))
+    for parted, vowel in _PARTED_VOWELS:
+        text = parted.sub(vowel, text)
     return text if is_normalized("NFKC", text) else _LETTERS.sub(_plain, text)
 
 

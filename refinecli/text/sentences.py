@@ -39,7 +39,7 @@ _OTHER_SPACE = re.compile(r"[^\S\n]")
 
 
 def _blocks(text: str) -> list[str]:
-    text = _OTHER_SPACE.sub(" ", _OTHER_BREAKS.sub("\n", text))
+    text = _OTHER_SPACE.sub(" ", _OTHER_BREAKS.sub("\n", _GREEK_QUESTION.sub("\u037e", text)))
     if "<" in text:
         text = _without_tags(_DECLARATION.sub("", _without_comments(text)))
     text = _HEADING.sub(lambda heading: f"\n\0{heading[0]}\n\0", text)
@@ -67,7 +67,8 @@ _CLOSERS = (
     "\"'”’“»›)\\]}*_`~」』】》〉）］｝\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d⁰¹²³⁴⁵⁶⁷⁸⁹"
 )
 _WIDE = "。！？｡"  # of scripts that put no space after them
-_STOPS = f".!?…؟۔।॥։።፧။‼⁇⁈⁉{_WIDE}"
+_GREEK_QUESTION = re.compile("(?<=[\u0370-\u03ff\u1f00-\u1fff]);")  # looks like a semicolon
+_STOPS = f".!?\u037e…؟۔।॥։።፧။‼⁇⁈⁉{_WIDE}"
 # Taken in one go, whatever follows: looked for with what follows, a long run of full stops would be
 # tried from each of them.
 _STOP = re.compile(rf"([{_STOPS}]++)((?:[{_CLOSERS}]|\[[0-9]{{1,3}}\])*+)")

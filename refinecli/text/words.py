@@ -137,8 +137,8 @@ def _begins(text: str, start: int) -> bool:
     place, first = start - 1, text[start]
     if is_mark(first) or text[place] in _VOWELS_BEFORE or first in _VOWELS_AFTER:
         return False
-    if text[place] == "_":  # emphasis, or the middle of a name
-        return not text[max(place - _MOST_MARKS, 0) : start].rstrip("_")[-1:].isalnum()
+    if text[place] == "_":  # emphasis, or the middle of a name, where Markdown may escape it
+        return not text[max(place - _MOST_MARKS, 0) : start].rstrip("_\\")[-1:].isalnum()
     least = max(start - _MOST_MARKS, 0)
     while place > least and is_mark(text[place]):
         place -= 1
@@ -155,8 +155,8 @@ def _ends(text: str, end: int, word: str) -> bool:
         return True
     if is_mark(after) or last in _VOWELS_BEFORE or after in _VOWELS_AFTER:
         return False
-    if after == "_":
-        return not text[end : end + _MOST_MARKS].lstrip("_")[:1].isalnum()
+    if after == "_" or text.startswith("\\_", end):
+        return not text[end : end + _MOST_MARKS].lstrip("_\\")[:1].isalnum()
     if not after.isalnum() or is_undivided(after) or is_undivided(last):
         return True
     if is_hangul(after) and is_hangul(last):

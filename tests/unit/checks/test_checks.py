@@ -1066,7 +1066,7 @@ def test_a_check_that_takes_long_goes_on_in_a_thread(
 
 @pytest.mark.parametrize("kind", ["words", "sentences", "paragraphs", "characters"])
 @pytest.mark.parametrize(
-    "piece", ["A b. ", "e\u0301\u0316", "\n \n", "ก", "。", "<b", "&#", "1,1 "]
+    "piece", ["A b. ", "e\u0301\u0316", "\n \n", "ก", "。", "<b", "&#", "1,1 ", "🇩🇪"]
 )
 def test_a_response_of_200000_characters_is_counted_in_a_moment(kind: str, piece: str) -> None:
     start = time.perf_counter()

@@ -25,6 +25,9 @@ FOUND: list[tuple[str, str, bool]] = [
     ("ขา้", "ขา", False),
     ("ខ្ញុំចូលចិត្តបាយ", "បាយ", True),
     ("ຂ້ອຍມັກກິນເຂົ້າ", "ກິນ", True),
+    ("น\u0e4d\u0e49\u0e32ตาล", "น้ำ", True),
+    ("น้ำตาล", "น\u0e49\u0e4d\u0e32", True),
+    ("ນ\u0ecd\u0eb2", "ນຳ", True),
     # Korean: with what is written onto a word, but only particles onto one of a single syllable
     ("코드를 작성했다", "코드", True),
     ("코드를 작성했다", "작성", True),
@@ -83,6 +86,8 @@ FOUND: list[tuple[str, str, bool]] = [
     ("_full_moon_phase_", "full_moon_phase", True),
     ("_full_moon_phase_", "phase", False),
     (r"full\_moon\_phase", "full_moon_phase", True),
+    (r"full\_moon\_phase", "moon", False),
+    (r"\_moon\_", "moon", True),
     ("**blan**ket", "blanket", True),
     ("<b>blan</b>ket", "blanket", True),
     ("blan&shy;ket", "blanket", True),
