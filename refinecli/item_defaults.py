@@ -87,23 +87,31 @@ def convo_of(said: object) -> object:
     return [{"role": "user", "content": said}] if messages is None else messages
 
 
-# How a conversation begins as JSON, or as Python prints it: an object that gives a role, or that
-# holds a list of such. A user's own text that merely has JSON in it begins otherwise, as nearly all
-# lists and objects of JSON do.
+# How a conversation begins as JSON, or as Python prints it: an object that gives a role, at once or
+# after what is said, or that holds a list of such. A user's own text that merely has JSON in it
+# begins otherwise, as nearly all lists and objects of JSON do.
 _BEGINS_AS_MESSAGES = re.compile(
     r"""\s*+(?:\{\s*+["'](?:messages|conversations?|convo|prefix|prompt)["']\s*+:\s*+)?+"""
-    r"""(?:\[\s*+)?+\{\s*+["'](?:role|from)["']\s*+:"""
+    r"""(?:array\()?+(?:\[\s*+)?+\{\s*+["'](?:(role|from)|content|value)["']\s*+:"""
 )
+_NAMES_ROLE = re.compile(r"""["'](?:role|from)["']\s*+:""")
+_AROUND, _FENCE = "\ufeff \t\r\n", "```"
 
 
 def _messages_in(text: str) -> list[Any] | None:
     """Return the messages of a conversation given as JSON text; None if it is plain text."""
-    if text.lstrip()[:1] not in ("[", "{"):
+    text = text.strip(_AROUND)
+    if text.startswith(_FENCE) and text.endswith(_FENCE):
+        text = text[len(_FENCE) : -len(_FENCE)].removeprefix("json").strip(_AROUND)
+    if not text.startswith(("[", "{", '"', "array(")):
         return None
     try:
         value = loads(text.encode())
+        if isinstance(value, str):  # JSON within JSON
+            return _messages_in(value)
     except ValueError as error:
-        if not _BEGINS_AS_MESSAGES.match(text):
+        begins = _BEGINS_AS_MESSAGES.match(text)
+        if not begins or not (begins[1] or _NAMES_ROLE.search(text)):
             return None
         raise InputError(
             f"convo: is a conversation as text that is not JSON: {error}", _AS_MESSAGES

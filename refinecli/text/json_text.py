@@ -43,8 +43,13 @@ def _exact_loads(text: str) -> Any:
             raise ValueError(f"{text} is too large a number")
         return number
 
+    def whole(text: str) -> int:
+        if len(text) > _MOST_DIGITS:
+            raise ValueError(f"an integer has {len(text):,} digits; {_MOST_DIGITS:,} at most")
+        return int(text)
+
     try:
-        value = json.loads(text, parse_constant=refuse, parse_float=finite)
+        value = json.loads(text, parse_constant=refuse, parse_float=finite, parse_int=whole)
         dumps(value)
     except RecursionError:
         raise ValueError("nested too deeply") from None

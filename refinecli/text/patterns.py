@@ -36,7 +36,9 @@ def compiled(pattern: str) -> regex.Pattern[str]:
         raise ValueError(f"repeats too much: {MOST_REPEATED:,} characters at most, written out")
     try:
         return regex.compile(pattern, regex.DOTALL)
-    except (regex.error, RecursionError, OverflowError) as error:
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (regex.error, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
 
 

@@ -120,7 +120,11 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return last
 
 
-_BLANKS = re.compile("[\ufeff \t\r\n]*")
+# Nothing that is seen, or a chat template's own name of the speaker.
+_BLANKS = re.compile(
+    "(?:[\\s\ufeff\u00ad\u200b-\u200f\u2060-\u2064]|<\\|im_start\\|>assistant\\s|<\\|assistant\\|>"
+    "|<\\|start_header_id\\|>assistant<\\|end_header_id\\|>)*+"
+)
 
 
 def _past_blanks(text: str, place: int) -> int:

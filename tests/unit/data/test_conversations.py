@@ -115,8 +115,18 @@ def test_parts_that_hold_their_promise_stay_what_they_are(part: dict[str, Any]) 
     assert convo(convo=[message]) == [message]
 
 
+GIVEN = json.dumps([SYSTEM, ASKED])
+
+
 @pytest.mark.parametrize(
-    "text", [json.dumps([SYSTEM, ASKED]), f"\n {json.dumps([SYSTEM, ASKED], indent=2)}\n"]
+    "text",
+    [
+        GIVEN,
+        f"\n {json.dumps([SYSTEM, ASKED], indent=2)}\n",
+        f"\ufeff{GIVEN}",
+        f"```json\n{GIVEN}\n```",
+        json.dumps(GIVEN),
+    ],
 )
 def test_a_conversation_given_as_json_text_is_parsed(text: str) -> None:
     row = read(prompt=text)
@@ -129,6 +139,11 @@ def test_a_conversation_given_as_json_text_is_parsed(text: str) -> None:
     ("text", "problem"),
     [
         (str([ASKED]), "is a conversation as text that is not JSON"),  # as Python prints it
+        (f"array({[ASKED]}, dtype=object)", "is a conversation as text that is not JSON"),
+        (
+            "[{'content': 'Hi.', 'role': 'user'}\n {'content'",
+            "is a conversation as text that is not",
+        ),
         (json.dumps([ASKED])[:-1], "is a conversation as text that is not JSON"),
         (json.dumps({"messages": [ASKED]})[:-2], "is a conversation as text that is not JSON"),
         (json.dumps({"messages": [ASKED]}), "is JSON text, but not a list of messages"),
@@ -151,6 +166,11 @@ def test_a_conversation_given_as_text_that_cannot_be_read_is_never_taken_for_a_s
         '[{"name": "Emma"}]',
         "[INST] Who? [/INST]",
         "{not JSON}",
+        '"Who?"',
+        "array of what?",
+        "```json\n{}\n```",
+        "[{'content': 'x', 'size': 3}]",
+        "```json" + " " * 200_000 + "x",
         'Mend this JSON: [{"role": "user"}',
     ],
 )

@@ -47,6 +47,14 @@ def test_a_thought_that_is_never_closed_leaves_nothing(before: str, after: str) 
         assert split(f"{before}Hm, 7?") == ("Hm, 7?", "")
 
 
+@pytest.mark.parametrize(
+    "before",
+    ["\ufeff", "\u200b", "\u2060\n", "<|im_start|>assistant\n", "<|assistant|>\n\n"],
+)
+def test_what_is_not_seen_or_names_the_speaker_hides_no_thought(before: str) -> None:
+    assert split_leading_reasoning(f"{before}<think>Hm.</think>42") == ("Hm.", "42")
+
+
 def test_channels_other_than_the_final_one_are_thoughts() -> None:
     reply = (
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to=f "
