@@ -206,10 +206,12 @@ def _forbidden(reply: Refusal) -> Exception | None:
 def _wanted(reply: Refusal) -> Exception | None:
     """Recognise the refusal of what the request wants, or of the limit that it has only for
     that."""
-    if reply.wants is None or reply.status not in (400, 404, 422, 500, 501):
+    if reply.wants is None or reply.status not in (400, 403, 404, 422, 500, 501):
         return None
     is_json = isinstance(reply.wants, JSONReply)
     named = wordings.JSON if is_json else wordings.PROBABILITIES
+    if isinstance(reply.wants, JSONReply) and reply.wants.schema is not None:
+        named += wordings.OR_SCHEMA
     if reply.status == 500:  # of anything else it may be the trouble of a moment
         named = r"grammar" if is_json else r"(?!)"
     if reply.says(named) or reply.says(wordings.ENDPOINTS):
@@ -221,7 +223,7 @@ def _wanted(reply: Refusal) -> Exception | None:
 
 def _system(reply: Refusal) -> Exception | None:
     roles = {message.get("role") for message in reply.body.get("messages", ())}
-    if reply.status not in (400, 422, 500) or not roles & {"system", "developer"}:
+    if reply.status not in (400, 404, 422, 500, 501) or not roles & {"system", "developer"}:
         return None
     refused = reply.says(wordings.SYSTEM)
     return RefusedParameterError(SYSTEM_ROLE, reply.message) if refused else None

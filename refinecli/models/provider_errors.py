@@ -125,11 +125,14 @@ def words_of(value: object) -> str:
     return " ".join([text, *(f"({extra})" for extra in extras)])
 
 
-def _place_of_words(value: JSONObject) -> object:
+def _place_of_words(value: JSONObject, deep: int = 0) -> object:
     choice = first_choice(value)
     message = choice.get("message")
     inside = message.get("error") if isinstance(message, dict) else None
-    found = (value.get("error"), choice.get("error"), inside, value.get("base_resp"))
+    found = [value.get("error"), choice.get("error"), inside, value.get("base_resp")]
+    if not any(value.get(name) for name in _WORDS_ALONE):
+        wrapped = (value.get(name) for name in WRAPPERS if deep < DEEPEST)
+        found += [_place_of_words(one, deep + 1) for one in wrapped if isinstance(one, dict)]
     return next((error for error in found if error and error is not True), value)
 
 

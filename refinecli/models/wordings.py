@@ -77,7 +77,7 @@ _SYSTEM_ROLE = r"\bsystem[\s'\"`]{0,3}(?:role|message|prompt|instruction|turn)s?
 SYSTEM = (
     rf"{_SYSTEM_ROLE}.{{0,40}}{_NO}|{_NO}.{{0,40}}{_SYSTEM_ROLE}"
     r"|system.{0,20}not (?:supported|allowed|enabled)|developer instruction.{0,20}not"
-    r"|roles must alternate|only (?:support\w* )?user and assistant roles"
+    r"|roles must alternate|only .{0,12}user\b.{0,40}\broles?\b|roles?\b.{0,40}got .{0,3}system\b"
     r"|(?:role|input).{0,20}\bsystem\b|invalid value:? .{0,2}system"
     r"|should be .{0,2}user.{0,2} or .{0,2}assistant"
 )
@@ -86,6 +86,7 @@ JSON = (
     r"response.?format|json.?(?:schema|object|mode)|structured.?output|grammar"
     r"|guided.?(?:json|decoding)"
 )
+OR_SCHEMA = r"|\bschema\b"
 PROBABILITIES = r"log.?prob"
 ENDPOINTS = (
     r"no (?:allowed )?(?:endpoints?|providers?) (?:found )?(?:that|which|match|avail|support)"

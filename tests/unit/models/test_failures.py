@@ -99,6 +99,13 @@ TOKENS, SCHEMA = FirstTokens(20, 4), JSONReply({"type": "object"})
         # What was wanted of the reply.
         (reply(400, "logprobs?", wants=TOKENS), ("change", "top_logprobs 20")),
         (reply(404, "no log probs", wants=TOKENS), ("change", "top_logprobs 20")),
+        (reply(403, "you may not request logprobs", wants=TOKENS), ("change", "top_logprobs 20")),
+        (reply(403, "you may not", wants=TOKENS), ("run", "auth")),
+        (
+            reply(400, "The schema has too many states for serving.", wants=SCHEMA),
+            ("change", "response_format json_schema"),
+        ),
+        (reply(400, "The schema is too much", wants=JSONReply()), ("call", "bad_request")),
         (reply(400, "no json_schema", wants=SCHEMA), ("change", "response_format json_schema")),
         (
             reply(400, "response format?", wants=JSONReply()),
@@ -262,13 +269,17 @@ SYSTEM = {**BODY, "messages": [{"role": "system", "content": "Be brief."}]}
         "This model does not support the system role",
         "Conversation roles must alternate user/assistant/user/assistant/...",
         "'messages' with role 'system' is unsupported",
+        "Only user, assistant and tool roles are supported, got system.",
+        "only supports user and assistant roles",
+        "unexpected role: expected user or assistant, got 'system'",
     ],
 )
 def test_a_refused_system_role_is_taken_back_where_one_was_sent(words: str) -> None:
     content = orjson.dumps({"error": words})
-    error = failure(Refusal(400, {}, content, SYSTEM, URL))
-    assert isinstance(error, RefusedParameterError)
-    assert error.name == SYSTEM_ROLE
+    for status in (400, 404, 422, 500):
+        error = failure(Refusal(status, {}, content, SYSTEM, URL))
+        assert isinstance(error, RefusedParameterError)
+        assert error.name == SYSTEM_ROLE
     assert not isinstance(failure(Refusal(400, {}, content, BODY, URL)), RefusedParameterError)
 
 
@@ -313,10 +324,13 @@ def test_a_web_page_where_json_is_due_makes_one_look_at_the_url() -> None:
         (b'{"error": "no"}', "no"),
         (b'{"detail": [{"loc": 1}]}', '[{"loc":1}]'),
         (b'{"odd": 1}', '{"odd":1}'),
+        (b'{"code": 1, "data": {"error": {"message": "no"}}}', "no"),
+        (b'{"response": {"body": {"message": "no"}}}', "no"),
+        (b'{"message": "no", "data": {"message": "yes"}}', "no"),
         (b'{"error": {"message": "' + b"x" * 500 + b'"}}', "x" * 500),
         (b'{"error": {"message": "' + b"x" * 400 + b'"}}', "x" * 400),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_a_providers_words_are_found_in_every_usual_shape(content: bytes, words: str) -> None:
     assert provider_words(content) == words
