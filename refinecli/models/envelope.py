@@ -213,7 +213,7 @@ def _joined(deltas: Sequence[JSONObject]) -> JSONObject:
     message: JSONObject = {"content": None} if any("content" in one for one in deltas) else {}
     for name in dict.fromkeys(name for delta in deltas for name in delta):
         given = [delta[name] for delta in deltas if delta.get(name)]
-        if name == "role":
+        if name == "role" or not any(isinstance(one, str | list | dict) for one in given):
             message |= {name: given[-1]} if given else {}
         elif all(isinstance(piece, str) for piece in given):
             message |= {name: "".join(given)} if given else {}

@@ -29,7 +29,10 @@ def kind_of(value: object) -> str:
     with pytest.raises((CompletionError, RetryableError)) as caught:
         read_completion(encoded(value))
     error = caught.value
-    return error.type if isinstance(error, CompletionError) else error.kind
+    if isinstance(error, CompletionError):
+        return error.type
+    assert isinstance(error, RetryableError)
+    return error.kind
 
 
 # ------------------------------------------------------------------ text
@@ -284,6 +287,49 @@ def test_no_reply_is_anything_but_read_or_failed_by_name(
         assert not completion.reasoning
         assert not extra.get("refusal")
         assert not extra.get("tool_calls")
+
+
+def outcome(content: bytes) -> tuple[str, object]:
+    try:
+        completion = read_completion(content)
+    except CompletionError as error:
+        return "call", error.type
+    except RetryableError as error:
+        return "retry", error.kind
+    except StatedError as error:
+        return "error", error.status
+    return completion.text, completion.finish_reason
+
+
+@given(content=JSON, ending=st.sampled_from(["stop", "length", None, "odd"]), extra=st.dictionaries(
+    st.sampled_from(["refusal", "tool_calls", "reasoning", "images", "text"]), JSON))  # fmt: skip
+def test_what_a_gateway_puts_around_a_reply_does_not_change_what_it_is(
+    content: object, ending: object, extra: dict[str, object]
+) -> None:
+    value = reply(content, ending, **extra)
+    around = [
+        encoded({"data": value}),
+        encoded({"code": 0, "message": "ok", "result": {"output": [value]}}),
+        encoded({"statusCode": 200, "body": json.dumps(value)}),
+        encoded(value) + b"\n\ndata: [DONE]\n",
+        b"data: " + encoded(value) + b"\n\ndata: [DONE]\n\n",
+        json.dumps(value, indent=1).encode() + b"\ndata: [DONE]",
+    ]
+    assert {outcome(body) for body in around} == {outcome(encoded(value))}
+
+
+@given(text=st.text(max_size=6), extra=st.dictionaries(st.sampled_from(
+    ["refusal", "reasoning", "thinking", "images", "function_call", "answer"]), JSON))  # fmt: skip
+def test_a_reply_in_pieces_is_what_it_is_in_one(text: str, extra: dict[str, object]) -> None:
+    whole = reply(text, "stop", **extra)
+    delta = {"role": "assistant", "content": text[:2], **extra}
+    pieces = [
+        {"choices": [{"delta": delta}]},
+        {"choices": [{"delta": {"content": text[2:]}, "finish_reason": "stop"}]},
+    ]
+    lines = [encoded(piece) for piece in pieces]
+    streams = [b"\n".join(lines), b"".join(b"data: " + line + b"\n\n" for line in lines)]
+    assert {outcome(body) for body in streams} == {outcome(encoded(whole))}
 
 
 @pytest.mark.parametrize(
