@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.data.rows import Row
 from refinecli.errors import UsageError
+from refinecli.grading.estimate import Estimate, Sent
 from refinecli.prompts import message_text
 from refinecli.text.clean import as_line, as_lines
 from refinecli.types import Message
@@ -33,6 +34,7 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
     read; return the exit code."""
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
+    grading = Estimate()
     noted: set[str] = set()
     for warning in plan.warnings:
         print(as_line(warning), file=sys.stderr)
@@ -52,9 +54,12 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
         calls += plan.calls(row.datapoint) - hits
         prompts = plan.prompts(row.datapoint)
         characters += sum([len(message_text(m)) for _, messages in prompts for m in messages])
+        grading += plan.grading(row.datapoint, prompts)
         first = first or prompts
     for messages, roles in _by_prompt(first):
         print_prompt(" and the ".join(roles), messages)
+    if grading.sent.calls:
+        print(_graded(grading), file=sys.stderr)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
     cached_ones = f" ({replayed:,} more are cached)" if replayed else ""
@@ -66,6 +71,23 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _graded(grading: Estimate) -> str:
+    """Say what it takes to grade a response of each datapoint, and what fewer calls would."""
+    now, together = grading.sent, grading.together
+    words = f"grading a response of each: about {_tokens(now)} prompt tokens in {now.calls:,} calls"
+    if together.calls == now.calls or together.characters >= now.characters:
+        return words
+    saved = 1 - together.characters / now.characters
+    return (
+        f"{words}; with grade.batch_items={grading.most} about {_tokens(together)} in "
+        f"{together.calls:,}, {saved:.0%} less (`refinecli help grading` says what it may cost)"
+    )
+
+
+def _tokens(sent: Sent) -> str:
+    return f"{sent.characters // CHARACTERS_PER_TOKEN:,}"
 
 
 @contextmanager

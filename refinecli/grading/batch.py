@@ -149,7 +149,7 @@ class Batch:
         def form(code: str, name: str) -> str:
             if wants:
                 return by_json.instruction_of_several(name, reasons=reasons)
-            return _form(code, name, reasons=reasons)
+            return form_in_words(code, name, reasons)
 
         return p.batch_messages(
             one.prompts,
@@ -227,7 +227,8 @@ def _same(name: str) -> str:
 # ------------------------------------------------------------------ in words
 
 
-def _form(code: str, name: str, *, reasons: bool) -> str:
+def form_in_words(code: str, name: str, reasons: bool) -> str:
+    """Describe the form of a reply, with the first item's name."""
     verdict = "your verdict on it, once, as the text below that criterion asks for it"
     inside = f"({verdict})"
     if reasons:

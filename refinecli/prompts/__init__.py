@@ -10,6 +10,7 @@ from refinecli.prompts.critique import (
 )
 from refinecli.prompts.grader import (
     GRADE_TAG,
+    PENALTY,
     Criterion,
     Form,
     batch_messages,
@@ -38,6 +39,7 @@ __all__ = [
     "GRADER_RETRY",
     "GRADER_SYSTEM",
     "GRADE_TAG",
+    "PENALTY",
     "PLACEHOLDERS",
     "REWRITE",
     "Criterion",

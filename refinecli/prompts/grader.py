@@ -128,7 +128,7 @@ GRADE_TAG = "grade"  # begins the tag around one of several verdicts; the respon
 def _listed(one: Criterion) -> str:
     criterion = f'<criterion name="{one.name}">\n{one.item.rubric_str}\n</criterion>'
     return "\n\n".join(
-        filter(None, (criterion, _PENALTY if one.item.penalty else "", one.instruction))
+        filter(None, (criterion, PENALTY if one.item.penalty else "", one.instruction))
     )
 
 
@@ -180,13 +180,13 @@ def case(
         "response": defused(visible(response), item.extraction_regex),
         "nonce": nonce(conversation, reference, response),
         "criterion": item.rubric_str,
-        "penalty": _PENALTY if item.penalty else "",
+        "penalty": PENALTY if item.penalty else "",
         "instruction": item.grader_output_format_instruction,
     }
     return values, attachments
 
 
-_PENALTY = """\
+PENALTY = """\
 The criterion describes a fault. Score how far the response has that fault: the lowest score where \
 it does not, the highest where it plainly does."""
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeAlias
 
 from refinecli.grading.batch import most_calls
+from refinecli.grading.estimate import Estimate, estimate
 from refinecli.grading.grade import first_prompt
 from refinecli.models.request import with_system
 from refinecli.prompts import rubric_messages, with_rubric
@@ -20,12 +21,13 @@ Prompt: TypeAlias = tuple[str, list[Message]]  # the role that it goes to, and w
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """For a datapoint: its first prompts, and the most calls that it can take. For all of them:
-    `warnings`."""
+    """For a datapoint: its first prompts, the most calls that it can take, and, from its prompts,
+    what grading one response of it sends. For all of them: `warnings`."""
 
     prompts: Callable[[Datapoint], list[Prompt]]
     calls: Callable[[Datapoint], int]
     warnings: tuple[str, ...] = ()
+    grading: Callable[[Datapoint, list[Prompt]], Estimate] = lambda point, prompts: Estimate()
 
 
 def refine_plan(settings: Settings) -> Plan:
@@ -35,6 +37,7 @@ def refine_plan(settings: Settings) -> Plan:
         lambda point: [*_draft_prompts(settings, point), *_grader_prompts(settings, point)],
         lambda point: most_calls_of_a_loop(point, settings.refine, settings.grade, graders),
         settings.warnings,
+        partial(_grading, settings, 1),
     )
 
 
@@ -48,7 +51,18 @@ def grade_plan(settings: Settings, repeats: int) -> Plan:
         return repeats * len(settings.graders) * once
 
     prompts = partial(_grader_prompts, settings)
-    return Plan(prompts, calls, settings.warnings)
+    return Plan(prompts, calls, settings.warnings, partial(_grading, settings, repeats))
+
+
+def _grading(
+    settings: Settings, repeats: int, datapoint: Datapoint, prompts: list[Prompt]
+) -> Estimate:
+    graders = [role.name for role in settings.graders]
+    first = next((messages for role, messages in prompts if role in graders), None)
+    if first is None:
+        return Estimate()
+    once = estimate(datapoint, first, settings.prompts, settings.grade)
+    return once * repeats * len(graders)
 
 
 def rubric_plan(settings: Settings, *, contrast: bool) -> Plan:

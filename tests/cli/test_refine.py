@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -368,7 +369,7 @@ def test_show_prints_each_turn_on_stderr_and_nothing_of_it_on_stdout(cli: Cli) -
 
 
 def test_dry_run_shows_the_first_prompts_and_sends_nothing(cli: Cli, tmp_path: Path) -> None:
-    rows = [datapoint(), datapoint(response="4")]
+    rows = [datapoint(), datapoint(response="4", rubric_items=[item(), item("Polite?")])]
     write_jsonl(tmp_path / "in.jsonl", rows)
     with ChatServer(by_role("4")) as server:
         args = ["in.jsonl", "--dry-run", "-o", "out.jsonl", "--set", "policy.system=Be brief."]
@@ -377,8 +378,11 @@ def test_dry_run_shows_the_first_prompts_and_sends_nothing(cli: Cli, tmp_path: P
     assert (result.returncode, result.stdout) == (0, "")
     for words in ("Be brief.", "What is 2 + 2?", "Is the answer 4?", "2 datapoints"):
         assert words in result.stderr
-    # Each: three rewrites; each response two calls for its item; one draft.
-    assert "at most 23 calls" in result.stderr
+    # Each: three rewrites; each response two calls for each of its items; one draft.
+    assert "at most 31 calls" in result.stderr
+    said = re.search(r"grading a response of each: .* in 3 calls; (.*)", result.stderr)
+    assert said
+    assert re.search(r"with grade\.batch_items=2 about .* in 2, ..% less", said[1])
     assert not (tmp_path / "out.jsonl").exists()
 
 
