@@ -20,6 +20,11 @@ PAGES = {
 GUIDE = Path(refinecli.__file__).parent / "guide"
 
 
+def version() -> str:
+    """Return what `--version` prints."""
+    return f"refinecli {refinecli.__version__}"
+
+
 def topics() -> list[str]:
     """Return the topics of the guide, each a page of its own."""
     return sorted(page.stem for page in GUIDE.glob("*.md"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
@@ -23,4 +25,6 @@ async def in_thread(work: Callable[[], T]) -> T:
 @cache
 def _thread() -> ThreadPoolExecutor:
     """Only one, so that patterns with a time limit do not take it from each other."""
+    from concurrent.futures import ThreadPoolExecutor  # as late: it brings `logging` and `queue`
+
     return ThreadPoolExecutor(1, "slow work")

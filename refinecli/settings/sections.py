@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from refinecli.data.sources import MEGABYTE
 from refinecli.errors import UsageError
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
@@ -49,6 +48,8 @@ class RunOptions:
     @property
     def line_bytes(self) -> int:
         """The most bytes in a line of the input."""
+        from refinecli.data.sources import MEGABYTE  # which reads by asyncio; settings need none
+
         return int(self.max_line_mb * MEGABYTE)
 
     def errors_allowed(self, datapoints: int) -> float:

@@ -72,7 +72,7 @@ class Example(BaseModel):
     those of the datapoint and the item.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     response: Annotated[str, Field(min_length=1)]
     score: float | str
@@ -129,7 +129,7 @@ class RubricItem(BaseModel):
     from 0, is the raw score.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     rubric_str: Annotated[str, Field(min_length=1)]
     extraction_regex: Pattern = EXTRACTION_REGEX

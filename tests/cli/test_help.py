@@ -32,13 +32,15 @@ COMMANDS = ["refine", "grade", "debug-rollout", "generate-data", "report", "help
 # ------------------------------------------------------------------ what it costs
 
 _AFTER_HELP = """
-import sys
+import atexit, sys
 sys.argv = ["refinecli", *sys.argv[1:]]
+@atexit.register
+def show():
+    print(*sorted({{name.split(".")[0] for name in sys.modules}} - set(sys.stdlib_module_names)))
+    print(*sorted(sys.modules), flush=True)
 {run}
-print(*sorted({{name.split(".")[0] for name in sys.modules}} - set(sys.stdlib_module_names)))
-print(*sorted(sys.modules))
 """
-_OURS = "from refinecli.cli import main\ntry: main()\nexcept SystemExit: pass"
+_OURS = "from refinecli.cli import main\nmain()"
 _BARE = """
 import typer
 app = typer.Typer(rich_markup_mode="rich", add_completion={completion})

@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import typer
 
-from refinecli.cli import build
+from refinecli.cli.program import build
 from refinecli.types import RubricItem
 
 GUIDE = Path(__file__).parents[2] / "refinecli" / "guide"
