@@ -8,16 +8,26 @@ from collections.abc import Sequence
 
 from refinecli.prompts.conversation import NO_ANSWER
 from refinecli.prompts.templates import Prompts, fill
-from refinecli.types import Datapoint, Grade, Message, RubricItem
+from refinecli.types import Datapoint, Grade, Iteration, Message, RubricItem
+
+# Earlier rewrites that a request mentions, and how much of each: a reminder, not a transcript.
+_TRIED = 3
+_QUOTED = 200  # characters
 
 
 def rewrite_request(
-    prompts: Prompts, datapoint: Datapoint, grades: Sequence[Grade], *, cut_off: bool
+    prompts: Prompts,
+    datapoint: Datapoint,
+    grades: Sequence[Grade],
+    *,
+    cut_off: bool,
+    tried: Sequence[Iteration] = (),
 ) -> str:
     """Say what failed in the best response so far and why, and what must stay.
 
     About an item whose `reveal` is `verdict` the reviser learns only that something hidden is not
-    met.
+    met. `tried` are earlier rewrites of the same response; of those that did not help it is shown
+    how they begin and what they fail.
     """
     problems, keep, hidden = [], [], 0
     for item, grade in zip(datapoint.rubric_items, grades, strict=True):
@@ -35,7 +45,29 @@ def rewrite_request(
         problems.append(_hidden(hidden))
     if cut_off:
         problems.append(_bullet("Your answer broke off at the length limit. Make it shorter."))
-    return fill(prompts.rewrite, problems="\n".join(problems), keep="\n".join(keep))
+    return fill(
+        prompts.rewrite,
+        problems="\n".join(problems),
+        keep="\n".join(keep),
+        tried=_tried(datapoint, tried),
+    )
+
+
+def _tried(datapoint: Datapoint, rewrites: Sequence[Iteration]) -> str:
+    """Describe the rewrites that were not accepted, the last of them, each text once."""
+    poor = {it.response: it for it in rewrites if not it.accepted and it.score is not None}
+    return "\n".join(_attempt(datapoint, it) for it in list(poor.values())[-_TRIED:])
+
+
+def _attempt(datapoint: Datapoint, rewrite: Iteration) -> str:
+    failed = [
+        f'"{" ".join(item.rubric_str.split())}"'
+        for item, grade in zip(datapoint.rubric_items, rewrite.grades, strict=True)
+        if item.reveal == "full" and grade.graded and not grade.passed
+    ]
+    text = " ".join(rewrite.response.split())
+    quoted = text if len(text) <= _QUOTED else f"{text[:_QUOTED].rstrip()}…"
+    return _bullet(f"{quoted or NO_ANSWER}\n" + (f"Failed: {'; '.join(failed)}" if failed else ""))
 
 
 def rewrite_messages(datapoint: Datapoint, response: str, request: str) -> list[Message]:

@@ -12,9 +12,9 @@ from refinecli.refining.steps import (
     better,
     finished,
     graded,
+    graded_before,
     graded_drafts,
     rewritten,
-    same_before,
     seen,
 )
 from refinecli.refining.strategies import Rollout
@@ -42,13 +42,18 @@ async def refine(rollout: Rollout) -> Refinement:
         if stop:
             break
         cut_off = best.finish_reason == "length"
+        tried = [it for it in iterations if it.parent == best.iteration]
         request = p.rewrite_request(
-            rollout.prompts, rollout.datapoint, best.grades, cut_off=cut_off
+            rollout.prompts,
+            rollout.datapoint,
+            best.grades,
+            cut_off=cut_off,
+            tried=tried if rollout.options.memory else (),
         )
         stage = "reviser"
         try:
             new = await _round(rollout, iterations, best, request)
-            repeated = _graded_before(new.response, iterations)
+            repeated = graded_before(new.response, iterations)
             iterations[-1] = replace(iterations[-1], feedback=request)
             iterations.append(new)
             stage = "selector"
@@ -87,7 +92,7 @@ async def _round(
     messages = p.rewrite_messages(rollout.datapoint, best.response, request)
     new = await rewritten(rollout, best, len(iterations), messages)
     new = replace(new, accepted=False)
-    if same := _graded_before(new.response, iterations):
+    if same := graded_before(new.response, iterations):
         return replace(new, grades=same.grades, score=same.score, passed=same.passed)
     return await graded(rollout, new)
 
@@ -115,7 +120,3 @@ async def _accepted(rollout: Rollout, new: Iteration, best: Iteration) -> Iterat
         selection=selection,
         usage=new.usage + usage,
     )
-
-
-def _graded_before(response: str, iterations: list[Iteration]) -> Iteration | None:
-    return same_before(response, [it for it in iterations if it.score is not None])

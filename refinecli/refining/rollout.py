@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
-from refinecli.refining.strategies import STRATEGIES, RefineOptions, Rollout
+from refinecli.refining.strategies import STRATEGIES, Prices, RefineOptions, Rollout, prior
 from refinecli.types import Datapoint, Observer, Refinement, Roles
 
+if TYPE_CHECKING:
+    from refinecli.refining.estimates import Estimates
+
 _AS_USUAL = GradeOptions()
+_NO_PRICES = Prices()
 
 
 async def refine(
@@ -19,11 +26,28 @@ async def refine(
     *,
     grading: GradeOptions = _AS_USUAL,
     seed: int | None = None,
+    redraws: bool = True,
+    prices: Prices = _NO_PRICES,
+    estimates: Callable[[], Awaitable[Estimates]] | None = None,
 ) -> Refinement:
     """Refine one datapoint's response, passing each iteration to `observe` as soon as it is done.
+
+    `redraws`, `prices` and `estimates` are what an adaptive loop goes by: whether a second draft
+    can differ from the first, what tokens cost, and what earlier rows have shown.
 
     Raise CompletionError where not even a first response could be had.
     """
     show = observe or (lambda datapoint, iteration: None)
-    rollout = Rollout(datapoint, roles, options, prompts, show, grading, seed)
+    rollout = Rollout(
+        datapoint,
+        roles,
+        options,
+        prompts,
+        show,
+        grading,
+        seed,
+        redraws,
+        prices,
+        estimates or prior,
+    )
     return await STRATEGIES[options.strategy](rollout)

@@ -87,8 +87,14 @@ async def graded(rollout: Rollout, iteration: Iteration, sample: int = 0) -> Ite
     )
     score = total_score(datapoint.rubric_items, grades)
     passed = response_passed(datapoint, grades, rollout.options.threshold)
-    usage = iteration.usage + usage
-    return replace(iteration, grades=grades, score=score, passed=passed, usage=usage)
+    return replace(
+        iteration,
+        grades=grades,
+        score=score,
+        passed=passed,
+        usage=iteration.usage + usage,
+        grading=usage,
+    )
 
 
 async def first_draft(rollout: Rollout) -> Iteration:
@@ -130,10 +136,7 @@ async def graded_drafts(rollout: Rollout) -> tuple[list[Iteration], Failure | No
     Where only some of several drafts could be had, return those and the first failure; raise
     CompletionError where none could.
     """
-    given = int(rollout.datapoint.response is not None)
-    drafts = await gather(
-        [_graded_draft(rollout, number) for number in range(max(rollout.options.drafts, given))]
-    )
+    drafts = await _drafts(rollout)
     errors = [draft for draft in drafts if isinstance(draft, CompletionError)]
     iterations: list[Iteration] = []
     for draft in drafts:
@@ -149,6 +152,31 @@ async def graded_drafts(rollout: Rollout) -> tuple[list[Iteration], Failure | No
     return iterations, Failure(errors[0].type, errors[0].message, "policy")
 
 
+async def _drafts(rollout: Rollout) -> list[Iteration | CompletionError]:
+    given = int(rollout.datapoint.response is not None)
+    numbers = range(max(rollout.options.drafts, given))
+    if not rollout.options.stop_when_passed:
+        return await gather([_graded_draft(rollout, number) for number in numbers])
+    drafts = []
+    for number in numbers:
+        drafts.append(await _graded_draft(rollout, number))
+        if isinstance(draft := drafts[-1], Iteration) and draft.passed:
+            break
+    return drafts
+
+
+async def further_draft(
+    rollout: Rollout, iterations: Sequence[Iteration], number: int
+) -> Iteration:
+    """Return one more draft, the `number`th, graded; a text that came before has its grades."""
+    draft = await _draft(rollout, number)
+    if same := graded_before(draft.response, iterations):
+        draft = replace(draft, grades=same.grades, score=same.score, passed=same.passed)
+    else:  # as the same draft of `best-of-n` is graded, so that a cache answers for both
+        draft = await graded(rollout, draft, sample=number)
+    return replace(draft, iteration=len(iterations))
+
+
 async def _graded_draft(rollout: Rollout, number: int) -> Iteration | CompletionError:
     try:
         draft = await (_draft(rollout, number) if number else first_draft(rollout))
@@ -158,6 +186,11 @@ async def _graded_draft(rollout: Rollout, number: int) -> Iteration | Completion
 
 
 # ------------------------------------------------------------------ several responses
+
+
+def graded_before(response: str, iterations: Sequence[Iteration]) -> Iteration | None:
+    """Return the first graded iteration with exactly this text."""
+    return same_before(response, [it for it in iterations if it.score is not None])
 
 
 def same_before(response: str, iterations: Sequence[Iteration]) -> Iteration | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,7 +25,8 @@ from refinecli.grading.verdict import GradeOptions
 
 if TYPE_CHECKING:
     from refinecli.prompts import Prompts
-    from refinecli.types import Datapoint, Observer, Refinement, Roles
+    from refinecli.refining.estimates import Estimates
+    from refinecli.types import Datapoint, Observer, Refinement, Roles, Usage
 
 
 @checked(
@@ -39,10 +40,13 @@ class RefineOptions:
     At most `max_iterations` rewrites, from `drafts` to start with, until the score reaches
     `threshold`. `accept` says when a rewrite is accepted; after `patience` rewrites that are not,
     the loop gives up. `stop_on_repeat` ends it at a text that came before. `show_rubric` shows the
-    rubric to the first writer, and critics judge by `principles`.
+    rubric to the first writer, and critics judge by `principles`. With `memory` a rewrite is told
+    what was tried before from the same response and did not help. `adaptive` stops where no step
+    is expected to gain `min_gain`, and learns from earlier rows unless `learn` is off. Drafting
+    ends at a draft that passes with `stop_when_passed`.
     """
 
-    strategy: str = "refine"
+    strategy: str = "adaptive"
     max_iterations: Annotated[int, Field(ge=0)] = 3
     drafts: Annotated[int, Field(ge=1)] = 1
     threshold: float | None = None
@@ -51,17 +55,56 @@ class RefineOptions:
     stop_on_repeat: bool = True
     show_rubric: bool = False
     principles: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    memory: bool = False
+    min_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    learn: bool = True
+    stop_when_passed: bool = False
 
+    def shaping(self) -> dict[str, Any]:
+        """Return what of these shapes results. An option that came later counts only where it is
+        changed, so that a run begun before it existed can continue."""
+        usual = RefineOptions()
+        values = asdict(self)
+        later = {key for key in _LATER if values[key] == getattr(usual, key)}
+        return {key: value for key, value in values.items() if key not in later}
+
+
+_LATER = ("memory", "min_gain", "learn", "stop_when_passed")
 
 # The options that only some strategies have.
 OPTIONS = frozenset(
-    {"max_iterations", "drafts", "accept", "patience", "stop_on_repeat", "principles"}
+    {"max_iterations", "drafts", "accept", "patience", "stop_on_repeat", "principles", *_LATER}
 )
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What tokens cost by role, for a million of the prompt's and of the reply's; every token is 1
+    where no role has a price."""
+
+    by_role: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def of(self, role: str, usage: Usage) -> float:
+        """Return the cost of a role's calls."""
+        into, out = self.by_role.get(role, (1.0, 1.0))
+        cost = into * usage.prompt_tokens + out * usage.completion_tokens
+        return cost / 1e6 if self.by_role else cost
+
+
+async def prior() -> Estimates:
+    """Return the estimates of a row before which there was none."""
+    from refinecli.refining.estimates import Lessons
+
+    return Lessons().estimates
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
-    """One datapoint on its way through a loop; `show` gets each iteration once it is done."""
+    """One datapoint on its way through a loop; `show` gets each iteration once it is done.
+
+    It `redraws` where a second draft could differ from the first. `estimates` are what earlier rows
+    say about this one, and are waited for.
+    """
 
     datapoint: Datapoint
     roles: Roles
@@ -70,6 +113,9 @@ class Rollout:
     show: Observer
     grading: GradeOptions
     seed: int | None
+    redraws: bool = True
+    prices: Prices = Prices()
+    estimates: Callable[[], Awaitable[Estimates]] = prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +162,22 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         strategy.name: strategy
         for strategy in (
             Strategy(
+                "adaptive",
+                "draft again or rewrite, whichever promises more",
+                ("policy", "reviser", "grader"),
+                frozenset({"max_iterations", "drafts", "memory", "min_gain", "learn"}),
+                lambda options: (
+                    options.max_iterations,
+                    options.drafts + options.max_iterations,
+                    0,
+                ),
+                by_grade=True,
+            ),
+            Strategy(
                 "refine",
                 "rewrite the best answer from what failed",
                 ("policy", "reviser", "grader"),
-                OPTIONS - {"principles"},
+                OPTIONS - {"principles", "min_gain", "learn", "stop_when_passed"},
                 _refine_calls,
                 by_grade=True,
             ),
@@ -127,7 +185,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 "best-of-n",
                 "draft N answers, keep the best",
                 ("policy", "grader"),
-                frozenset({"drafts"}),
+                frozenset({"drafts", "stop_when_passed"}),
                 lambda options: (0, options.drafts, 0),
                 {"drafts": 4, "max_iterations": 0},
                 by_grade=True,

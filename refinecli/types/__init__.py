@@ -27,6 +27,8 @@ from refinecli.types.datapoint import (
     RubricItem,
 )
 from refinecli.types.result import (
+    Alternative,
+    Choice,
     Failure,
     Grade,
     Grading,
@@ -40,6 +42,8 @@ from refinecli.types.roles import ROLES, Roles, RoleTraits, juror_in, juror_role
 
 __all__ = [
     "ROLES",
+    "Alternative",
+    "Choice",
     "Combine",
     "Completer",
     "Completion",

@@ -91,10 +91,32 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """A step that was possible: a rewrite of `parent`, or with None a fresh draft. `gain` is what
+    it was expected to add to the best score, `cost` is in tokens, or in money where roles have
+    prices."""
+
+    parent: int | None
+    gain: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an adaptive loop expected of the step that it took, and the best step of the other kind,
+    None where there was none."""
+
+    gain: float
+    cost: float
+    instead: Alternative | None
+
+
+@dataclass(frozen=True, slots=True)
 class Iteration:
     """One response and its grades, none where its strategy does not grade it; `feedback` is the
-    text that the next iteration was given. `passed` is None too while an ungraded item leaves it
-    open."""
+    text that a rewrite of it was given. `passed` is None too while an ungraded item leaves it
+    open. `grading` is the part of `usage` that its grades took; `choice` says why an adaptive loop
+    took this step."""
 
     iteration: int
     parent: int | None
@@ -109,6 +131,8 @@ class Iteration:
     reasoning: str = ""
     selection: Selection | None = None
     passed: bool | None = None
+    grading: Usage = field(default=Usage())
+    choice: Choice | None = None
 
 
 StopReason: TypeAlias = Literal[

@@ -1,0 +1,167 @@
+"""Estimate what a fresh draft or a rewrite would gain, from a row's own tries and earlier rows.
+
+Two normal models, each of rows that differ in their mean and of tries that scatter around it:
+
+- a draft's score, 0 to 1;
+- a rewrite's *closing*: the share of the way to 1 that it goes from its parent's score, from 0
+  (not better) to 1 (all of it). A step back gains as little as standing still, however long it is.
+
+Earlier rows give the mean, how far rows differ and how far tries of a row scatter (by moments, with
+pseudo-rows for a prior). A row's own tries then move its mean: much where rows differ more than
+tries do, little where they do not, so one lucky grade does not run the show. A draft's expected
+gain over the best so far is the normal distribution's expected improvement (Jones et al. 1998,
+doi.org/10.1023/A:1008306431147), cut off at a score of 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from refinecli.types import Iteration
+
+HIGHEST = 1.0  # score: nothing is expected above it
+_LEAST_SPREAD = 0.02  # so that what never varied so far may still vary
+_STRIDE = 0.5  # share of the way to 1 that a rewrite goes if it goes any
+_LEAST_GAP = 0.05  # to 1, below which a step is not measured against it
+
+
+class Lesson(NamedTuple):
+    """What a finished row shows others: its drafts' scores and its rewrites' closings."""
+
+    drafts: tuple[float, ...] = ()
+    rewrites: tuple[float, ...] = ()
+
+
+def lesson_of(iterations: Sequence[Iteration]) -> Lesson:
+    """Return the lesson of a row's graded steps; a response that a file brought is not a draft."""
+    drafts = [it.score for it in iterations if it.role == "policy" and it.score is not None]
+    return Lesson(tuple(drafts), tuple(closing for _, closing in closings(iterations)))
+
+
+def closings(iterations: Sequence[Iteration]) -> list[tuple[int, float]]:
+    """Return each graded rewrite's parent and closing."""
+    found = []
+    for it in iterations:
+        parent = None if it.parent is None else iterations[it.parent].score
+        if it.parent is not None and parent is not None and it.score is not None:
+            gap = max(HIGHEST - parent, _LEAST_GAP)
+            found.append((it.parent, max(0.0, min(1.0, (it.score - parent) / gap))))
+    return found
+
+
+class Belief(NamedTuple):
+    """A mean with its variance, and the variance of a try around it."""
+
+    mean: float
+    doubt: float
+    scatter: float
+
+    def after(self, tries: Sequence[float]) -> Belief:
+        """Return the belief about a row with these tries."""
+        if not tries:
+            return self
+        doubt = 1 / (1 / self.doubt + len(tries) / self.scatter)
+        mean = doubt * (self.mean / self.doubt + sum(tries) / self.scatter)
+        return Belief(mean, doubt, self.scatter)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the next try, as far as is known."""
+        return math.sqrt(self.doubt + self.scatter)
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is believed before any row: a mean, the variances between and within rows, and the
+    number of rows that this is worth."""
+
+    mean: float
+    between: float
+    within: float
+    rows: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over the rows that had tries of one kind; they are added in the rows' order."""
+
+    rows: int = 0
+    means: float = 0.0
+    squares: float = 0.0
+    inverses: float = 0.0  # of the number of tries
+    degrees: int = 0
+    deviations: float = 0.0
+
+    def add(self, tries: Sequence[float]) -> None:
+        if not tries:
+            return
+        mean = sum(tries) / len(tries)
+        self.rows += 1
+        self.means += mean
+        self.squares += mean * mean
+        self.inverses += 1 / len(tries)
+        self.degrees += len(tries) - 1
+        self.deviations += sum((value - mean) ** 2 for value in tries)
+
+    def belief(self, prior: Prior) -> Belief:
+        """Return the belief about a row of which nothing is known."""
+        weight = prior.rows + self.rows
+        scatter = (prior.rows * prior.within + self.deviations) / (prior.rows + self.degrees)
+        scatter = max(scatter, _LEAST_SPREAD**2)
+        mean = (prior.rows * prior.mean + self.means) / weight
+        around = self.squares - 2 * mean * self.means + self.rows * mean * mean
+        between = (prior.rows * prior.between + around - scatter * self.inverses) / weight
+        between = max(between, _LEAST_SPREAD**2)
+        return Belief(mean, between + (between + scatter) / weight, scatter)
+
+
+DRAFTS = Prior(mean=0.5, between=0.09, within=0.04, rows=4)
+REWRITES = Prior(mean=0.1, between=0.02, within=0.06, rows=4)
+
+
+class Estimates(NamedTuple):
+    """What is believed of the drafts and rewrites of a row that has not begun."""
+
+    drafts: Belief
+    rewrites: Belief
+
+
+@dataclass(slots=True)
+class Lessons:
+    """All that rows have shown so far, added in their order."""
+
+    drafts: Tally = field(default_factory=Tally)
+    rewrites: Tally = field(default_factory=Tally)
+
+    def add(self, lesson: Lesson) -> None:
+        self.drafts.add(lesson.drafts)
+        self.rewrites.add(lesson.rewrites)
+
+    @property
+    def estimates(self) -> Estimates:
+        return Estimates(self.drafts.belief(DRAFTS), self.rewrites.belief(REWRITES))
+
+
+def gain_of(mean: float, spread: float, best: float) -> float:
+    """Return the expected gain over `best` of a normal score that counts up to 1."""
+    return max(0.0, _above(mean, spread, best) - _above(mean, spread, HIGHEST))
+
+
+def gain_of_rewrite(closing: float, parent: float, best: float) -> float:
+    """Return the expected gain over `best` of rewriting a response, with the mean of its closing:
+    most rewrites go nowhere, and those that do go at least `_STRIDE`."""
+    closing = min(max(closing, 0.0), 1.0)
+    stride = max(closing, _STRIDE)
+    return closing / stride * max(0.0, parent + (HIGHEST - parent) * stride - best)
+
+
+def _above(mean: float, spread: float, level: float) -> float:
+    """Return E[max(0, X - level)] of a normal X."""
+    if spread <= 0:
+        return max(0.0, mean - level)
+    z = (mean - level) / spread
+    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return (mean - level) * (1 + math.erf(z / math.sqrt(2))) / 2 + spread * density
