@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -218,7 +218,7 @@ def _run(
     job = Job(
         settings=settings,
         roles=roles_of(settings.refine),
-        shapes={"refine": asdict(settings.refine)},
+        shapes={"refine": settings.refine.shaping()},
         place={"command": "debug-rollout", "row": row.raw.get("id"), "output": "-"},
         body=_Rollout(row, settings, outputs, full),
         sink=outputs.text or outputs.record,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import Engine
     from refinecli.runs.lifecycle import Ended
+    from refinecli.runs.ordered_map import Places
     from refinecli.runs.plan import Plan
     from refinecli.runs.run import Counted, Input, Reader, Work, WorkOnRows
     from refinecli.runs.run_cache import RunCache
@@ -47,7 +48,8 @@ class RowCommand:
     `close` reports it, and returns whether a quality gate was missed. `written` gets each line as
     it leaves; `end`, last of all, the exit code and, if the run ended early, the reason. `files`
     are written by the command itself, by the flags that name them. `reader` reads lines that are
-    not datapoints yet. A command that `sums_up` writes no lines to a terminal.
+    not datapoints yet. A command that `sums_up` writes no lines to a terminal. `places` are those
+    of rows in work, where its work has to know them.
     """
 
     command: str
@@ -63,6 +65,7 @@ class RowCommand:
     files: Sequence[tuple[str, Path | None]] = ()
     reader: Reader | None = None
     sums_up: bool = False
+    places: Places | None = None
 
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
@@ -220,6 +223,7 @@ def _body(
         sink=sink,
         on_outcome=on_outcome,
         on_note=reporter.notice,
+        places=command.places,
     )
 
 

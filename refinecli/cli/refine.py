@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,11 +17,14 @@ from refinecli.cli.options import (
     show_note,
     takes,
 )
+from refinecli.errors import UsageError, option
 
 if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
+    from refinecli.refining.estimates import Estimates
     from refinecli.runs.lifecycle import Ended
-    from refinecli.types import Observer
+    from refinecli.settings.load import Settings
+    from refinecli.types import JSONObject, Observer
 
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
@@ -36,7 +39,8 @@ def refine(
         typer.Option(
             metavar="K",
             min=0,
-            help="Rewrites at most; 0: draft and grade. (default: 3; writer-critic: 1)",
+            help="Responses at most after the first; 0: draft and grade. "
+            "(default: 3; writer-critic: 1)",
         ),
     ] = None,
     drafts: Annotated[
@@ -50,6 +54,12 @@ def refine(
     threshold: Annotated[
         float | None,
         typer.Option(metavar="X", help="The score that passes. (default: every item must pass)"),
+    ] = None,
+    learned: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Go by what another run's output shows of drafts and rewrites."
+        ),
     ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
@@ -65,6 +75,8 @@ def refine(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.refining.strategies import roles_of
+    from refinecli.runs.learning import Learner
+    from refinecli.runs.ordered_map import Places
     from refinecli.runs.plan import refine_plan
     from refinecli.runs.work import refine_row
     from refinecli.settings.checks import check_feedback, check_refining
@@ -87,21 +99,53 @@ def refine(
     check_refining(settings.refine, settings.policy)
     check_feedback(settings.grade, settings.sources)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
+    fixed = _learned(learned, settings)
+    places = Places(settings.run.concurrency)
+    learns = settings.refine.strategy == "adaptive" and settings.refine.learn
     command = RowCommand(
         command="refine",
         roles=roles_of(settings.refine),
         settings=settings,
-        shapes={"refine": asdict(settings.refine)},
+        shapes={"refine": settings.refine.shaping() | _shaping(fixed)},
         work=lambda engine, reporter: partial(
             refine_row,
             engine=engine,
             settings=settings,
             observe=_shown_by(reporter) if show else None,
+            learner=Learner(places.resting, fixed) if learns else None,
         ),
+        places=places,
         plan=lambda: refine_plan(settings),
         close=lambda ended, reporter: _close(ended, reporter, out.output),
     )
     return process(command, data, out, models)
+
+
+def _learned(file: Path | None, settings: Settings) -> Estimates | None:
+    """Return the estimates in another run's output, if it is named."""
+    from refinecli.runs.learning import learned_from
+
+    if file is None:
+        return None
+    options = settings.refine
+    if options.strategy != "adaptive" or not options.learn:
+        why = f"the strategy {options.strategy}" if options.learn else "refine.learn = false"
+        raise UsageError(
+            f"{option('learned', file)} means nothing with {why}", "leave one of them out"
+        )
+    return learned_from(file)
+
+
+def _shaping(fixed: Estimates | None) -> JSONObject:
+    """Return the estimates as what shapes results: with their digits, the same on every machine."""
+    if fixed is None:
+        return {}
+    return {
+        "learned": {
+            kind: [float(f"{value:.6g}") for value in belief]
+            for kind, belief in fixed._asdict().items()
+        }
+    }
 
 
 def _shown_by(reporter: Reporter) -> Observer:

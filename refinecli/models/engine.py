@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from refinecli.types import (
     ROLES,
     Completer,
     Completion,
+    Datapoint,
     Draw,
     JSONObject,
     Message,
@@ -49,12 +50,13 @@ _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, mo
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The roles' completers of a run, their limits, and their models. `shaping` is all that shapes
-    results."""
+    results; `failed_once` says whether the run came to a row before, in vain."""
 
     roles: Roles
     limits: Limits
     made_with: Provenance
     shaping: JSONObject
+    failed_once: Callable[[Datapoint], bool]
 
 
 def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool = False) -> None:
@@ -122,6 +124,7 @@ async def open_engine(
                 shaped_by(shaping, settled),
             ),
             shaping=shaping,
+            failed_once=calls.runs.failed_once if calls else lambda datapoint: False,
         )
 
 

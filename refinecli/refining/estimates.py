@@ -35,17 +35,25 @@ class Lesson(NamedTuple):
     rewrites: tuple[float, ...] = ()
 
 
-def lesson_of(iterations: Sequence[Iteration]) -> Lesson:
+class Tried(NamedTuple):
+    """A step of a row: who wrote, from which earlier response, and its score."""
+
+    role: str
+    parent: int | None
+    score: float | None
+
+
+def lesson_of(steps: Sequence[Tried | Iteration]) -> Lesson:
     """Return the lesson of a row's graded steps; a response that a file brought is not a draft."""
-    drafts = [it.score for it in iterations if it.role == "policy" and it.score is not None]
-    return Lesson(tuple(drafts), tuple(closing for _, closing in closings(iterations)))
+    drafts = [it.score for it in steps if it.role == "policy" and it.score is not None]
+    return Lesson(tuple(drafts), tuple(closing for _, closing in closings(steps)))
 
 
-def closings(iterations: Sequence[Iteration]) -> list[tuple[int, float]]:
+def closings(steps: Sequence[Tried | Iteration]) -> list[tuple[int, float]]:
     """Return each graded rewrite's parent and closing."""
     found = []
-    for it in iterations:
-        parent = None if it.parent is None else iterations[it.parent].score
+    for it in steps:
+        parent = None if it.parent is None else steps[it.parent].score
         if it.parent is not None and parent is not None and it.score is not None:
             gap = max(HIGHEST - parent, _LEAST_GAP)
             found.append((it.parent, max(0.0, min(1.0, (it.score - parent) / gap))))

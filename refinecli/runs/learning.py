@@ -8,10 +8,15 @@ a quarter of the rows before it, and waits only for rows that began long ago.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from refinecli.refining.estimates import Estimates, Lesson, Lessons
+from refinecli.data.sources import Source
+from refinecli.errors import UsageError, option
+from refinecli.refining.estimates import Estimates, Lesson, Lessons, Tried, lesson_of
+from refinecli.text.json_text import loads
 
 Rest = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -24,29 +29,49 @@ def rows_used(place: int) -> int:
 class Learner:
     """What the rows of one run have shown, handed to later rows as the rule above allows.
 
-    Lessons may come in any order, one for each place, and are added in order: sums of floats depend
-    on it. Memory: the lessons ahead of an unfinished row, and an estimate for each power of two.
-    `rest` is entered while a row waits, to give up its place to another.
+    Rows come in their order, and finish in any. Lessons are added in the rows' order: sums of
+    floats depend on it. Memory: the lessons ahead of an unfinished row, and an estimate for each
+    power of two. `rest` is entered while a row waits, to give up its place to another. Where
+    `fixed` estimates are given, every row goes by those.
     """
 
-    def __init__(self, rest: Rest = nullcontext) -> None:
+    def __init__(self, rest: Rest = nullcontext, fixed: Estimates | None = None) -> None:
         self._rest = rest
+        self._fixed = fixed
         self._lessons = Lessons()
+        self._rows = 0
         self._added = 0
         self._ahead: dict[int, Lesson] = {}
         self._after: dict[int, asyncio.Future[Estimates]] = {}
+        self._ended: BaseException | None = None
+
+    @contextmanager
+    def row(self) -> Iterator[LearningRow]:
+        """Take in the next row, for as long as the block lasts; its lesson is what was set then.
+        An error that leaves the block ends the waiting of all rows, with that error."""
+        row = LearningRow(self, self._rows)
+        self._rows += 1
+        try:
+            yield row
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._teach(row.place, row.lesson)
 
     async def before(self, place: int) -> Estimates:
         """Return the estimates for a row at this place, as soon as the rows that they rest on are
         finished. Raises what ended the run, if one of those could not finish."""
+        if self._fixed:
+            return self._fixed
         known = self._estimates(rows_used(place))
         if known.done():
             return known.result()
+        if self._ended:
+            raise self._ended
         async with self._rest():
             return await asyncio.shield(known)  # others wait for it too
 
-    def teach(self, place: int, lesson: Lesson) -> None:
-        """Take a finished row's lesson; that of a row that failed or stayed ungraded is empty."""
+    def _teach(self, place: int, lesson: Lesson) -> None:
         self._ahead[place] = lesson
         while (in_turn := self._ahead.pop(self._added, None)) is not None:
             self._lessons.add(in_turn)
@@ -56,8 +81,8 @@ class Learner:
                 if not known.done():
                     known.set_result(self._lessons.estimates)
 
-    def stop(self, error: BaseException) -> None:
-        """Raise the error in every row that waits."""
+    def _end(self, error: BaseException) -> None:
+        self._ended = error
         for known in self._after.values():
             if not known.done():
                 known.set_exception(error)
@@ -69,3 +94,43 @@ class Learner:
             if rows == 0:
                 self._after[rows].set_result(Lessons().estimates)
         return self._after[rows]
+
+
+@dataclass(slots=True)
+class LearningRow:
+    """A row's place among those that learn, and its lesson once it is known: nothing, from a row
+    that failed or stayed ungraded."""
+
+    learner: Learner
+    place: int
+    lesson: Lesson = field(default=Lesson())
+
+    async def estimates(self) -> Estimates:
+        """Return what the row may go by."""
+        return await self.learner.before(self.place)
+
+
+def learned_from(path: Path) -> Estimates:
+    """Return the estimates that another run's output gives.
+
+    Raises UsageError where it cannot be read, or holds no refinement.
+    """
+    lessons, rows = Lessons(), 0
+    for _, line in Source(str(path)).read():
+        try:
+            record = loads(line)
+            steps = [
+                Tried(it["role"], it["parent"], it["score"])
+                for it in record["refinement"]["iterations"]
+            ]
+            lesson = lesson_of(steps)
+        except (ValueError, KeyError, TypeError, IndexError):
+            continue  # a row that failed, or another tool's: it teaches nothing
+        rows += 1
+        lessons.add(lesson)
+    if not rows:
+        raise UsageError(
+            f"{option('learned', path)}: there is no refinement in it",
+            "name a file that `refinecli refine` wrote",
+        )
+    return lessons.estimates

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 from refinecli.errors import BudgetError, RunError
@@ -16,17 +17,17 @@ async def ordered_map(
     items: AsyncIterable[A],
     work: Callable[[A], Awaitable[B]],
     *,
-    active: int,
+    active: int | Places,
     window: int,
     patience: float = 0.0,
 ) -> AsyncGenerator[B, None]:
     """Yield the results of `work` on each item, in the items' order, each as soon as possible.
 
-    At most `active` items are worked on at once, and at most `window` lie between the oldest
-    unfinished and the newest started, which bounds memory where one item takes long. An error ends
-    all work at once and is raised. After a RunError work in flight first has `patience` seconds to
-    finish. A BudgetError is raised only in its item's place, so that items before it can still
-    finish and come out.
+    At most `active` items are worked on at once, not counting those that rest, and at most `window`
+    lie between the oldest unfinished and the newest started, which bounds memory where one item
+    takes long. An error ends all work at once and is raised. After a RunError work in flight first
+    has `patience` seconds to finish. A BudgetError is raised only in its item's place, so that
+    items before it can still finish and come out.
     """
     started = _Started(items, work, active=active, window=window)
     feeder = asyncio.create_task(started.feed())
@@ -49,6 +50,22 @@ async def ordered_map(
         await started.end(feeder)
 
 
+class Places:
+    """The places of items that are worked on at once."""
+
+    def __init__(self, count: int) -> None:
+        self._free = asyncio.Semaphore(count)
+        self.take, self.give_back = self._free.acquire, self._free.release
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Give up a place while waiting for another item's result, so that others use it. After an
+        error it is not taken again: that ends the work."""
+        self.give_back()
+        yield
+        await self.take()
+
+
 class _Started(Generic[A, B]):
     """The work on items that was started and not yet handed out, in the items' order."""
 
@@ -57,13 +74,14 @@ class _Started(Generic[A, B]):
         items: AsyncIterable[A],
         work: Callable[[A], Awaitable[B]],
         *,
-        active: int,
+        active: int | Places,
         window: int,
     ) -> None:
         self.tasks: set[asyncio.Task[B]] = set()
         self._items, self._work = items, work
         self._queue: asyncio.Queue[asyncio.Task[B] | None] = asyncio.Queue()
-        self._workers, self._room = asyncio.Semaphore(active), asyncio.Semaphore(window)
+        self._places = active if isinstance(active, Places) else Places(active)
+        self._room = asyncio.Semaphore(window)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def feed(self) -> None:
@@ -71,7 +89,7 @@ class _Started(Generic[A, B]):
         try:
             async for item in self._items:
                 await self._room.acquire()
-                await self._workers.acquire()
+                await self._places.take()
                 task = asyncio.create_task(self._run(item))
                 self.tasks.add(task)
                 self._queue.put_nowait(task)
@@ -89,7 +107,7 @@ class _Started(Generic[A, B]):
             self._fail(error)
             raise
         finally:
-            self._workers.release()
+            self._places.give_back()
 
     def _fail(self, error: Exception) -> None:
         if not self._failed.done():

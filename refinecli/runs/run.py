@@ -19,7 +19,7 @@ from refinecli.data.rows import Row, read_row, unreadable_record
 from refinecli.data.sinks import Sink
 from refinecli.data.sources import Source
 from refinecli.errors import InputError, UsageError
-from refinecli.runs.ordered_map import ordered_map
+from refinecli.runs.ordered_map import Places, ordered_map
 from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint, JSONObject
 
@@ -133,7 +133,8 @@ class WorkOnRows:
     there is one.
 
     A line that could not be read becomes an `error` record; one that an earlier command could not
-    read passes through. `on_outcome` is called as each line is written, `on_note` once for each
+    read passes through. `places` are those of rows in work, where the work itself has to know
+    them. `on_outcome` is called as each line is written, `on_note` once for each
     thing that is worth saying, such as a probable slip. Raises what the work raises, after the
     lines before it were written.
     """
@@ -144,6 +145,7 @@ class WorkOnRows:
     sink: Sink | None
     on_outcome: Callable[[Outcome], None]
     on_note: Callable[[str], None]
+    places: Places | None = None
 
     async def __call__(self, started: Started) -> None:
         work = self.work(started.engine)
@@ -164,7 +166,7 @@ class WorkOnRows:
         results = ordered_map(
             self.rows.stream(),
             outcome,
-            active=concurrency,
+            active=self.places or concurrency,
             window=max(256, 8 * concurrency),
             patience=_PATIENCE,
         )

@@ -5,7 +5,8 @@ For the commands, which have rows of a file, and for Python callers, which have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from refinecli.data import output_lines
@@ -13,11 +14,14 @@ from refinecli.data.output_lines import Outcome
 from refinecli.data.rows import Row
 from refinecli.errors import CompletionError
 from refinecli.grading.votes import grade_by_votes
+from refinecli.refining.estimates import Estimates, lesson_of
 from refinecli.refining.rollout import refine
+from refinecli.refining.strategies import Prices
 from refinecli.types import Datapoint, Grade, Observer, Refinement, Usage
 
 if TYPE_CHECKING:
     from refinecli.models.engine import Engine
+    from refinecli.runs.learning import Learner
     from refinecli.settings.load import Settings
 
 NO_RESPONSE = "there is no response to grade"
@@ -30,9 +34,14 @@ OnGrades = Callable[[Row, Sequence[Grade]], None]
 
 
 async def refine_datapoint(
-    datapoint: Datapoint, engine: Engine, settings: Settings, observe: Observer | None = None
+    datapoint: Datapoint,
+    engine: Engine,
+    settings: Settings,
+    observe: Observer | None = None,
+    estimates: Callable[[], Awaitable[Estimates]] | None = None,
 ) -> Refinement:
-    """Refine one datapoint; `observe` is handed each iteration once it is done.
+    """Refine one datapoint; `observe` is handed each iteration once it is done; `estimates`
+    say what earlier rows have shown.
 
     Raises CompletionError where not even a first response could be had.
     """
@@ -44,7 +53,31 @@ async def refine_datapoint(
         observe,
         grading=settings.grade,
         seed=settings.run.seed,
+        redraws=settings.policy.temperature != 0,
+        prices=_prices(settings),
+        estimates=estimates,
     )
+
+
+def _prices(settings: Settings) -> Prices:
+    """Return the prices of the roles that an adaptive loop asks, of a jury their mean; none unless
+    all of them have some. What is all for nothing, such as the embedded model, counts by tokens."""
+    groups = {name: [settings.roles[name]] for name in ("policy", "reviser")}
+    groups["grader"] = list(settings.graders)
+    into = {name: _mean([role.input_price for role in asked]) for name, asked in groups.items()}
+    out = {name: _mean([role.output_price for role in asked]) for name, asked in groups.items()}
+    by_role = {
+        name: (price, out_price)
+        for name in groups
+        if (price := into[name]) is not None and (out_price := out[name]) is not None
+    }
+    known = len(by_role) == len(groups) and any(map(any, by_role.values()))
+    return Prices(by_role) if known else Prices()
+
+
+def _mean(prices: Sequence[float | None]) -> float | None:
+    known = [price for price in prices if price is not None]
+    return sum(known) / len(known) if len(known) == len(prices) else None
 
 
 async def refine_row(
@@ -53,13 +86,18 @@ async def refine_row(
     settings: Settings,
     observe: Observer | None = None,
     on_refinement: Callable[[Refinement], None] | None = None,
+    learner: Learner | None = None,
 ) -> Outcome:
-    """Refine the row's datapoint."""
+    """Refine the row's datapoint. What it shows, if it is done, is a lesson to the `learner`."""
     assert row.datapoint is not None
-    try:
-        refinement = await refine_datapoint(row.datapoint, engine, settings, observe)
-    except CompletionError as error:
-        return output_lines.failed(row.raw, error, "policy")
+    with learner.row() if learner else nullcontext() as learning:
+        estimates = learning.estimates if learning else None
+        try:
+            refinement = await refine_datapoint(row.datapoint, engine, settings, observe, estimates)
+        except CompletionError as error:
+            return output_lines.failed(row.raw, error, "policy")
+        if learning and refinement.status == "done" and not engine.failed_once(row.datapoint):
+            learning.lesson = lesson_of(refinement.iterations)
     if on_refinement:
         on_refinement(refinement)
     return output_lines.refined(row.raw, refinement, engine.made_with)

@@ -17,6 +17,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from refinecli.prompts import Prompts
@@ -123,7 +124,7 @@ def score_at(points: Sequence[tuple[float, float]], spent: float) -> float:
     """Return a pure loop's score at this many tokens a row, by interpolation."""
     if spent <= points[0][0]:
         return points[0][1]
-    for (t0, s0), (t1, s1) in zip(points, points[1:], strict=False):
+    for (t0, s0), (t1, s1) in pairwise(points):
         if spent <= t1:
             return s0 + (s1 - s0) * (spent - t0) / max(t1 - t0, 1e-9)
     return points[-1][1]

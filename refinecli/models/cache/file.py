@@ -24,6 +24,10 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE NOT NU
 CREATE TABLE unsettled (run INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run, row));
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+# Came later; a file without it has no rows in it.
+LATER_SCHEMA = """
+CREATE TABLE IF NOT EXISTS failed_once (run INTEGER NOT NULL, row TEXT NOT NULL, UNIQUE (run, row))
+"""
 _ELSEWHERE = option("cache", "PATH")
 # Another process's transaction takes milliseconds; a disk that hangs longer is in trouble.
 _BUSY_SECONDS = 60

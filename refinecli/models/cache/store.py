@@ -25,7 +25,14 @@ from typing import Any
 import orjson
 
 from refinecli.errors import OutputError, UsageError, option
-from refinecli.models.cache.file import check_ours, connect, create, in_our_words, open_unchanged
+from refinecli.models.cache.file import (
+    LATER_SCHEMA,
+    check_ours,
+    connect,
+    create,
+    in_our_words,
+    open_unchanged,
+)
 from refinecli.models.cache.writer import NewReply, Writer
 from refinecli.types import Datapoint, JSONObject
 
@@ -147,6 +154,7 @@ class Runs:
     def __init__(self, file: OpenFile) -> None:
         self._file = file
         self.current = -1  # this run's number, once it has begun
+        self._failed_once: frozenset[str] = frozenset()
 
     def begin(self, name: str, settings: JSONObject) -> JSONObject | None:
         """Continue the run of that name, or start it. If it was started with other settings, return
@@ -159,6 +167,7 @@ class Runs:
                 return dict(orjson.loads(found[0][1]))
             if found:
                 self.current = found[0][0]
+                self._failed_once = self._rows_that_failed()
             if self._file.writer is None:
                 return None
             if not found:  # two processes may begin it at once
@@ -166,7 +175,15 @@ class Runs:
                 self._file.rows(insert, (name, text))
                 self.current = self._file.rows(sql, (name,))[0][0]
             self._file.rows("DELETE FROM unsettled WHERE run = ?", (self.current,))
+            self._file.rows(LATER_SCHEMA)
         return None
+
+    def _rows_that_failed(self) -> frozenset[str]:
+        there = "SELECT 1 FROM sqlite_master WHERE name = 'failed_once'"
+        if not self._file.rows(there):  # an older file
+            return frozenset()
+        failed = self._file.rows("SELECT row FROM failed_once WHERE run = ?", (self.current,))
+        return frozenset(row for (row,) in failed)
 
     def restart(self, name: str, settings: JSONObject) -> None:
         """Start another run of that name in place of the existing one, whose replies stay."""
@@ -178,8 +195,14 @@ class Runs:
         the run, so that the same command asks again."""
         if self._file.writer is not None:
             row = row_name(datapoint.id, datapoint.occurrence)
-            sql = "INSERT OR IGNORE INTO unsettled VALUES (?, ?)"
-            self._file.writer.put((sql, (self.current, row)))
+            for table in ("unsettled", "failed_once"):
+                sql = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"
+                self._file.writer.put((sql, (self.current, row)))
+
+    def failed_once(self, datapoint: Datapoint) -> bool:
+        """Return True for a row that failed or stayed ungraded when this run came to it before, so
+        that later rows were decided without it."""
+        return row_name(datapoint.id, datapoint.occurrence) in self._failed_once
 
     def end(self, *, complete: bool) -> None:
         """Note that the run wrote all its rows. If `complete`, it is over, and a later one starts
@@ -191,7 +214,9 @@ class Runs:
         if not complete:
             failed = "SELECT row FROM unsettled WHERE run = ?1"
             sql = f"DELETE FROM replies WHERE run = ?1 AND row IN ({failed})"
-        for statement in (sql, "DELETE FROM unsettled WHERE run = ?"):
+        statements = [sql, "DELETE FROM unsettled WHERE run = ?"]
+        statements += ["DELETE FROM failed_once WHERE run = ?"] if complete else []
+        for statement in statements:
             self._file.rows(statement, (self.current,), OutputError)
 
     def writes_to(self, output: str) -> bool:
