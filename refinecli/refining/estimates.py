@@ -127,7 +127,7 @@ class Tally:
 
 
 DRAFTS = Prior(mean=0.5, between=0.09, within=0.04, rows=4)
-REWRITES = Prior(mean=0.1, between=0.02, within=0.06, rows=4)
+REWRITES = Prior(mean=0.05, between=0.01, within=0.06, rows=8)
 
 
 class Estimates(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from refinecli.refining.estimates import (
@@ -139,17 +139,25 @@ class Costs:
         if drafts:
             return sum(drafts) / len(drafts)
         first = self._iterations[0]
-        writing = Usage(1, self._prompt, _tokens(first.response))
-        return self._prices.of("policy", writing) + self._prices.of("grader", first.grading)
+        return self._cost("policy", self._written(first), first)
 
     def of_rewrite(self, parent: Iteration) -> float:
         rewrites = [self._spent(it) for it in self._iterations if it.role == "reviser"]
         if rewrites:
             return sum(rewrites) / len(rewrites)
-        answer = _tokens(parent.response)
-        prompt = self._prompt + answer + _tokens(self._request(parent))
-        writing = Usage(1, prompt, answer)
-        return self._prices.of("reviser", writing) + self._prices.of("grader", parent.grading)
+        like = self._written(self._iterations[0])  # the conversation, and an answer to it
+        answer = like.completion_tokens - like.reasoning_tokens
+        prompt = like.prompt_tokens + answer + _tokens(self._request(parent))
+        return self._cost("reviser", replace(like, prompt_tokens=prompt), parent)
+
+    def _written(self, it: Iteration) -> Usage:
+        """Return what writing it took, or where that is not known the lengths of its texts."""
+        took = it.usage - it.grading
+        known = took.prompt_tokens and took.completion_tokens
+        return took if known else Usage(1, self._prompt, _tokens(it.response))
+
+    def _cost(self, role: str, writing: Usage, graded: Iteration) -> float:
+        return self._prices.of(role, writing) + self._prices.of("grader", graded.grading)
 
     def _spent(self, it: Iteration) -> float:
         role = "policy" if it.role == "policy" else "reviser"

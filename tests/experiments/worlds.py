@@ -135,9 +135,10 @@ async def adaptive(rows: Sequence[Row], responses: int, seed: int) -> tuple[floa
     learner = Learner()
     options = RefineOptions("adaptive", max_iterations=responses - 1)
     score, spent, steps, rewrites = 0.0, 0, 0, 0
-    for place, row in enumerate(rows):
-        made = await run(row, options, seed=seed, estimates=lambda at=place: learner.before(at))
-        learner.teach(place, lesson_of(made.iterations))
+    for row in rows:
+        with learner.row() as learning:
+            made = await run(row, options, seed=seed, estimates=learning.estimates)
+            learning.lesson = lesson_of(made.iterations)
         score += made.best.score or 0.0
         spent += tokens(made, responses)
         steps += len(made.iterations) - 1
