@@ -20,6 +20,9 @@ from refinecli.cli.options import (
 from refinecli.errors import UsageError, option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from refinecli.cli.job import RowCommand
     from refinecli.display.reporter import Reporter
     from refinecli.refining.estimates import Estimates
     from refinecli.runs.lifecycle import Ended
@@ -73,12 +76,8 @@ def refine(
     refinecli refine in.jsonl -o out.jsonl --base-url http://localhost:8000/v1
     refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8
     """
-    from refinecli.cli.job import RowCommand, needs_input, process
+    from refinecli.cli.job import needs_input, process
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.learning import Learner
-    from refinecli.runs.ordered_map import Places
-    from refinecli.runs.plan import refine_plan
-    from refinecli.runs.work import refine_row
     from refinecli.settings.checks import check_feedback, check_refining
 
     settings = models.settings(
@@ -99,10 +98,28 @@ def refine(
     check_refining(settings.refine, settings.policy)
     check_feedback(settings.grade, settings.sources)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
-    fixed = _learned(learned, settings)
+    observe = _shown_by if show else None
+    command = _command(settings, _learned(learned, settings), observe, out.output)
+    return process(command, data, out, models)
+
+
+def _command(
+    settings: Settings,
+    fixed: Estimates | None,
+    observe: Callable[[Reporter], Observer] | None,
+    output: str | None,
+) -> RowCommand:
+    """Return the command that refines each row, which learns from earlier rows if it is to."""
+    from refinecli.cli.job import RowCommand
+    from refinecli.refining.strategies import roles_of
+    from refinecli.runs.learning import Learner
+    from refinecli.runs.ordered_map import Places
+    from refinecli.runs.plan import refine_plan
+    from refinecli.runs.work import refine_row
+
     places = Places(settings.run.concurrency)
     learns = settings.refine.strategy == "adaptive" and settings.refine.learn
-    command = RowCommand(
+    return RowCommand(
         command="refine",
         roles=roles_of(settings.refine),
         settings=settings,
@@ -111,14 +128,13 @@ def refine(
             refine_row,
             engine=engine,
             settings=settings,
-            observe=_shown_by(reporter) if show else None,
+            observe=observe(reporter) if observe else None,
             learner=Learner(places.resting, fixed) if learns else None,
         ),
         places=places,
         plan=lambda: refine_plan(settings),
-        close=lambda ended, reporter: _close(ended, reporter, out.output),
+        close=lambda ended, reporter: _close(ended, reporter, output),
     )
-    return process(command, data, out, models)
 
 
 def _learned(file: Path | None, settings: Settings) -> Estimates | None:
@@ -166,6 +182,8 @@ def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
     if score is not None and initial is not None:
         now = "at best" if by_grade else "as kept"
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
+    if summary.steps_taken:
+        reporter.notice(f"chosen after the first drafts: {summary.steps_taken}")
     for line in summary.notices:
         reporter.notice(line)
     if summary.winners:

@@ -6,7 +6,7 @@ No time stamps, latencies or ports: equal replies give equal bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
 from refinecli.errors import CompletionError
@@ -34,6 +34,14 @@ class Provenance:
     shaped_by: JSONObject = field(default_factory=dict)
 
 
+class Taken(NamedTuple):
+    """A step of an adaptive loop: what it added to the best score, and its tokens."""
+
+    kind: Literal["draft", "rewrite"]
+    gain: float
+    tokens: int
+
+
 class Outcome(NamedTuple):
     """One output line, and what the summary counts of it.
 
@@ -41,6 +49,7 @@ class Outcome(NamedTuple):
     a failure to a person, `noisy` says that a model graded. `fell_back` counts verdicts by words
     because the probabilities were too vague, `votes_missing` the votes that grades were made
     without. A `gated` response failed before all items were asked about.
+    without. `steps` are those that an adaptive loop chose.
     """
 
     record: JSONObject
@@ -55,6 +64,7 @@ class Outcome(NamedTuple):
     fell_back: int = 0
     votes_missing: int = 0
     gated: bool = False
+    steps: tuple[Taken, ...] = ()
     line: int = 0
     file: str = ""  # if there are several inputs
 
@@ -84,7 +94,18 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         noisy=any(_by_model(iteration.grades) for iteration in refinement.iterations),
         fell_back=sum(_fell_back(iteration.grades) for iteration in refinement.iterations),
         votes_missing=sum(_votes_missing(iteration.grades) for iteration in refinement.iterations),
+        steps=tuple(_steps(refinement.iterations)),
     )
+
+
+def _steps(iterations: Sequence[Iteration]) -> Iterator[Taken]:
+    best = iterations[0].score or 0.0
+    for it in iterations:
+        gain = max(0.0, (it.score or 0.0) - best)
+        best += gain
+        if it.choice:
+            tokens = it.usage.prompt_tokens + it.usage.completion_tokens
+            yield Taken("draft" if it.parent is None else "rewrite", gain, tokens)
 
 
 def _winners(refinement: Refinement) -> Iterator[str]:
@@ -203,6 +224,8 @@ def _iteration(iteration: Iteration) -> JSONObject:
     }
     if iteration.reasoning:
         record["reasoning"] = iteration.reasoning
+    if choice := iteration.choice:
+        record["choice"] = asdict(choice)
     if selection := iteration.selection:
         record["selection"] = {
             "winner": selection.winner,

@@ -25,6 +25,8 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     parts: list[RenderableType] = [Body([("", iteration.response)], Limit(_LINES))]
     for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
         parts.append(_item_line(item, grade))
+    if iteration.choice:
+        parts.append(label(chosen(iteration), "dim"))
     if iteration.selection:
         parts.append(label(f"preferred by the selector: {preferred(iteration.selection)}"))
     score = f"score {number(iteration.score)}" if iteration.grades else "not graded"
@@ -37,6 +39,25 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
         parts += [label("feedback:", "dim"), body]
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
     return Section(f"{title} · {iteration.role}", parts, "cyan")
+
+
+def chosen(iteration: Iteration) -> str:
+    """Say why an adaptive loop took this step, and what else it could have done."""
+    choice = iteration.choice
+    assert choice is not None
+    said = f"chosen: {_step(iteration.parent)}, {_promise(choice.gain, choice.cost)}"
+    if other := choice.instead:
+        said += f"; {_step(other.parent)} promised {_promise(other.gain, other.cost)}"
+    return said
+
+
+def _step(parent: int | None) -> str:
+    return "a fresh draft" if parent is None else f"a rewrite of {parent}"
+
+
+def _promise(gain: float, cost: float) -> str:
+    cost_in = f"{cost:,.0f} tokens" if cost >= 1 else f"a cost of {cost:.2g}"
+    return f"+{gain:.3f} for {cost_in}"
 
 
 def _item_line(item: RubricItem, grade: Grade) -> Text:

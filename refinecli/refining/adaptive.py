@@ -123,7 +123,7 @@ async def _take(
 
 
 def _note_feedback(iterations: list[Iteration], new: Iteration, requests: dict[int, str]) -> None:
-    """Keep on its parent what the rewrite was told; of several rewrites, what the best was."""
+    """Keep the rewrite's request on its parent; of several rewrites, that of the best."""
     if new.parent is None:
         return
     parent = iterations[new.parent]

@@ -1,16 +1,17 @@
 """Estimate what a fresh draft or a rewrite would gain, from a row's own tries and earlier rows.
 
-Two normal models, each of rows that differ in their mean and of tries that scatter around it:
+Three quantities, each of rows that differ in their mean and of tries that scatter around it:
 
-- a draft's score, 0 to 1;
-- a rewrite's *closing*: the share of the way to 1 that it goes from its parent's score, from 0
+- Full marks, a score of 1: drafts that have it or not. Rubrics of yes and no give many of them.
+- The score of a draft without full marks.
+- A rewrite's *closing*: the share of the way to 1 that it goes from its parent's score, from 0
   (not better) to 1 (all of it). A step back gains as little as standing still, however long it is.
 
 Earlier rows give the mean, how far rows differ and how far tries of a row scatter (by moments, with
 pseudo-rows for a prior). A row's own tries then move its mean: much where rows differ more than
 tries do, little where they do not, so one lucky grade does not run the show. A draft's expected
-gain over the best so far is the normal distribution's expected improvement (Jones et al. 1998,
-doi.org/10.1023/A:1008306431147), cut off at a score of 1.
+gain over the best so far is that of full marks and otherwise the normal distribution's expected
+improvement (Jones et al. 1998, doi.org/10.1023/A:1008306431147), cut off at a score of 1.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from typing import NamedTuple
 from refinecli.types import Iteration
 
 HIGHEST = 1.0  # score: nothing is expected above it
-_LEAST_SPREAD = 0.02  # so that what never varied so far may still vary
+_LEAST_SPREAD = 0.01  # so that what never varied so far may still vary
 _STRIDE = 0.5  # share of the way to 1 that a rewrite goes if it goes any
 _LEAST_GAP = 0.05  # to 1, below which a step is not measured against it
 
 
 class Lesson(NamedTuple):
-    """What a finished row shows others: its drafts' scores and its rewrites' closings."""
+    """The scores of a finished row's drafts and the closings of its rewrites, for others to learn
+    from."""
 
     drafts: tuple[float, ...] = ()
     rewrites: tuple[float, ...] = ()
@@ -47,6 +49,16 @@ def lesson_of(steps: Sequence[Tried | Iteration]) -> Lesson:
     """Return the lesson of a row's graded steps; a response that a file brought is not a draft."""
     drafts = [it.score for it in steps if it.role == "policy" and it.score is not None]
     return Lesson(tuple(drafts), tuple(closing for _, closing in closings(steps)))
+
+
+def full_marks(drafts: Sequence[float]) -> list[float]:
+    """Return for each draft 1 where it has full marks, else 0."""
+    return [float(score >= HIGHEST) for score in drafts]
+
+
+def others(drafts: Sequence[float]) -> list[float]:
+    """Return the scores of the drafts without full marks."""
+    return [score for score in drafts if score < HIGHEST]
 
 
 def closings(steps: Sequence[Tried | Iteration]) -> list[tuple[int, float]]:
@@ -83,8 +95,8 @@ class Belief(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is believed before any row: a mean, the variances between and within rows, and the
-    number of rows that this is worth."""
+    """A belief before any row: a mean, the variances between and within rows, and how many rows
+    it is worth."""
 
     mean: float
     between: float
@@ -126,13 +138,15 @@ class Tally:
         return Belief(mean, between + (between + scatter) / weight, scatter)
 
 
+FULL_MARKS = Prior(mean=0.1, between=0.02, within=0.08, rows=4)
 DRAFTS = Prior(mean=0.5, between=0.09, within=0.04, rows=4)
 REWRITES = Prior(mean=0.05, between=0.01, within=0.06, rows=8)
 
 
 class Estimates(NamedTuple):
-    """What is believed of the drafts and rewrites of a row that has not begun."""
+    """The beliefs about the drafts and rewrites of a row that has not begun."""
 
+    full_marks: Belief
     drafts: Belief
     rewrites: Belief
 
@@ -141,21 +155,30 @@ class Estimates(NamedTuple):
 class Lessons:
     """All that rows have shown so far, added in their order."""
 
+    full_marks: Tally = field(default_factory=Tally)
     drafts: Tally = field(default_factory=Tally)
     rewrites: Tally = field(default_factory=Tally)
 
     def add(self, lesson: Lesson) -> None:
-        self.drafts.add(lesson.drafts)
+        self.full_marks.add(full_marks(lesson.drafts))
+        self.drafts.add(others(lesson.drafts))
         self.rewrites.add(lesson.rewrites)
 
     @property
     def estimates(self) -> Estimates:
-        return Estimates(self.drafts.belief(DRAFTS), self.rewrites.belief(REWRITES))
+        return Estimates(
+            self.full_marks.belief(FULL_MARKS),
+            self.drafts.belief(DRAFTS),
+            self.rewrites.belief(REWRITES),
+        )
 
 
-def gain_of(mean: float, spread: float, best: float) -> float:
-    """Return the expected gain over `best` of a normal score that counts up to 1."""
-    return max(0.0, _above(mean, spread, best) - _above(mean, spread, HIGHEST))
+def gain_of_draft(full: float, mean: float, spread: float, best: float) -> float:
+    """Return the expected gain over `best` of a draft that has full marks with this probability,
+    and otherwise a normal score that counts up to 1."""
+    full = min(max(full, 0.0), 1.0)
+    otherwise = max(0.0, _above(mean, spread, best) - _above(mean, spread, HIGHEST))
+    return full * max(0.0, HIGHEST - best) + (1 - full) * otherwise
 
 
 def gain_of_rewrite(closing: float, parent: float, best: float) -> float:

@@ -40,13 +40,13 @@ class RefineOptions:
     At most `max_iterations` rewrites, from `drafts` to start with, until the score reaches
     `threshold`. `accept` says when a rewrite is accepted; after `patience` rewrites that are not,
     the loop gives up. `stop_on_repeat` ends it at a text that came before. `show_rubric` shows the
-    rubric to the first writer, and critics judge by `principles`. With `memory` a rewrite is told
+    rubric to the first writer, and critics judge by `principles`. With `memory` a rewrite is shown
     what was tried before from the same response and did not help. `adaptive` stops where no step
     is expected to gain `min_gain`, and learns from earlier rows unless `learn` is off. Drafting
     ends at a draft that passes with `stop_when_passed`.
     """
 
-    strategy: str = "adaptive"
+    strategy: str = "refine"
     max_iterations: Annotated[int, Field(ge=0)] = 3
     drafts: Annotated[int, Field(ge=1)] = 1
     threshold: float | None = None
@@ -79,7 +79,7 @@ OPTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What tokens cost by role, for a million of the prompt's and of the reply's; every token is 1
+    """The costs of a million tokens by role, of the prompt's and of the reply's; every token is 1
     where no role has a price."""
 
     by_role: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -27,7 +27,7 @@ def rows_used(place: int) -> int:
 
 
 class Learner:
-    """What the rows of one run have shown, handed to later rows as the rule above allows.
+    """The lessons of the rows of one run, handed to later rows as the rule above allows.
 
     Rows come in their order, and finish in any. Lessons are added in the rows' order: sums of
     floats depend on it. Memory: the lessons ahead of an unfinished row, and an estimate for each

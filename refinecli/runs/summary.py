@@ -51,6 +51,23 @@ class Mean:
 
 
 @dataclass(slots=True)
+class Steps:
+    """The steps of one kind that an adaptive loop took: what they added to the best scores, and
+    their tokens."""
+
+    count: int = 0
+    gain: float = 0.0
+    tokens: int = 0
+
+    @property
+    def per_1000_tokens(self) -> float | None:
+        return 1000 * self.gain / self.tokens if self.tokens else None
+
+    def record(self) -> JSONObject:
+        return {"count": self.count, "gain": round(self.gain, 6), "tokens": self.tokens}
+
+
+@dataclass(slots=True)
 class Summary:
     """Counts over the datapoints of one run, in constant memory."""
 
@@ -70,6 +87,7 @@ class Summary:
     # Over the datapoints that have both scores: the means above may rest on different ones.
     gain: Mean = field(default_factory=Mean)
     passed: Mean = field(default_factory=Mean)
+    steps: dict[str, Steps] = field(default_factory=dict)  # of an adaptive loop, by kind
     agreement: JSONObject | None = None
     rubrics: JSONObject | None = None  # of `generate-data rubrics`
     started: float = field(default_factory=monotonic)
@@ -85,6 +103,11 @@ class Summary:
         self.noisy = self.noisy or outcome.noisy
         self.fell_back += outcome.fell_back
         self.votes_missing += outcome.votes_missing
+        for step in outcome.steps:
+            steps = self.steps.setdefault(step.kind, Steps())
+            steps.count += 1
+            steps.gain += step.gain
+            steps.tokens += step.tokens
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:
@@ -132,6 +155,22 @@ class Summary:
         return lines
 
     @property
+    def steps_taken(self) -> str:
+        """The steps of an adaptive loop and what they brought, in words; empty for others."""
+        parts = []
+        for kind, steps in sorted(self.steps.items()):
+            what = f"{steps.count:,} more {kind}" if kind == "draft" else f"{steps.count:,} {kind}"
+            what += "" if steps.count == 1 else "s"
+            rate = steps.per_1000_tokens
+            gained = "" if rate is None else f" (+{rate:.3f} for 1,000 tokens)"
+            parts.append(what + gained)
+        return ", ".join(parts)
+
+    @property
+    def _steps_record(self) -> JSONObject:
+        return {kind: steps.record() for kind, steps in sorted(self.steps.items())}
+
+    @property
     def seconds(self) -> float:
         return monotonic() - self.started
 
@@ -150,6 +189,7 @@ class Summary:
             **({"gated": self.gated} if self.gated else {}),
             **({"fell_back": self.fell_back} if self.fell_back else {}),
             **({"votes_missing": self.votes_missing} if self.votes_missing else {}),
+            **({"steps": self._steps_record} if self.steps else {}),
             **({} if self.agreement is None else {"agreement": self.agreement}),
             **({} if self.rubrics is None else {"rubrics": self.rubrics}),
             "calls": traffic.sent,

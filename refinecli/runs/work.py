@@ -40,8 +40,8 @@ async def refine_datapoint(
     observe: Observer | None = None,
     estimates: Callable[[], Awaitable[Estimates]] | None = None,
 ) -> Refinement:
-    """Refine one datapoint; `observe` is handed each iteration once it is done; `estimates`
-    say what earlier rows have shown.
+    """Refine one datapoint, handing each iteration to `observe` once it is done; `estimates` say
+    what earlier rows have shown.
 
     Raises CompletionError where not even a first response could be had.
     """

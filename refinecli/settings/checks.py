@@ -52,7 +52,7 @@ def _means_nothing(loop: Strategy, key: str, value: object, source: Source) -> U
     named = f"{source} {value}" if source.kind == "flag" else str(source)
     takers = [other for other, strategy in STRATEGIES.items() if key in strategy.options]
     instead = f"use the strategy {' or '.join(takers)}"
-    if key == "max_iterations" and loop.options == {"drafts"}:
+    if key == "max_iterations" and "drafts" in loop.options:
         instead = f"give {option('drafts', 'N')}, which are all it writes"
     return UsageError(
         f"{named} means nothing to the strategy {loop.name}", f"leave it out, or {instead}"

@@ -103,8 +103,8 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What an adaptive loop expected of the step that it took, and the best step of the other kind,
-    None where there was none."""
+    """The gain and the cost that an adaptive loop expected of the step that it took, and the best
+    step of the other kind, None where there was none."""
 
     gain: float
     cost: float

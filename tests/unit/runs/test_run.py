@@ -23,7 +23,11 @@ from tests.conftest import datapoint, write_jsonl
 from tests.support.fakes import nobody, roles
 
 ENGINE = Engine(
-    roles(nobody(), nobody(), nobody()), Limits(4), Provenance({}, "digest"), shaping={}
+    roles(nobody(), nobody(), nobody()),
+    Limits(4),
+    Provenance({}, "digest"),
+    {},
+    lambda point: False,
 )
 
 

@@ -30,7 +30,7 @@ LINE: dict[str, Any] = {
 
 def engine(policy: Script | Scripted, grader: Scripted, reviser: Script = ()) -> Engine:
     asked = roles(policy, reviser, grader)
-    return Engine(asked, Limits(1), Provenance({"grader": "g"}, "digest"), {})
+    return Engine(asked, Limits(1), Provenance({"grader": "g"}, "digest"), {}, lambda point: False)
 
 
 def row(**fields: Any) -> Row:

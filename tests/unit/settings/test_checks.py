@@ -23,11 +23,15 @@ def settled(*sets: str, **flags: object) -> Settings:
     ("sets", "message", "hint"),
     [
         (["refine.strategy=best"], "there is no strategy 'best'", "did you mean best-of-n?"),
-        (["refine.strategy=tree"], "there is no strategy 'tree'", "known: refine, best-of-n"),
+        (
+            ["refine.strategy=tree"],
+            "there is no strategy 'tree'",
+            "known: adaptive, refine, best-of-n",
+        ),
         (
             ["refine.strategy=self-refine", "refine.drafts=2"],
             "--set refine.drafts means nothing to the strategy self-refine",
-            "use the strategy refine or best-of-n",
+            "use the strategy adaptive or refine or best-of-n",
         ),
         (
             ["refine.strategy=best-of-n", "refine.max_iterations=2"],
