@@ -195,4 +195,5 @@ class Sender:
         if self.log_request:
             url = shown_url(self.endpoint.url)
             clean = self.redaction.logged(content)
-            self.log_request(request.draw, url, request.data, came, clean)
+            data = self.redaction.reply(request.data)  # `extra_body` may hold a secret
+            self.log_request(request.draw, url, data, came, clean)

@@ -33,6 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 # Lines of server-sent events; a line that begins with a colon is a comment that keeps the
 # connection alive.
 _EVENT = re.compile(rb"(?:data|event|id|retry):")
+_COMMENTS = re.compile(rb"(?:\s*+:[^\n]*+\n?)*+\s*+")
 _DONE = b"[DONE]"  # the last event of a stream
 # Where an ending stands; the first that is there counts. Some write a word where there is none.
 _ENDINGS = ("finish_reason", "finishReason", "finish_details", "stop_reason", "done_reason")
@@ -114,10 +115,9 @@ def _number(digits: str) -> float | int | None:
 
 
 def _without_comments(content: bytes) -> bytes:
-    content = content.removeprefix(_BOM).lstrip()
-    while content.startswith(b":"):
-        content = content.partition(b"\n")[2].lstrip()
-    return content
+    content = content.removeprefix(_BOM)
+    comments = _COMMENTS.match(content)
+    return content[comments.end() :] if comments else content
 
 
 # ------------------------------------------------------------------ unrequested streams

@@ -39,7 +39,7 @@ _MAY_BE_BUSY = frozenset({400, 403, 404, 409, 420, 422, 424, 429, 498, 499, 500}
 # Under these a provider may quote the conversation.
 _QUOTING = frozenset({400, 403, 404, 413, 422, 500})
 # Enough to say what is wrong; a provider may add all of a long prompt.
-_MOST_HEARD = 20_000  # characters
+_MOST_QUOTED, _MOST_HEARD = 200_000, 20_000  # characters
 
 
 class RefusedParameterError(Exception):
@@ -96,7 +96,7 @@ class Refusal:
     @cached_property
     def heard(self) -> str:
         """The provider's own words, without what it quotes of the conversation."""
-        words = self.words
+        words = self.words[:_MOST_QUOTED]
         if self.status in _QUOTING:
             words = without_echoes(words, self.body.get("messages", ()), {*self.body, "system"})
         return words[:_MOST_HEARD]

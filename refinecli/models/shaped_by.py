@@ -9,7 +9,7 @@ from typing import Any
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import STRATEGIES, RefineOptions
-from refinecli.settings.roles import RoleSettings
+from refinecli.settings.roles import RoleSettings, names_a_secret
 from refinecli.text.json_text import digest, dumps
 from refinecli.types import JSONObject, role_traits
 
@@ -33,7 +33,16 @@ def shaped_by(shaping: JSONObject, roles: Mapping[str, RoleSettings]) -> JSONObj
     found |= {k: v for k, v in rest.items() if k in ("repeats", "threshold", "contrast")}
     for name in roles:
         found |= _of_role(name, shaping)
-    return {key: _short(value) for key, value in found.items()}
+    return {key: _short(_without_secrets(value)) for key, value in found.items()}
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    """Return a setting with a digest in the place of each secret: `extra_body` may hold one."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(one, key) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(one, name) for one in value]
+    return digest(value) if isinstance(value, str) and names_a_secret(name) else value
 
 
 def _defaults(rest: JSONObject) -> dict[str, JSONObject]:

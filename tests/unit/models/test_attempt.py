@@ -106,7 +106,7 @@ class Attempt:
             self.ending,
             self.log,
             lambda draw, url, body, came, content: self.logged.append(
-                (url, type(came).__name__, content)
+                (url, type(came).__name__, body + content)
             ),
         )
 
@@ -134,7 +134,8 @@ def test_a_reply_is_counted_kept_logged_and_returned() -> None:
     assert (url, body, timeout) == (attempt.endpoint.url, b"{...}", 7)
     assert headers == {"authorization": f"Bearer {KEY}"}
     assert attempt.replies.kept == [(four().content, True)]
-    assert attempt.logged == [("http://h/v1/chat/completions", "Reply", four().content)]
+    logged = b"{...}" + four().content
+    assert attempt.logged == [("http://h/v1/chat/completions", "Reply", logged)]
     traffic = attempt.limits.traffic
     assert (traffic.sent, traffic.prompt_tokens, traffic.completion_tokens) == (1, 20, 5)
     assert traffic.cost == pytest.approx((20 * 1 + 5 * 2) / 1e6)
@@ -268,6 +269,15 @@ def test_a_key_in_a_reply_is_neither_kept_nor_logged_nor_returned() -> None:
     attempt = Attempt(four(f"Your key is {KEY}"))
     assert attempt.make().text == "Your key is [key]"
     assert KEY.encode() not in attempt.replies.kept[0][0] + attempt.logged[0][2]
+
+
+def test_a_secret_in_a_request_is_sent_but_not_logged() -> None:
+    attempt = Attempt(four())
+    data = orjson.dumps({"messages": [], "api_key": KEY})
+    request = Request({"messages": []}, data, b"k", Draw("a", 0, "policy", 0))
+    asyncio.run(attempt.sender.attempt(request, False))
+    assert attempt.client.sent[0][1] == data
+    assert attempt.logged[0][2] == b'{"messages":[],"api_key":"[key]"}' + four().content
 
 
 def test_a_short_key_may_stand_in_an_honest_answer_but_not_in_the_log() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -342,3 +343,14 @@ def test_an_error_in_a_later_line_is_that_error() -> None:
 
 def test_an_error_that_a_good_reply_only_quotes_is_none() -> None:
     assert read_completion(lines({**REPLY, "data": SLOW})).text == "4"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b":\n", b": wait\n\n", b" ", b"data: {}\n", b"{}\n", b'{"data":', b"[DONE]\n", b'"', b"[{}],"],
+)
+def test_a_body_of_a_million_bytes_is_read_in_linear_time(piece: bytes) -> None:
+    began = process_time()
+    with pytest.raises((CompletionError, RetryableError)):
+        read_completion(piece * (1_000_000 // len(piece)))
+    assert process_time() - began < 4

@@ -11,6 +11,7 @@ import pytest
 from refinecli.models.engine import open_engine
 from refinecli.report.compare import set_apart
 from refinecli.settings.load import load
+from refinecli.text.json_text import digest
 from refinecli.types import JSONObject
 
 
@@ -55,6 +56,15 @@ def test_a_long_text_is_its_digest_and_its_beginning() -> None:
     assert found.keys() == {"digest", "begins"}
     other = recorded([f"policy.system={long}."])["policy.system"]
     assert found["digest"] != other["digest"]
+
+
+def test_a_secret_in_extra_body_is_recorded_as_its_digest() -> None:
+    found = recorded(["policy.extra_body={top_k = 5, meta = {api_key = 'x', token = ['y', 1]}}"])
+    given = found["policy.extra_body"]
+    assert given == {
+        "top_k": 5,
+        "meta": {"api_key": digest("x"), "token": [digest("y"), 1]},
+    }
 
 
 def test_no_value_of_a_header_or_a_url_is_recorded() -> None:
