@@ -171,6 +171,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                     options.drafts + options.max_iterations,
                     0,
                 ),
+                {"memory": True},
                 by_grade=True,
             ),
             Strategy(

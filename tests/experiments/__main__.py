@@ -28,11 +28,14 @@ ARMS = {
     "first answer, rubric in the prompt": [
         *("--strategy", "best-of-n", "--drafts", "1", "--set", "refine.show_rubric=true"),
     ],
-    "refine": [],
+    "adaptive": ["--strategy", "adaptive", "--max-iterations", "7"],  # at most as many responses
+    "adaptive, at most 4": ["--strategy", "adaptive"],
+    "refine": ["--strategy", "refine"],
     "self-refine": ["--strategy", "self-refine"],
     "rm-gallery": ["--strategy", "rm-gallery"],
 }
 CONTROLS = (POOL, "refine")
+LOOPS = (POOL, "adaptive", "adaptive, at most 4", "refine")
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ def keywords(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def commongen(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """CommonGen-Hard, cut to the first six words of each list."""
-    rows = second_half(options, "commongen_hard.jsonl")
-    yield from imported("keywords", [{"concepts": row["concepts"][:6]} for row in rows])
+    """CommonGen-Hard, cut to the first six words of each list, then to the next six."""
+    rows = list(second_half(options, "commongen_hard.jsonl"))
+    cuts = [row["concepts"][start : start + 6] for start in (0, 6) for row in rows]
+    yield from imported("keywords", [{"concepts": cut} for cut in cuts])
 
 
 def ifeval(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -103,9 +107,9 @@ def numbered(convo: list[dict[str, Any]], value: float) -> dict[str, Any]:
 
 
 EXPERIMENTS = {
-    "keywords": Experiment(keywords, 24),
-    "commongen": Experiment(commongen, 20),
-    "ifeval": Experiment(ifeval, 20, CONTROLS),
+    "keywords": Experiment(keywords, 60),
+    "commongen": Experiment(commongen, 60, LOOPS),
+    "ifeval": Experiment(ifeval, 40, LOOPS),
     "addition": Experiment(addition, 40, CONTROLS),
     "gsm8k": Experiment(gsm8k, 20, CONTROLS),
 }
@@ -128,7 +132,9 @@ def main() -> None:
     experiment = EXPERIMENTS[options.name]
     options.n = options.n or experiment.n
     rows = list(experiment.rows(options))[: options.n]
-    data = "".join(json.dumps({**row, "id": f"row-{i}"}) + "\n" for i, row in enumerate(rows))
+    data = "".join(
+        json.dumps({**row, "id": f"{options.name}-{i}"}) + "\n" for i, row in enumerate(rows)
+    )
     (folder / "in.jsonl").write_text(data, "utf-8")
     print("| | n | at first | kept | gain | ahead of best-of-n at equal tokens | calls | s |")
     print("|---|---|---|---|---|---|---|---|")
@@ -149,6 +155,8 @@ def run(folder: Path, arm: str) -> float:
             *("refine", str(folder / "in.jsonl"), "-o", str(folder / f"{name}.jsonl")),
             *("--model", "local", "--seed", "1", "--summary", str(summary), *ARMS[arm]),
             *("--max-errors", "100%"),
+            # Arms that draw the same drafts share them: the comparison is paired, and cheaper.
+            *("--cache", str(folder / "calls.db")),
         )
     return float(json.loads(summary.read_text())["seconds"])
 
