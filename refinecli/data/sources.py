@@ -162,9 +162,9 @@ def _read(descriptor: int) -> bytes:
 
 
 def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
-    if number == 1:
-        line = line.removeprefix(_BOM)
     line = line.strip(b" \t\r\n")
+    while line.startswith(_BOM):  # also where files were put together
+        line = line[len(_BOM) :].lstrip()
     if line:
         yield number, line
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import NamedTuple
+
+from refinecli.text.json_text import loads
 
 
 class WrongKind(NamedTuple):
@@ -33,8 +36,23 @@ _BEGINNINGS = (
     (b"\xfe\xff", "UTF-16 text", "convert it with iconv -f UTF-16 -t UTF-8"),
     (b"{\x00", "UTF-16 text", "convert it with iconv -f UTF-16LE -t UTF-8"),
     (b"\x00{", "UTF-16 text", "convert it with iconv -f UTF-16BE -t UTF-8"),
-    (b"<!DOCTYPE", "a web page", "download the raw file"),
+    (b"/annex/objects/", "a git-annex pointer, not the file", "fetch it with git annex get"),
+    (b"%PDF-", "a PDF", "name a JSONL file"),
+    (b"data: ", "an event stream", "keep what stands after `data: `"),
+    (b"---", "YAML", "write it as JSON Lines"),
+    (b"- ", "YAML", "write it as JSON Lines"),
+    (b"\x1e", "a JSON text sequence", "take its separators out with tr -d '\\036'"),
+)
+# The same of markup, whose case and indentation do not matter.
+_MARKUP = (
+    (b"<!doctype html", "a web page", "download the raw file"),
     (b"<html", "a web page", "download the raw file"),
+    (b"<?xml", "XML", "write it as JSON Lines"),
+)
+_BINARY = WrongKind("binary data, not text", "name a JSONL file")
+_TOML = WrongKind("TOML", "name a JSONL file: this may be a config, or a rubric")
+_CARRIAGE_RETURNS = WrongKind(
+    "text whose lines end in carriage returns alone", "convert it with tr '\\r' '\\n'"
 )
 _ARRAY = WrongKind("a JSON array, not one object a line", "take it apart with jq -c '.[]'")
 _DOCUMENT = WrongKind("JSON over several lines", "write an object a line with jq -c .")
@@ -53,17 +71,39 @@ def wrong_kind(head: bytes, *, documents: bool = False) -> WrongKind | None:
     `head` may end within a line. With `documents`, JSON arrays and JSON over several lines are read
     too, so they are not wrong.
     """
-    for beginning, name, hint in _BEGINNINGS:
-        if head.startswith(beginning):
-            return WrongKind(name, hint)
-    lines = [line.strip() for line in head.removeprefix(_BOM).split(b"\n")]
+    head = head.removeprefix(_BOM)
+    text = head.lstrip()
+    for known, start in ((_BEGINNINGS, head), (_MARKUP, text[:20].lower())):
+        for beginning, name, hint in known:
+            if start.startswith(beginning):
+                return WrongKind(name, hint)
+    if _CONTROLS.search(head):
+        return _BINARY
+    lines = [line.strip() for line in head.split(b"\n")]
     first, second = ([line for line in lines if line] + [b"", b""])[:2]
+    if _TABLE_OF_TOML.fullmatch(first):
+        return _TOML
+    if b"}\r{" in first:
+        return _CARRIAGE_RETURNS
     if first.startswith(b"[") and not documents:
         return _ARRAY
-    if first == b"{" and second.startswith((b'"', b"}")) and not documents:
-        return _DOCUMENT
+    if first.startswith(b"{") and second.startswith((b'"', b"}", b"]")) and not documents:
+        return None if _is_json(first) else _DOCUMENT
     whole = [line for line in lines[:-1] if line]  # the last one may have been cut
     return _TABLE if _is_table(whole) else None
+
+
+# No text has these, and JSON must escape them; a line may end in a carriage return.
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1d\x1f]")
+_TABLE_OF_TOML = re.compile(rb"\[\[?[A-Za-z_][\w.-]*\]\]?")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_table(lines: list[bytes]) -> bool:
