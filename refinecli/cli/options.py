@@ -16,7 +16,7 @@ import typer
 
 from refinecli.cli.complaints import complain
 from refinecli.cli.completion import complete_settings, complete_strategies
-from refinecli.errors import RefineError
+from refinecli.errors import RefineError, UsageError
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -366,6 +366,11 @@ def _exit_code(command: Callable[[], int]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(as_line(f"error: {place}{error.strerror or error}"), file=sys.stderr)
         return 3
+    except RuntimeError as error:  # as Python before 3.13 reports links that lead in a circle
+        if not str(error).startswith("Symlink loop"):
+            raise
+        complain(UsageError(str(error), "name another file"))
+        return UsageError.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
