@@ -33,7 +33,7 @@ def answered_before(old: Path, new: Path) -> int:
 
 
 def _rows(path: Path) -> Generator[Any, None, None]:
-    for _, line in Source(str(path), most=None).read():
+    for _, line in Source(str(path)).read():
         yield loads(line)
 
 

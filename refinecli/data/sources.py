@@ -79,6 +79,11 @@ class Source:
             _must_be_readable(self.path)
         self.rereadable = self.path is not None and self.path.is_file()
 
+    @property
+    def is_packed(self) -> bool:
+        """True if it unpacks to any size, whatever its own is."""
+        return self.path is not None and self.path.suffix in (".gz", ".zst")
+
     def check_kind(self) -> None:
         """Raise UsageError if a regular file does not begin like JSON Lines."""
         if self.path is None or not self.rereadable:

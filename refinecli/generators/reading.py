@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Any
 
 from refinecli.data.rows import Row, read_row, unreadable_record
-from refinecli.data.sources import LINE_BYTES, Source
-from refinecli.errors import InputError
+from refinecli.data.sources import LINE_BYTES, MEGABYTE, Source
+from refinecli.errors import InputError, UsageError, option
 from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
 
@@ -57,19 +57,27 @@ def _entries(source: Source, name: str) -> Iterator[Entry]:
     if first is None:
         return
     if first[1].startswith(b"["):
-        yield from _array(first, lines, name)
+        yield from _array(first, lines, name, source.most if source.is_packed else None)
         return
     for number, line in chain([first], lines):
         yield Entry(f"{name}:{number}", number, line)
 
 
 def _array(
-    first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str
+    first: tuple[int, bytes], lines: Iterator[tuple[int, bytes]], name: str, most: int | None
 ) -> Iterator[Entry]:
+    """Yield the entries of an array, which may have as many bytes as a line where it is packed: it
+    could fill the memory."""
     data = bytearray(b"\n" * (first[0] - 1) + first[1])
     at = first[0]
     for number, line in lines:
         data += b"\n" * (number - at) + line  # blank lines count in the places of JSON errors
+        if most is not None and len(data) > most:
+            raise UsageError(
+                f"{name}: unpacked, the array is longer than {most / MEGABYTE:g} MB",
+                "unpack it, or allow more: "
+                f"{option('run.max_line_mb', f'{2 * most / MEGABYTE:g}')}",
+            )
         at = number
     for index, value in enumerate(_loads(bytes(data), name)):
         yield Entry(f"{name}[{index}]", index + 1, value=value)

@@ -559,6 +559,15 @@ def test_the_error_in_an_array_counts_blank_lines(tmp_path: Path) -> None:
         read_objects(written(tmp_path / "a.json", '\n[{"n": 1},\n\n\n{"n" 2}]'))
 
 
+def test_a_packed_array_may_not_fill_the_memory(tmp_path: Path) -> None:
+    text = "[\n" + '{"n": 1},\n' * 1000 + '{"n": 1}]'
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(text.encode()))
+    with pytest.raises(UsageError, match=r"the array is longer than 0\.005 MB") as caught:
+        list(read_entries(str(tmp_path / "a.json.gz"), most=5000))
+    assert "run.max_line_mb" in caught.value.hint
+    assert len(list(read_entries(written(tmp_path / "a.json", text), most=5000))) == 1001
+
+
 def test_a_missing_file_is_refused_before_the_first_row(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no\.jsonl: No such file"):
         read_objects(str(tmp_path / "no.jsonl"))
