@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -14,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from refinecli.cli.complaints import complain
 from refinecli.cli.completion import complete_settings, complete_strategies
-from refinecli.errors import RefineError, UsageError
+from refinecli.cli.exit_codes import exit_code
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -337,7 +335,7 @@ def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
         def run(**given: Any) -> None:
             for name, group in groups.items():
                 given[name] = group(**{p.name: given.pop(p.name) for p in _parameters(group)})
-            raise typer.Exit(_exit_code(lambda: command(**given)))
+            raise typer.Exit(exit_code(lambda: command(**given)))
 
         # Arguments before options, as typer lists them.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -348,32 +346,6 @@ def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
         return run
 
     return wrap
-
-
-def _exit_code(command: Callable[[], int]) -> int:
-    try:
-        code = command()
-        sys.stdout.flush()
-        return code
-    except RefineError as error:
-        complain(error)
-        return error.exit_code
-    except BrokenPipeError:
-        # The reader has what it wanted; what Python flushes at its end must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(as_line(f"error: {place}{error.strerror or error}"), file=sys.stderr)
-        return 3
-    except RuntimeError as error:  # as Python before 3.13 reports links that lead in a circle
-        if not str(error).startswith("Symlink loop"):
-            raise
-        complain(UsageError(str(error), "name another file"))
-        return UsageError.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
 
 
 def rubric_of(models: ModelOptions, *, quiet: bool = False) -> list[JSONObject]:

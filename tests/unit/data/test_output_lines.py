@@ -16,7 +16,7 @@ MADE_WITH = Provenance({"policy": "m"}, "digest", {"policy.system": "Be brief."}
 USAGE = Usage(1, 2, 3, 4, 5)
 # What stands in the same cells beside fields: the values that some of them take.
 VALUES = {
-    *("done", "ungraded", "failed", "graded"),
+    *("done", "ungraded", "failed", "graded", "skipped"),
     *("policy", "reviser", "critic", "input"),
     *("llm", "check", "empty", "--repeats"),
 }
