@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from refinecli.data.sources import Source
 from refinecli.errors import CompletionError
 from refinecli.prompts import Prompts
 from refinecli.report.fresh_grades import (
@@ -16,16 +18,22 @@ from refinecli.report.fresh_grades import (
     Regraded,
     Unsent,
     alarms,
+    count_pairs,
     left_out,
+    pairs,
     perturbed,
     regrade,
     regrade_of,
 )
 from refinecli.report.fresh_run import FreshGrades
 from refinecli.report.gains import Regrade
+from refinecli.report.runs import read_run
+from refinecli.runs.run import Input
 from refinecli.settings.load import load
 from refinecli.types import Draw, Message
+from tests.conftest import write_jsonl
 from tests.support.fakes import Scripted, datapoint, rubric_item, scores
+from tests.support.report_files import failed_row, graded_row, row
 
 DRAW = Draw("a", 0, "grader", 0)
 
@@ -75,6 +83,34 @@ def regraded(found: Sequence[Pair], repeats: int = 2, **roles: Scripted) -> list
         return [result async for result in results]
 
     return asyncio.run(main())
+
+
+def test_only_datapoints_with_a_first_and_a_final_score_are_graded_again(tmp_path: Path) -> None:
+    rows = [
+        failed_row(0),
+        row(1, [0.0, 1.0]),
+        graded_row(2, 0.5),
+        row(3, [None, 1.0]),
+        row(4, [0.5, 0.25]),
+        row(4, [1.0]),
+    ]
+    file = str(write_jsonl(tmp_path / "run.jsonl", rows))
+    run = read_run(file)
+    kept = {("dp-1", 0): "a draft", ("dp-4", 1): "another"}
+
+    async def main() -> list[Pair]:
+        return [one async for one in pairs(Input(Source(file)), run, [kept])]
+
+    found = asyncio.run(main())
+    assert [(one.key, one.others) for one in found] == [
+        (("dp-1", 0), ("a draft",)),
+        (("dp-4", 0), (None,)),
+        (("dp-4", 1), ("another",)),
+    ]
+    texts = [(one.first, one.final) for one in found]
+    assert texts[0] == ("answer 0 to question 1", "answer 1 to question 1")
+    assert texts[1] == ("answer 0 to question 4",) * 2
+    assert count_pairs(run) == 3
 
 
 def test_both_responses_are_graded_by_each_role_in_each_repeats_words() -> None:
