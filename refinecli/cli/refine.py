@@ -76,9 +76,7 @@ def refine(
     refinecli refine in.jsonl -o out.jsonl --base-url http://localhost:8000/v1
     refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8
     """
-    from refinecli.cli.job import needs_input, process
     from refinecli.refining.strategies import roles_of
-    from refinecli.settings.checks import check_feedback, check_refining
 
     settings = models.settings(
         {
@@ -92,6 +90,9 @@ def refine(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles_of(settings.refine))
+    from refinecli.cli.job import needs_input, process
+    from refinecli.settings.checks import check_feedback, check_refining
+
     needs_input(ctx, data)
     for line in settings.ignored:
         show_note(line, quiet=models.quiet)

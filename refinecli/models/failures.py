@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from refinecli.errors import CompletionError, FailureKind, RunError, option
 from refinecli.models import wordings
-from refinecli.models.echoes import without_echoes
 from refinecli.models.envelope import is_web_page, provider_words
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.provider_errors import shortened
@@ -98,6 +97,10 @@ class Refusal:
         """The provider's own words, without what it quotes of the conversation."""
         words = self.words[:_MOST_QUOTED]
         if self.status in _QUOTING:
+            from refinecli.models.echoes import (
+                without_echoes,
+            )  # most runs need none of its patterns
+
             words = without_echoes(words, self.body.get("messages", ()), {*self.body, "system"})
         return words[:_MOST_HEARD]
 
