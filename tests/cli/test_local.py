@@ -143,17 +143,17 @@ def test_a_broken_gguf_file_ends_in_an_error_that_says_so(tmp_path: Path) -> Non
 def test_generate_refine_grade_on_the_local_model_needs_no_key_flag_or_network(
     cli: Callable[..., Result], tmp_path: Path
 ) -> None:
-    made = cli("generate-data", "keywords", "-n", "12", "-o", "in.jsonl")
+    made = cli("generate-data", "keywords", "-n", "6", "-o", "in.jsonl")
     assert made.returncode == 0, made.stderr
     refined = cli(
         *("refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"),
-        *("--summary", "summary.json", "--set", "policy.max_tokens=96"),
+        *("--summary", "summary.json", "--set", "policy.max_tokens=40"),
         seconds=250,
     )
     assert refined.returncode == 0, refined.stderr
     assert "embedded server" in refined.stderr
     rows = read_jsonl(tmp_path / "out.jsonl")
-    assert [row["id"] for row in rows] == [f"keywords-{i}" for i in range(12)]
+    assert [row["id"] for row in rows] == [f"keywords-{i}" for i in range(6)]
     for row in rows:
         refinement = row["refinement"]
         assert refinement["status"] == "done"
@@ -163,7 +163,7 @@ def test_generate_refine_grade_on_the_local_model_needs_no_key_flag_or_network(
             assert refinement["usage"][key] == sum(it["usage"][key] for it in iterations)
         assert row["response"] == iterations[refinement["best_iteration"]]["response"]
     summary = read_jsonl(tmp_path / "summary.json")[0]
-    assert summary["done"] == 12
+    assert summary["done"] == 6
     assert summary["calls"] == sum(row["refinement"]["usage"]["calls"] for row in rows)
 
     graded = cli("grade", "out.jsonl", "-o", "graded.jsonl", "--fail-under", "0")
@@ -177,7 +177,8 @@ def test_generate_refine_grade_on_the_local_model_needs_no_key_flag_or_network(
 def test_debug_rollout_runs_the_built_in_datapoint_on_the_local_model(
     cli: Callable[..., Result],
 ) -> None:
-    result = cli("debug-rollout", "--set", "policy.max_tokens=64", seconds=200)
+    short = ("--set", "policy.max_tokens=40", "--set", "grader.max_tokens=40")
+    result = cli("debug-rollout", "--max-iterations", "1", *short, seconds=200)
     # A small model may give no verdict, and then the exit code says so; it must not be made up.
     assert result.returncode in (0, 3), result.stderr
     assert "What is 122 + 12?" in result.stdout
@@ -221,8 +222,10 @@ def test_the_server_ends_with_the_command_however_that_ends(
     weights.symlink_to(find_weights("local"))
     rows = [datapoint(id=i, rubric_items=[_words_item()]) for i in range(200)]
     path = write_jsonl(tmp_path / "in.jsonl", rows)
+    # Short replies, so that the first comes soon; 200 of them take far longer than the test.
+    short = ("--max-iterations", "0", "--set", "policy.max_tokens=16")
     process = subprocess.Popen(
-        [*REFINECLI, "refine", str(path), "--model", str(weights)],
+        [*REFINECLI, "refine", str(path), "--model", str(weights), *short],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=tmp_path,
