@@ -341,7 +341,7 @@ KEY_ECHOES: dict[str, tuple[Reply, int, str]] = {
     "401": (error(401, f"Incorrect API key provided: {KEY}."), 3, "check the key"),
     "403": (error(403, f"{KEY} may not do this"), 3, "check the key"),
     "404 model": (error(404, f"The model `m` does not exist for {KEY}"), 3, "--model"),
-    "404 page": (Reply(status=404, raw=f"<h1>{KEY}</h1>".encode()), 3, "right URL"),
+    "404 page": (Reply(status=404, raw=f"<h1>{KEY}</h1>".encode()), 3, "check the URL"),
     "quota": (error(429, f"{KEY}: insufficient_quota"), 3, "credit"),
     "400": (error(400, f"bad {KEY}"), 3, "bad_request"),
     "500": (error(500, f"oops {KEY}", headers=AT_ONCE), 3, "server"),
