@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from refinecli.errors import InputError
@@ -52,11 +53,17 @@ def conversation_of(raw: JSONObject, name: str) -> Conversation:
         )
     if not isinstance(convo, list) or not convo:
         return Conversation(name, convo)  # validation says what is wrong with it
-    first = convo[0]
-    if isinstance(first, dict) and first.get("role") in _SYSTEM_ROLES:
-        if first.get("content") == system:
-            return Conversation(name, convo)
-        raise InputError(
-            f"{_SYSTEM}: {name} begins with another system prompt", "keep one of the two"
-        )
+    if not lacks_system(convo, system, name):
+        return Conversation(name, convo)
     return Conversation(name, [{"role": "system", "content": system}, *convo], joined=True)
+
+
+def lacks_system(convo: Sequence[object], system: object, name: str) -> bool:
+    """Return True where the conversation does not begin with a system prompt; raise InputError
+    where it begins with another."""
+    first = convo[0]
+    if not (isinstance(first, dict) and first.get("role") in _SYSTEM_ROLES):
+        return True
+    if first.get("content") == system:
+        return False
+    raise InputError(f"{_SYSTEM}: {name} begins with another system prompt", "keep one of the two")

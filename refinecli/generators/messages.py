@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from refinecli.data.conversations import CONVO_NAMES, conversation_of
+from refinecli.data.conversations import CONVO_NAMES, conversation_of, lacks_system
 from refinecli.errors import InputError
 from refinecli.generators.reading import Columns, checked
 from refinecli.generators.tool_turns import ToolTurns
@@ -47,8 +47,7 @@ def messages(columns: Columns, name: str) -> list[JSONObject]:
 def sharegpt_messages(columns: Columns, name: str) -> list[JSONObject]:
     """Return ShareGPT's `from` and `value` as roles and contents, after the row's `system`, if
     any. A call of tools becomes `tool_calls`, and what was observed their results."""
-    system = columns.optional_text("system")
-    found = [{"role": "system", "content": system}] if system and system.strip() else []
+    found: list[JSONObject] = []
     tools = ToolTurns()
     turns = _objects(columns, name, _from_json(columns, name))
     for index, message in enumerate(turns):
@@ -65,7 +64,19 @@ def sharegpt_messages(columns: Columns, name: str) -> list[JSONObject]:
             found += tools.turn(_ROLES[speaker], text)
         except ValueError as error:
             raise turn.fault("value", str(error), _TOOLS_HINT) from None
-    return found
+    return _after_system(columns, name, found)
+
+
+def _after_system(columns: Columns, name: str, convo: list[JSONObject]) -> list[JSONObject]:
+    """Return the messages after the row's `system`, if it has one that they do not begin with."""
+    system = columns.optional_text("system")
+    if system is None or not system.strip():
+        return convo
+    try:
+        new = lacks_system(convo, system, name)
+    except InputError as error:
+        raise InputError(*error.args, where=columns.where) from None
+    return [{"role": "system", "content": system}, *convo] if new else convo
 
 
 _TOOLS_HINT = (

@@ -185,6 +185,9 @@ def test_a_system_column_comes_before_sharegpts_turns() -> None:
     row = {"system": "You are a librarian.", "conversations": SHAREGPT["conversations"][1:]}
     assert plain(row) == {"convo": ASKED}
     assert plain(row | {"system": " "})["convo"] == ASKED[1:]
+    assert plain(SHAREGPT | {"system": "You are a librarian."})["convo"] == ASKED
+    other = refused("chat", SHAREGPT | {"system": "Another."})
+    assert other.message == "system: conversations begins with another system prompt"
 
 
 @pytest.mark.parametrize(
