@@ -15,14 +15,19 @@ _SPEAKS_OF_CODE = "same code"
 def lost_code(prompts: Prompts, options: GradeOptions, systems: Iterable[str]) -> Iterator[str]:
     """Yield a warning about each template in use that has no code for the tags around a response,
     where one of the grader's system prompts speaks of it."""
-    if not any(_SPEAKS_OF_CODE in system for system in (prompts.grader_system, *systems)):
-        return
-    for name in _without(prompts, options, "nonce"):
+    used = dict.fromkeys(_used(options), "grader_system")
+    if options.batch_items > 1:
+        used["grader_batch"] = "grader_batch_system"
+    roles = tuple(systems)
+    for name, system in used.items():
+        said = (getattr(prompts, system), *roles)
+        if _has(prompts, name, "nonce") or not any(_SPEAKS_OF_CODE in one for one in said):
+            continue
         yield (
             f"warning: prompts.{name} has no {{{{nonce}}}}, and the grader's system prompt says "
             "that the tags around the response bear a code: the grader looks for one that is not "
             "there, and a response may close its own tags; write <response-{{nonce}}> and "
-            "</response-{{nonce}}>, or set prompts.grader_system too"
+            f"</response-{{{{nonce}}}}>, or set prompts.{system} too"
         )
 
 
@@ -38,11 +43,15 @@ def lost_penalties(
         f"warning: prompts.{name} has no {{{{penalty}}}}: nothing says that penalty "
         f'items such as "{item.name}" describe a fault, and the grader may give the high score to '
         "a response without it; write {{penalty}} on a line of its own below {{criterion}}"
-        for name in _without(prompts, options, "penalty")
+        for name in _used(options)
+        if not _has(prompts, name, "penalty")
     )
 
 
-def _without(prompts: Prompts, options: GradeOptions, placeholder: str) -> list[str]:
+def _used(options: GradeOptions) -> tuple[str, ...]:
     names = {"explain": ("grader",), "verdict": ("verdict",), "logprobs": ("verdict", "grader")}
-    used = names[options.mode]
-    return [name for name in used if f"{{{{{placeholder}}}}}" not in getattr(prompts, name)]
+    return names[options.mode]
+
+
+def _has(prompts: Prompts, name: str, placeholder: str) -> bool:
+    return f"{{{{{placeholder}}}}}" in getattr(prompts, name)

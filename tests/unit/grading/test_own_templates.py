@@ -66,3 +66,13 @@ def test_only_a_penalty_item_that_a_model_grades_needs_to_be_explained() -> None
     by_code = RubricItem("It says no.", weight=-1, check={"kind": "contains_any", "words": ["no"]})
     assert lost_penalties(prompts, options, with_items(by_code)) == ()
     assert lost_penalties(prompts, options, with_items()) == ()
+
+
+def test_the_template_of_several_items_is_named_where_it_is_used() -> None:
+    prompts = Prompts(grader_batch="{{response}} {{criteria}} {{instruction}}")
+    assert list(lost_code(prompts, GradeOptions(), [])) == []
+    (line,) = lost_code(prompts, GradeOptions(batch_items=2), [])
+    assert line.startswith("warning: prompts.grader_batch has no {{nonce}}")
+    assert line.endswith("or set prompts.grader_batch_system too")
+    own = Prompts(grader_batch=prompts.grader_batch, grader_batch_system="Be fair.")
+    assert list(lost_code(own, GradeOptions(batch_items=2), [])) == []
