@@ -22,6 +22,9 @@ settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+# Half the time of collecting the tests is compiling them: done once, whatever the environment says.
+sys.dont_write_bytecode = False
+
 REFINECLI = [sys.executable, "-m", "refinecli"]
 # The environment of a user who has set nothing: no keys, no settings, no colours forced, and
 # modules compiled once rather than by every command.
