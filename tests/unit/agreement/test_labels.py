@@ -190,3 +190,17 @@ def test_repeats_are_votes_and_an_ungraded_one_is_none() -> None:
     for path in ("gold", "rubric_items.gold"):
         (found,) = judged(raw, path, one, grades)
         assert [(vote.met, vote.score) for vote in found.votes] == [(True, 5.0), (False, 3.0)]
+
+
+def test_a_pass_is_as_likely_as_the_only_item_or_each_item_says() -> None:
+    sure = {"no": 0.25, "yes": 0.75}
+    raw, one = read(gold=True, rubric_items=[item(gold=True)])
+    grades = [replace(graded(one, 1.0)[0], probabilities=sure)]
+    for path in ("gold", "rubric_items.gold"):
+        (found,) = judged(raw, path, one, grades)
+        assert found.likely == 0.75
+    raw, two = read(gold=True, rubric_items=[item("A?", gold=True), item("B?")])
+    grades = [replace(grade, probabilities=sure) for grade in graded(two, 1.0, 1.0)]
+    assert [found.likely for found in judged(raw, "gold", two, grades)] == [None]
+    assert [found.likely for found in judged(raw, "rubric_items.gold", two, grades)] == [0.75] * 2
+    assert judged(raw, "gold", two, graded(two, 1.0, 1.0))[0].likely is None

@@ -24,6 +24,7 @@ class WritesInPlace:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.calls: list[str] = []
 
     def put(self, entry: NewReply | Statement) -> None:
         if isinstance(entry, NewReply):
@@ -34,7 +35,10 @@ class WritesInPlace:
             self.connection.execute(*entry)
 
     def flush(self) -> None:
-        pass
+        self.calls.append("flush")
+
+    def close(self) -> None:
+        self.calls.append("close")
 
 
 @pytest.fixture
@@ -50,6 +54,18 @@ def keep(table: Replies, key: bytes, reply: bytes, run: int = 0, row: str | None
 
 def raw(file: OpenFile, sql: str) -> list[object]:
     return file.rows(sql)
+
+
+def test_the_writer_is_waited_for_until_it_is_closed(file: OpenFile) -> None:
+    writer = cast(WritesInPlace, file.writer)
+    file.flush()
+    assert writer.calls == ["flush"]
+    file.close()
+    file.flush()
+    file.close()
+    assert writer.calls == ["flush", "close"]
+    with pytest.raises(sqlite3.ProgrammingError):
+        file.reader.execute("SELECT 1")
 
 
 # ------------------------------------------------------------------ replies
