@@ -9,6 +9,12 @@ cosmic-ray makes the mutants (it has an environment of its own, for it is not ne
 tests run in the project's, of each mutant those that run its line (delete build/mutation after a
 change). A mutant is killed if a test of tests/unit/PACKAGE fails, or hangs.
 A place in the code counts once, however many ways there are to mutate it.
+
+Of the sample of 100 with seed 3, the tests killed 91. Of the other nine two are equal to the code
+(`is` in place of `==` between small numbers; the last of the rows with a unique name, instead of
+the first) and one dies of a test that the lines of an older version hid. Six had no unit test and
+have one since: an alternative in a report's words and one in a grader's prompts, rows that are not
+regraded, a label's likelihood, waiting for a cache's writer, and remedies in a summary.
 """
 
 from __future__ import annotations

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from refinecli.errors import CompletionError, RunError
 from refinecli.grading.grade import grade
-from refinecli.grading.prefix import LONG_ENOUGH, begin_alike
-from refinecli.grading.verdict import GradeOptions
+from refinecli.grading.prefix import LONG_ENOUGH, _may_be_long, begin_alike
+from refinecli.grading.verdict import GradeOptions, Question
 from refinecli.prompts import GRADER, Prompts
-from refinecli.types import Completion, Datapoint, Draw, Grade, Message, Usage
+from refinecli.types import Completion, Datapoint, Draw, Example, Grade, Message, Usage
 from tests.support.fakes import datapoint, score, text_of
 
 LONG = "word " * (LONG_ENOUGH // 5)
@@ -89,6 +89,15 @@ def test_a_long_conversation_and_a_long_reference_count_too() -> None:
         grader = PrefixCache()
         graded(grader, datapoint(*ITEMS, **fields), "A short one.")
         assert grader.most == 3
+
+
+def test_examples_of_all_items_or_of_one_may_make_a_prompt_long() -> None:
+    plain = Question(datapoint(*ITEMS), "A short one.", 0, Prompts(), GradeOptions())
+    assert not _may_be_long(plain)
+    shared = GradeOptions(examples=(Example("Fine.", 1.0),))
+    assert _may_be_long(replace(plain, options=shared))
+    own = datapoint({**ITEMS[0], "examples": [{"response": "Fine.", "score": 1}]}, *ITEMS[1:])
+    assert _may_be_long(replace(plain, datapoint=own))
 
 
 def test_prompts_that_begin_with_the_criterion_are_asked_all_at_once() -> None:

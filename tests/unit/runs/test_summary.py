@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from refinecli.data.output_lines import Outcome
+from refinecli.errors import FailureKind
 from refinecli.models.traffic import Traffic
 from refinecli.runs.summary import ERROR_TYPES, Mean, Summary
 
@@ -104,6 +105,30 @@ def test_grades_that_were_made_otherwise_are_said(
     assert len(notices) == len(begins)
     for notice, begin in zip(notices, begins, strict=True):
         assert notice.startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("no_answer", "raise max_tokens of that role"),
+        ("refused", "reword the prompt, or ask another model"),
+        ("content_filter", "reword the prompt, or ask another provider"),
+        ("tool_calls", "leave tools out of extra_body"),
+        ("bad_reply", "the error of each line says why"),
+    ],
+)
+def test_replies_without_an_answer_are_counted_with_what_helps(
+    kind: FailureKind, remedy: str
+) -> None:
+    (one,) = summary(Outcome({}, "failed", failures=(kind,))).notices
+    assert one.startswith("1 reply: ")
+    assert remedy in one
+    many = summary(Outcome({}, "failed", failures=(kind,) * 2000), Outcome({}, "done"))
+    assert many.notices[0].startswith("2,000 replies: ")
+
+
+def test_failures_without_a_remedy_are_no_notices() -> None:
+    assert summary(Outcome({}, "failed", failures=("timeout", "server"))).notices == []
 
 
 def test_the_record_holds_the_run_in_numbers() -> None:
