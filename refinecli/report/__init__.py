@@ -25,7 +25,7 @@ KEYS = (
     *("optimism", "judge_gap", "verdict_gain", "revealed_gain", "sign_test", "regraded_sign_test"),
     *("detectable", "too_few", "claim", "kept_by_score", "only_drafts", "iterations", "items"),
     *("baselines", "run_cost", "selections", "alarms", "compared", "trend", "conclusions", "gates"),
-    "regrade",
+    *("regrade", "steps"),
 )
 
 GENERATOR = "refinecli report"  # marks a page that a newer one may replace

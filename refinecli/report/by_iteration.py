@@ -19,7 +19,10 @@ def iterations(cases: Sequence[Case]) -> list[JSONObject]:
     """
     scored = [case for case in cases if case.first is not None and case.final is not None]
     last = max((len(case.steps) for case in scored), default=0)
-    return [_row(scored, number) for number in range(last)]
+    found = [_row(scored, number) for number in range(last)]
+    if any(step.chosen for case in scored for step in case.steps):
+        return [row | {"drafts": _drafts(scored, row["iteration"])} for row in found]
+    return found
 
 
 def kept(case: Case, number: int) -> Step:
@@ -34,6 +37,12 @@ def changed(before: Sequence[Mark], after: Sequence[Mark]) -> tuple[int, int]:
     """Count the items that went from failed to passed, and from passed to failed."""
     pairs = [(a.passed, b.passed) for a, b in zip(before, after, strict=True)]
     return pairs.count((False, True)), pairs.count((True, False))
+
+
+def _drafts(scored: Sequence[Case], number: int) -> int:
+    """Count the drafts in an iteration: an adaptive loop may draft for one datapoint and rewrite
+    for another."""
+    return sum(number < len(case.steps) and case.steps[number].role == "policy" for case in scored)
 
 
 def _row(scored: Sequence[Case], number: int) -> JSONObject:

@@ -65,7 +65,7 @@ class Spent:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One iteration without its texts; `decided` if its grades or a selector settled its
-    acceptance."""
+    acceptance, `chosen` if an adaptive loop took it rather than another step."""
 
     parent: int | None
     role: str
@@ -76,6 +76,7 @@ class Step:
     characters: int
     spent: Spent
     winner: str | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ class Case:
     A datapoint that was only graded has a single step and is not `refined`. `fresh` and
     `fresh_marks` are from a later `grade` of the returned response; `copied` says that this
     response has a long phrase of the rubric which is in neither the first response nor the prompt.
-    `prompt` and `rubric` are digests: an id alone does not make two datapoints the same.
+    `prompt` and `rubric` are digests: an id alone does not make two datapoints the same. `place` is
+    that among the rows that were worked on, from 0.
     """
 
     key: Key
@@ -102,6 +104,7 @@ class Case:
     copied: bool = False
     prompt: str = ""
     rubric: str = ""
+    place: int = 0
 
     @property
     def first(self) -> float | None:
@@ -156,7 +159,7 @@ def key_of(row: JSONObject, occurrences: Occurrences) -> Key:
     return name, occurrences.next(name)
 
 
-def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
+def case_of(row: JSONObject, result: JSONObject, key: Key, place: int = 0) -> Case:
     items = tuple(_item(item, index) for index, item in enumerate(row.get("rubric_items") or ()))
     group = row.get("group")
     refined = isinstance(row.get("refinement"), dict)
@@ -191,6 +194,7 @@ def case_of(row: JSONObject, result: JSONObject, key: Key) -> Case:
         copied=copied,
         prompt=digest(convo_of(row)),
         rubric=digest(row.get("rubric_items") or []),
+        place=place,
     )
 
 
@@ -235,6 +239,7 @@ def _step(iteration: JSONObject, items: Sequence[Item], by_score: bool) -> Step:
         characters=len(iteration["response"]),
         spent=_spent(iteration.get("usage")),
         winner=str(selection["winner"]) if selection else None,
+        chosen="choice" in iteration,
     )
 
 

@@ -10,6 +10,7 @@ from refinecli.report.alarms import alarms
 from refinecli.report.baselines import baseline, first_answer, run_cost
 from refinecli.report.by_item import items
 from refinecli.report.by_iteration import iterations, selections
+from refinecli.report.by_step import steps
 from refinecli.report.cases import UNGRADED_LOOPS, Case, Key
 from refinecli.report.compare import compared, pass_rate, trend
 from refinecli.report.conclusions import conclusions
@@ -60,12 +61,13 @@ def build(
         "trend": trend(runs) if len(runs) > 1 else None,
         "gates": [],
         "regrade": None,
+        **({"steps": taken} if (taken := steps(run)) else {}),
     }
     found = alarms(run, figures, regraded)
     figures["alarms"] = [alarm | {"message": spell(alarm["message"])} for alarm in found]
     sentences = conclusions(figures, regraded=regraded is not None)
     figures["conclusions"] = [spell(sentence) for sentence in sentences]
-    return {key: figures[key] for key in KEYS}
+    return {key: figures[key] for key in KEYS if key in figures}
 
 
 def _fresh_score(run: Run, grades: Regrades | None) -> JSONObject | None:

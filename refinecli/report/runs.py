@@ -137,6 +137,12 @@ class _Gathered:
     spent: Spent = field(default_factory=Spent)
     occurrences: Occurrences = field(default_factory=Occurrences)
 
+    @property
+    def worked_on(self) -> int:
+        """The number of rows so far that a model could be asked about."""
+        unreadable = self.failures["input"] + self.counts["skipped"]
+        return sum(self.counts.values()) - unreadable
+
 
 # Raised by a row whose fields are not of the kinds that refine and grade write.
 _ODD = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -159,7 +165,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
         if result is None:
             gathered.counts[status] += 1
             return
-        case = case_of(row, result, key)
+        case = case_of(row, result, key, gathered.worked_on)
     except _ODD as error:
         raise InputError(
             f"not an output line of refine or grade: {type(error).__name__}: {error}",

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.text import Text
 
 from refinecli.errors import option, spelled
 from refinecli.report.baselines import ahead
+from refinecli.report.by_step import KINDS, STEP_NOTES, learned_from
+from refinecli.report.columns import left, lines, table, wrapped
 from refinecli.stats.wording import change, ends, number, plural
 from refinecli.text.clean import one_line
 from refinecli.types import JSONObject
 
-_WIDTH = 80
 _MOST_ITEMS = 20
 _MOST_FLIPS = 10
 _MOST_RUNS = 4  # next to each other in the trend of items
@@ -26,10 +26,11 @@ def renderables(figures: JSONObject, spell: Callable[[str], str] = spelled) -> I
     """Yield the lines of the report; print each with `soft_wrap=True`."""
     section = partial(_section, spell)
     yield from _about(figures)
-    yield from section("In short", _wrapped(figures["conclusions"]))
-    yield from section("Alarms", _wrapped([alarm["message"] for alarm in figures["alarms"]]))
+    yield from section("In short", wrapped(figures["conclusions"]))
+    yield from section("Alarms", wrapped([alarm["message"] for alarm in figures["alarms"]]))
     yield from section("Gains, final minus first response", _gains(figures))
     yield from section("Iterations", _iterations(figures))
+    yield from section("Drafts and rewrites", _steps(figures.get("steps")))
     yield from section("Rubric items", _items(figures["items"]))
     yield from section("Baselines", _baselines(figures))
     yield from section("Two runs", _two_runs(figures["compared"]))
@@ -37,73 +38,12 @@ def renderables(figures: JSONObject, spell: Callable[[str], str] = spelled) -> I
     yield from section("Gates", _gates(figures["gates"]))
 
 
-def _section(spell: Callable[[str], str], title: str, lines: Iterator[str]) -> Iterator[Text]:
-    listed = list(lines)
+def _section(spell: Callable[[str], str], title: str, body: Iterator[str]) -> Iterator[Text]:
+    listed = list(body)
     if listed:
         yield Text()
         yield Text(title, "bold")
         yield from (Text(spell(line)) for line in listed)
-
-
-def _wrapped(sentences: Sequence[str]) -> Iterator[str]:
-    for sentence in sentences:
-        yield from _lines(sentence, "  ", "    ")
-
-
-def _lines(text: str, first: str, others: str) -> Iterator[str]:
-    """Wrap the text by terminal cells: `textwrap` counts characters, some of which take two
-    cells."""
-    line = first
-    for word in one_line(text).split(" "):
-        for piece in chop_cells(word, _WIDTH - len(others)):
-            full = line.strip() and cell_len(line) + 1 + cell_len(piece) > _WIDTH
-            if full:
-                yield line
-                line = others
-            line += f" {piece}" if line.strip() else piece
-    yield line
-
-
-def _table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, cut: bool = False
-) -> Iterator[str]:
-    """Align the columns, the first to the left. It gives way where a line would be too long, and a
-    cell that does not fit there is cut, or stands on a line of its own."""
-    cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    rest = sum(widths[1:]) + 2 * len(widths)
-    widths[0] = min(widths[0], max(8, _WIDTH - rest))
-    for row in cells:
-        if cut:
-            row = [_shortened(row[0], widths[0]), *row[1:]]
-        if cell_len(row[0]) > widths[0]:
-            yield "  " + _left(row[0], _WIDTH - 2).rstrip()
-            row = ["", *row[1:]]
-        line = "".join(
-            "  " + (_left(cell, width) if not place else _right(cell, width))
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield line.rstrip()
-
-
-def _left(cell: str, width: int) -> str:
-    if cell_len(cell) > width:
-        return set_cell_size(cell, width - 1) + "…"
-    return cell + " " * (width - cell_len(cell))
-
-
-def _shortened(cell: str, width: int) -> str:
-    """Cut the middle out: names of a kind begin alike, and often end alike too."""
-    if cell_len(cell) <= width:
-        return cell
-    end = cell[len(cell) - (width - 1) // 2 :]
-    while cell_len(end) > (width - 1) // 2:
-        end = end[1:]
-    return set_cell_size(cell, width - 1 - cell_len(end)).rstrip() + "…" + end
-
-
-def _right(cell: str, width: int) -> str:
-    return " " * (width - cell_len(cell)) + cell
 
 
 # ------------------------------------------------------------------ sections
@@ -113,7 +53,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
     run = figures["runs"][-1]
     title = [f"{run['label']}: {run['strategy']}"]
     title += [f"{role} {model}" for role, model in run["models"].items()]
-    yield from (Text(line, "bold") for line in _lines(", ".join(title), "", "  "))
+    yield from (Text(line, "bold") for line in lines(", ".join(title), "", "  "))
     counts = [f"{run[name]:,} {name}" for name in ("done", "ungraded", "failed") if run[name]]
     counts += [f"{run['gated']:,} of them gated"] if run.get("gated") else []
     spent = [plural(run["calls"], "call")]
@@ -122,7 +62,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
         spent.append(f"{plural(run['skipped'], 'line')} without a result")
     text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
     text += " (as if none had been shared)" if run["calls"] else ""
-    yield from (Text(line) for line in _lines(text, "", "  "))
+    yield from (Text(line) for line in lines(text, "", "  "))
 
 
 _GAINS = (
@@ -144,10 +84,10 @@ def _gains(figures: JSONObject) -> Iterator[str]:
         for name, key in _GAINS
         if (gain := figures[key]) is not None
     ]
-    yield from _table(("", "mean", "95% interval"), rows)
+    yield from table(("", "mean", "95% interval"), rows)
     for name, key in (("in the loop", "sign_test"), ("regraded", "regraded_sign_test")):
         if test := figures[key]:
-            yield from _wrapped(
+            yield from wrapped(
                 [
                     f"{name}: {test['wins']:,} better, {test['ties']:,} equal, "
                     f"{test['losses']:,} worse (sign test p = {test['p_value']:.2g})"
@@ -155,7 +95,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
             )
     if fresh := figures.get("regrade"):
         who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
-        yield from _wrapped([f"regraded: {fresh['repeats']} times each by {who or 'code'}"])
+        yield from wrapped([f"regraded: {fresh['repeats']} times each by {who or 'code'}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
         yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"
@@ -167,42 +107,84 @@ _UNSHARED = "calls, tokens: counted as if no call had been shared or cached"
 def _iterations(figures: JSONObject) -> Iterator[str]:
     if len(figures["iterations"]) < 2:
         return
+    mixed = "drafts" in figures["iterations"][0]  # with rewrites, in one iteration
     rows = [
         [
             str(row["iteration"]),
             f"{row['active']:,}",
+            *([f"{row['drafts']:,}"] if mixed else []),
             number(row["score"]["mean"]) if row["score"] else "-",
             ends(row["score"]),
             f"{row['accepted']['mean']:.0%}" if row["accepted"] else "-",
             _count(row["fixed"]),
             _count(row["broken"]),
-            f"{row['characters']:,.0f}",
+            *([] if mixed else [f"{row['characters']:,.0f}"]),
             f"{row['calls']:,}",
             f"{row['prompt_tokens'] + row['completion_tokens']:,}",
         ]
         for row in figures["iterations"]
     ]
-    header = ("", "ran", "score", "95%", "kept", "fixed", "broken", "length", "calls", "tokens")
-    yield from _table(header, rows)
+    header = ["", "ran", *(["drafts"] if mixed else []), "score", "95%", "kept", "fixed", "broken"]
+    header += [*([] if mixed else ["length"]), "calls", "tokens"]
+    yield from table(header, rows)
+    before = "the response that was rewritten" if mixed else "the previous response"
     notes = [
         "score: of what would be returned after that round, finished datapoints included",
         "ran: datapoints; kept: share of them whose new response was accepted",
-        "fixed, broken: items that failed in the previous response and pass now, and the reverse; "
+        f"fixed, broken: items that failed in {before} and pass now, and the reverse; "
         "first responses and drafts have no previous one",
-        "length: mean characters of what would be returned",
+        "drafts: of those that ran; the others rewrote a response"
+        if mixed
+        else "length: mean characters of what would be returned",
         _UNSHARED,
     ]
     if won := figures["selections"]:
         picks = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
         notes.append(f"picked by the selector: {picks}")
-    yield from _wrapped(notes)
+    yield from wrapped(notes)
+
+
+def _steps(steps: JSONObject | None) -> Iterator[str]:
+    if not steps:
+        return
+    yield from table(
+        ("", "taken", "added", "tokens", "a 1,000", "improved", "95%"),
+        [
+            [
+                f"{kind}s",
+                f"{row['count']:,}",
+                number(row["gain"], signed=True),
+                f"{row['tokens']:,}",
+                number(row["gain_per_1000_tokens"], signed=True),
+                f"{row['improved']['mean']:.0%}" if row["improved"] else "-",
+                ends(row["improved"]),
+            ]
+            for kind in KINDS
+            if (row := steps[kind])
+        ],
+    )
+    yield ""
+    yield from table(
+        ("rows", "learn from", "steps", "rewrites", "95%"),
+        [
+            [
+                f"{row['from']:,}-{row['to']:,}",
+                learned_from(row),
+                f"{row['count']:,}",
+                f"{row['share']['mean']:.0%}",
+                ends(row["share"]),
+            ]
+            for row in steps["by_place"]
+        ],
+    )
+    yield from wrapped(STEP_NOTES)
 
 
 def _items(items: Sequence[JSONObject]) -> Iterator[str]:
     if not items or not any(item["n"] for item in items):
         return
     if not any(item["first"] for item in items):
-        yield from _table(
+        yield from table(
             ("", "n", "score", "95%", "ungraded"),
             [
                 [
@@ -222,7 +204,7 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
     rows = [header, *(_item(item, fresh=fresh) for item in items[:_MOST_ITEMS])]
     if not fresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
         rows = [row[:-1] for row in rows]
-    yield from _table(rows[0], rows[1:], cut=True)
+    yield from table(rows[0], rows[1:], cut=True)
     if len(items) > _MOST_ITEMS:
         yield f"  and {len(items) - _MOST_ITEMS:,} more; {option('json')} has all"
     marked = [name for name in ("hidden", "penalty") if any(_marks(i, name) for i in items)]
@@ -231,7 +213,7 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
             "hidden": "* hidden: the policy learns only that it is not met",
             "penalty": "- penalty: better as its score falls",
         }
-        yield from _wrapped(["; ".join(notes[name] for name in marked)])
+        yield from wrapped(["; ".join(notes[name] for name in marked)])
 
 
 def _marks(item: JSONObject, name: str) -> bool:
@@ -266,7 +248,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
     cells = [["this run", run, None]]
     cells += [[row["name"], row, ahead(row)] for row in rows]
     fresh = any(row["regraded_gain_over_it"] for row in rows)
-    yield from _table(
+    yield from table(
         ("", "n", "score", "ahead*" if fresh else "ahead", "95%", "calls", "tokens", "a point"),
         [
             [
@@ -289,7 +271,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
             f"this run: {left:,} without a first and a final score left out, with their calls and "
             "tokens"
         )
-    yield from _wrapped(notes)
+    yield from wrapped(notes)
 
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
@@ -332,7 +314,7 @@ def _count(value: float | None) -> str:
 def _two_runs(pair: JSONObject | None) -> Iterator[str]:
     if pair is None:
         return
-    yield from _wrapped(
+    yield from wrapped(
         [
             f"{pair['new']} minus {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
             f"{change(pair['gain'])}{', regraded' if pair['fresh'] else ''}"
@@ -347,7 +329,7 @@ def _two_runs(pair: JSONObject | None) -> Iterator[str]:
     for name, key in (("pass now", "now_pass"), ("fail now", "now_fail")):
         if ids := pair[key]:
             more = f", and {len(ids) - _MOST_FLIPS:,} more" if len(ids) > _MOST_FLIPS else ""
-            yield from _wrapped([f"{name}: " + ", ".join(map(str, ids[:_MOST_FLIPS])) + more])
+            yield from wrapped([f"{name}: " + ", ".join(map(str, ids[:_MOST_FLIPS])) + more])
     if pair["left_out"]:
         yield f"  {plural(pair['left_out'], 'result')} not scored in both, left out"
 
@@ -355,7 +337,7 @@ def _two_runs(pair: JSONObject | None) -> Iterator[str]:
 def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
     if not runs:
         return
-    yield from _table(
+    yield from table(
         ("", "n", "score", "95%", "passed", "gain", "change"),
         [
             [
@@ -385,9 +367,9 @@ def _model(run: JSONObject) -> str:
 def _item_trend(runs: Sequence[JSONObject]) -> Iterator[str]:
     scores = [{item["name"]: item["score"] for item in run["items"]} for run in runs]
     names = list(dict.fromkeys(name for run in scores for name in run))
-    header = ["item", *(_left(one_line(run["label"]), 12).rstrip() for run in runs)]
+    header = ["item", *(left(one_line(run["label"]), 12).rstrip() for run in runs)]
     rows = [[name, *(number(run.get(name)) for run in scores)] for name in names[:_MOST_ITEMS]]
-    yield from _table(header, rows)
+    yield from table(header, rows)
     if len(names) > _MOST_ITEMS:
         yield f"  and {len(names) - _MOST_ITEMS:,} more; {option('json')} has all"
 
@@ -395,4 +377,4 @@ def _item_trend(runs: Sequence[JSONObject]) -> Iterator[str]:
 def _gates(gates: Sequence[JSONObject]) -> Iterator[str]:
     for gate in gates:
         met = "met" if gate["met"] else "MISSED"
-        yield from _wrapped([f"{met}: {gate['gate']} (it is {number(gate['value'], digits=4)})"])
+        yield from wrapped([f"{met}: {gate['gate']} (it is {number(gate['value'], digits=4)})"])

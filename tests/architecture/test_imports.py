@@ -77,7 +77,10 @@ HOMES = {
     # `prompts/grader` names a compiled pattern's type; the time limit stands in `text/patterns`.
     "regex": ("text/patterns.py", "prompts/grader.py"),
     # Renderables, tables, and the console that a command prints them on.
-    "rich": ("display/", "report/table.py", "cli/debug_rollout.py", "cli/report.py"),
+    "rich": (
+        *("display/", "report/table.py", "report/columns.py"),
+        *("cli/debug_rollout.py", "cli/report.py"),
+    ),
     "scipy": ("stats/", "agreement/"),
     "snowballstemmer": ("text/units.py",),
     "sqlite3": ("models/cache/",),

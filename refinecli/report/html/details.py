@@ -109,6 +109,7 @@ def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONOb
             "score": one.get("score") if isinstance(one.get("score"), int | float) else None,
             "accepted": one.get("accepted") is True,
             "best": best,
+            "chosen": "choice" in one,
             "cut_off": one.get("finish_reason") == "length",
             **_response(one, parent),
             "grades": [_grade(grade) for grade in rows(one.get("grades"))],

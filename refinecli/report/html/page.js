@@ -293,9 +293,12 @@
 
   function iteration(detail, one) {
     const graded = one.grades ? `score ${score(one.score)}` : "not graded";
-    const tags = [one.role, graded, one.accepted ? one.parent && "✓ accepted" : "✗ not accepted",
+    const step = one.chosen && (one.parent ? `rewrite of ${one.parent}` : "draft");
+    const tags = [step || one.role, graded, one.accepted ? (one.parent || one.chosen) && "✓ accepted" : "✗ not accepted",
       one.best && "★ returned", one.cut_off && "cut off at the length limit",
       one.calls && `${whole.format(one.calls)} ${one.calls === 1 ? "call" : "calls"}`, one.tokens && `${whole.format(one.tokens)} tokens`];
+    const feedback = (detail.iterations || []).some((each) => each.chosen) ?
+      "Feedback given for the best rewrite of it" : "Feedback given for the next iteration";
     if (one.role === undefined) tags.splice(0, 3, graded);
     const choice = one.selection || {};
     return element("section", { class: "iteration" },
@@ -305,7 +308,7 @@
       choice.winner ? folded(`Selected: ${choice.winner}` + (choice.votes ? ` (votes: ${choice.votes.join(", ")})` : ""),
         (choice.reasons || []).map(text)) : null,
       one.grades ? grades(detail, one) : null,
-      one.feedback ? folded("Feedback given for the next iteration", text(one.feedback)) : null);
+      one.feedback ? folded(feedback, text(one.feedback)) : null);
   }
 
   function open(point) {

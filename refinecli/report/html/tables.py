@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from refinecli.report.html.chart import Point, Scale, chart
+from refinecli.report.html.steps import steps_section
 from refinecli.report.html.text import (
     NOTHING,
     count,
@@ -33,6 +34,7 @@ def tables(report: JSONObject) -> dict[str, str]:
     found = {
         "Gains": _gains(report) if refined else "",
         "Iterations": _iterations(report) if refined else "",
+        "Drafts and rewrites": steps_section(fields(report.get("steps"))),
         "Baselines": _baselines(report),
         "Rubric items": _items(report),
         "Gates": _gates(report),
@@ -126,14 +128,17 @@ def _interval(gain: object) -> str:
 
 def _iterations(report: JSONObject) -> str:
     found = rows(report.get("iterations"))
+    mixed = any("drafts" in row for row in found)  # with rewrites, in one iteration
     head = (
-        *("Iteration", "Datapoints", "Mean score", "Accepted", "Items fixed", "Items broken"),
+        *("Iteration", "Datapoints", *(["Drafts"] if mixed else [])),
+        *("Mean score", "Accepted", "Items fixed", "Items broken"),
         *("Characters", "Calls", "Prompt tokens", "Completion tokens"),
     )
     body = [
         [
             number(row.get("iteration")),
             number(row.get("active", row.get("n"))),
+            *([number(row.get("drafts"))] if mixed else []),
             with_interval(row.get("score"), number),
             with_interval(row.get("accepted"), share),
             number(row.get("fixed")),
@@ -143,10 +148,11 @@ def _iterations(report: JSONObject) -> str:
         ]
         for row in found
     ]
+    before = "the response that was rewritten" if mixed else "the previous response"
     note = _note(
         "The mean score is that of the responses that would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
-        "failed in the previous response and passes now; broken: the reverse. First responses and "
+        f"failed in {before} and passes now; broken: the reverse. First responses and "
         "drafts have no previous one. Brackets are 95% intervals. "
         f"{_UNSHARED}"
     )
