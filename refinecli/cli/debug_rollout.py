@@ -301,6 +301,7 @@ class _Rollout:
             full=self.full,
             hint=" (--full shows all)",
             threshold=settings.refine.threshold,
+            min_gain=settings.refine.min_gain,
         )
         for part in parts:
             console.print(part, soft_wrap=plain(console))

@@ -185,6 +185,8 @@ def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
         reporter.notice(f"score: {initial:.3f} at first, {score:.3f} {now}, of 1")
     if summary.steps_taken:
         reporter.notice(f"chosen after the first drafts: {summary.steps_taken}")
+    if declined := summary.often_declined(ended.job.settings.refine.min_gain):
+        reporter.notice(declined)
     for line in summary.notices:
         reporter.notice(line)
     if summary.winners:

@@ -48,8 +48,8 @@ class Outcome(NamedTuple):
     `failures` are words to count by, `winners` the roles that a selector preferred; `why` explains
     a failure to a person, `noisy` says that a model graded. `fell_back` counts verdicts by words
     because the probabilities were too vague, `votes_missing` the votes that grades were made
-    without. A `gated` response failed before all items were asked about.
-    without. `steps` are those that an adaptive loop chose.
+    without. A `gated` response failed before all items were asked about. `steps` are those that an
+    adaptive loop chose; it `declined` where none promised enough.
     """
 
     record: JSONObject
@@ -65,6 +65,7 @@ class Outcome(NamedTuple):
     votes_missing: int = 0
     gated: bool = False
     steps: tuple[Taken, ...] = ()
+    declined: bool = False
     line: int = 0
     file: str = ""  # if there are several inputs
 
@@ -95,6 +96,7 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         fell_back=sum(_fell_back(iteration.grades) for iteration in refinement.iterations),
         votes_missing=sum(_votes_missing(iteration.grades) for iteration in refinement.iterations),
         steps=tuple(_steps(refinement.iterations)),
+        declined=refinement.declined is not None,
     )
 
 
@@ -203,6 +205,8 @@ def refinement_record(refinement: Refinement, made_with: Provenance) -> JSONObje
         "usage": usage_record(refinement.usage),
         **made_with_record(made_with),
     }
+    if refinement.declined:
+        record["declined"] = asdict(refinement.declined)
     if refinement.error:
         record["error"] = _failure(refinement.error)
     return record

@@ -24,6 +24,7 @@ from refinecli.display.boxes import (
     plain,
     shown,
 )
+from refinecli.display.choices import kept_request, why_chosen, why_stopped
 from refinecli.display.marks import (
     colour,
     mark,
@@ -63,14 +64,6 @@ _LINES = 30  # of one text, unless it is shown in full
 _TOKENS = 6  # shown of those that could have come first
 _WRITER, _GRADER = "cyan", "magenta"  # legible on dark and on light backgrounds
 
-_STOPPED = {
-    "passed": "the best response passed",
-    "max_iterations": "no iterations were left (max_iterations)",
-    "plateau": "nothing more was gained, or found to change (plateau)",
-    "repeated": "the rewrite repeated an earlier response word for word (repeated)",
-    "ungraded": "the first response could not be graded (ungraded)",
-    "failed": "a call failed (failed)",
-}
 _OPTIMISTIC = (
     "In-loop scores are optimistic, since the best of several noisy grades is kept; "
     "a separate `refinecli grade` is not."
@@ -88,6 +81,7 @@ class _Rollout:
     grading: GradeOptions
     limit: Limit
     threshold: float | None
+    min_gain: float
 
 
 def transcript(
@@ -100,6 +94,7 @@ def transcript(
     full: bool,
     hint: str = "",
     threshold: float | None = None,
+    min_gain: float = 0.0,
 ) -> Iterator[RenderableType]:
     """Show all that happened to one datapoint, in order; without `full`, long texts are cut, with
     `hint` on how to see the rest.
@@ -109,13 +104,15 @@ def transcript(
     ledger, limit = Ledger(calls), Limit() if full else Limit(_LINES, hint)
     yield _prefix(datapoint, refinement, ledger, limit)
     if refinement is not None:
-        rollout = _Rollout(datapoint, refinement, ledger, prompts, grading, limit, threshold)
+        rollout = _Rollout(
+            datapoint, refinement, ledger, prompts, grading, limit, threshold, min_gain
+        )
         for iteration in refinement.iterations:
             yield from _iteration(rollout, iteration)
     for call in ledger.rest():
         yield _other_call(call, limit)
     if refinement is not None:
-        yield _result(refinement)
+        yield _result(rollout)
 
 
 # ------------------------------------------------------------------ messages
@@ -184,6 +181,8 @@ def _iteration(rollout: _Rollout, iteration: Iteration) -> Iterator[RenderableTy
         rollout.datapoint, iteration, writer, rollout.prompts, rollout.grading
     )
     by = STRATEGIES[rollout.refinement.strategy].feedback_by
+    if iteration.choice:
+        yield Section(f"choice (iteration {iteration.iteration})", why_chosen(iteration), _WRITER)
     for role in ("critic", "selector") if by == "selector" else ("critic",):
         yield from _calls_of(rollout, role, iteration)
     if iteration.role == "reviser":
@@ -218,8 +217,8 @@ def _selected(rollout: _Rollout, iteration: Iteration) -> Iterator[Section]:
 
 
 def _request(rollout: _Rollout, iteration: Iteration, writer: Call | None) -> Section:
-    before = rollout.refinement.iterations[iteration.iteration - 1]
-    text = message_text(writer.messages[-1]) if writer else before.feedback or ""
+    kept = kept_request(rollout.refinement, iteration)
+    text = message_text(writer.messages[-1]) if writer else kept
     where = f"after the conversation and the response of iteration {iteration.parent}"
     if STRATEGIES[rollout.refinement.strategy].history:
         where = "after the conversation and each response so far, with its feedback"
@@ -235,7 +234,9 @@ def _response(iteration: Iteration, writer: Call | None, limit: Limit) -> Sectio
         parts.append(_ending(writer.completion))
     elif iteration.finish_reason not in ("stop", None):
         parts.append(label(f"finish_reason: {iteration.finish_reason}"))
-    return Section(f"response (iteration {iteration.iteration})", parts, _WRITER)
+    chosen_draft = iteration.choice and iteration.parent is None
+    what = "fresh draft" if chosen_draft else "response"
+    return Section(f"{what} (iteration {iteration.iteration})", parts, _WRITER)
 
 
 def _diff(rollout: _Rollout, iteration: Iteration) -> Section:
@@ -403,12 +404,13 @@ def _accepted(rollout: _Rollout, iteration: Iteration) -> Text:
     return label(f"✗ not accepted, {why}: {step}", "bold red")
 
 
-def _result(refinement: Refinement) -> Section:
+def _result(rollout: _Rollout) -> Section:
+    refinement = rollout.refinement
     best, initial = refinement.best, refinement.initial_score
     by_grade = STRATEGIES[refinement.strategy].by_grade
     what = "best" if by_grade else "kept"
     parts: list[RenderableType] = [
-        label(f"stopped: {_STOPPED[refinement.stop_reason]}"),
+        *why_stopped(refinement, rollout.min_gain),
         label(f"{what}: iteration {best.iteration}, score {number(best.score)}"),
         label(verdict(refinement.passed), colour(refinement.passed)),
     ]

@@ -6,6 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from refinecli.display.boxes import Body, Limit, Section, label
+from refinecli.display.choices import chosen
 from refinecli.display.marks import colour, mark, notes_of, number, preferred
 from refinecli.text.clean import one_line
 from refinecli.types import Datapoint, Grade, Iteration, RubricItem
@@ -18,7 +19,7 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
     kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
     if iteration.iteration == 0:
         kept = "given" if iteration.role == "input" else "first draft"
-    elif iteration.parent is None:  # drafts are compared with each other
+    elif iteration.parent is None and not iteration.choice:  # drafts are compared with each other
         kept = "✓ best draft so far" if iteration.accepted else "✗ not the best draft"
     if iteration.accepted and iteration.grades and iteration.score is None:
         kept = "? kept, could not be graded"
@@ -39,25 +40,6 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
         parts += [label("feedback:", "dim"), body]
     title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
     return Section(f"{title} · {iteration.role}", parts, "cyan")
-
-
-def chosen(iteration: Iteration) -> str:
-    """Say why an adaptive loop took this step, and what else it could have done."""
-    choice = iteration.choice
-    assert choice is not None
-    said = f"chosen: {_step(iteration.parent)}, {_promise(choice.gain, choice.cost)}"
-    if other := choice.instead:
-        said += f"; {_step(other.parent)} promised {_promise(other.gain, other.cost)}"
-    return said
-
-
-def _step(parent: int | None) -> str:
-    return "a fresh draft" if parent is None else f"a rewrite of {parent}"
-
-
-def _promise(gain: float, cost: float) -> str:
-    cost_in = f"{cost:,.0f} tokens" if cost >= 1 else f"a cost of {cost:.2g}"
-    return f"+{gain:.3f} for {cost_in}"
 
 
 def _item_line(item: RubricItem, grade: Grade) -> Text:

@@ -37,16 +37,18 @@ async def adaptive(rollout: Rollout) -> Refinement:
         rollout.show(rollout.datapoint, iteration)
     most = len(iterations) + rollout.options.max_iterations
     requests: dict[int, str] = {}
+    declined: Step | None = None
     stop: StopReason | None = "failed" if failure else None
     while stop is None:
         stop = _reason_to_stop(best_of(iterations), len(iterations), most)
         if stop:
             break
-        taken = await _next(rollout, iterations, requests)
-        if taken is None:
-            stop = "plateau"
+        steps = await _possible(rollout, iterations, requests)
+        promising = [step for step in steps if step.gain >= rollout.options.min_gain]
+        if not promising:
+            stop, declined = "plateau", max(steps, key=lambda step: step.gain)
             break
-        step, others = taken
+        step = max(promising, key=lambda step: step.worth)
         try:
             new = await _take(rollout, iterations, step, requests)
         except CompletionError as error:
@@ -54,12 +56,13 @@ async def adaptive(rollout: Rollout) -> Refinement:
             stop, failure = "failed", Failure(error.type, error.message, role)
             break
         new = replace(
-            new, accepted=better(new, best_of(iterations)), choice=step.chosen_over(others)
+            new, accepted=better(new, best_of(iterations)), choice=step.chosen_over(steps)
         )
         iterations.append(new)
         _note_feedback(iterations, new, requests)
         rollout.show(rollout.datapoint, new)
-    return finished(rollout, iterations, best_of(iterations), stop, failure)
+    made = finished(rollout, iterations, best_of(iterations), stop, failure)
+    return replace(made, declined=declined.as_alternative() if declined else None)
 
 
 def _reason_to_stop(best: Iteration, written: int, most: int) -> StopReason | None:
@@ -70,21 +73,17 @@ def _reason_to_stop(best: Iteration, written: int, most: int) -> StopReason | No
     return "max_iterations" if written >= most else None
 
 
-async def _next(
+async def _possible(
     rollout: Rollout, iterations: list[Iteration], requests: dict[int, str]
-) -> tuple[Step, list[Step]] | None:
-    """Return the step to take and all that were possible; None where none promises enough."""
+) -> list[Step]:
+    """Return the steps that could come next, as far as is known what they would bring."""
     estimates = await rollout.estimates()
     number = len(iterations)
     seed = wire_seed(rollout.seed or 0, draw_of(rollout.datapoint, "adaptive", number))
     costs = Costs(
         rollout, iterations, lambda parent: _request(rollout, iterations, parent, requests)
     )
-    steps = possible_steps(iterations, estimates, costs, Random(seed), redraws=rollout.redraws)
-    promising = [step for step in steps if step.gain >= rollout.options.min_gain]
-    if not promising:
-        return None
-    return max(promising, key=lambda step: step.worth), steps
+    return possible_steps(iterations, estimates, costs, Random(seed), redraws=rollout.redraws)
 
 
 def _request(

@@ -33,6 +33,9 @@ _REMEDIES = MappingProxyType(
 )
 
 
+_MANY = 0.1  # of the rows: fewer that ended so are not worth a line
+
+
 @dataclass(slots=True)
 class Mean:
     """A running mean; None while there is nothing to average."""
@@ -88,6 +91,7 @@ class Summary:
     gain: Mean = field(default_factory=Mean)
     passed: Mean = field(default_factory=Mean)
     steps: dict[str, Steps] = field(default_factory=dict)  # of an adaptive loop, by kind
+    declined: int = 0  # ended where no step of an adaptive loop promised enough
     agreement: JSONObject | None = None
     rubrics: JSONObject | None = None  # of `generate-data rubrics`
     started: float = field(default_factory=monotonic)
@@ -108,6 +112,7 @@ class Summary:
             steps.count += 1
             steps.gain += step.gain
             steps.tokens += step.tokens
+        self.declined += outcome.declined
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:
@@ -166,6 +171,13 @@ class Summary:
             parts.append(what + gained)
         return ", ".join(parts)
 
+    def often_declined(self, min_gain: float) -> str:
+        """Say how many rows ended where no step promised `min_gain`; empty where they are few."""
+        if self.declined < max(1, _MANY * self.datapoints):
+            return ""
+        rows = "1 row" if self.declined == 1 else f"{self.declined:,} rows"
+        return f"{rows} ended where no step promised {min_gain:g} (refine.min_gain)"
+
     @property
     def _steps_record(self) -> JSONObject:
         return {kind: steps.record() for kind, steps in sorted(self.steps.items())}
@@ -190,6 +202,7 @@ class Summary:
             **({"fell_back": self.fell_back} if self.fell_back else {}),
             **({"votes_missing": self.votes_missing} if self.votes_missing else {}),
             **({"steps": self._steps_record} if self.steps else {}),
+            **({"declined": self.declined} if self.declined else {}),
             **({} if self.agreement is None else {"agreement": self.agreement}),
             **({} if self.rubrics is None else {"rubrics": self.rubrics}),
             "calls": traffic.sent,
@@ -205,6 +218,6 @@ class Summary:
     def figures(self, traffic: Traffic) -> JSONObject:
         """Build the same for gates: 0 for what did not happen, null for what is unknown, and
         figures of agreement with labels by their own names too."""
-        zero = {"gated": 0, "fell_back": 0, "votes_missing": 0}
+        zero = {"gated": 0, "fell_back": 0, "votes_missing": 0, "declined": 0}
         record = {**(self.agreement or {}), "cost": None, **zero, **self.record(traffic)}
         return record | {"errors": dict.fromkeys(ERROR_TYPES, 0) | self.errors}

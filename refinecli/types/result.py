@@ -142,7 +142,9 @@ StopReason: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """All that happened to one datapoint; the response kept is that of `best_iteration`."""
+    """All that happened to one datapoint; the response kept is that of `best_iteration`. Where an
+    adaptive loop ended because no step promised enough, `declined` is the one that promised
+    most."""
 
     status: Literal["done", "ungraded", "failed"]
     stop_reason: StopReason
@@ -152,6 +154,7 @@ class Refinement:
     error: Failure | None = None
     usage: Usage = field(default=Usage())
     strategy: str = "refine"
+    declined: Alternative | None = None
 
     @property
     def best(self) -> Iteration:

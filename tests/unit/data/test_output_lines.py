@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from refinecli.data.output_lines import Provenance, graded, refined
-from refinecli.types import Failure, Grade, Iteration, Refinement, Selection, Usage
+from refinecli.types import (
+    Alternative,
+    Choice,
+    Failure,
+    Grade,
+    Iteration,
+    Refinement,
+    Selection,
+    Usage,
+)
 from tests.support.fakes import datapoint
 
 PAGE = Path(__file__).parents[3] / "refinecli" / "guide" / "data.md"
@@ -18,7 +27,7 @@ USAGE = Usage(1, 2, 3, 4, 5)
 VALUES = {
     *("done", "ungraded", "failed", "graded", "skipped"),
     *("policy", "reviser", "critic", "input"),
-    *("llm", "check", "empty", "--repeats"),
+    *("llm", "check", "empty", "--repeats", "adaptive"),
 }
 VOTE = Grade(
     *(0, "tone", 1.0, 1.0, True, "llm", "Good.", "<score>1</score>"), juror="strict", repeat=0
@@ -32,13 +41,17 @@ WHOLE = Grade(
 )
 
 
+LEFT = Alternative(0, 0.004, 100.0)
+
+
 def a_refinement() -> Refinement:
     iteration = Iteration(
         *(0, None, "policy", "text", None, True, "stop", (WHOLE,), None, USAGE, "Hm."),
         Selection(("new", "new"), ("Better.", "Better.")),
+        choice=Choice(0.1, 100.0, None),
     )
     failure = Failure("timeout", "no answer", "reviser")
-    return Refinement("failed", "failed", (iteration,), 0, False, failure, USAGE)
+    return Refinement("failed", "failed", (iteration,), 0, False, failure, USAGE, declined=LEFT)
 
 
 def listed() -> dict[str, set[str]]:
@@ -53,8 +66,8 @@ def test_the_guide_names_every_field_that_is_written() -> None:
     (iteration,) = record["iterations"]
     (grade,) = iteration["grades"]
     assert listed() == {
-        "refinement": record.keys(),
-        "iterations": iteration.keys() | iteration["selection"].keys(),
+        "refinement": record.keys() | record["declined"].keys(),
+        "iterations": iteration.keys() | iteration["selection"].keys() | iteration["choice"].keys(),
         "grades": grade.keys() | grade["votes"][0].keys(),
         "usage": record["usage"].keys(),
     }

@@ -16,7 +16,6 @@ from refinecli.types import JSONObject
 from tests.conftest import write_jsonl
 from tests.support.report_files import Row, failed_row, row
 
-
 Scores = Sequence[float | Sequence[float | None] | None]
 
 

@@ -164,6 +164,19 @@ def test_what_a_run_has_beyond_that_stands_in_its_record() -> None:
     assert "cost" not in found.record(Traffic(cost=1.0, unpriced=1))
 
 
+def test_rows_that_ended_where_no_step_promised_enough_are_said_where_they_are_many() -> None:
+    found = summary(*[Outcome({}, "done", declined=True)] * 2, *[Outcome({}, "done")] * 18)
+    assert found.often_declined(0.01) == (
+        "2 rows ended where no step promised 0.01 (refine.min_gain)"
+    )
+    assert found.record(TRAFFIC)["declined"] == 2
+    found.add(Outcome({}, "done"))
+    assert found.often_declined(0.01) == ""
+    assert summary().often_declined(0.01) == ""
+    assert "declined" not in summary(Outcome({}, "done")).record(TRAFFIC)
+    assert summary().figures(TRAFFIC)["declined"] == 0
+
+
 def test_seconds_are_those_since_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("refinecli.runs.summary.monotonic", lambda: 12.345_678)
     found = Summary(started=10.0)
