@@ -85,11 +85,15 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 
 
 def _answers() -> list[dict[str, Any]]:
-    """Answers, half of them right, with the labels that they deserve."""
-    return [
-        datapoint(id=f"row-{n}", response=("WRONG", "RIGHT")[n % 2], gold=bool(n % 2))
-        for n in range(24)
-    ]
+    """Answers, half of them right, with the labels that they and their items deserve."""
+
+    def row(n: int) -> dict[str, Any]:
+        right = bool(n % 2)
+        items = [{"rubric_str": "Is the answer 4?", "gold": right}]
+        response = "RIGHT" if right else "WRONG"
+        return datapoint(id=f"row-{n}", response=response, gold=right, rubric_items=items)
+
+    return [row(n) for n in range(24)]
 
 
 def _refined(**fields: Any) -> list[dict[str, Any]]:
