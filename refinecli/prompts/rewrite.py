@@ -45,12 +45,9 @@ def rewrite_request(
         problems.append(_hidden(hidden))
     if cut_off:
         problems.append(_bullet("Your answer broke off at the length limit. Make it shorter."))
-    return fill(
-        prompts.rewrite,
-        problems="\n".join(problems),
-        keep="\n".join(keep),
-        tried=_tried(datapoint, tried),
-    )
+    if poor := _tried(datapoint, tried):
+        problems.append(f"\nThese answers were tried in its place and are no better:\n{poor}")
+    return fill(prompts.rewrite, problems="\n".join(problems), keep="\n".join(keep))
 
 
 def _tried(datapoint: Datapoint, rewrites: Sequence[Iteration]) -> str:

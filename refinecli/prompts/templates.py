@@ -95,9 +95,6 @@ Change this:
 Keep this, which is right already:
 {{keep}}
 
-These answers were tried in its place and are no better:
-{{tried}}
-
 Reply with the whole new answer only."""
 
 SHOW_RUBRIC = """\
@@ -294,7 +291,7 @@ class Prompts:
     grader_retry: Annotated[str, _slots("instruction", "problem")] = GRADER_RETRY
     grader_batch_system: Annotated[str, _NONE] = GRADER_BATCH_SYSTEM
     grader_batch: Annotated[str, _OF_A_BATCH] = GRADER_BATCH
-    rewrite: Annotated[str, _slots("problems", "keep tried")] = REWRITE
+    rewrite: Annotated[str, _slots("problems", "keep")] = REWRITE
     show_rubric: Annotated[str, _slots("criteria")] = SHOW_RUBRIC
     critic_system: Annotated[str, _NONE] = CRITIC_SYSTEM
     feedback: Annotated[str, _slots("response", "conversation criteria principle")] = FEEDBACK

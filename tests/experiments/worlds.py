@@ -29,7 +29,7 @@ from refinecli.types import Completion, Datapoint, Refinement, Usage
 from tests.support import fakes
 
 ITEMS = 5
-LONGEST = 32  # responses of a pure loop, enough for the tokens of any adaptive one
+LONGEST = 26  # responses of a pure loop, enough for the tokens of any adaptive one
 # Tokens of a prompt and a reply: a rewrite is shown the answer and what is wrong with it.
 DRAFT, REWRITE = Usage(1, 100, 100), Usage(1, 280, 100)
 
