@@ -151,9 +151,9 @@ class Costs:
         return self._cost("policy", self._written(first), first)
 
     def of_rewrite(self, parent: Iteration) -> float:
-        rewrites = [self._spent(it) for it in self._iterations if it.role == "reviser"]
+        rewrites = [it for it in self._iterations if it.role == "reviser" and _counted(it)]
         if rewrites:
-            return sum(rewrites) / len(rewrites)
+            return sum(map(self._spent, rewrites)) / len(rewrites)
         like = self._written(self._iterations[0])  # the conversation, and an answer to it
         answer = like.completion_tokens - like.reasoning_tokens
         prompt = like.prompt_tokens + answer + _tokens(self._request(parent))
@@ -161,16 +161,21 @@ class Costs:
 
     def _written(self, it: Iteration) -> Usage:
         """Return what writing it took, or where that is not known the lengths of its texts."""
-        took = it.usage - it.grading
-        known = took.prompt_tokens and took.completion_tokens
-        return took if known else Usage(1, self._prompt, _tokens(it.response))
+        if _counted(it):
+            return it.usage - it.grading
+        return Usage(1, self._prompt, _tokens(it.response))
 
     def _cost(self, role: str, writing: Usage, graded: Iteration) -> float:
         return self._prices.of(role, writing) + self._prices.of("grader", graded.grading)
 
     def _spent(self, it: Iteration) -> float:
-        role = "policy" if it.role == "policy" else "reviser"
-        return self._prices.of(role, it.usage - it.grading) + self._prices.of("grader", it.grading)
+        return self._cost("policy" if it.role == "policy" else "reviser", self._written(it), it)
+
+
+def _counted(it: Iteration) -> bool:
+    """Return False where the endpoint did not say what writing it took."""
+    took = it.usage - it.grading
+    return took.prompt_tokens > 0 and took.completion_tokens > 0
 
 
 def _tokens(text: str) -> int:

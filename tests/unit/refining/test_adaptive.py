@@ -204,8 +204,11 @@ def test_an_ungraded_first_response_ends_it() -> None:
     assert (made.status, made.stop_reason) == ("ungraded", "ungraded")
 
 
-def test_a_completion_without_token_counts_is_measured_by_its_text() -> None:
+def test_without_token_counts_texts_are_measured_and_no_step_is_free() -> None:
     silent = [Completion(text, "stop", usage=Usage(1)) for text in ("red", "blue", "gold", "green")]
     made = run(silent, estimates=after(*DRAFTS_WORK))
-    assert made.iterations[1].choice is not None
     assert len(made.iterations) == 4
+    for it in made.iterations[1:]:
+        assert it.choice is not None
+        assert it.choice.instead is not None
+        assert 0 < it.choice.cost < it.choice.instead.cost
