@@ -135,6 +135,9 @@ def read_jsonl(text: str | Path) -> list[dict[str, Any]]:
 
 QUESTION = "What is 2 + 2?"
 
+# The loop that rewrites the best answer, for tests that script what becomes of each rewrite.
+REFINE = ("refine", "--strategy", "refine")
+
 
 def at(server: Any) -> list[str]:
     """The flags that name a ChatServer and its model."""

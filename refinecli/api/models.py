@@ -311,10 +311,11 @@ async def refine(
     drafts: int | None = None,
     threshold: float | None = None,
 ) -> Refinement:
-    """Answer the datapoint (unless it has a `response`), grade the answer, rewrite it from what
-    failed, and keep the best.
+    """Answer the datapoint (unless it has a `response`), grade the answer, draft again or rewrite
+    it from what failed, and keep the best.
 
     The options are those of `refinecli refine`; other settings of the loop are given to `connect`.
+    The strategy `adaptive` goes by this datapoint's own tries: it learns from no other call.
     Raise CompletionError if there is not even a first response.
     """
     engine = _checked(models)._open()

@@ -71,8 +71,8 @@ def debug_rollout(
         typer.Option(
             metavar="K",
             min=0,
-            help="Rewrites at most. (default: as configured, or 0; with --strategy as many as that "
-            "loop has)",
+            help="Responses at most after the first. (default: as configured, or 0; with "
+            "--strategy as many as that loop has)",
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Cut no text short.")] = False,

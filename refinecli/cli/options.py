@@ -300,8 +300,8 @@ StrategyName = Annotated[
     typer.Option(
         metavar="NAME",
         autocompletion=complete_strategies,
-        help="The loop: refine, best-of-n, self-refine, rm-gallery or writer-critic. "
-        "(default: refine)",
+        help="The loop: adaptive, refine, best-of-n, self-refine, rm-gallery or writer-critic. "
+        "(default: adaptive)",
     ),
 ]
 

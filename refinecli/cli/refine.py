@@ -51,7 +51,7 @@ def refine(
         typer.Option(
             metavar="N",
             min=1,
-            help="Drafts to start from, the best of N. (default: 1; best-of-n: 4)",
+            help="Drafts to start from. (default: 1; best-of-n: 4)",
         ),
     ] = None,
     threshold: Annotated[
@@ -68,7 +68,7 @@ def refine(
         bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
     ] = False,
 ) -> int:
-    """Answer each prompt, grade the answer, rewrite it from what failed, and keep the best.
+    """Answer each prompt, grade the answer, draft again or rewrite it, and keep the best.
 
     \b
     refinecli refine example_data/keywords.jsonl -o out.jsonl --show

@@ -46,7 +46,7 @@ class RefineOptions:
     ends at a draft that passes with `stop_when_passed`.
     """
 
-    strategy: str = "refine"
+    strategy: str = "adaptive"
     max_iterations: Annotated[int, Field(ge=0)] = 3
     drafts: Annotated[int, Field(ge=1)] = 1
     threshold: float | None = None

@@ -15,7 +15,7 @@ from tests.support.chat_server import Reply, error
 from tests.support.fault_server import Arrival, FaultServer, questions, steady
 
 Cli = Callable[..., Result]
-RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"]
+RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1", "--strategy", "refine"]
 # So that what a call can take at most is known before it is sent.
 BOUNDED = ["--set", "policy.max_tokens=50", "--set", "grader.max_tokens=50"]
 PRICES = [
@@ -200,7 +200,7 @@ def test_replies_that_cannot_be_used_are_paid_for_too(
 
 def test_replayed_calls_cost_nothing(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(5))
-    run = ["refine", "in.jsonl", "--cache", "c.db", *BOUNDED]
+    run = ["refine", "in.jsonl", "--cache", "c.db", *BOUNDED, "--strategy", "refine"]
     with FaultServer(priced) as server:
         first = cli(*run, *at(server))
         assert first.returncode == 0, first.stderr

@@ -20,6 +20,7 @@ import pytest
 from tests.cli.test_resume import names
 from tests.conftest import (
     CLEAN,
+    REFINE,
     REFINECLI,
     Result,
     Start,
@@ -34,7 +35,7 @@ from tests.support.fault_server import Arrival, Fault, FaultServer, questions, s
 
 Cli = Callable[..., Result]
 KEY = "sk-secret-0123456789abcdef"
-RUN = ["refine", "in.jsonl", "--cache", "c.db"]
+RUN = ["refine", "in.jsonl", "--cache", "c.db", "--strategy", "refine"]
 
 
 def filled(cli: Cli, tmp_path: Path, server: FaultServer, count: int = 6) -> Result:
@@ -79,7 +80,7 @@ def test_other_settings_share_the_replies_that_fit(cli: Cli, tmp_path: Path) -> 
             result = cli(*RUN, *at(server), "--max-iterations", rounds)
             assert result.returncode == 0, result.stderr
         assert server.sent_again == 0
-        alone = cli("refine", "in.jsonl", *at(server), "--max-iterations", "1")
+        alone = cli(*REFINE, "in.jsonl", *at(server), "--max-iterations", "1")
     assert result.stdout == alone.stdout
 
 
@@ -224,12 +225,12 @@ def test_a_cache_that_is_named_while_its_run_goes_on_stays_when_that_is_over(
         process = start(*run, *at(server), stdin=subprocess.DEVNULL)
         server.wait_for_requests(2)
         other = ["--base-url", server.url, "--model", "other", "--cache", "out.jsonl.cache"]
-        guest = cli("refine", "in.jsonl", "-o", "guest.jsonl", *run[4:], *other)
+        guest = cli(*REFINE, "in.jsonl", "-o", "guest.jsonl", *run[4:], *other)
         assert guest.returncode == 0, guest.stderr
         go.set()
         assert process.wait(30) == 0
         sent = len(server.arrivals)
-        again = cli("refine", "in.jsonl", "-o", "again.jsonl", *run[4:], *other)
+        again = cli(*REFINE, "in.jsonl", "-o", "again.jsonl", *run[4:], *other)
         assert again.returncode == 0, again.stderr
         assert len(server.arrivals) == sent
 
@@ -385,7 +386,7 @@ def test_a_log_of_requests_that_cannot_be_written_is_found_before_anything_is_se
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(1))
     with FaultServer() as server:
-        result = cli("refine", "in.jsonl", *at(server), "--log-requests", "nowhere/log.jsonl")
+        result = cli(*REFINE, "in.jsonl", *at(server), "--log-requests", "nowhere/log.jsonl")
         assert server.arrivals == []
     assert result.returncode == 2, result.stderr
     assert "nowhere/log.jsonl" in result.stderr
@@ -549,7 +550,7 @@ def test_offline_without_a_cache_says_so_and_makes_none(
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(2))
     with FaultServer() as server:
-        result = cli("refine", "in.jsonl", *at(server), "--offline", *flags)
+        result = cli(*REFINE, "in.jsonl", *at(server), "--offline", *flags)
         assert server.arrivals == []
     assert result.returncode in (2, 3), result.stderr
     assert "cache" in result.stderr
@@ -610,7 +611,7 @@ def test_a_file_that_is_no_whole_cache_is_named_and_left_alone(
             harm(tmp_path / place, whole)
             harmed = (tmp_path / place).read_bytes()
             for offline in ([], ["--offline"]):
-                result = cli("refine", "in.jsonl", *at(server), *flags, *offline)
+                result = cli(*REFINE, "in.jsonl", *at(server), *flags, *offline)
                 told = (harm.__name__, offline, result.stderr)
                 assert result.returncode == 2, told
                 assert place in result.stderr, told
@@ -632,7 +633,7 @@ def test_the_input_or_a_folder_is_no_cache(cli: Cli, tmp_path: Path) -> None:
             ["--cache", "nowhere/c.db"],
             ["--cache", "out.jsonl", "-o", "out.jsonl"],
         ):
-            result = cli("refine", "in.jsonl", *at(server), *flags)
+            result = cli(*REFINE, "in.jsonl", *at(server), *flags)
             assert result.returncode == 2, (flags, result.stderr)
             assert flags[1] in result.stderr
         assert server.arrivals == []
@@ -696,7 +697,7 @@ def test_two_runs_at_once_share_a_cache_and_pay_once(
     with FaultServer(latency=0.01) as server:
 
         def started(name: str) -> Any:
-            run = ["refine", f"{name}.jsonl", "-o", f"{name}-out.jsonl", *flags]
+            run = [*REFINE, f"{name}.jsonl", "-o", f"{name}-out.jsonl", *flags]
             return start(*run, *at(server), stdin=subprocess.DEVNULL)
 
         up, down = started("up"), started("down")
@@ -734,9 +735,9 @@ def test_equal_rows_of_two_inputs_have_the_same_first_sample(cli: Cli, tmp_path:
         return graded if request.grades else f"Answer {request.mark}, {request.earlier}."
 
     with FaultServer(drawn) as server:
-        once = cli("refine", "--cache", "c.db", *at(server), stdin=jsonl([datapoint(id=1)]))
+        once = cli(*REFINE, "--cache", "c.db", *at(server), stdin=jsonl([datapoint(id=1)]))
         twice = cli(
-            "refine", "--cache", "c.db", *at(server), stdin=jsonl([datapoint(id=n) for n in (1, 2)])
+            *REFINE, "--cache", "c.db", *at(server), stdin=jsonl([datapoint(id=n) for n in (1, 2)])
         )
     one, (first, second) = read_jsonl(once.stdout)[0], read_jsonl(twice.stdout)
     assert first["response"] == one["response"] != second["response"]

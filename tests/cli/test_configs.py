@@ -16,7 +16,7 @@ import pytest
 from refinecli.prompts import GRADER_SYSTEM, PLACEHOLDERS
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.settings.load import RoleSettings, load
-from tests.conftest import Result, datapoint, read_jsonl, write_jsonl
+from tests.conftest import REFINE, Result, datapoint, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, Request, by_role
 from tests.support.config_files import (
     CONFIGS,
@@ -195,7 +195,8 @@ def test_only_its_hosts_changed_it_sends_just_what_it_says(
         }
         keys = {table["api_key_env"]: KEY for table in tables.values() if "api_key_env" in table}
         config = written(text, tmp_path)
-        result = cli("refine", data, "--config", config, env=urls | keys)
+        loop = () if "strategy" in tables.get("refine", {}) else ("--strategy", "refine")
+        result = cli("refine", data, "--config", config, *loop, env=urls | keys)
     assert result.returncode == 0, result.stderr
     assert KEY not in result.stdout + result.stderr
     graders = [name for name in tables if name.startswith("jury.")] or ["grader"]
@@ -358,7 +359,7 @@ def test_refine_with_the_rubric_stops_at_the_required_item_unless_there_is_a_thr
         script = by_role(lambda r: f"draft {len(r.body['messages'])}", grade)
         with ChatServer(script) as server:
             flags = ("--rubric", HELPFULNESS, "--model", "m", "--base-url", server.url, *more)
-            result = cli("refine", data, *flags)
+            result = cli(*REFINE, data, *flags)
         assert result.returncode == 0, result.stderr
         reasons.append(read_jsonl(result.stdout)[0]["refinement"]["stop_reason"])
     assert reasons == ["passed", "max_iterations"]
@@ -383,7 +384,7 @@ def test_the_replaced_rewrite_request_is_what_the_reviser_gets(cli: Cli, tmp_pat
     data = write_jsonl(tmp_path / "in.jsonl", [row])
     with ChatServer(lambda r: "A dog." if r.number == 0 else "A dog and a cat.") as server:
         env = {"REFINECLI_POLICY__BASE_URL": server.url, "OPENAI_API_KEY": KEY}
-        result = cli("refine", data, "--config", config, env=env)
+        result = cli(*REFINE, data, "--config", config, env=env)
     assert result.returncode == 0, result.stderr
     _, rewriting = server.requests
     first, *_, last = [line for line in template.split("\n") if line]

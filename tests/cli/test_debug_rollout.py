@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUESTION, Result, at, datapoint, item, jsonl, read_jsonl, write_jsonl
+from tests.conftest import (
+    QUESTION,
+    Result,
+    at,
+    datapoint,
+    item,
+    jsonl,
+    read_jsonl,
+    write_jsonl,
+)
 from tests.support.chat_server import ChatServer, Request, by_role, error
 
 Cli = Callable[..., Result]
@@ -44,7 +53,7 @@ def test_without_input_it_rolls_out_a_built_in_sum(cli: Cli) -> None:
 def test_everything_is_shown_in_the_order_in_which_it_happened(cli: Cli) -> None:
     row = datapoint(id="x", rubric_items=[item("FIRST item"), item("SECOND item")])
     with ChatServer(by_role(drafts_then_right, judge)) as server:
-        args = ["--max-iterations", "2", "--full", "-"]
+        args = ["--strategy", "refine", "--max-iterations", "2", "--full", "-"]
         result = cli("debug-rollout", *at(server), *args, stdin=jsonl([row]))
     assert result.returncode == 0, result.stderr
     in_order(
@@ -70,7 +79,7 @@ def test_everything_is_shown_in_the_order_in_which_it_happened(cli: Cli) -> None
         (["--strategy", "self-refine", "--max-iterations", "1"], ["policy", "reviser"]),
         (["--strategy", "self-refine", "--max-iterations", "0"], ["policy"]),
         (["--set", "refine.strategy=self-refine"], ["policy"]),
-        (["--set", "refine.max_iterations=1"], ["policy", "reviser"]),
+        (["--strategy", "refine", "--set", "refine.max_iterations=1"], ["policy", "reviser"]),
         (["--set", "refine.max_iterations=1", "--max-iterations", "0"], ["policy"]),
         ([], ["policy"]),
     ],

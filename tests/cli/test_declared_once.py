@@ -31,7 +31,7 @@ ROLE = (
 # Its use: a loop that asks the role.
 ASKS_IT = (
     "refining/strategies.py",
-    '                "rewrite the best answer from what failed",\n                (',
+    '                "draft again or rewrite, whichever promises more",\n                (',
     '"editor", ',
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import (
+    REFINE,
     Result,
     Start,
     at,
@@ -152,7 +153,7 @@ def test_a_line_that_is_not_utf_8_becomes_an_error_record(cli: Cli, start: Any) 
 
 def test_exit_0_when_all_is_done(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
     assert result.returncode == 0, result.stderr
 
 
@@ -233,7 +234,7 @@ def test_exit_2_on_a_wrong_command_line(cli: Cli, args: list[str]) -> None:
 def test_drafts_at_temperature_0_are_refused(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
         flags = ["--drafts", "2", "--set", "policy.temperature=0"]
-        result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()]))
         assert server.requests == []
     assert result.returncode == 2
     assert "2 drafts at temperature 0" in result.stderr
@@ -259,7 +260,7 @@ def test_max_calls_is_never_exceeded_and_exit_4_says_so(
     write_jsonl(tmp_path / "in.jsonl", rows)
     args = ["in.jsonl", "-o", "out.jsonl", "--max-calls", str(most), "--summary", "summary.json"]
     with ChatServer(by_role("4")) as server:
-        result = cli("refine", *at(server), "--concurrency", "1", *args)
+        result = cli(*REFINE, *at(server), "--concurrency", "1", *args)
         assert len(server.requests) == most
     assert result.returncode == 4, result.stderr
     assert f"--max-calls {most}" in result.stderr
@@ -276,7 +277,7 @@ def test_max_calls_holds_with_many_in_flight_and_with_retries(cli: Cli) -> None:
 
     rows = [datapoint(id=n) for n in range(40)]
     with ChatServer(script) as server:
-        result = cli("refine", *at(server), "--max-calls", "17", stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), "--max-calls", "17", stdin=jsonl(rows))
         assert len(server.requests) == 17
     assert result.returncode == 4
     assert "Traceback" not in result.stderr
@@ -284,7 +285,7 @@ def test_max_calls_holds_with_many_in_flight_and_with_retries(cli: Cli) -> None:
 
 def test_enough_calls_are_enough(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
-        result = cli("refine", *at(server), "--max-calls", "2", stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), "--max-calls", "2", stdin=jsonl([datapoint()]))
     assert result.returncode == 0, result.stderr
 
 
@@ -307,7 +308,7 @@ def test_a_summary_that_cannot_be_written_is_refused_before_anything_is_sent(
     write_jsonl(tmp_path / "in.jsonl", [datapoint()])
     with ChatServer(by_role("4")) as server:
         args = ["in.jsonl", "-o", "out.jsonl", "--summary", "no/such/folder/summary.json"]
-        result = cli("refine", *at(server), *args)
+        result = cli(*REFINE, *at(server), *args)
         assert len(server.requests) == 0
     assert result.returncode == 2
     assert "summary" in result.stderr
@@ -366,7 +367,7 @@ def test_a_key_is_never_repeated_whatever_the_server_says(
     write_jsonl(tmp_path / "in.jsonl", [datapoint()])
     with ChatServer(lambda r: reply) as server:
         args = ["-v", "-o", "out.jsonl", "--summary", "summary.json", "--set", "policy.retries=1"]
-        result = cli("refine", "in.jsonl", *at(server), *args, env=WITH_KEY)
+        result = cli(*REFINE, "in.jsonl", *at(server), *args, env=WITH_KEY)
         assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert result.returncode == code, result.stderr
     written = [path.read_text(errors="replace") for path in tmp_path.iterdir()]
@@ -384,7 +385,7 @@ def test_401_403_and_an_unknown_model_end_the_run_with_the_first_call(cli: Cli) 
     ]:
         with ChatServer(lambda r, s=status, m=message: error(s, m)) as server:  # type: ignore[misc]
             flags = ["--concurrency", "1"]
-            result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()] * 5))
+            result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()] * 5))
             assert len(server.requests) == 1
         assert (result.returncode, result.stdout) == (3, "")
         assert words in result.stderr
@@ -394,7 +395,7 @@ def test_used_up_credit_ends_the_run_at_once_though_it_is_a_429(cli: Cli) -> Non
     reply = error(429, "You exceeded your current quota", code="insufficient_quota")
     with ChatServer(lambda r: reply) as server:
         flags = ["--concurrency", "1"]
-        result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()] * 5))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()] * 5))
         assert len(server.requests) == 1
     assert result.returncode == 3
     assert "credit" in result.stderr
@@ -404,7 +405,7 @@ def test_what_was_done_before_the_run_ended_is_kept(cli: Cli, tmp_path: Path) ->
     write_jsonl(tmp_path / "in.jsonl", [named("a"), named("b"), named("c")])
     with ChatServer(unless("b", error(401, "key expired"))) as server:
         flags = ["--concurrency", "1", "-o", "out.jsonl"]
-        result = cli("refine", "in.jsonl", *at(server), *flags)
+        result = cli(*REFINE, "in.jsonl", *at(server), *flags)
     assert result.returncode == 3
     assert not (tmp_path / "out.jsonl").exists()
     assert [row["id"] for row in read_jsonl(tmp_path / "out.jsonl.partial")] == ["a"]
@@ -460,7 +461,7 @@ def test_a_datapoint_fails_by_name_while_the_others_go_on(cli: Cli, case: str) -
     rows = [named("a"), named("b"), named("c")]
     with ChatServer(unless("b", reply)) as server:
         flags = ["--set", "policy.retries=2", "--summary", "/dev/stderr", "-q"]
-        result = cli("refine", *at(server), *flags, stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl(rows))
         sent = sum("name b" in request.text for request in server.requests)
         # While others get through, one that is refused has more patience.
         assert tries <= sent <= (3 * tries if kind == "rate_limit" else tries)
@@ -494,7 +495,7 @@ def test_what_can_pass_by_itself_is_tried_again(cli: Cli, case: str) -> None:
         return PASSING[case] if request.number == 0 else "<score>1</score>"
 
     with ChatServer(script) as server:
-        result = cli("refine", *at(server), "-v", stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), "-v", stdin=jsonl([datapoint()]))
         assert len(server.requests) == 3
         assert server.requests[0].body == server.requests[1].body
     assert result.returncode == 0, result.stderr
@@ -507,7 +508,7 @@ def test_a_redirect_is_not_followed(cli: Cli) -> None:
     with ChatServer(by_role("4")) as other:
         reply = Reply(status=307, raw=b"", headers={"location": f"{other.url}/chat/completions"})
         with ChatServer(lambda r: reply) as server:
-            result = cli("refine", *at(server), stdin=jsonl([datapoint()]), env=WITH_KEY)
+            result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]), env=WITH_KEY)
         assert other.requests == []
     assert result.returncode == 3
     assert "redirect" in result.stderr
@@ -518,7 +519,7 @@ def test_a_slow_reply_is_called_a_timeout(cli: Cli) -> None:
     never = threading.Event()
     with ChatServer(lambda r: Reply("4", wait_for=never)) as server:
         flags = ["--set", "policy.timeout=0.3", *NO_RETRY]
-        result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()]))
         never.set()
     assert result.returncode == 3
     (out,) = read_jsonl(result.stdout)
@@ -567,7 +568,7 @@ def test_a_grader_that_is_not_there_ends_the_run_with_3(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
         flags = ["--grader-base-url", "http://127.0.0.1:9/v1", "--grader-model", "g"]
         flags += ["--set", "grader.retries=0"]
-        result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()]))
     assert result.returncode == 3
     assert "127.0.0.1:9" in result.stderr
 
@@ -597,7 +598,7 @@ def test_help_and_version_to_a_full_device_are_exit_3(
 
 def test_a_base_url_with_one_model_needs_no_model(cli: Cli) -> None:
     with ChatServer(by_role("4"), models=["only-one"]) as server:
-        result = cli("refine", "--base-url", server.url, stdin=jsonl([datapoint()]), env=WITH_KEY)
+        result = cli(*REFINE, "--base-url", server.url, stdin=jsonl([datapoint()]), env=WITH_KEY)
         assert {request.body["model"] for request in server.requests} == {"only-one"}
         assert {h["authorization"] for h in server.model_headers} == {f"Bearer {KEY}"}
     assert result.returncode == 0, result.stderr
@@ -610,7 +611,7 @@ def test_a_base_url_with_several_or_no_models_names_them_and_exits_2(
     cli: Cli, models: list[str]
 ) -> None:
     with ChatServer(by_role("4"), models=models) as server:
-        result = cli("refine", "--base-url", server.url, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, "--base-url", server.url, stdin=jsonl([datapoint()]))
         assert server.requests == []
     assert (result.returncode, result.stdout) == (2, "")
     assert all(name in result.stderr for name in models)
@@ -636,7 +637,7 @@ def test_an_endpoint_that_lists_no_models_is_an_error(cli: Cli, reply: Reply, co
 def test_a_variable_that_is_not_set_is_named_and_nothing_is_sent(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
         flags = ["--set", "policy.api_key_env=MY_KEY"]
-        result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()]))
         assert (server.requests, server.model_requests) == ([], 0)
     assert result.returncode == 2
     assert "MY_KEY is not set" in result.stderr
@@ -644,7 +645,7 @@ def test_a_variable_that_is_not_set_is_named_and_nothing_is_sent(cli: Cli) -> No
 
 
 def test_openai_without_a_key_is_exit_2(cli: Cli) -> None:
-    result = cli("refine", "--model", "gpt-x", stdin=jsonl([datapoint()]))
+    result = cli(*REFINE, "--model", "gpt-x", stdin=jsonl([datapoint()]))
     assert result.returncode == 2
     assert "OPENAI_API_KEY is not set" in result.stderr
 
@@ -669,7 +670,7 @@ def test_a_key_in_a_wrong_place_is_refused_and_not_repeated(cli: Cli, flags: lis
 @pytest.mark.parametrize("key", ["sk-…abc", "sk-a\nb"], ids=ascii)
 def test_a_key_that_cannot_stand_in_a_header_is_a_usage_error(cli: Cli, key: str) -> None:
     with ChatServer(by_role("4")) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": key})
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": key})
     assert result.returncode == 2, result.stderr
     assert "OPENAI_API_KEY" in result.stderr
     assert "Traceback" not in result.stderr

@@ -27,6 +27,7 @@ import pytest
 
 from tests.conftest import (
     CLEAN,
+    REFINE,
     Result,
     Start,
     at,
@@ -431,7 +432,7 @@ def test_behind_a_gate_the_rest_is_not_asked_and_the_pass_rate_is_over_all(
         for refused in (["--fail-under", "0.5"], ["--require", "score>=0.5"]):
             found = cli("grade", *at(server), *gate, *refused, stdin=jsonl(rows))
             assert (found.returncode, "grade.gate" in found.stderr) == (2, True)
-        found = cli("refine", *at(server), *gate, stdin=jsonl(rows))
+        found = cli(*REFINE, *at(server), *gate, stdin=jsonl(rows))
         assert (found.returncode, "--set grade.gate" in found.stderr) == (2, True)
         assert len(server.requests) == 3
     assert result.returncode == 1

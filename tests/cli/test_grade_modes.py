@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Result, at, datapoint, item, jsonl, read_jsonl, write_jsonl
+from tests.conftest import REFINE, Result, at, datapoint, item, jsonl, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, Reply, Request, error, likely
 
 Cli = Callable[..., Result]
@@ -285,7 +285,7 @@ def test_refine_goes_by_probabilities_too(cli: Cli) -> None:
         return likely(yes=0.9, no=0.1) if "better" in request.last else likely(yes=0.2, no=0.8)
 
     with ChatServer(script) as server:
-        result = cli("refine", *at(server), *LOGPROBS, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *LOGPROBS, stdin=jsonl([datapoint()]))
     (out,) = read_jsonl(result.stdout)
     assert result.returncode == 0, result.stderr
     assert (out["response"], out["score"]) == ("better", pytest.approx(0.9))

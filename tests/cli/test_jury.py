@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Result, Start, at, datapoint, item, jsonl, read_jsonl, write_jsonl
+from tests.conftest import (
+    REFINE,
+    Result,
+    Start,
+    at,
+    datapoint,
+    item,
+    jsonl,
+    read_jsonl,
+    write_jsonl,
+)
 from tests.support.chat_server import ChatServer, Reply, Request, by_role, error
 
 Cli = Callable[..., Result]
@@ -209,7 +219,7 @@ def test_the_loop_stops_where_the_jury_is_content(cli: Cli) -> None:
 
     rows = jsonl([datapoint(id="d")])
     with ChatServer(script_of(no=b, yes_too=b)) as server:
-        result = cli("refine", *at(server), *THREE, stdin=rows)
+        result = cli(*REFINE, *at(server), *THREE, stdin=rows)
     assert result.returncode == 0, result.stderr
     (row,) = read_jsonl(result.stdout)
     first, second = row["refinement"]["iterations"]
@@ -390,7 +400,7 @@ def test_a_report_names_the_jury_and_grades_afresh_by_one_grader(cli: Cli, tmp_p
 
     file = write_jsonl(tmp_path / "in.jsonl", [datapoint(id=n) for n in range(3)])
     with ChatServer(script) as server:
-        refined = cli("refine", file, *at(server), *THREE, "-o", "out.jsonl")
+        refined = cli(*REFINE, file, *at(server), *THREE, "-o", "out.jsonl")
         assert refined.returncode == 0, refined.stderr
         before = len(server.requests)
         unnamed = cli("report", "out.jsonl", "--regrade")

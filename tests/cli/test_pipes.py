@@ -18,6 +18,7 @@ import pytest
 from refinecli.data.sources import zstd
 from tests.conftest import (
     CLEAN,
+    REFINE,
     REFINECLI,
     Result,
     Start,
@@ -37,7 +38,7 @@ Cli = Callable[..., Result]
 def test_generate_refine_and_grade_are_one_pipe(start: Start) -> None:
     with ChatServer(by_role("I think it is 134.", "Fine.\n<score>1</score>")) as server:
         generate = start("generate-data", "addition", "-n", "5", stdin=subprocess.DEVNULL)
-        refine = start("refine", *at(server), stdin=generate.stdout)
+        refine = start(*REFINE, *at(server), stdin=generate.stdout)
         generate.stdout.close()
         grade = start("grade", *at(server), "--fail-under", "0.5", stdin=refine.stdout)
         refine.stdout.close()
@@ -66,7 +67,7 @@ def test_results_come_in_input_order_though_replies_come_in_the_opposite_one(cli
 
     rows = [datapoint(id=n, convo=[{"role": "user", "content": f"name {n}"}]) for n in names]
     with ChatServer(script) as server:
-        result = cli("refine", *at(server), stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), stdin=jsonl(rows))
         order = [r.text for r in server.requests if r.is_grading]
     assert result.returncode == 0, result.stderr
     assert [f"name {n}" in text for n, text in zip(reversed(names), order, strict=True)] == [
@@ -130,7 +131,7 @@ def test_odd_characters_survive_and_are_no_line_ends(cli: Cli, escaped: bool) ->
     ]
     text = "".join(json.dumps(row, ensure_ascii=escaped) + "\n" for row in rows)
     with ChatServer(by_role(lambda r: "said: " + r.last)) as server:
-        result = cli("refine", *at(server), stdin=text)
+        result = cli(*REFINE, *at(server), stdin=text)
     assert result.returncode == 0, result.stderr
     assert [
         (r["id"], r["convo"][0]["content"], r["note"], r["response"])
@@ -143,7 +144,7 @@ def test_a_lone_surrogate_in_the_input_comes_out_again_and_goes_out_as_a_replace
 ) -> None:
     row = datapoint(convo=[{"role": "user", "content": "half a character: \ud83d"}])
     with ChatServer(by_role("fine")) as server:
-        result = cli("refine", *at(server), stdin=jsonl([row]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([row]))
         assert "half a character: \ufffd" in server.requests[0].last
     assert result.returncode == 0, result.stderr
     assert read_jsonl(result.stdout)[0]["convo"] == row["convo"]
@@ -154,7 +155,7 @@ def test_lone_surrogates_in_a_reply_become_replacement_characters(cli: Cli) -> N
         {"choices": [{"message": {"content": "x \ud83d y"}, "finish_reason": "stop"}]}
     ).encode()
     with ChatServer(by_role(lambda r: Reply(raw=raw))) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
     assert read_jsonl(result.stdout)[0]["response"] == "x \ufffd y", result.stderr
 
 
@@ -188,7 +189,7 @@ def test_compressed_files_go_in_and_out(cli: Cli, tmp_path: Path, suffix: str) -
             cli("grade", *at(server), f"in.jsonl{suffix}", "-o", f"{name}.jsonl{suffix}")
             for name in ("one", "two")
         ]
-        again = cli("refine", *at(server), f"one.jsonl{suffix}")
+        again = cli(*REFINE, *at(server), f"one.jsonl{suffix}")
     assert [r.returncode for r in [*results, again]] == [0, 0, 0], results[0].stderr + again.stderr
     one, two = ((tmp_path / f"{name}.jsonl{suffix}").read_bytes() for name in ("one", "two"))
     assert one == two
@@ -199,7 +200,7 @@ def test_compressed_files_go_in_and_out(cli: Cli, tmp_path: Path, suffix: str) -
 
 def test_the_first_result_leaves_while_later_input_has_not_arrived(start: Start) -> None:
     with ChatServer(by_role(lambda r: f"re: {r.last}")) as server:
-        process = start("refine", *at(server))
+        process = start(*REFINE, *at(server))
         for n in range(3):
             row = datapoint(id=n, convo=[{"role": "user", "content": f"question {n}"}])
             process.stdin.write(jsonl([row]).encode())
@@ -219,7 +220,7 @@ def test_a_result_leaves_while_a_later_reply_is_still_awaited(start: Start) -> N
 
     rows = [datapoint(convo=[{"role": "user", "content": text}]) for text in ("first", "second")]
     with ChatServer(by_role(answer)) as server:
-        process = start("refine", *at(server))
+        process = start(*REFINE, *at(server))
         process.stdin.write(jsonl(rows).encode())
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["response"] == "early"
@@ -290,7 +291,7 @@ def test_a_terminal_with_no_input_shows_help_on_stderr_and_exits_2(command: str)
 def test_the_output_of_every_command_is_input_of_every_other(cli: Cli) -> None:
     with ChatServer(by_role("It is 134, because I added.", "Good.\n<score>1</score>")) as server:
         made = cli("generate-data", "addition", "-n", "1").stdout
-        refined = cli("refine", *at(server), stdin=made).stdout
+        refined = cli(*REFINE, *at(server), stdin=made).stdout
         graded = cli("grade", *at(server), stdin=refined).stdout
         shown = cli("debug-rollout", "--json", "-", *at(server)).stdout
         together = made + refined + graded + shown
@@ -318,7 +319,7 @@ def test_error_records_of_unreadable_lines_pass_through_every_command(cli: Cli) 
     rows = [datapoint(response="4"), UNREADABLE, datapoint(response="5")]
     with ChatServer(by_role("4")) as server:
         graded = cli("grade", *at(server), stdin=jsonl(rows))
-        refined = cli("refine", *at(server), stdin=graded.stdout)
+        refined = cli(*REFINE, *at(server), stdin=graded.stdout)
     assert (graded.returncode, refined.returncode) == (3, 3)
     for result in (graded, refined):
         out = read_jsonl(result.stdout)
@@ -343,14 +344,14 @@ def test_a_failed_datapoint_fed_in_again_is_tried_again(cli: Cli) -> None:
         return error(400, "no thanks") if "bad" in request.last else "4"
 
     with ChatServer(by_role(answer)) as server:
-        first = cli("refine", *at(server), stdin=jsonl(rows))
+        first = cli(*REFINE, *at(server), stdin=jsonl(rows))
     good, bad = read_jsonl(first.stdout)
     assert first.returncode == 3
     assert bad["error"].keys() == {"type", "message", "stage"}
     assert (bad["error"]["type"], bad["error"]["stage"]) == ("bad_request", "policy")
     assert {k: bad[k] for k in ("id", "convo")} == {k: rows[1][k] for k in ("id", "convo")}
     with ChatServer(by_role("4")) as server:
-        second = cli("refine", *at(server), stdin=first.stdout)
+        second = cli(*REFINE, *at(server), stdin=first.stdout)
     assert second.returncode == 0, second.stderr
     good, bad = read_jsonl(second.stdout)
     assert "error" not in bad
@@ -366,7 +367,7 @@ def test_refine_replaces_what_an_earlier_run_left_and_drops_its_grading(cli: Cli
         error={"type": "server", "message": "once", "stage": "policy"},
     )
     with ChatServer(by_role("new", lambda r: f"<score>{int('new' in r.last)}</score>")) as server:
-        result = cli("refine", *at(server), stdin=jsonl([row]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([row]))
     (out,) = read_jsonl(result.stdout)
     assert result.returncode == 0, result.stderr
     assert "grading" not in out
@@ -416,7 +417,7 @@ def test_no_input_lines_give_no_output_lines(cli: Cli) -> None:
 def test_equal_rows_each_come_out(cli: Cli) -> None:
     row = datapoint()
     with ChatServer(by_role(lambda r: f"{r.number}")) as server:
-        result = cli("refine", *at(server), "--concurrency", "1", stdin=jsonl([row] * 3))
+        result = cli(*REFINE, *at(server), "--concurrency", "1", stdin=jsonl([row] * 3))
     out = read_jsonl(result.stdout)
     assert len({r["id"] for r in out}) == 1
     assert len({r["response"] for r in out}) == 3

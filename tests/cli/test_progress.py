@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from refinecli.display.reporter import free_to_draw
-from tests.conftest import Result, Start, at, datapoint, jsonl, read_jsonl, write_jsonl
+from tests.conftest import REFINE, Result, Start, at, datapoint, jsonl, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, Reply, Request
 from tests.support.terminal import Terminal
 
@@ -42,7 +42,7 @@ def test_a_terminal_shows_a_bar_and_what_is_printed_stands_above_it(
     seen = threading.Event()
     with ChatServer(held_until(seen)) as server:
         process = start(
-            *("refine", "in.jsonl", "-v", "--concurrency", "2", *at(server)),
+            *(*REFINE, "in.jsonl", "-v", "--concurrency", "2", *at(server)),
             stdin=subprocess.DEVNULL,
             stderr=terminal.theirs,
             env={"TERM": "xterm-256color", "COLUMNS": "80"} | env,
@@ -71,7 +71,7 @@ def test_a_dumb_terminal_and_a_quiet_run_get_no_bar(
     start: Start, terminal: Terminal, flags: tuple[str, ...], env: dict[str, str]
 ) -> None:
     with ChatServer(lambda r: "<score>1</score>" if r.is_grading else "4") as server:
-        process = start("refine", *at(server), *flags, stderr=terminal.theirs, env=env)
+        process = start(*REFINE, *at(server), *flags, stderr=terminal.theirs, env=env)
         process.communicate(jsonl([datapoint()]).encode(), timeout=60)
     shown = terminal.read_all()
     assert "\x1b" not in shown
@@ -81,7 +81,7 @@ def test_a_dumb_terminal_and_a_quiet_run_get_no_bar(
 def test_a_log_has_no_cursor_movements_though_colour_is_forced(cli: Cli) -> None:
     with ChatServer(lambda r: "<score>1</score>" if r.is_grading else "4") as server:
         env = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
-        result = cli("refine", *at(server), "--show", stdin=jsonl([datapoint()]), env=env)
+        result = cli(*REFINE, *at(server), "--show", stdin=jsonl([datapoint()]), env=env)
     assert "first draft" in result.stderr
     assert not any(code in result.stderr for code in DRAWS)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Result, datapoint, jsonl, read_jsonl
+from tests.conftest import REFINE, Result, datapoint, jsonl, read_jsonl
 from tests.support.chat_server import ChatServer, by_role
 
 Cli = Callable[..., Result]
@@ -63,11 +63,11 @@ def test_a_certificate_that_ssl_cert_file_signs_is_trusted_and_no_other(
         flags = ["--base-url", server.url, "--model", "m", "--set", "policy.retries=0"]
         row = jsonl([datapoint()])
         trusted = {"SSL_CERT_FILE": str(certificates / "ca.pem")}
-        result = cli("refine", *flags, stdin=row, env=trusted)
+        result = cli(*REFINE, *flags, stdin=row, env=trusted)
         assert result.returncode == 0, result.stderr
         assert read_jsonl(result.stdout)[0]["response"] == "4"
         sent = len(server.requests)
-        refused = cli("refine", *flags, stdin=row)
+        refused = cli(*REFINE, *flags, stdin=row)
         assert len(server.requests) == sent
     assert refused.returncode == 3
     assert "certificate verify failed" in refused.stderr
@@ -158,7 +158,7 @@ def http_server() -> Iterator[ChatServer]:
 
 def through(cli: Cli, url: str, **env: str) -> Result:
     flags = ["--base-url", url, "--model", "m", "--concurrency", "1", "--set", "policy.retries=0"]
-    return cli("refine", *flags, stdin=jsonl([datapoint()]), env=env)
+    return cli(*REFINE, *flags, stdin=jsonl([datapoint()]), env=env)
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

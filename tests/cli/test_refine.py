@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import (
     QUESTION,
+    REFINE,
     Result,
     at,
     check_item,
@@ -64,7 +65,7 @@ def grade_4(request: Request) -> str:
 def test_the_output_record_has_the_contracts_shape(cli: Cli) -> None:
     row = datapoint(id="sum", note="kept")
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
-        result = cli("refine", *at(server), stdin=jsonl([row]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([row]))
     assert result.returncode == 0, result.stderr
     (out,) = read_jsonl(result.stdout)
     assert out.keys() == {"id", "convo", "rubric_items", "note", "response", "score", "refinement"}
@@ -125,7 +126,7 @@ def test_equal_runs_write_equal_bytes_whatever_the_key_and_nothing_of_the_key_or
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
         for n, flags in enumerate([["--concurrency", "1"], ["--concurrency", "64"]]):
             env = {"OPENAI_API_KEY": f"sk-secret-{n}"}
-            result = cli("refine", "in.jsonl", "-o", f"{n}.jsonl", *at(server), *flags, env=env)
+            result = cli(*REFINE, "in.jsonl", "-o", f"{n}.jsonl", *at(server), *flags, env=env)
             assert result.returncode == 0, result.stderr
         port = str(server.port)
     one, two = (tmp_path / "0.jsonl").read_bytes(), (tmp_path / "1.jsonl").read_bytes()
@@ -140,7 +141,7 @@ def read_settings(data: bytes) -> str:
 
 def test_settings_tell_runs_apart_that_may_differ_and_no_others(cli: Cli) -> None:
     def settings(*flags: str) -> str:
-        result = cli("refine", *at(server), *flags, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *flags, stdin=jsonl([datapoint()]))
         return read_settings(result.stdout.encode())
 
     with ChatServer(by_role("4")) as server:
@@ -170,7 +171,7 @@ def test_reasoning_and_cached_tokens_are_counted(cli: Cli, tmp_path: Path) -> No
     )
     with ChatServer(script) as server:
         args = ["--summary", "summary.json"]
-        result = cli("refine", *at(server), *args, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *args, stdin=jsonl([datapoint()]))
     assert read_jsonl(result.stdout)[0]["refinement"]["usage"] == {
         "calls": 2,
         "prompt_tokens": 100,
@@ -185,7 +186,7 @@ def test_reasoning_and_cached_tokens_are_counted(cli: Cli, tmp_path: Path) -> No
 def test_a_reply_without_usage_counts_as_a_call_without_tokens(cli: Cli) -> None:
     script = by_role(lambda r: Reply(raw=b'{"choices": [{"message": {"content": "4"}}]}'))
     with ChatServer(script) as server:
-        (out,) = read_jsonl(cli("refine", *at(server), stdin=jsonl([datapoint()])).stdout)
+        (out,) = read_jsonl(cli(*REFINE, *at(server), stdin=jsonl([datapoint()])).stdout)
     usage = out["refinement"]["iterations"][0]["usage"]
     assert usage == {"calls": 2, "prompt_tokens": 7, "completion_tokens": 3}
     assert out["refinement"]["iterations"][0]["finish_reason"] is None
@@ -195,7 +196,7 @@ def test_the_summary_has_the_contracts_fields(cli: Cli, tmp_path: Path) -> None:
     rows = [datapoint(id="a"), datapoint(id="b", convo=1), datapoint(id="c", response="4")]
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
         args = ["--summary", "summary.json", "--max-errors", "1"]
-        result = cli("refine", *at(server), *args, stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), *args, stdin=jsonl(rows))
         sent = len(server.requests)
     assert result.returncode == 0, result.stderr
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -220,13 +221,13 @@ def test_the_summary_has_the_contracts_fields(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_gain_is_called_optimistic_and_points_to_the_report(cli: Cli) -> None:
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
         assert "optimistic" in result.stderr
         assert "refinecli report" in result.stderr
-        quiet = cli("refine", *at(server), "-q", stdin=jsonl([datapoint()]))
+        quiet = cli(*REFINE, *at(server), "-q", stdin=jsonl([datapoint()]))
         assert quiet.stderr == ""
         checked = datapoint(rubric_items=[{"check": {"kind": "equals", "value": "4"}}])
-        exact = cli("refine", *at(server), stdin=jsonl([checked]))
+        exact = cli(*REFINE, *at(server), stdin=jsonl([checked]))
         assert "1.000 at best" in exact.stderr
         assert "optimistic" not in exact.stderr
 
@@ -234,7 +235,7 @@ def test_a_gain_is_called_optimistic_and_points_to_the_report(cli: Cli) -> None:
 def test_stderr_says_which_model_and_endpoint_each_role_uses(cli: Cli) -> None:
     with ChatServer(by_role("4")) as policy, ChatServer(by_role("4")) as grader:
         flags = ["--grader-model", "strict", "--grader-base-url", grader.url]
-        result = cli("refine", *at(policy), *flags, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(policy), *flags, stdin=jsonl([datapoint()]))
         assert [r.is_grading for r in policy.requests + grader.requests] == [False, True]
         assert f"policy, reviser: scripted (127.0.0.1:{policy.port})" in result.stderr
         assert f"grader: strict (127.0.0.1:{grader.port})" in result.stderr
@@ -253,7 +254,7 @@ def test_reasoning_is_kept_apart_and_no_other_role_sees_it(cli: Cli, where: str)
         return Reply(text, message={where: "SECRET thought"})
 
     with ChatServer(by_role(answer, grade_4)) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
         assert len(server.requests) == 4
         assert not any("SECRET" in request.text for request in server.requests)
     (out,) = read_jsonl(result.stdout)
@@ -268,7 +269,7 @@ def test_a_graders_reasoning_is_no_feedback(cli: Cli) -> None:
         return Reply(f"<think>SECRET <score>1</score></think>{text}")
 
     with ChatServer(by_role(drafts_then_right, judge)) as server:
-        (out,) = read_jsonl(cli("refine", *at(server), stdin=jsonl([datapoint()])).stdout)
+        (out,) = read_jsonl(cli(*REFINE, *at(server), stdin=jsonl([datapoint()])).stdout)
         assert not any("SECRET" in request.text for request in server.requests)
     assert out["refinement"]["initial_score"] == 0.0
 
@@ -293,7 +294,7 @@ def test_the_best_is_returned_not_the_last(cli: Cli) -> None:
 
     answers = iter(texts)
     with ChatServer(by_role(lambda r: next(answers), judge)) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
         rewrites = [r for r in server.requests if not r.is_grading][1:]
         assert [r.body["messages"][-2]["content"] for r in rewrites] == ["half", "good", "good"]
     (out,) = read_jsonl(result.stdout)
@@ -312,7 +313,7 @@ def test_the_conversation_stays_one_and_calls_share_their_prefix(cli: Cli) -> No
         {"role": "user", "content": "What is 2 + 2?"},
     ]
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
-        cli("refine", *at(server), stdin=jsonl([datapoint(convo=convo)]))
+        cli(*REFINE, *at(server), stdin=jsonl([datapoint(convo=convo)]))
         draft, rewrite = (r.body["messages"] for r in server.requests if not r.is_grading)
         grader = next(r for r in server.requests if r.is_grading)
     assert draft == convo
@@ -326,8 +327,8 @@ def test_threshold_is_the_score_that_passes(cli: Cli) -> None:
     items = [check_item("four"), check_item("five")]
     with ChatServer(by_role("four")) as server:
         row = jsonl([datapoint(rubric_items=items)])
-        (enough,) = read_jsonl(cli("refine", *at(server), "--threshold", "0.5", stdin=row).stdout)
-        (short,) = read_jsonl(cli("refine", *at(server), "--threshold", "0.6", stdin=row).stdout)
+        (enough,) = read_jsonl(cli(*REFINE, *at(server), "--threshold", "0.5", stdin=row).stdout)
+        (short,) = read_jsonl(cli(*REFINE, *at(server), "--threshold", "0.6", stdin=row).stdout)
     assert (enough["score"], enough["refinement"]["stop_reason"]) == (0.5, "passed")
     assert short["refinement"]["stop_reason"] == "repeated"
 
@@ -336,7 +337,7 @@ def test_drafts_are_drawn_and_the_best_is_kept(cli: Cli) -> None:
     texts = iter(["3", "4", "5"])
     with ChatServer(by_role(lambda r: next(texts), grade_4)) as server:
         (out,) = read_jsonl(
-            cli("refine", *at(server), "--drafts", "3", stdin=jsonl([datapoint()])).stdout
+            cli(*REFINE, *at(server), "--drafts", "3", stdin=jsonl([datapoint()])).stdout
         )
         assert len(server.requests) == 6
     iterations = out["refinement"]["iterations"]
@@ -350,7 +351,7 @@ def test_a_failure_in_a_later_round_keeps_the_best_so_far(cli: Cli) -> None:
         return "5" if request.last == QUESTION else Reply(status=400, raw=b"{}")
 
     with ChatServer(by_role(answer, grade_4)) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
     assert result.returncode == 3
     (out,) = read_jsonl(result.stdout)
     refinement = out["refinement"]
@@ -361,7 +362,7 @@ def test_a_failure_in_a_later_round_keeps_the_best_so_far(cli: Cli) -> None:
 
 def test_show_prints_each_turn_on_stderr_and_nothing_of_it_on_stdout(cli: Cli) -> None:
     with ChatServer(by_role(drafts_then_right, grade_4)) as server:
-        result = cli("refine", *at(server), "--show", stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), "--show", stdin=jsonl([datapoint()]))
     assert "It says 5." in result.stderr
     assert result.stderr.index("iteration 0") < result.stderr.index("iteration 1")
     assert len(read_jsonl(result.stdout)) == 1
@@ -373,7 +374,7 @@ def test_dry_run_shows_the_first_prompts_and_sends_nothing(cli: Cli, tmp_path: P
     write_jsonl(tmp_path / "in.jsonl", rows)
     with ChatServer(by_role("4")) as server:
         args = ["in.jsonl", "--dry-run", "-o", "out.jsonl", "--set", "policy.system=Be brief."]
-        result = cli("refine", *at(server), *args)
+        result = cli(*REFINE, *at(server), *args)
         assert (server.requests, server.model_requests) == ([], 0)
     assert (result.returncode, result.stdout) == (0, "")
     for words in ("Be brief.", "What is 2 + 2?", "Is the answer 4?", "2 datapoints"):
@@ -395,7 +396,7 @@ def test_rubric_files_add_their_items_to_every_datapoint(cli: Cli, tmp_path: Pat
     for name in ("r.toml", "r.json"):
         with ChatServer(by_role("4", "<score>1</score>")) as server:
             args = ["--rubric", name]
-            result = cli("refine", *at(server), *args, stdin=jsonl(rows))
+            result = cli(*REFINE, *at(server), *args, stdin=jsonl(rows))
         one, two = read_jsonl(result.stdout)
         assert result.returncode == 0, result.stderr
         grades = one["refinement"]["iterations"][0]["grades"]
@@ -410,7 +411,7 @@ def test_a_rubric_file_replaces_items_by_name_and_says_so_once(cli: Cli, tmp_pat
     rows = [datapoint(id=n, rubric_items=[named]) for n in range(3)]
     (tmp_path / "r.json").write_text('[{"rubric_str": "Is it 4?", "name": "sum", "wieght": 2}]')
     with ChatServer(by_role("4", "<score>1</score>")) as server:
-        result = cli("refine", *at(server), "--rubric", "r.json", stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), "--rubric", "r.json", stdin=jsonl(rows))
     assert result.returncode == 0, result.stderr
     for row in read_jsonl(result.stdout):
         assert [i["rubric_str"] for i in row["rubric_items"]] == ["Is it 4?"]
@@ -429,7 +430,7 @@ def test_what_the_policy_must_not_know_is_in_no_message_to_it(cli: Cli) -> None:
         ],
     )
     with ChatServer(by_role("5", "HIDDEN reason\n<score>0</score>")) as server:
-        cli("refine", *at(server), "--max-iterations", "1", stdin=jsonl([row]))
+        cli(*REFINE, *at(server), "--max-iterations", "1", stdin=jsonl([row]))
         policy = [r for r in server.requests if not r.is_grading]
         graders = [r for r in server.requests if r.is_grading]
     assert len(policy) == 2
@@ -464,7 +465,7 @@ def test_content_parts_and_tool_messages_pass_through_to_policy_and_grader(cli: 
         datapoint(id="tools", convo=TOOLS),
     ]
     with ChatServer(by_role("4")) as server:
-        result = cli("refine", *at(server), "--concurrency", "1", stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), "--concurrency", "1", stdin=jsonl(rows))
         asked = [r for r in server.requests if not r.is_grading]
         grading = [r for r in server.requests if r.is_grading]
     assert result.returncode == 0, result.stderr
@@ -480,7 +481,7 @@ def test_the_conversation_may_have_four_names_and_keeps_its_own(cli: Cli, name: 
     row = datapoint()
     row[name] = row.pop("convo")
     with ChatServer(by_role("4")) as server:
-        (out,) = read_jsonl(cli("refine", *at(server), stdin=jsonl([row])).stdout)
+        (out,) = read_jsonl(cli(*REFINE, *at(server), stdin=jsonl([row])).stdout)
     assert out[name] == row[name]
     assert {"convo", "prefix", "messages", "prompt"} & out.keys() == {name}
 
@@ -488,5 +489,5 @@ def test_the_conversation_may_have_four_names_and_keeps_its_own(cli: Cli, name: 
 def test_an_answer_that_speaks_of_think_tags_is_kept_whole(cli: Cli) -> None:
     answer = "Use the <think> tag to reason."
     with ChatServer(by_role(answer)) as server:
-        result = cli("refine", *at(server), stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), stdin=jsonl([datapoint()]))
     assert read_jsonl(result.stdout)[0]["response"] == answer

@@ -16,7 +16,7 @@ import pytest
 from refinecli.prompts import Prompts
 from refinecli.prompts.regrade import reworded
 from refinecli.prompts.templates import GRADER_SYSTEM
-from tests.conftest import Result, Start, at, check_item, item, write_jsonl
+from tests.conftest import REFINE, Result, Start, at, check_item, item, write_jsonl
 from tests.support.chat_server import ChatServer, Reply, Request
 from tests.support.fakes import between, without_nonce
 from tests.support.report_files import failed_row, graded_row, row
@@ -349,7 +349,7 @@ def test_gains_that_are_only_noise_do_not_outlive_fresh_grades(cli: Cli, tmp_pat
     write_jsonl(tmp_path / "in.jsonl", made)
     with ChatServer(idle_loop(0.2)) as server:
         refined = cli(
-            *("refine", "in.jsonl", "-o", "out.jsonl", "--concurrency", "1", *at(server)),
+            *(*REFINE, "in.jsonl", "-o", "out.jsonl", "--concurrency", "1", *at(server)),
         )
         assert refined.returncode == 0, refined.stderr
         figures = regraded(cli, server)
@@ -382,7 +382,7 @@ def test_no_reply_of_the_loop_is_taken_for_a_fresh_one(
 
     with ChatServer(script) as server:
         result = cli(
-            *("refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"),
+            *(*REFINE, "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"),
             *(*at(server), *args),
         )
         assert result.returncode == 0, result.stderr

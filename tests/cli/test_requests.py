@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Result, at, check_item, datapoint, item, jsonl, read_jsonl
+from tests.conftest import REFINE, Result, at, check_item, datapoint, item, jsonl, read_jsonl
 from tests.support.chat_server import ChatServer, Reply, Request, by_role, error
 
 Cli = Callable[..., Result]
@@ -15,7 +15,7 @@ Cli = Callable[..., Result]
 
 def seeds_of(cli: Cli, rows: list[dict[str, Any]], *flags: str) -> list[tuple[bool, Any]]:
     with ChatServer(by_role("5", "<score>0</score>")) as server:
-        result = cli("refine", *at(server), *flags, "--concurrency", "1", stdin=jsonl(rows))
+        result = cli(*REFINE, *at(server), *flags, "--concurrency", "1", stdin=jsonl(rows))
         assert result.returncode == 0, result.stderr
         return [(r.is_grading, r.body.get("seed")) for r in server.requests]
 
@@ -68,7 +68,7 @@ def test_policy_and_grader_on_one_endpoint_learn_from_each_other(cli: Cli) -> No
 
     with ChatServer(script) as server:
         flags = [*at(server), "--set", "policy.temperature=0.5", "--concurrency", "1"]
-        result = cli("refine", *flags, stdin=jsonl([datapoint(id=n) for n in range(3)]))
+        result = cli(*REFINE, *flags, stdin=jsonl([datapoint(id=n) for n in range(3)]))
         assert len(server.requests) == 7
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("temperature is not sent") == 1
@@ -78,7 +78,7 @@ KEYS = {"OPENAI_API_KEY": "sk-openai", "OTHER_KEY": "sk-other"}
 
 
 def authorization(cli: Cli, server: ChatServer, *args: str, **env: str) -> list[str | None]:
-    result = cli("refine", *args, stdin=jsonl([datapoint()]), env=KEYS | env)
+    result = cli(*REFINE, *args, stdin=jsonl([datapoint()]), env=KEYS | env)
     assert result.returncode == 0, result.stderr
     assert "sk-" not in result.stdout + result.stderr
     return [request.headers.get("authorization") for request in server.requests]
@@ -123,7 +123,7 @@ def test_a_role_with_its_own_url_inherits_no_key_headers_or_extra_body(
             'headers = {X-Team = "blue"}\nextra_body = {top_k = 5}\n'
             f'[grader]\nmodel = "g"\nbase_url = "{grader.url}"\n'
         )
-        result = cli("refine", "--config", "c.toml", stdin=jsonl([datapoint()]), env=KEYS)
+        result = cli(*REFINE, "--config", "c.toml", stdin=jsonl([datapoint()]), env=KEYS)
         (asked,), (graded,) = policy.requests, grader.requests
     assert result.returncode == 0, result.stderr
     assert asked.headers["authorization"] == "Bearer sk-other"
@@ -139,7 +139,7 @@ def test_a_role_without_a_url_of_its_own_inherits_them(cli: Cli, tmp_path: Any) 
             'headers = {X-Team = "blue"}\nextra_body = {top_k = 5}\n'
             '[grader]\nmodel = "g"\n'
         )
-        result = cli("refine", "--config", "c.toml", stdin=jsonl([datapoint()]), env=KEYS)
+        result = cli(*REFINE, "--config", "c.toml", stdin=jsonl([datapoint()]), env=KEYS)
         grading = next(r for r in server.requests if r.is_grading)
     assert result.returncode == 0, result.stderr
     assert (grading.body["model"], grading.body["top_k"]) == ("g", 5)
@@ -150,14 +150,14 @@ def test_a_role_without_a_url_of_its_own_inherits_them(cli: Cli, tmp_path: Any) 
 def test_a_conversation_in_the_output_is_read_as_it_was_sent(cli: Cli) -> None:
     row = datapoint(convo=[{"role": "user", "content": "x", "name": "Ann", "custom": [1]}])
     with ChatServer(by_role("4")) as server:
-        (out,) = read_jsonl(cli("refine", *at(server), stdin=jsonl([row])).stdout)
+        (out,) = read_jsonl(cli(*REFINE, *at(server), stdin=jsonl([row])).stdout)
         assert server.requests[0].body["messages"] == row["convo"] == out["convo"]
 
 
 def test_each_role_sends_its_own_headers_to_an_endpoint_that_they_share(cli: Cli) -> None:
     with ChatServer(by_role("4")) as server:
         headers = ["--set", 'policy.headers={x-role="p"}', "--set", 'grader.headers={x-role="g"}']
-        result = cli("refine", *at(server), *headers, stdin=jsonl([datapoint()]))
+        result = cli(*REFINE, *at(server), *headers, stdin=jsonl([datapoint()]))
         assert result.returncode == 0, result.stderr
         assert [r.headers["x-role"] for r in server.requests] == ["p", "g"]
 
@@ -183,7 +183,7 @@ def test_a_models_own_length_limit_is_no_verdict(cli: Cli) -> None:
 def test_a_short_key_may_stand_in_an_honest_answer(cli: Cli) -> None:
     with ChatServer(by_role("Use ollama to run it.")) as server:
         result = cli(
-            *("refine", *at(server)), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": "ollama"}
+            *(*REFINE, *at(server)), stdin=jsonl([datapoint()]), env={"OPENAI_API_KEY": "ollama"}
         )
     assert read_jsonl(result.stdout)[0]["response"] == "Use ollama to run it."
 
@@ -204,7 +204,7 @@ def test_one_prompt_that_is_refused_neither_ends_the_run_nor_changes_it(
     rows = [datapoint(id=n, prompt=n, convo=None) for n in ("one", "two", "three")]
     with ChatServer(by_role(answer)) as server:
         result = cli(
-            *("refine", *at(server), "--set", "policy.temperature=0.5", "--concurrency", "1"),
+            *(*REFINE, *at(server), "--set", "policy.temperature=0.5", "--concurrency", "1"),
             stdin=jsonl(rows),
         )
         asked = [r.body.get("temperature") for r in server.requests if not r.is_grading]

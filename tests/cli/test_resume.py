@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import (
     CLEAN,
+    REFINE,
     REFINECLI,
     Result,
     Start,
@@ -42,7 +43,7 @@ DEATHS = [
 SIGNALS = DEATHS[1:]
 IN_FLIGHT = 8
 # One round: in a second, a rewrite that was not accepted would be asked for by the same request.
-RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1"]
+RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "1", "--strategy", "refine"]
 
 
 def reference(cli: Cli, tmp_path: Path, server: FaultServer, *run: str) -> bytes:
@@ -162,7 +163,7 @@ def test_an_interrupted_run_names_the_command_that_continues_it(
 ) -> None:
     write_jsonl(tmp_path / "in put.jsonl", [question(n) for n in "abc"])
     release, script = held("name c")
-    run = ["refine", "in put.jsonl", "-o", "out.jsonl", "--set", "policy.system=Be 'brief'."]
+    run = [*REFINE, "in put.jsonl", "-o", "out.jsonl", "--set", "policy.system=Be 'brief'."]
     with FaultServer(script) as server:
         process = start(*run, *at(server), "-v", stdin=subprocess.DEVNULL)
         shown = read_until(process.stderr, "b: done")
@@ -256,7 +257,7 @@ def test_nothing_is_left_beside_the_file_of_a_run_with_a_named_cache(
 
 def test_standard_input_continues_too(cli: Cli, tmp_path: Path) -> None:
     rows = jsonl(questions(8))
-    run = ["refine", "-o", "out.jsonl", "--max-iterations", "1"]
+    run = ["refine", "-o", "out.jsonl", "--max-iterations", "1", "--strategy", "refine"]
     with FaultServer() as server:
         first = cli(*run, *at(server), "--max-calls", "8", stdin=rows)
         assert first.returncode == 4, first.stderr
@@ -271,7 +272,7 @@ def test_compressed_output_continues_to_the_same_bytes(
     cli: Cli, start: Start, tmp_path: Path
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(12))
-    run = ["refine", "in.jsonl", "-o", "out.jsonl.gz", *RUN[4:], "--concurrency", "4"]
+    run = [*REFINE, "in.jsonl", "-o", "out.jsonl.gz", *RUN[4:], "--concurrency", "4"]
     with FaultServer(latency=0.01) as server:
         whole = reference(cli, tmp_path, server, *run)
         server.forget()
@@ -757,7 +758,7 @@ def test_the_cache_stays_when_the_run_ends_for_the_providers_reasons(
 
 def _stopped(cli: Cli, server: FaultServer, tmp_path: Path, *flags: str) -> None:
     """A run that has a cache and is not over."""
-    result = cli("refine", "in.jsonl", "-o", "out.jsonl", *flags, "--max-calls", "3")
+    result = cli(*REFINE, "in.jsonl", "-o", "out.jsonl", *flags, "--max-calls", "3")
     assert result.returncode == 4, result.stderr
     assert (tmp_path / "out.jsonl.cache").exists()
     server.forget()
@@ -788,7 +789,7 @@ def test_changed_settings_are_refused_by_name_with_both_values(cli: Cli, tmp_pat
         _stopped(cli, server, tmp_path, *base)
         before = (tmp_path / "out.jsonl.cache").read_bytes()
         for flags, named in CHANGED:
-            second = cli("refine", "in.jsonl", "-o", "out.jsonl", *base, *flags)
+            second = cli(*REFINE, "in.jsonl", "-o", "out.jsonl", *base, *flags)
             assert second.returncode == 2, (flags, second.stderr)
             missing = [w for w in [*named, "--restart", "out.jsonl"] if w not in second.stderr]
             assert not missing, (flags, second.stderr)
@@ -802,11 +803,11 @@ def test_another_input_or_endpoint_is_refused_by_name(cli: Cli, tmp_path: Path) 
     write_jsonl(tmp_path / "other.jsonl", questions(5))
     with FaultServer() as server, FaultServer() as elsewhere:
         _stopped(cli, server, tmp_path, *at(server))
-        second = cli("refine", "other.jsonl", "-o", "out.jsonl", *at(server))
+        second = cli(*REFINE, "other.jsonl", "-o", "out.jsonl", *at(server))
         assert second.returncode == 2, second.stderr
         assert "in.jsonl" in second.stderr
         assert "other.jsonl" in second.stderr
-        third = cli("refine", "in.jsonl", "-o", "out.jsonl", *at(elsewhere))
+        third = cli(*REFINE, "in.jsonl", "-o", "out.jsonl", *at(elsewhere))
         assert third.returncode == 2, third.stderr
         assert "base_url" in third.stderr
         assert str(server.port) in third.stderr
@@ -831,11 +832,11 @@ def test_what_shapes_no_result_may_change(cli: Cli, tmp_path: Path) -> None:
     with FaultServer() as server:
         _stopped(cli, server, tmp_path, *at(server))
         flags = [flag for flags in UNIMPORTANT for flag in flags if flag != "-q"]
-        second = cli("refine", "in.jsonl", "-o", "out.jsonl", *at(server), *flags)
+        second = cli(*REFINE, "in.jsonl", "-o", "out.jsonl", *at(server), *flags)
         assert second.returncode == 0, second.stderr
         sent = len(server.arrivals)
         server.forget()
-        whole = cli("refine", "in.jsonl", "-o", "whole.jsonl", *at(server), "-q")
+        whole = cli(*REFINE, "in.jsonl", "-o", "whole.jsonl", *at(server), "-q")
         assert whole.returncode == 0, whole.stderr
         assert len(server.arrivals) == sent + 3
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
@@ -857,7 +858,7 @@ def test_restart_goes_on_with_other_settings_and_replays_what_fits(
     cli: Cli, tmp_path: Path
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(8))
-    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--concurrency", "1"]
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--concurrency", "1", "--strategy", "refine"]
     with FaultServer() as server:
         base = [*run, *at(server)]
         assert cli(*base, "--max-iterations", "0", "--max-calls", "9").returncode == 4
@@ -913,7 +914,7 @@ def test_equal_rows_draw_their_own_samples_and_keep_them(
     cli: Cli, tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows)
-    run = ["refine", "in.jsonl", "--cache", "c.db"]
+    run = ["refine", "in.jsonl", "--cache", "c.db", "--strategy", "refine"]
     with FaultServer(in_turn()) as server:
         first = cli(*run, *at(server))
         assert first.returncode == 0, first.stderr
@@ -930,7 +931,7 @@ def test_at_temperature_0_equal_requests_are_sent_once(
     cli: Cli, tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows)
-    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--set", "policy.temperature=0"]
+    run = [*REFINE, "in.jsonl", "-o", "out.jsonl", "--set", "policy.temperature=0"]
     with FaultServer(in_turn(), latency=0.1) as server:
         result = cli(*run, *at(server), "--summary", "summary.json")
     assert result.returncode == 0, result.stderr
@@ -948,7 +949,7 @@ def test_wire_seeds_make_equal_rows_differ_even_at_temperature_0(
     cli: Cli, tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows)
-    run = ["refine", "in.jsonl", "--seed", "7", "--set", "policy.temperature=0"]
+    run = [*REFINE, "in.jsonl", "--seed", "7", "--set", "policy.temperature=0"]
     with FaultServer(in_turn()) as server:
         result = cli(*run, "--cache", "c.db", *at(server))
         again = cli(*run, "--cache", "c.db", *at(server))
@@ -963,7 +964,7 @@ def test_a_sample_belongs_to_its_row_and_not_to_whoever_comes_first(
     cli: Cli, tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows)
-    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--concurrency", "1"]
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--concurrency", "1", "--strategy", "refine"]
 
     def script(request: Arrival) -> str | Reply:
         if not request.grades and request.earlier == 0:
@@ -988,7 +989,7 @@ def test_equal_rows_continue_after_a_kill_with_the_samples_they_had(
     rows = [datapoint(id=n) for n in range(4)]
     write_jsonl(tmp_path / "in.jsonl", [*rows, question("held")])
     release, holding = held("name held")
-    run = ["refine", "in.jsonl", "--cache", "c.db"]
+    run = ["refine", "in.jsonl", "--cache", "c.db", "--strategy", "refine"]
     drawn = in_turn()
 
     def script(request: Arrival) -> str | Reply:
@@ -1035,7 +1036,7 @@ def test_a_killed_run_replays_even_what_it_could_not_use(
     write_jsonl(tmp_path / "in.jsonl", [question(n) for n in "abc"])
     release, holding = held("name c")
     bad = failing("a", Reply("It is fine."), grader=True)
-    run = ["refine", "in.jsonl", "-o", "out.jsonl"]
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--strategy", "refine"]
 
     def script(request: Arrival) -> str | Reply:
         return holding(request) if "name c" in request.text else bad(request)

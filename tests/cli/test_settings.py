@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Result, at, datapoint, jsonl, read_jsonl, write_jsonl
+from tests.conftest import REFINE, Result, at, datapoint, jsonl, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, by_role
 
 Cli = Callable[..., Result]
@@ -152,7 +152,7 @@ def test_prompts_come_from_files_beside_the_config_and_keep_their_braces(
     script = by_role("{{criterion}} {}", "Bad {{problems}} {x}.\n<score>0</score>")
     with ChatServer(script) as server:
         args = ["in.jsonl", *at(server), "--config", "conf/config.toml", "--max-iterations", "1"]
-        result = cli("refine", *args)
+        result = cli(*REFINE, *args)
         graded, rewrite = server.requests[1], server.requests[2]
     assert result.returncode == 0, result.stderr
     assert graded.last.startswith(

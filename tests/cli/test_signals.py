@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import (
     CLEAN,
+    REFINE,
     Result,
     Start,
     at,
@@ -66,7 +67,7 @@ def test_an_interrupted_run_keeps_whole_lines_and_says_how_to_go_on(
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows_named("a", "b", "c", "d"))
     never = threading.Event()
-    args = ["refine", "in.jsonl", "-o", "out.jsonl", "--summary", "summary.json", "-v"]
+    args = [*REFINE, "in.jsonl", "-o", "out.jsonl", "--summary", "summary.json", "-v"]
     with ChatServer(by_role(held(never, "cd"))) as server:
         process = start(*args, *at(server), stdin=subprocess.DEVNULL)
         # From here on both are written and the others wait: `-v` tells each line after writing it.
@@ -94,7 +95,7 @@ def test_an_interrupted_run_keeps_whole_lines_and_says_how_to_go_on(
         assert told[1:] == [*args, *at(server)]
         continued = cli(*told[1:])
         assert continued.returncode == 0, continued.stderr
-        whole = cli("refine", *at(server), "in.jsonl")
+        whole = cli(*REFINE, *at(server), "in.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == whole.stdout
 
 
@@ -104,7 +105,7 @@ def test_an_interrupted_pipe_has_whole_lines(
 ) -> None:
     never = threading.Event()
     with ChatServer(by_role(held(never, "cd"))) as server:
-        process = start("refine", *at(server))
+        process = start(*REFINE, *at(server))
         process.stdin.write(jsonl(rows_named("a", "b", "c", "d")).encode())
         process.stdin.flush()
         first = [process.stdout.readline() for _ in range(2)]
@@ -125,7 +126,7 @@ def test_a_run_that_waits_for_input_is_interrupted_at_once(
     start: Start, number: int, code: int
 ) -> None:
     with ChatServer(by_role("4")) as server:
-        process = start("refine", *at(server))
+        process = start(*REFINE, *at(server))
         process.stdin.write(jsonl([datapoint()]).encode())
         process.stdin.flush()
         assert process.stdout.readline()
@@ -137,7 +138,7 @@ def test_nothing_is_left_of_a_run_that_had_finished_nothing(start: Start, tmp_pa
     write_jsonl(tmp_path / "in.jsonl", rows_named("c"))
     never = threading.Event()
     with ChatServer(by_role(held(never))) as server:
-        process = start("refine", "in.jsonl", "-o", "out.jsonl", *at(server))
+        process = start(*REFINE, "in.jsonl", "-o", "out.jsonl", *at(server))
         server.wait_for_requests(1)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -152,7 +153,7 @@ def test_the_file_is_absent_after_kill_9(start: Start, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows_named("a", "c"))
     never = threading.Event()
     with ChatServer(by_role(held(never))) as server:
-        process = start("refine", "in.jsonl", "-o", "out.jsonl", *at(server))
+        process = start(*REFINE, "in.jsonl", "-o", "out.jsonl", *at(server))
         server.wait_for_requests(3)
         process.kill()
         process.wait(30)

@@ -52,6 +52,7 @@ def refinement(result: Result) -> dict[str, Any]:
 
 # Iterations' roles, why it ended, which is kept, and how often each role was asked.
 COURSES: dict[str, tuple[list[str], str, int, dict[str, int]]] = {
+    "adaptive": (["policy"] * 3, "max_iterations", 0, {"policy": 3, "grader": 3}),
     "refine": (["policy", "reviser"], "passed", 1, {"policy": 1, "grader": 2, "reviser": 1}),
     "best-of-n": (["policy"] * 4, "max_iterations", 0, {"policy": 4, "grader": 4}),
     "self-refine": (
@@ -188,7 +189,7 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
     [
         (
             ["--strategy", "self-refine", "--drafts", "3"],
-            ["--drafts 3", "strategy self-refine", "use the strategy refine or best-of-n"],
+            ["--drafts 3", "strategy self-refine", "the strategy adaptive or refine or best-of-n"],
         ),
         (
             ["--strategy", "best-of-n", "--max-iterations", "2"],
@@ -207,22 +208,26 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
             ["refine.stop_on_repeat", "use the strategy refine or self-refine"],
         ),
         (
-            ["--set", "refine.patience=3"],
+            ["--strategy", "refine", "--set", "refine.patience=3"],
             ["refine.patience means nothing with max_iterations 3", "higher than it"],
         ),
         (
-            ["--max-iterations", "0", "--set", "refine.accept=pairwise"],
+            ["--strategy", "refine", "--max-iterations", "0", "--set", "refine.accept=pairwise"],
             ["refine.accept means nothing with max_iterations 0", "leave it out"],
         ),
         (
             ["--set", 'refine.principles=["Be kind."]'],
-            ["--set refine.principles means", "strategy refine", "self-refine"],
+            ["--set refine.principles means", "strategy adaptive", "use the strategy self-refine"],
+        ),
+        (
+            ["--set", "refine.accept=pairwise"],
+            ["--set refine.accept means", "strategy adaptive", "use the strategy refine"],
         ),
         (["--strategy", "best-of-m"], ["no strategy 'best-of-m'", "did you mean best-of-n?"]),
         (["--strategy", "tree"], ["no strategy 'tree'", f"known: {', '.join(STRATEGIES)}"]),
         (["--set", "refine.strategy=7"], ["no strategy '7'"]),
         (
-            ["--set", "refine.accept=worse"],
+            ["--strategy", "refine", "--set", "refine.accept=worse"],
             ["refine.accept", "'better', 'not-worse' or 'pairwise'"],
         ),
         (
@@ -264,8 +269,8 @@ def test_a_configs_option_of_another_strategy_is_ignored_with_one_line(
         shared = cli("refine", "--config", "principles.toml", *flags, stdin=jsonl([datapoint()]))
     assert plain.returncode == shared.returncode == 0, shared.stderr
     assert plain.stdout == shared.stdout  # the digest of the settings too
-    line = "principles.toml: refine.principles is ignored: it means nothing to the strategy refine"
-    assert shared.stderr.count(line) == 1
+    line = "principles.toml: refine.principles is ignored: it means nothing to the strategy"
+    assert shared.stderr.count(f"{line} adaptive") == 1
 
 
 def test_an_option_at_the_value_that_changes_nothing_is_no_error(cli: Cli) -> None:
@@ -538,7 +543,7 @@ def test_the_reviser_is_told_what_failed_and_why_and_what_must_stay_and_nothing_
         return "<think>Hm.</think>It does not greet.\n<score>0</score>"
 
     with ChatServer(scripted(grader=grade)) as server:
-        flags = ["--max-iterations", "1", *at(server)]
+        flags = ["--strategy", "refine", "--max-iterations", "1", *at(server)]
         refinement(cli("refine", *flags, stdin=jsonl([row])))
         (request,) = only(server, "reviser")
     change, keep = request.last.split("Keep this, which is right already:")
@@ -597,11 +602,16 @@ def test_show_prints_each_turn_with_who_wrote_it_and_what_became_of_it(
         strategy == "writer-critic"
     )
     words = {"rm-gallery": "REASON-OF-SELECTOR"}.get(strategy, "WORDS-OF-CRITIC")
-    assert (words in result.stderr) == (strategy not in ("refine", "best-of-n"))
+    assert (words in result.stderr) == (strategy not in ("adaptive", "refine", "best-of-n"))
 
 
 # What a transcript shows, in this order.
 SHOWN = {
+    "adaptive": [
+        *("response (iteration 0)", "scores (iteration 0)", "choice (iteration 1)"),
+        *("fresh draft (iteration 1)", "taken over from iteration 0", "scores (iteration 1)"),
+        "best: iteration 0",
+    ],
     "refine": [
         *("response (iteration 0)", "scores (iteration 0)", "rewrite request (iteration 1)"),
         *("response (iteration 1)", "scores (iteration 1)", "✓ accepted: 0 (iteration 0) → 1"),
@@ -644,9 +654,8 @@ def test_debug_rollout_shows_every_call_of_a_strategy_once_and_in_order(
         place = found + len(words)
     assert result.stdout.count("critic call") == sent["critic"]
     assert result.stdout.count("selector call") == sent["selector"]
-    assert result.stdout.count("== response (") == sent["policy"] + sent["reviser"] + (
-        strategy == "writer-critic"
-    )
+    shown = sum(result.stdout.count(f"== {title} (") for title in ("response", "fresh draft"))
+    assert shown == sent["policy"] + sent["reviser"] + (strategy == "writer-critic")
     assert ("optimistic" in result.stdout) == (strategy == "refine")
 
 
@@ -665,12 +674,19 @@ def test_a_critics_first_try_is_shown_before_its_second(cli: Cli) -> None:
     assert "there is no <improved> in it" in second
 
 
-@pytest.mark.parametrize("setting", ["refine.accept=pairwise", "refine.strategy=writer-critic"])
+@pytest.mark.parametrize(
+    "loop",
+    [
+        ["--strategy", "refine", "--set", "refine.accept=pairwise"],
+        ["--strategy", "writer-critic"],
+    ],
+    ids=["pairwise", "writer-critic"],
+)
 def test_a_selector_that_fails_is_shown_after_what_it_was_asked_about(
-    setting: str, cli: Cli
+    loop: list[str], cli: Cli
 ) -> None:
     with ChatServer(scripted(selector="No idea.")) as server:
-        flags = ["--set", setting, "--max-iterations", "1", *at(server), "-"]
+        flags = [*loop, "--max-iterations", "1", *at(server), "-"]
         result = cli("debug-rollout", *flags, stdin=jsonl([datapoint()]))
     assert result.returncode == 3
     responded, *calls = result.stdout.partition("response (iteration 1)")[2].split("selector call")
@@ -688,7 +704,7 @@ def test_a_selector_that_fails_is_shown_after_what_it_was_asked_about(
     [
         (["--strategy", "refine"], 1 + 3 + 2 * 4),
         (["--strategy", "refine", "--drafts", "2"], 2 + 3 + 2 * 5),
-        (["--set", "refine.accept=pairwise"], 1 + 3 + 2 * 4 + 3 * 4),
+        (["--strategy", "refine", "--set", "refine.accept=pairwise"], 1 + 3 + 2 * 4 + 3 * 4),
         (["--strategy", "best-of-n"], 4 + 2 * 4),
         (["--strategy", "self-refine"], 1 + 3 + 3 + 2 * 2),
         (["--strategy", "self-refine", "--max-iterations", "0"], 1 + 2),

@@ -14,6 +14,7 @@ import pytest
 
 from refinecli.data.sources import zstd
 from tests.conftest import (
+    REFINE,
     Result,
     Start,
     at,
@@ -44,7 +45,7 @@ def test_the_file_is_absent_while_the_run_goes_on_and_whole_when_it_is_over(
     release = threading.Event()
     out = tmp_path / "out.jsonl"
     with ChatServer(by_role(lambda r: Reply("4", wait_for=release))) as server:
-        process = start("refine", "in.jsonl", "-o", "out.jsonl", *at(server))
+        process = start(*REFINE, "in.jsonl", "-o", "out.jsonl", *at(server))
         server.wait_for_requests(3)
         assert not out.exists()
         release.set()
@@ -78,7 +79,7 @@ def test_force_keeps_the_old_file_until_the_new_one_is_whole(start: Start, tmp_p
     out.write_text("old\n")
     release = threading.Event()
     with ChatServer(by_role(lambda r: Reply("4", wait_for=release))) as server:
-        process = start("refine", "in.jsonl", "-o", "out.jsonl", "--force", *at(server))
+        process = start(*REFINE, "in.jsonl", "-o", "out.jsonl", "--force", *at(server))
         server.wait_for_requests(1)
         assert out.read_text() == "old\n"
         release.set()

@@ -1,6 +1,6 @@
 """How often does the report claim a gain that is none? Whole runs, with scripted models.
 
-    python -m tests.experiments.simulation --noise 0.1
+    python -m tests.experiments.simulation --noise 0.1 --strategy refine
 
 Each run is the real loop over datapoints whose rewrites change nothing, with a grader that is wrong
 on a share of the items; its output is written, read and regraded as `report --regrade` does it, and
@@ -22,7 +22,7 @@ from refinecli.data import output_lines
 from refinecli.data.sources import Source
 from refinecli.prompts import Prompts
 from refinecli.refining.rollout import refine
-from refinecli.refining.strategies import RefineOptions
+from refinecli.refining.strategies import STRATEGIES, RefineOptions
 from refinecli.report.figures import build
 from refinecli.report.fresh_grades import pairs, regrade
 from refinecli.report.gains import Regrade
@@ -34,6 +34,7 @@ from tests.support import fakes
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.experiments.simulation")
     parser.add_argument("--noise", type=float, default=0.1, help="share of wrong grades")
+    parser.add_argument("--strategy", choices=STRATEGIES, default=RefineOptions().strategy)
     parser.add_argument("--copies", type=float, default=0, help="share that repeats the loop's")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("-n", type=int, default=40, help="datapoints in a run")
@@ -47,9 +48,9 @@ def main() -> None:
             in_the_loop += figures["loop_gain"]["mean"] / options.runs
             afresh += figures["regraded_gain"]["mean"] / options.runs
     print(
-        f"{options.noise:.0%} of the grades wrong, {options.runs} runs of {options.n} datapoints, "
-        f"3 items, 3 repeats: a gain is claimed in {claimed}; mean gain in the loop "
-        f"{in_the_loop:+.3f}, graded afresh {afresh:+.3f}"
+        f"{options.strategy}, {options.noise:.0%} of the grades wrong, {options.runs} runs of "
+        f"{options.n} datapoints, 3 items, 3 repeats: a gain is claimed in {claimed}; "
+        f"mean gain in the loop {in_the_loop:+.3f}, graded afresh {afresh:+.3f}"
     )
 
 
@@ -78,7 +79,7 @@ async def one(rng: random.Random, options: argparse.Namespace, file: Path) -> di
         for number in range(n):
             datapoint = fakes.datapoint(*items, id=number)
             models = fakes.roles(answer, answer, grader)
-            made = await refine(datapoint, models, RefineOptions(), Prompts())
+            made = await refine(datapoint, models, RefineOptions(options.strategy), Prompts())
             convo = [{"role": "user", "content": "Say something good."}]
             raw = {"id": number, "convo": convo, "rubric_items": items}
             done = output_lines.refined(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from refinecli.report.html.page import write_html
-from tests.conftest import Result, at, datapoint, write_jsonl
+from tests.conftest import REFINE, Result, at, datapoint, write_jsonl
 from tests.support.chat_server import ChatServer, Request, by_role
 from tests.support.html_pages import HOSTILE, Page, hostile_report, hostile_row, page_of
 from tests.support.report_pages import (
@@ -43,7 +43,7 @@ def test_a_real_run_is_shown(tmp_path: Path, cli: Cli) -> None:
 
     write_jsonl(tmp_path / "in.jsonl", [datapoint(id="sum")])
     with ChatServer(by_role(answer, grade)) as server:
-        result = cli("refine", "in.jsonl", "-o", "out.jsonl", *at(server))
+        result = cli(*REFINE, "in.jsonl", "-o", "out.jsonl", *at(server))
     assert result.returncode == 0, result.stderr
     write_html(tmp_path / "page.html", report_of(20), tmp_path / "out.jsonl")
     page = Page((tmp_path / "page.html").read_text("utf-8"))

@@ -165,7 +165,7 @@ def test_the_real_loop_sees_the_gain_that_the_simulated_one_sees(tmp_path: Path)
         items = [{"rubric_str": f"Criterion {n}"} for n in range(world.items)]
         datapoint = fakes.datapoint(*items, id=number)
         roles = fakes.roles(answer, answer, fakes.Scripted(verdict))
-        options = RefineOptions(max_iterations=ROUNDS)
+        options = RefineOptions("refine", max_iterations=ROUNDS)
         made = await refine_datapoint(datapoint, roles, options, prompts.Prompts())
         raw = {"id": number, "convo": [], "rubric_items": items}
         return output_lines.refined(raw, made, output_lines.Provenance({}, "")).record

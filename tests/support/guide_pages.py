@@ -196,7 +196,7 @@ def model() -> Callable[[Request], str | Reply]:
     """A model for every command: graders find RIGHT and what `chosen` says to be good."""
     rows = (ROOT / "example_data" / "prompts.jsonl").read_text("utf-8").splitlines()
     good = [json.loads(row).get("chosen", "RIGHT") for row in rows]
-    script = scripted()
+    script = scripted(policy=lambda request: "RIGHT" if request.number else "WRONG")
 
     def verdict(request: Request) -> str | Reply:
         response = between(request.last, "response")

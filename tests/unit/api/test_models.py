@@ -91,7 +91,7 @@ def test_a_point_is_refined_and_its_options_are_the_commands() -> None:
 
     async def main(url: str) -> list[rc.Refinement]:
         async with rc.connect(model="scripted", base_url=url) as models:
-            twice = await rc.refine(POINT, models, max_iterations=2)
+            twice = await rc.refine(POINT, models, strategy="refine", max_iterations=2)
             once = await rc.refine(POINT, models, max_iterations=0)
             best = await rc.refine(POINT, models, strategy="best-of-n", drafts=2)
             return [twice, once, best]

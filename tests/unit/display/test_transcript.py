@@ -251,7 +251,9 @@ def test_rewrites_show_request_changes_and_what_came_of_them() -> None:
         return Completion(f"Hm.\n<score>{grades[draw.iteration]}</score>", "stop")
 
     policy = says("It is 135, I think.", "It is 133, I think.", "No idea.")
-    text = shows(datapoint, *rollout(datapoint, policy, grader, max_iterations=2))
+    text = shows(
+        datapoint, *rollout(datapoint, policy, grader, strategy="refine", max_iterations=2)
+    )
     in_order(
         text,
         *("response (iteration 0)", "scores (iteration 0)", "✗ not passed"),
@@ -313,7 +315,7 @@ def test_grades_of_several_drafts_stand_under_their_own_draft() -> None:
 def test_a_repeated_response_names_the_iteration_its_grades_come_from() -> None:
     datapoint = a_datapoint()
     grader = says("<score>0.5</score>")
-    text = shows(datapoint, *rollout(datapoint, says("135"), grader))
+    text = shows(datapoint, *rollout(datapoint, says("135"), grader, strategy="refine"))
     in_order(
         text,
         *("changes from iteration 0 to 1", "none: the same text"),

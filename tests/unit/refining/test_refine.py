@@ -1,4 +1,4 @@
-"""The loop for one datapoint: the best is kept, never merely the last, and why is on record."""
+"""`refine` for one datapoint: the best is kept, never merely the last, and why is on record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TIMEOUT = CompletionError("timeout", "no answer in 600 s")
 
 
 def run(point: Datapoint, models: Roles, max_iterations: int = 3, **options: Any) -> Refinement:
-    chosen = RefineOptions(max_iterations=max_iterations, **options)
+    chosen = RefineOptions("refine", max_iterations, **options)
     return asyncio.run(refine(point, models, chosen, Prompts()))
 
 
@@ -224,7 +224,7 @@ def test_an_error_of_the_whole_run_cancels_the_other_drafts() -> None:
 
         models = Roles(*[policy] * 5)
         with pytest.raises(RunError, match="key refused"):
-            await refine(datapoint(), models, RefineOptions(drafts=3), Prompts())
+            await refine(datapoint(), models, RefineOptions("refine", drafts=3), Prompts())
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(main())
@@ -362,7 +362,7 @@ def test_each_iteration_is_shown_as_soon_as_it_is_graded() -> None:
         return score(0)
 
     models = roles(["r0"], ["r1", "r2"], Scripted(grader))
-    options = RefineOptions(max_iterations=2)
+    options = RefineOptions("refine", max_iterations=2)
     asyncio.run(refine(datapoint(), models, options, Prompts(), lambda point, it: shown.append(it)))
     assert [it.response for it in shown] == ["r0", "r1", "r2"]
 

@@ -19,7 +19,7 @@ from refinecli.settings.load import load
 from refinecli.types import Grade, Iteration
 from tests.support.fakes import Script, Scripted, nobody, roles, score, scores
 
-SETTINGS = load({"refine.max_iterations": 1}, environ={})
+SETTINGS = load({"refine.strategy": "refine", "refine.max_iterations": 1}, environ={})
 LINE: dict[str, Any] = {
     "id": "x",
     "prompt": "Hi!",

@@ -59,7 +59,7 @@ def test_a_shared_config_does_not_block_the_baseline_of_another_strategy(tmp_pat
     config = tmp_path / "ours.toml"
     config.write_text('[refine]\naccept = "not-worse"\nmax_iterations = 5\nthreshold = 0.9\n')
     environ = {"REFINECLI_REFINE__PATIENCE": "2"}
-    ours = load({}, [], environ, [config])
+    ours = load({"refine.strategy": "refine"}, [], environ, [config])
     assert (ours.refine.accept, ours.refine.max_iterations, ours.refine.patience) == (
         "not-worse",
         5,
