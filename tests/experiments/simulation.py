@@ -1,6 +1,6 @@
 """How often does the report claim a gain that is none? Whole runs, with scripted models.
 
-    python -m tests.experiments.simulation --noise 0.1 --strategy refine
+    python -m tests.experiments.simulation --noise 0.1    # --strategy refine for that loop
 
 Each run is the real loop over datapoints whose rewrites change nothing, with a grader that is wrong
 on a share of the items; its output is written, read and regraded as `report --regrade` does it, and
@@ -21,12 +21,14 @@ from typing import Any
 from refinecli.data import output_lines
 from refinecli.data.sources import Source
 from refinecli.prompts import Prompts
+from refinecli.refining.estimates import lesson_of
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import STRATEGIES, RefineOptions
 from refinecli.report.figures import build
 from refinecli.report.fresh_grades import pairs, regrade
 from refinecli.report.gains import Regrade
 from refinecli.report.runs import read_run
+from refinecli.runs.learning import Learner
 from refinecli.runs.run import Input
 from tests.support import fakes
 
@@ -61,7 +63,8 @@ async def one(rng: random.Random, options: argparse.Namespace, file: Path) -> di
     truth = [[rng.random() < 0.6 for _ in range(3)] for _ in range(n)]
 
     def answer(call: fakes.Call) -> str:
-        return f"answer {call.draw.iteration} to {call.draw.datapoint_id}"
+        draw = call.draw
+        return f"{draw.role}'s answer {draw.iteration} {draw.sample} to {draw.datapoint_id}"
 
     def verdict(call: fakes.Call) -> str:
         met = truth[int(call.draw.datapoint_id)][int(call.criterion.split()[-1])]
@@ -73,13 +76,16 @@ async def one(rng: random.Random, options: argparse.Namespace, file: Path) -> di
             verdict = in_the_loop[asked]
         return fakes.score(verdict)
 
-    grader = fakes.Scripted(verdict)
+    grader, learner = fakes.Scripted(verdict), Learner()
     items = [{"rubric_str": f"Criterion {item}"} for item in range(3)]
     with file.open("w") as lines:
         for number in range(n):
             datapoint = fakes.datapoint(*items, id=number)
             models = fakes.roles(answer, answer, grader)
-            made = await refine(datapoint, models, RefineOptions(options.strategy), Prompts())
+            loop = RefineOptions(options.strategy)
+            with learner.row() as row:
+                made = await refine(datapoint, models, loop, Prompts(), estimates=row.estimates)
+                row.lesson = lesson_of(made.iterations)
             convo = [{"role": "user", "content": "Say something good."}]
             raw = {"id": number, "convo": convo, "rubric_items": items}
             done = output_lines.refined(

@@ -45,7 +45,7 @@ PACKAGE = Path(refinecli.__file__).parent
 
 
 def run(point: Datapoint, policy: Any, reviser: Any, grader: Scripted, rounds: int) -> Refinement:
-    options = RefineOptions(max_iterations=rounds)
+    options = RefineOptions("refine", max_iterations=rounds)
     return asyncio.run(refine(point, roles(policy, reviser, grader), options, Prompts()))
 
 
