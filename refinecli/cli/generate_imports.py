@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @dataclass
 class Import:
     """The rows of a file as a task's datapoints, with `--keep-going` an `error` record for each
-    that cannot be used. Without it those are listed, and there are no datapoints after the first of
-    them."""
+    that cannot be used. Without it they are listed, and no datapoint follows the first of them."""
 
     task: Task
     entries: Iterable[Entry]

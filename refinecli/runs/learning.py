@@ -118,14 +118,11 @@ def learned_from(path: Path) -> Estimates:
     lessons, rows = Lessons(), 0
     for _, line in Source(str(path)).read():
         try:
-            record = loads(line)
-            steps = [
-                Tried(it["role"], it["parent"], it["score"])
-                for it in record["refinement"]["iterations"]
-            ]
-            lesson = lesson_of(steps)
+            made = loads(line)["refinement"]
+            steps = [Tried(it["role"], it["parent"], it["score"]) for it in made["iterations"]]
+            lesson = lesson_of(steps) if made["status"] == "done" else Lesson()
         except (ValueError, KeyError, TypeError, IndexError):
-            continue  # a row that failed, or another tool's: it teaches nothing
+            continue  # a row that failed outright, or another tool's: it teaches nothing
         rows += 1
         lessons.add(lesson)
     if not rows:

@@ -674,3 +674,15 @@ def test_a_key_that_cannot_stand_in_a_header_is_a_usage_error(cli: Cli, key: str
     assert result.returncode == 2, result.stderr
     assert "OPENAI_API_KEY" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_output_that_is_a_link_in_a_circle_is_a_wrong_argument(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint()])
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    result = cli(
+        "refine", "in.jsonl", "-o", "a", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"
+    )
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "hint: name another file" in result.stderr

@@ -862,3 +862,9 @@ def test_a_slip_in_a_check_is_told_with_what_was_probably_meant(
     error = read_row(line(rubric_items=[{"check": check}]), 1, "in.jsonl").error
     assert error is not None
     assert error.message.startswith(f"rubric_items[0].{told}")
+
+
+def test_an_integer_of_thousands_of_digits_is_a_problem_in_our_words() -> None:
+    found = message(line(id=0).replace(b'"id": 0', b'"id": ' + b"9" * 5000))
+    assert "an integer has 5,000 digits; 4,300 at most" in found
+    assert "set_int_max_str_digits" not in found

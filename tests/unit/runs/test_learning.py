@@ -136,7 +136,12 @@ def test_estimates_are_read_from_another_runs_output(tmp_path: Path) -> None:
     ]
     import json
 
-    lines = [{"refinement": {"iterations": steps}}, {"error": {"type": "input"}}, [1]]
+    lines = [
+        {"refinement": {"status": "done", "iterations": steps}},
+        {"refinement": {"status": "failed", "iterations": steps}},
+        {"error": {"type": "input"}},
+        [1],
+    ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     seen = Lessons()
     seen.add(Lesson((0.5,), (1.0,)))

@@ -201,3 +201,9 @@ def test_no_number_is_infinite_wherever_it_stands(
 def test_a_line_may_not_be_allowed_more_bytes_than_any_has() -> None:
     with pytest.raises(UsageError, match=r"run\.max_line_mb"):
         load({}, ["run.max_line_mb=1e300"], {})
+
+
+@pytest.mark.parametrize("setting", ["policy.rpm=1e-300", "policy.tpm=0", "policy.rpm=-1"])
+def test_a_rate_at_which_no_request_would_ever_leave_is_refused_by_name(setting: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(setting.partition("=")[0])):
+        load({}, [setting], {})
