@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
 from refinecli.checks.kinds import ANSWER_CHECKS
 from refinecli.data.repeats import Occurrences
 from refinecli.refining.strategies import STRATEGIES
 from refinecli.report.rubric_copying import convo_of, copied_phrases
-from refinecli.text.json_text import digest
+from refinecli.text.json_text import canonical, digest
+from refinecli.text.words import count_words
 from refinecli.types import JSONObject, juror_in
 
 Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many earlier rows have it
@@ -24,13 +26,15 @@ Key: TypeAlias = tuple[str | int, int]  # a datapoint's id, and how many earlier
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The facts about a rubric item that tables need."""
+    """The facts about a rubric item that tables need; `named` by its author, not by its place."""
 
     name: str
     reveal: str
     weight: float
     required: bool
     by_code: bool
+    pass_score: float = 1.0
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,9 @@ class Case:
     A datapoint that was only graded has a single step and is not `refined`. `fresh` and
     `fresh_marks` are from a later `grade` of the returned response; `copied` says that this
     response has a long phrase of the rubric which is in neither the first response nor the prompt.
-    `prompt` and `rubric` are digests: an id alone does not make two datapoints the same. `place` is
-    that among the rows that were worked on, from 0.
+    `prompt` and `rubric` are digests: an id alone does not make two datapoints the same. `answer`
+    is one of the returned response, which has `words`; `asks` has one for each item, of what its
+    grade depends on. `place` is that among the rows that were worked on, from 0.
     """
 
     key: Key
@@ -105,6 +110,10 @@ class Case:
     prompt: str = ""
     rubric: str = ""
     place: int = 0
+    answer: int = 0
+    words: int = 0
+    asks: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def first(self) -> float | None:
@@ -155,7 +164,7 @@ def grader_of(models: Mapping[str, str]) -> str:
 def key_of(row: JSONObject, occurrences: Occurrences) -> Key:
     name = row.get("id")
     if not isinstance(name, str | int):
-        name = digest([convo_of(row), len(row.get("rubric_items") or ())])
+        name = digest(convo_of(row))  # not of the rubric, which may be edited between two runs
     return name, occurrences.next(name)
 
 
@@ -167,17 +176,12 @@ def case_of(row: JSONObject, result: JSONObject, key: Key, place: int = 0) -> Ca
     grading = row.get("grading")
     later = grading if refined and isinstance(grading, dict) else None
     if refined:
-        by_score = strategy not in UNGRADED_LOOPS
-        steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
-        best = int(result["best_iteration"])
-        _check_order(steps, best)
-        final = result["iterations"][best]["response"]
-        copied = copied_phrases(row, result["iterations"][0]["response"], final)
+        steps, best = _steps(result, items, by_score=strategy not in UNGRADED_LOOPS)
+        first, final = (result["iterations"][at]["response"] for at in (0, best))
     else:
-        response = row.get("response")
-        single = {"score": row.get("score"), "response": response or "", "accepted": True}
-        steps = (_step({**single, **result, "role": "input"}, items, True),)
-        best, copied = 0, False
+        first = final = row.get("response") or ""
+        single = {"score": row.get("score"), "response": final, "accepted": True}
+        steps, best = (_step({**single, **result, "role": "input"}, items, True),), 0
     marks, fresh_marks = steps[best].marks, _marks(later, items) if later else ()
     return Case(
         key=key,
@@ -191,11 +195,52 @@ def case_of(row: JSONObject, result: JSONObject, key: Key, place: int = 0) -> Ca
         fresh=_number(row.get("score")) if later else None,
         fresh_marks=fresh_marks,
         fresh_passed=_stated(later, lambda: _passed(items, fresh_marks)) if later else False,
-        copied=copied,
+        copied=copied_phrases(row, first, final),
         prompt=digest(convo_of(row)),
         rubric=digest(row.get("rubric_items") or []),
         place=place,
+        answer=_number_of(final),
+        words=_words(final),
+        asks=_shared_asks(tuple(map(_asked_for, row.get("rubric_items") or ()))),
+        tags=_tags(row.get("tags")),
     )
+
+
+# What an item's grade depends on, besides the response: its weight and what passes do not.
+_ASKED = (
+    *("rubric_str", "extraction_regex", "grader_output_format_instruction", "score_range"),
+    *("choices", "examples", "check"),
+)
+
+
+def _asked_for(item: JSONObject) -> int:
+    return _number_of(canonical([item.get(name) for name in _ASKED]))
+
+
+def _number_of(text: str | bytes) -> int:
+    """Return a digest of 64 bits; it takes a quarter of the memory of its hexadecimal digits."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
+
+
+def _tags(tags: object) -> tuple[str, ...]:
+    found = tags if isinstance(tags, list) else [tags] if isinstance(tags, str) else []
+    return _shared_tags(tuple(str(tag) for tag in found))
+
+
+def _words(text: str) -> int:
+    # Scripts without spaces take a dictionary, ten times as long.
+    return len(text.split()) if text.isascii() else count_words(text)
+
+
+def _steps(
+    result: JSONObject, items: Sequence[Item], *, by_score: bool
+) -> tuple[tuple[Step, ...], int]:
+    """Return the iterations of a refinement, and which of them is returned."""
+    steps = tuple(_step(iteration, items, by_score) for iteration in result["iterations"])
+    best = int(result["best_iteration"])
+    _check_order(steps, best)
+    return steps, best
 
 
 def _check_order(steps: Sequence[Step], best: int) -> None:
@@ -218,12 +263,16 @@ def _item(item: JSONObject, index: int) -> Item:
         1.0 if weight is None else float(weight),
         bool(item.get("required")),
         check is not None,
+        1.0 if item.get("pass_score") is None else float(item["pass_score"]),
+        item.get("name") is not None,
     )
 
 
 # Thousands of datapoints share a few items, marks and the like.
 _shared_item = lru_cache(maxsize=4096)(Item)
 _shared_mark = lru_cache(maxsize=4096)(Mark)
+_shared_asks = lru_cache(maxsize=4096)(tuple[int, ...])
+_shared_tags = lru_cache(maxsize=4096)(tuple[str, ...])
 
 
 def _step(iteration: JSONObject, items: Sequence[Item], by_score: bool) -> Step:

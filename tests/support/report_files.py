@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
@@ -102,6 +102,35 @@ def graded_row(number: int, score: float | None, **fields: Any) -> Row:
         "settings": "fedcba9876543210",
     }
     return made | {"grading": grading} | fields
+
+
+def graded(
+    number: int,
+    scores: Mapping[str, float | None],
+    *,
+    items: Sequence[Row] | None = None,
+    said: str | None = None,
+    **fields: Any,
+) -> Row:
+    """A line as `grade` writes it, with a score for each item by its name; `said` is the grader's
+    reason for each."""
+    made = graded_row(number, None, response=f"answer to question {number}")
+    given = items or [{"name": name, "rubric_str": f"Is it {name}?"} for name in scores]
+    weights = [float(item.get("weight", 1)) for item in given]
+    grades = [
+        grade(at, item["name"], mark) | {"feedback": said}
+        for at, (item, mark) in enumerate(zip(given, scores.values(), strict=True))
+    ]
+    whole = None not in scores.values()
+    total = sum(w * (mark or 0.0) for w, mark in zip(weights, scores.values(), strict=True))
+    made["grading"] |= {
+        "status": "done" if whole else "ungraded",
+        "passed": all(one["passed"] for one in grades) if whole else None,
+        "grades": grades,
+        "usage": usage(len(grades), 50 * len(grades)),
+    }
+    score = total / sum(w for w in weights if w > 0) if whole else None
+    return made | {"rubric_items": list(given), "score": score} | fields
 
 
 def failed_row(number: int) -> Row:
