@@ -15,6 +15,9 @@ from refinecli.errors import UsageError
 if TYPE_CHECKING:
     from refinecli.runs.run import Input
 
+# What a run keeps next to its output, by the suffixes of their names.
+_OWN = ("partial", "cache", "cache-wal", "cache-shm", "cache-journal", "part.json")
+
 
 def check_files(
     data: InputOptions | SeveralInputs,
@@ -30,7 +33,7 @@ def check_files(
     if out.output:
         file = Path(out.output).resolve()
         taken[file] = "the output"
-        for suffix in ("partial", "cache", "cache-wal", "cache-shm", "cache-journal"):
+        for suffix in _OWN:
             taken[file.with_name(f"{file.name}.{suffix}")] = "kept for the run itself"
         if options.cache and options.cache.resolve() == file.with_name(f"{file.name}.cache"):
             del taken[options.cache.resolve()]  # its own name for it

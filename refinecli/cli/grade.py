@@ -14,6 +14,7 @@ from refinecli.cli.options import (
     ModelOptions,
     OutputOptions,
     SeveralInputs,
+    ShardOption,
     note_if_beyond,
     rubric_of,
     takes,
@@ -84,6 +85,7 @@ def grade(
             help="Write JUnit XML for CI: a test for each datapoint and each gate.",
         ),
     ] = None,
+    shard: ShardOption = None,
 ) -> int:
     """Grade the `response` of each datapoint, item by item, against its rubric.
 
@@ -98,6 +100,7 @@ def grade(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.runs.plan import grade_plan
+    from refinecli.runs.shards import shard_of
     from refinecli.settings.checks import check_repeats
 
     labels = _labels(gold_field)
@@ -132,6 +135,7 @@ def grade(
         end=watch.end,
         files=[("--junit", junit), ("--calibrate", calibrate)],
         sums_up=True,
+        shard=shard_of(shard) if shard else None,
     )
     return process(command, data, out, models)
 

@@ -23,6 +23,7 @@ from refinecli.cli.options import (
     rubric_of,
 )
 from refinecli.cli.run_cache import cache_for
+from refinecli.cli.shard import part_of
 from refinecli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from refinecli.runs.plan import Plan
     from refinecli.runs.run import Counted, Input, Reader, Work, WorkOnRows
     from refinecli.runs.run_cache import RunCache
+    from refinecli.runs.shards import PartOf, Shard
     from refinecli.runs.summary import Summary
     from refinecli.settings.load import Settings
     from refinecli.types import JSONObject
@@ -49,7 +51,8 @@ class RowCommand:
     it leaves; `end`, last of all, the exit code and, if the run ended early, the reason. `files`
     are written by the command itself, by the flags that name them. `reader` reads lines that are
     not datapoints yet. A command that `sums_up` writes no lines to a terminal. `places` are those
-    of rows in work, where its work has to know them.
+    of rows in work, where its work has to know them. With a `shard` it works on that part of its
+    input.
     """
 
     command: str
@@ -66,6 +69,7 @@ class RowCommand:
     reader: Reader | None = None
     sums_up: bool = False
     places: Places | None = None
+    shard: Shard | None = None
 
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
@@ -120,6 +124,9 @@ def process(
     from refinecli.models.engine import check_endpoints
 
     rows = input_of(data, rubric_of(options), command.settings, command.reader)
+    part = None
+    if command.shard:
+        rows, part = part_of(command.shard, rows, out)
     cache = cache_for(options, out.output)
     check_files(data, out, options, command.files)
     if out.output is None:
@@ -136,7 +143,7 @@ def process(
         check_endpoints(command.settings, command.roles, offline=options.offline)
         if options.dry_run:
             return _dry_run(command, rows, sink, cache, None if out.force else _coming(rows, total))
-        return _run(command, rows, sink, cache, total, options, forced=out.force)
+        return _run(command, rows, sink, cache, total, options, part, forced=out.force)
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
@@ -172,6 +179,7 @@ def _run(
     cache: RunCache | None,
     total: int | None,
     options: ModelOptions,
+    part: PartOf | None,
     *,
     forced: bool,
 ) -> int:
@@ -186,14 +194,15 @@ def _run(
         settings=command.settings,
         roles=command.roles,
         shapes=command.shapes,
-        place=place_of(command.command, rows, sink),
+        place=place_of(command.command, rows, sink, command.shard),
         body=_body(command, rows, sink, total, reporter),
         sink=sink,
         forced=forced,
         cache=cache,
         total=total,
-        limit=rows.limit,
+        limit=None if part else rows.limit,
         complete=command.complete,
+        part=part,
         summary=options.summary,
         log_requests=options.log_requests,
     )
@@ -249,7 +258,7 @@ def _dry_run(
     calls, silent = cache.open(), Reporter(command.command, quiet=True, verbose=False)
 
     def begin(engine: Engine) -> Work:
-        cache.begin(place_of(command.command, rows, sink), engine.shaping)
+        cache.begin(place_of(command.command, rows, sink, command.shard), engine.shaping)
         return command.work(engine, silent)
 
     with replayed(

@@ -7,7 +7,7 @@ from pathlib import Path
 import refinecli
 
 # Each is the function of its name, in the module of its name.
-COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "help")
+COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "merge", "help")
 # The pages of the guide that say more about a command.
 PAGES = {
     "generate-data": ("data",),
@@ -15,6 +15,7 @@ PAGES = {
     "grade": ("grading", "agreement", "ci"),
     "debug-rollout": ("prompts", "grading"),
     "report": ("report", "measurements"),
+    "merge": ("scale",),
     "help": (),
 }
 GUIDE = Path(refinecli.__file__).parent / "guide"

@@ -305,6 +305,16 @@ StrategyName = Annotated[
     ),
 ]
 
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        rich_help_panel=_DATA,
+        help="Work on part I of N of a file; `refinecli merge` puts the parts together.",
+    ),
+]
+
 Command = Callable[..., int]
 
 

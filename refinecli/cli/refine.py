@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
     OutputOptions,
+    ShardOption,
     StrategyName,
     note_if_beyond,
     show_note,
@@ -67,6 +69,7 @@ def refine(
     show: Annotated[
         bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
     ] = False,
+    shard: ShardOption = None,
 ) -> int:
     """Answer each prompt, grade the answer, draft again or rewrite it, and keep the best.
 
@@ -91,6 +94,7 @@ def refine(
 
         return show_config(settings, roles_of(settings.refine))
     from refinecli.cli.job import needs_input, process
+    from refinecli.runs.shards import shard_of
     from refinecli.settings.checks import check_feedback, check_refining
 
     needs_input(ctx, data)
@@ -101,6 +105,7 @@ def refine(
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     observe = _shown_by if show else None
     command = _command(settings, _learned(learned, settings), observe, out.output)
+    command = replace(command, shard=shard_of(shard) if shard else None)
     return process(command, data, out, models)
 
 

@@ -51,12 +51,12 @@ class Sink:
         self._file: BinaryIO | None = None
         self._unbegun: BinaryIO | None = None  # open and locked, still with an earlier run's lines
         self._lock: int | None = None
-        self._partial: Path | None = None
+        self.partial: Path | None = None
         self._descriptor: int | None = None  # of a named pipe or device
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
-            self._partial = _partial_path(self.path, self.name, force, sources)
+            self.partial = _partial_path(self.path, self.name, force, sources)
 
     async def open(self) -> None:
         """Make the output ready, and find out whether it can be written. Nothing changes yet,
@@ -64,17 +64,17 @@ class Sink:
         if self.path is None:
             return
         try:
-            if self._partial is None:  # a pipe, whose reader may not be there yet
+            if self.partial is None:  # a pipe, whose reader may not be there yet
                 raw = await in_daemon_thread(_open_binary, self.path, "wb")
                 if (file := _packing(raw, self.path.suffix, self._stack)) is raw:
                     self._descriptor = raw.fileno()  # each line leaves as it is written
                 else:
                     self._file = file
             else:
-                self._unbegun = _open_locked(self._partial, self._continues)
+                self._unbegun = _open_locked(self.partial, self._continues)
                 self._lock = os.dup(self._unbegun.fileno())
         except OSError as error:
-            raise UsageError(f"{self._partial or self.path}: {error.strerror}") from None
+            raise UsageError(f"{self.partial or self.path}: {error.strerror}") from None
 
     def _begin(self) -> None:
         """Empty the file."""
@@ -134,29 +134,29 @@ class Sink:
         """Move the finished file into place, after passing its signature to `before`."""
         self._begin()
         self._stack.close()
-        if self._file is not None and self._partial is not None and self.path is not None:
-            with self._partial.open("rb") as file:
+        if self._file is not None and self.partial is not None and self.path is not None:
+            with self.partial.open("rb") as file:
                 os.fsync(file.fileno())
-            before(signature(self._partial, self.path))
+            before(signature(self.partial, self.path))
             if not self._force and self.path.exists():
                 raise FileExistsError(
                     errno.EEXIST,
-                    f"it has appeared since the start; the results are in {self._partial}",
+                    f"it has appeared since the start; the results are in {self.partial}",
                 )
-            self._partial.replace(self.path)
+            self.partial.replace(self.path)
         self._file = None
 
     def repeats_the_file(self) -> bool:
         """Return True where the finished lines are those that the file already has."""
-        assert self._partial is not None
+        assert self.partial is not None
         assert self.path is not None
-        return filecmp.cmp(self._partial, self.path, shallow=False)
+        return filecmp.cmp(self.partial, self.path, shallow=False)
 
     def answered_before(self) -> int:
         """Count the calls behind the finished lines that the file to be replaced rests on, too."""
-        if self._partial is None or self.path is None or not self.path.is_file():
+        if self.partial is None or self.path is None or not self.path.is_file():
             return 0
-        return answered_before(self.path, self._partial)
+        return answered_before(self.path, self.partial)
 
     def discard(self) -> None:
         """Drop what was not committed."""
@@ -175,11 +175,11 @@ class Sink:
             self._unbegun.close()
             self._unbegun = None
         kept = None
-        if begun and self._partial is not None:
+        if begun and self.partial is not None:
             if self.lines:
-                kept = self._partial
+                kept = self.partial
             else:
-                self._partial.unlink(missing_ok=True)
+                self.partial.unlink(missing_ok=True)
         return kept
 
     def unlock(self) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from refinecli.data.sinks import Sink
     from refinecli.models.engine import Engine
     from refinecli.runs.run_cache import RunCache
+    from refinecli.runs.shards import PartOf
     from refinecli.settings.load import Settings
     from refinecli.types import Datapoint, JSONObject
 
@@ -67,7 +68,8 @@ class Job:
     `place` distinguishes it from other runs with the same settings. `shapes` are a command's
     options that shape results. `total` and `limit` say how many datapoints there are and how many
     are read at most. An existing output may be replaced by another run's only if `forced`.
-    `complete` adds to the summary of a whole run before it is written.
+    `complete` adds to the summary of a whole run before it is written. A `part` of an input is
+    described next to the output.
     """
 
     settings: Settings
@@ -81,6 +83,7 @@ class Job:
     total: int | None = None
     limit: int | None = None
     complete: Callable[[Summary], None] = lambda summary: None
+    part: PartOf | None = None
     summary: Path | None = None
     log_requests: Path | None = None
 
@@ -136,6 +139,7 @@ class _Run:
         self._has_file = False  # that an earlier run with the same settings wrote
         self._repeats = False
         self._answered_before = 0
+        self._shaping: JSONObject = {}
 
     def go(self) -> Ended:
         job, ended = self._job, self._ended
@@ -203,6 +207,7 @@ class _Run:
             engine = await stack.enter_async_context(
                 open_engine(job.settings, job.roles, job.shapes, display, calls, log)
             )
+            self._shaping = engine.shaping
             if job.cache:
                 self._begin(job.cache, engine.shaping)
             ended.traffic = engine.limits.traffic
@@ -233,8 +238,23 @@ class _Run:
             self._job.cache.calls.runs.wrote(signature)
         if self._has_file and self._job.sink:
             self._repeats = self._job.sink.repeats_the_file()
+        if self._job.part and self._job.sink:
+            self._describe_part(self._job.part, self._job.sink)
         if self._keeps_no_replies:
             self._answered_before = self._job.sink.answered_before() if self._job.sink else 0
+
+    def _describe_part(self, part: PartOf, sink: Sink) -> None:
+        from refinecli.runs.shards import write_part_file
+
+        assert sink.path is not None
+        assert sink.partial is not None
+        place = self._job.place
+        settings = {
+            "command": place["command"],
+            "rubric": place["rubric"],
+            "shaping": self._shaping,
+        }
+        write_part_file(part.record(settings, sink.partial), sink.path)
 
     @property
     def _keeps_no_replies(self) -> bool:

@@ -26,6 +26,7 @@ from refinecli.types import Datapoint, JSONObject
 if TYPE_CHECKING:
     from refinecli.models.engine import Engine
     from refinecli.runs.lifecycle import Started
+    from refinecli.runs.shards import Shard
 
 # Seconds that replies have to come in, and be kept, when the run ends early.
 _PATIENCE = 10.0
@@ -37,7 +38,8 @@ Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, o
 @dataclass(frozen=True, slots=True)
 class Input:
     """The rows to work on: the sources in order, the most rows to read from all of them, the rubric
-    added to every row, the reader of a line, and further remarks on a datapoint."""
+    added to every row, the reader of a line, and further remarks on a datapoint. Of those rows the
+    first `skip` are read only so that later ones are told apart as in the whole."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()
@@ -45,6 +47,7 @@ class Input:
     reader: Reader = read_row
     more: Sequence[Source] = ()
     remarks: Callable[[Datapoint], tuple[str, ...]] = lambda datapoint: ()
+    skip: int = 0
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -59,8 +62,8 @@ class Input:
         """Yield all rows, waiting for each; a source that cannot be read again is used up."""
         seen = Repeats()
         lines = ((source, *line) for source in self.sources for line in source.read())
-        for source, number, line in islice(lines, self.limit):
-            yield self._row(source, number, line, seen)
+        rows = (self._row(*line, seen) for line in islice(lines, self.limit))
+        yield from islice(rows, self.skip, None)
 
     def _row(self, source: Source, number: int, line: bytes, seen: Repeats) -> Row:
         row = self.reader(line, number, source.name, self.rubric)
@@ -78,13 +81,15 @@ class Input:
         """Yield all rows as they arrive, numbering those with the same id or conversation."""
         seen = Repeats()
         count = 0
-        if self.limit == 0:
+        if self.limit == self.skip:
             return
         for source in self.sources:
             async with aclosing(source.stream()) as lines:
                 async for number, line in lines:
                     count += 1
-                    yield self._row(source, number, line, seen)
+                    row = self._row(source, number, line, seen)
+                    if count > self.skip:
+                        yield row
                     if count == self.limit:  # not one line more: it may never come
                         return
 
@@ -111,7 +116,9 @@ def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted
     return Counted(rows, bad, asks_grader)
 
 
-def place_of(command: str, rows: Input, sink: Sink | None) -> JSONObject:
+def place_of(
+    command: str, rows: Input, sink: Sink | None, shard: Shard | None = None
+) -> JSONObject:
     """Return what distinguishes a run from others with the same settings."""
     # As seen from the output: a folder with both may be moved and mounted elsewhere.
     folder = sink.path.parent if sink and sink.path else Path.cwd()
@@ -124,6 +131,7 @@ def place_of(command: str, rows: Input, sink: Sink | None) -> JSONObject:
         "input": sources if rows.more else sources[0],
         "output": str(sink.path) if sink and sink.path else "-",
         "rubric": list(rows.rubric),
+        **({"shard": str(shard)} if shard else {}),
     }
 
 

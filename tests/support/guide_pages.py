@@ -28,8 +28,9 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "refinecli" / "guide"
 PAGES = sorted(GUIDE.glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", *PAGES]
-# Why a block of commands is not run: it asks a real model or takes minutes; it installs something.
-MARKS = ("provider", "install")
+# Why a block is not run as it stands: it asks a real model or takes minutes; it installs
+# something; a scheduler runs it once for each part.
+MARKS = ("provider", "install", "array")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""Find the part of an input that `--shard` names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinecli.errors import UsageError
+from refinecli.runs.shards import PartOf, Shard, file_digest
+
+if TYPE_CHECKING:
+    from refinecli.cli.options import OutputOptions
+    from refinecli.runs.run import Input
+
+
+def part_of(shard: Shard, rows: Input, out: OutputOptions) -> tuple[Input, PartOf]:
+    """Return the rows of the part, and what is known of it before it is worked on.
+
+    Raises UsageError unless both the input and the output are regular files.
+    """
+    path = rows.source.path
+    if rows.more or path is None or not rows.rereadable:
+        raise UsageError(
+            f"--shard {shard} needs one regular file to divide",
+            "name one INPUT that every part can read",
+        )
+    file = None if out.output in (None, "-") else Path(str(out.output))
+    if file is None or (file.exists() and not file.is_file()):
+        raise UsageError(f"--shard {shard} needs a file for its part", "name it: -o FILE")
+    total = sum(1 for _ in islice(rows.source.read(), rows.limit))
+    places = shard.rows(total)
+    part = PartOf(shard, len(places), rows.limit, file_digest(path))
+    return replace(rows, skip=places.start, limit=places.stop), part
