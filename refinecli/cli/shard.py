@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refinecli.data.part_files import file_digest
 from refinecli.errors import UsageError
-from refinecli.runs.shards import PartOf, Shard, file_digest
+from refinecli.runs.shards import PartOf, Shard
 
 if TYPE_CHECKING:
     from refinecli.cli.options import OutputOptions

@@ -244,7 +244,7 @@ class _Run:
             self._answered_before = self._job.sink.answered_before() if self._job.sink else 0
 
     def _describe_part(self, part: PartOf, sink: Sink) -> None:
-        from refinecli.runs.shards import write_part_file
+        from refinecli.data.part_files import write_part_file
 
         assert sink.path is not None
         assert sink.partial is not None

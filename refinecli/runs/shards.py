@@ -6,17 +6,15 @@ leaves next to its part, `FILE.part.json`, says which part it is, of which input
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from refinecli.data.part_files import PartFile, file_digest, part_file, read_part_file
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError, option
-from refinecli.text.json_text import digest, dumps, loads
+from refinecli.text.json_text import digest
 from refinecli.types import JSONObject
 
 
@@ -48,20 +46,6 @@ def shard_of(text: str) -> Shard:
     return Shard(int(first), int(last))
 
 
-class PartFile(BaseModel):
-    """The record of a finished part. Digests are SHA-256: of the input's bytes, of the part's, and
-    of all settings that shape a line."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-    shard: str
-    rows: int
-    limit: int | None
-    input: str
-    settings: str
-    output: str
-
-
 @dataclass(frozen=True, slots=True)
 class PartOf:
     """The part of an input that a run works on, and the number of its rows; `record` describes it
@@ -82,25 +66,6 @@ class PartOf:
             settings=digest(settings),
             output=file_digest(output),
         )
-
-
-def part_file(part: Path) -> Path:
-    """Return the path of the record next to a part."""
-    return part.with_name(f"{part.name}.part.json")
-
-
-def write_part_file(record: PartFile, part: Path) -> None:
-    """Write the record next to the part; it appears whole."""
-    path = part_file(part)
-    unfinished = path.with_name(f"{path.name}.partial")
-    unfinished.write_bytes(dumps(record.model_dump()) + b"\n")
-    unfinished.replace(path)
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ------------------------------------------------------------------ merge
@@ -149,14 +114,14 @@ def _digest_of_part(path: Path) -> str:
 def _read_part(path: Path) -> Part:
     where = part_file(path)
     try:
-        record = PartFile.model_validate(loads(where.read_bytes()))
+        record = read_part_file(where)
         return Part(path, shard_of(record.shard), record)
     except OSError as error:
         raise UsageError(
             f"{where}: {error.strerror}; {path} is not a finished part",
             f"name what `refine` or `grade` wrote with {option('shard', 'I/N')}",
         ) from None
-    except (ValueError, ValidationError, UsageError):
+    except (ValueError, UsageError):
         raise UsageError(
             f"{where}: is not the record of a part",
             f"run the command of {path} again to write it",

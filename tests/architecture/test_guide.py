@@ -47,7 +47,7 @@ def by_name(page: Path) -> str:
 def test_every_command_is_in_a_block_that_is_run_or_says_why_not() -> None:
     assert len(SHELL) > 25
     for block in ALL:
-        assert block.language in ("sh", "json", "toml", "text", "python"), block.place
+        assert block.language in ("sh", "json", "toml", "text", "python", "yaml"), block.place
         assert block.mark in ("", *MARKS), block.place
         if block.place.startswith(TOPICS):
             assert all(len(line) <= 79 for line in block.text.splitlines()), block.place
