@@ -39,7 +39,7 @@ Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, o
 class Input:
     """The rows to work on: the sources in order, the most rows to read from all of them, the rubric
     added to every row, the reader of a line, and further remarks on a datapoint. Of those rows the
-    first `skip` are read only so that later ones are told apart as in the whole."""
+    first `skip` are read only so that later ones are numbered as in the whole."""
 
     source: Source
     rubric: Sequence[JSONObject] = ()

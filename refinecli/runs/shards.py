@@ -29,7 +29,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
     def rows(self, total: int) -> range:
-        """Return the places of its rows, from 0, among so many rows: parts differ by one row at
+        """Return the places of its rows, from 0, among `total`: parts differ by one row at
         most."""
         return range(total * (self.index - 1) // self.count, total * self.index // self.count)
 
