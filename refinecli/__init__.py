@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from refinecli.errors import RefineError as RefineError
     from refinecli.errors import RunError as RunError
     from refinecli.errors import UsageError as UsageError
+    from refinecli.reward import reward_function as reward_function
     from refinecli.types import Completion as Completion
     from refinecli.types import Datapoint as Datapoint
     from refinecli.types import Example as Example
@@ -50,6 +51,7 @@ _HOMES = {
         *("BudgetError", "CompletionError", "InputError", "OutputError"),
         *("RefineError", "RunError", "UsageError"),
     ),
+    "reward": ("reward_function",),
     "types": (
         *("Completion", "Datapoint", "Example", "Failure", "Grade", "Grading"),
         *("Iteration", "Message", "Refinement", "RubricItem", "Usage"),
@@ -84,6 +86,7 @@ __all__ = [
     "load_rubric",
     "read_datapoints",
     "refine",
+    "reward_function",
 ]
 
 

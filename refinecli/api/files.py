@@ -27,7 +27,7 @@ def read_datapoints(
     """
     source = Source(str(path_in(path, "path")))
     notes: list[str] = []
-    rows = Input(source, _items(rubric, notes), limit)
+    rows = Input(source, items_of(rubric, notes), limit)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return _datapoints(rows)
@@ -43,7 +43,8 @@ def _datapoints(rows: Input) -> Iterator[Datapoint]:
             yield row.datapoint
 
 
-def _items(rubric: Rubric | None, notes: list[str]) -> list[JSONObject]:
+def items_of(rubric: Rubric | None, notes: list[str]) -> list[JSONObject]:
+    """Return a rubric's items as a line has them, and add to `notes` what looks like a slip."""
     if rubric is None:
         return []
     if isinstance(rubric, str | os.PathLike):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, 
 from contextlib import AsyncExitStack, aclosing
 from secrets import token_hex
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypedDict
 
 from refinecli.api.arguments import StrPath, kind, path_in, several
 from refinecli.api.given import ASKED, Given, Model, given, is_set
@@ -32,6 +32,24 @@ Answered: TypeAlias = Datapoint | tuple[Datapoint, str]
 # Seconds that replies in flight may still take after the run has failed.
 _PATIENCE = 10.0
 _log = logging.getLogger("refinecli")
+
+
+class ConnectArguments(TypedDict, total=False):
+    """The arguments of `connect`, for functions that hand them on."""
+
+    model: Model | None
+    base_url: str | None
+    grader_model: Model | None
+    grader_base_url: str | None
+    config: StrPath | Sequence[StrPath]
+    settings: Mapping[str, object] | None
+    cache: StrPath | None
+    offline: bool
+    concurrency: int | None
+    max_calls: int | None
+    max_total_tokens: int | None
+    max_cost: float | None
+    seed: int | None
 
 
 def connect(
@@ -167,6 +185,10 @@ class Models:
             self._check_loop()
             self._engine = None
             await self._stack.aclose()
+
+    def resume(self) -> None:
+        """Send again after an outage that was raised as a RunError; a budget stays as it is."""
+        self._open().resume()
 
     @property
     def usage(self) -> Usage:

@@ -75,6 +75,12 @@ class Chat:
         )
         return RoleChat(role, seed, sender)
 
+    def resume(self) -> None:
+        """Send again after a RunError; what the endpoints have shown of their health stays."""
+        self.ending.lift()
+        for endpoint in self._endpoints.values():
+            endpoint.over = None
+
     def _remembered(self, endpoint: Endpoint) -> Endpoint:
         """Return the endpoint with the terms that the call cache knows."""
         calls, terms = self._replies.calls, endpoint.terms

@@ -50,13 +50,15 @@ _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, mo
 @dataclass(frozen=True, slots=True)
 class Engine:
     """The roles' completers of a run, their limits, and their models. `shaping` is all that shapes
-    results; `failed_once` says whether the run came to a row before, in vain."""
+    results; `failed_once` says whether the run came to a row before, in vain. Where an outage does
+    not end the process, `resume` lets requests be sent again after a RunError."""
 
     roles: Roles
     limits: Limits
     made_with: Provenance
     shaping: JSONObject
     failed_once: Callable[[Datapoint], bool]
+    resume: Callable[[], None] = lambda: None
 
 
 def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool = False) -> None:
@@ -125,6 +127,7 @@ async def open_engine(
             ),
             shaping=shaping,
             failed_once=calls.runs.failed_once if calls else lambda datapoint: False,
+            resume=chat.resume,
         )
 
 

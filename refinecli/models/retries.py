@@ -195,6 +195,12 @@ class Ending:
         self.error = error
         self._come.set()
 
+    def lift(self) -> None:
+        """Let requests be sent again, for who outlives an outage: the next failure shows whether
+        it is over."""
+        self.error = None
+        self._come.clear()
+
     async def pause(self, seconds: float) -> None:
         """Wait for that long, or until the end."""
         with suppress(TimeoutError):

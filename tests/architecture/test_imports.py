@@ -43,7 +43,7 @@ ORDER = (
     "display",
     "ci",
     "report",
-    "integrations",
+    "reward",
     "guide",
     "cli",
 )

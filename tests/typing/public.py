@@ -64,6 +64,16 @@ async def functions() -> None:
     rc.completer(not_async)  # type: ignore[arg-type]
 
 
+async def rewards() -> None:
+    reward = rc.reward_function(grader_model="g", rubric="rubric.toml", max_calls=100)
+    assert_type(await reward(prompts=["Hi!"], completions=["Hello."], id=["a"]), list[float | None])
+    each = rc.reward_function(model=grader, rubric=[rc.RubricItem("Good?")], per_item=True)
+    assert_type([one.__name__ for one in each], list[str])
+    named = rc.reward_function(per_item=["coverage"], settings={"grade.gate": True})
+    assert_type(await named[0](["Hi!"], ["Hello."]), list[float | None])
+    rc.reward_function(grader="g")  # type: ignore[call-overload]
+
+
 def files() -> None:
     assert_type(rc.read_datapoints("in.jsonl", limit=3), Iterator[rc.Datapoint])
     assert_type(rc.load_rubric("rubric.toml"), list[rc.RubricItem])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 import refinecli as rc
+from refinecli.api.models import ConnectArguments
 from tests.support.chat_server import ChatServer, Request, by_role, error
 
 T = TypeVar("T")
@@ -465,3 +467,7 @@ def test_a_function_that_is_no_model_is_named(function: Any, message: str) -> No
 def test_what_cannot_be_called_is_no_completer() -> None:
     with pytest.raises(rc.UsageError, match="function: must be an async function"):
         rc.completer("gpt")  # type: ignore[arg-type]
+
+
+def test_functions_that_hand_arguments_on_know_all_of_them() -> None:
+    assert list(ConnectArguments.__annotations__) == list(signature(rc.connect).parameters)
