@@ -92,7 +92,8 @@ class Case:
     response has a long phrase of the rubric which is in neither the first response nor the prompt.
     `prompt` and `rubric` are digests: an id alone does not make two datapoints the same. `answer`
     is one of the returned response, which has `words`; `asks` has one for each item, of what its
-    grade depends on. `place` is that among the rows that were worked on, from 0.
+    grade depends on. `place` is that among the rows that were worked on, from 0, and `line` the
+    number of its line.
     """
 
     key: Key
@@ -110,6 +111,7 @@ class Case:
     prompt: str = ""
     rubric: str = ""
     place: int = 0
+    line: int = 0
     answer: int = 0
     words: int = 0
     asks: tuple[int, ...] = ()
@@ -168,7 +170,7 @@ def key_of(row: JSONObject, occurrences: Occurrences) -> Key:
     return name, occurrences.next(name)
 
 
-def case_of(row: JSONObject, result: JSONObject, key: Key, place: int = 0) -> Case:
+def case_of(row: JSONObject, result: JSONObject, key: Key, place: int = 0, line: int = 0) -> Case:
     items = tuple(_item(item, index) for index, item in enumerate(row.get("rubric_items") or ()))
     group = row.get("group")
     refined = isinstance(row.get("refinement"), dict)
@@ -199,6 +201,7 @@ def case_of(row: JSONObject, result: JSONObject, key: Key, place: int = 0) -> Ca
         prompt=digest(convo_of(row)),
         rubric=digest(row.get("rubric_items") or []),
         place=place,
+        line=line,
         answer=_number_of(final),
         words=_words(final),
         asks=_shared_asks(tuple(map(_asked_for, row.get("rubric_items") or ()))),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refinecli.errors import UsageError
+from refinecli.report import by_pair
 from refinecli.report.cases import Case
 from refinecli.report.gains import differences, loop_gain, record
-from refinecli.report.pairing import common, has_scores, same_input, scored
+from refinecli.report.pairing import common, has_scores
+from refinecli.report.rubric_effect import rubric_effect
 from refinecli.report.runs import Run
+from refinecli.report.side_by_side import Pair, marks_of, passed_of, score_of, side_by_side
 from refinecli.stats import statistics
 from refinecli.types import JSONObject
 
@@ -17,37 +20,59 @@ def compared(old: Run, new: Run) -> JSONObject | None:
     """Compare the datapoints that both runs scored: the difference new minus old, and the flips
     between failed and passed with an exact (McNemar's) test; None where one run has no score at
     all."""
-    found = same_input(new, old)
+    both = side_by_side(old, new)
     if not has_scores(old) or not has_scores(new):
         return None
-    pairs = list(scored(found, fresh=found.fresh))
+    pairs = [pair for pair in both.pairs if pair.difference is not None]
     if not pairs:
         raise UsageError(
             f"{old.file} and {new.file} have no scored datapoint in common",
             "give files that come from the same datapoints",
         )
-    flips = [
-        (here, _pass(here, found.fresh) - _pass(there, found.fresh))
-        for here, there in found.pairs
-        if _decided(here, found.fresh) and _decided(there, found.fresh)
-    ]
-    clusters = [here.cluster for here, _, _, _ in pairs]
-    change = [after - before for _, _, after, before in pairs]
     return {
         "old": old.label,
         "new": new.label,
         "n": len(pairs),
+        "refined": any(len(case.steps) > 1 for run in (old, new) for case in run.cases),
         **set_apart(old.shaped_by, new.shaped_by),
         "left_out": len(old.cases) + len(new.cases) - 2 * len(pairs),
-        **found.record(new, old),
+        "only_old": [name_of(case) for case in both.only_old],
+        "only_new": [name_of(case) for case in both.only_new],
+        **both.common.record(new, old),
+        **_difference(pairs),
+        **_flips(both.pairs),
+        "same_responses": sum(pair.same_response for pair in pairs),
+        "items": by_pair.items(both.pairs),
+        "tags": by_pair.tags(pairs),
+        "length": by_pair.length(pairs),
+        "rubric": rubric_effect(both, old, new),
+        "flips": by_pair.flips(both, old, new),
+    }
+
+
+def _difference(pairs: Sequence[Pair]) -> JSONObject:
+    clusters = [pair.new.cluster for pair in pairs]
+    change = [pair.difference or 0.0 for pair in pairs]
+    old, new = zip(*(pair.scores for pair in pairs), strict=True)
+    return {
+        "old_score": record(statistics.mean(old, clusters)),
+        "new_score": record(statistics.mean(new, clusters)),
         "gain": record(statistics.mean(change, clusters)),
         "sign_test": statistics.sign_test(change, clusters).record(),
-        "now_pass": [_name(here) for here, flip in flips if flip > 0],
-        "now_fail": [_name(here) for here, flip in flips if flip < 0],
-        "flip_test": statistics.sign_test(
-            [flip for _, flip in flips], [here.cluster for here, _ in flips]
-        ).record(),
         "detectable": statistics.detectable(change, clusters),
+    }
+
+
+def _flips(pairs: Sequence[Pair]) -> JSONObject:
+    decided = [pair for pair in pairs if None not in pair.passed]
+    clusters = [pair.new.cluster for pair in decided]
+    old, new = ([bool(pair.passed[side]) for pair in decided] for side in (0, 1))
+    return {
+        "old_pass_rate": record(statistics.proportion(old, clusters)),
+        "new_pass_rate": record(statistics.proportion(new, clusters)),
+        "now_pass": [name_of(pair.new) for pair in decided if pair.flip > 0],
+        "now_fail": [name_of(pair.new) for pair in decided if pair.flip < 0],
+        "flip_test": statistics.sign_test([pair.flip for pair in decided], clusters).record(),
     }
 
 
@@ -73,14 +98,14 @@ def trend(runs: Sequence[Run]) -> list[JSONObject]:
 
 def pass_rate(cases: Sequence[Case], *, fresh: bool = False) -> JSONObject | None:
     """Return the share of the datapoints that passed."""
-    passed = [bool(_pass(case, fresh)) for case in cases]
+    passed = [bool(passed_of(case, fresh)) for case in cases]
     return record(statistics.proportion(passed, [case.cluster for case in cases]))
 
 
 def _trend_row(run: Run, fresh: bool) -> JSONObject:
-    score = differences(run.cases, lambda case: _score(case, fresh))
+    score = differences(run.cases, lambda case: score_of(case, fresh))
     gain = differences(run.cases, loop_gain)
-    graded = [case for case in run.cases if _decided(case, fresh)]
+    graded = [case for case in run.cases if passed_of(case, fresh) is not None]
     return {
         "label": run.label,
         "date": run.date,
@@ -100,7 +125,8 @@ def _change(run: Run, before: Run, fresh: bool) -> statistics.Interval | None:
     pairs = [
         (after - old, here.cluster)
         for here, there in common(run, before).pairs
-        if (after := _score(here, fresh)) is not None and (old := _score(there, fresh)) is not None
+        if (after := score_of(here, fresh)) is not None
+        and (old := score_of(there, fresh)) is not None
     ]
     return statistics.mean([d for d, _ in pairs], [c for _, c in pairs])
 
@@ -108,7 +134,7 @@ def _change(run: Run, before: Run, fresh: bool) -> statistics.Interval | None:
 def _item_means(cases: Sequence[Case], fresh: bool) -> list[JSONObject]:
     sums: dict[str, tuple[float, int]] = {}
     for case in cases:
-        marks = case.fresh_marks if fresh else case.steps[case.best].marks
+        marks = marks_of(case, fresh)
         for item, mark in zip(case.items, marks, strict=bool(marks)):
             if mark.score is not None:
                 total, n = sums.get(item.name, (0.0, 0))
@@ -124,19 +150,6 @@ def set_apart(old: JSONObject, new: JSONObject) -> JSONObject:
     return {"settings": differ} if differ else {}
 
 
-def _score(case: Case, fresh: bool) -> float | None:
-    return case.fresh if fresh else case.final
-
-
-def _decided(case: Case, fresh: bool) -> bool:
-    """Return True where it is known whether the response passed."""
-    gated = case.fresh_gated if fresh else case.gated
-    return gated or _score(case, fresh) is not None
-
-
-def _pass(case: Case, fresh: bool) -> int:
-    return int(case.fresh_passed if fresh else case.passed)
-
-
-def _name(case: Case) -> str | int:
+def name_of(case: Case) -> str | int:
+    """Return a datapoint's id, with the number of its row where several have it."""
     return case.key[0] if not case.key[1] else f"{case.key[0]} ({case.key[1] + 1})"

@@ -111,7 +111,7 @@ def responses(run: Run, chosen: Callable[[Case], int]) -> Iterator[tuple[Case, s
     cases = iter(run.cases)
     for _, line in Source(run.file, most=None).read():
         row = loads(line)
-        if result_of(row)[0] is None:
+        if _result(row)[0] is None:
             continue
         case = next(cases)
         if case.refined:
@@ -157,7 +157,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
         ) from None
     if not isinstance(row, dict):
         raise InputError("expected a JSON object", where=where, line=number)
-    result, status = result_of(row)
+    result, status = _result(row)
     try:
         key = key_of(row, gathered.occurrences)  # counted first: in another run it may not fail
         if status == "failed":
@@ -165,7 +165,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
         if result is None:
             gathered.counts[status] += 1
             return
-        case = case_of(row, result, key, gathered.worked_on)
+        case = case_of(row, result, key, gathered.worked_on, number)
     except _ODD as error:
         raise InputError(
             f"not an output line of refine or grade: {type(error).__name__}: {error}",
@@ -186,7 +186,7 @@ def _add(gathered: _Gathered, line: bytes, where: str, number: int) -> None:
     gathered.shaped_by[canonical(shaped_by if isinstance(shaped_by, dict) else {}).decode()] += 1
 
 
-def result_of(row: JSONObject) -> tuple[JSONObject | None, str]:
+def _result(row: JSONObject) -> tuple[JSONObject | None, str]:
     """Return a row's refinement or grading, and how it ended."""
     for name in ("refinement", "grading"):
         result = row.get(name)

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from refinecli.data.repeats import Occurrences
 from refinecli.data.sources import Source
-from refinecli.report.cases import Case, Key, Mark, key_of
-from refinecli.report.pairing import same_input
+from refinecli.report.cases import Case, Key, Mark
+from refinecli.report.pairing import Common, same_input
 from refinecli.report.rubric_changes import ItemPair, item_pairs
-from refinecli.report.runs import Run, result_of
+from refinecli.report.runs import Run
 from refinecli.text.json_text import loads
 from refinecli.types import JSONObject
 
@@ -67,7 +66,7 @@ class Pair:
     @property
     def scores(self) -> tuple[float | None, float | None]:
         """The old and the new score."""
-        return _score(self.old, self.fresh), _score(self.new, self.fresh)
+        return score_of(self.old, self.fresh), score_of(self.new, self.fresh)
 
     @property
     def difference(self) -> float | None:
@@ -77,7 +76,7 @@ class Pair:
     @property
     def passed(self) -> tuple[bool | None, bool | None]:
         """The old and the new verdict on the whole response; None where it is not known."""
-        return _passed(self.old, self.fresh), _passed(self.new, self.fresh)
+        return passed_of(self.old, self.fresh), passed_of(self.new, self.fresh)
 
     @property
     def flip(self) -> int:
@@ -96,7 +95,7 @@ class Pair:
 
     def marks(self, item: ItemPair) -> tuple[Mark | None, Mark | None]:
         """Return an item's old and new grade; None where the rubric does not have it."""
-        old, new = _marks(self.old, self.fresh), _marks(self.new, self.fresh)
+        old, new = marks_of(self.old, self.fresh), marks_of(self.new, self.fresh)
         return (
             None if item.old is None or not old else old[item.old],
             None if item.new is None or not new else new[item.new],
@@ -121,14 +120,18 @@ class Pair:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The rows of two runs. `other_conversation` counts ids that mean something else in the other
-    file: those are in neither list."""
+    """The rows of two runs. An id with another conversation in the other file is `common`'s to
+    count, and in neither list."""
 
+    common: Common
     pairs: tuple[Pair, ...]
     only_old: tuple[Case, ...]
     only_new: tuple[Case, ...]
-    fresh: bool
-    other_conversation: int = 0
+
+    @property
+    def fresh(self) -> bool:
+        """True if the grades of a later `grade` are compared."""
+        return self.common.fresh
 
     @cached_property
     def flipped(self) -> tuple[Pair, ...]:
@@ -142,26 +145,29 @@ def side_by_side(old: Run, new: Run) -> SideBySide:
     """Pair the rows of two runs by id and occurrence, in the order of the new one; raise where ids
     mean something else in the other file."""
     found = same_input(new, old)
+    fresh = found.fresh
     here, there = ({case.key for case in run.cases} for run in (new, old))
     return SideBySide(
-        tuple(Pair(before, after, found.fresh) for after, before in found.pairs),
+        found,
+        tuple(Pair(before, after, fresh) for after, before in found.pairs),
         tuple(case for case in old.cases if case.key not in here),
         tuple(case for case in new.cases if case.key not in there),
-        found.fresh,
-        found.other_prompt,
     )
 
 
-def _score(case: Case, fresh: bool) -> float | None:
+def score_of(case: Case, fresh: bool) -> float | None:
+    """Return a case's score, that of a later `grade` if `fresh`."""
     return case.fresh if fresh else case.final
 
 
-def _passed(case: Case, fresh: bool) -> bool | None:
-    known = _score(case, fresh) is not None or (case.fresh_gated if fresh else case.gated)
+def passed_of(case: Case, fresh: bool) -> bool | None:
+    """Return whether its response passed; None where that is not known."""
+    known = score_of(case, fresh) is not None or (case.fresh_gated if fresh else case.gated)
     return (case.fresh_passed if fresh else case.passed) if known else None
 
 
-def _marks(case: Case, fresh: bool) -> tuple[Mark, ...]:
+def marks_of(case: Case, fresh: bool) -> tuple[Mark, ...]:
+    """Return the grades of the response that was kept, one for each item."""
     return case.fresh_marks if fresh else case.steps[case.best].marks
 
 
@@ -172,17 +178,14 @@ def read_rows(run: Run, wanted: Collection[Key]) -> dict[Key, JSONObject]:
     """Return the lines of some rows, by reading the run's file again; none where that was standard
     input or another thing that can be read only once."""
     source = Source(run.file, most=None)
+    lines = {case.line: case.key for case in run.cases if case.key in wanted}
     found: dict[Key, JSONObject] = {}
-    if not wanted or not source.rereadable:
+    if not lines or not source.rereadable:
         return found
-    keys = set(wanted)
-    occurrences = Occurrences()
-    for _, line in source.read():
-        row = loads(line)
-        key = key_of(row, occurrences)
-        if key in keys and result_of(row)[0] is not None:
-            found[key] = row
-            if len(found) == len(keys):
+    for number, line in source.read():
+        if number in lines:
+            found[lines[number]] = loads(line)
+            if len(found) == len(lines):
                 break
     return found
 

@@ -85,6 +85,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 def settled(figures: JSONObject) -> JSONObject:
     """Return the figures as JSON has them, without the folder that the files happen to be in."""
     found: JSONObject = json.loads(re.sub(r'[^\s"]*/(\w+\.jsonl)', r"\1", json.dumps(figures)))
+    if pair := found["compared"]:
+        pair["flips"]["listed"] = pair["flips"]["listed"][:3]
     return found
 
 

@@ -1,0 +1,146 @@
+"""Compute what an edited rubric changed: its items, the grades that were asked for again, and the
+part of the scores' difference that is owed to it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from refinecli.report.gains import record
+from refinecli.report.rubric_changes import ItemPair
+from refinecli.report.runs import Run
+from refinecli.report.side_by_side import Pair, SideBySide, read_rows
+from refinecli.stats import statistics
+from refinecli.text.clean import one_line
+from refinecli.types import JSONObject
+
+_TEXT = 600  # characters of an item's criterion
+# The fields of an item that a change may be in, besides its name and its criterion.
+_FIELDS = (
+    *("weight", "required", "pass_score", "score_range", "choices", "check"),
+    *("extraction_regex", "grader_output_format_instruction", "examples"),
+)
+
+
+def rubric_effect(both: SideBySide, old: Run, new: Run) -> JSONObject | None:
+    """Return the changes of the rubric and their effect; None where no rubric changed."""
+    changed = [pair for pair in both.pairs if not pair.same_rubric]
+    if not changed:
+        return None
+    same = [pair for pair in changed if pair.same_response]
+    others = [pair for pair in changed if not pair.same_response]
+    flips = [
+        flip.passes for pair in changed for flip in pair.flips if flip.because in ("rubric", "both")
+    ]
+    return {
+        "datapoints": len(changed),
+        "changes": list(_changes(changed, old, new)),
+        "calls": _calls(changed),
+        "flips": {"now_pass": sum(flips), "now_fail": len(flips) - sum(flips)},
+        "same_response": _parts(same),
+        "other_response": _parts(others),
+    }
+
+
+# ------------------------------------------------------------------ what changed
+
+
+def _changes(changed: Sequence[Pair], old: Run, new: Run) -> Iterator[JSONObject]:
+    """Yield each change once, with the number of its datapoints and the first as an example."""
+    first: dict[tuple[Any, ...], tuple[Pair, ItemPair]] = {}
+    count: dict[tuple[Any, ...], int] = {}
+    for pair in changed:
+        for item in pair.items:
+            if item.changes:
+                key = item.old_name, item.name, item.changes, *_counting(pair, item)
+                first.setdefault(key, (pair, item))
+                count[key] = count.get(key, 0) + 1
+    keys = {pair.key for pair, _ in first.values()}
+    before, after = read_rows(old, keys), read_rows(new, keys)
+    for key, (pair, item) in first.items():
+        was = _fields(before.get(pair.key, {}), item.old)
+        now = _fields(after.get(pair.key, {}), item.new)
+        yield {
+            "name": item.name,
+            **({"old_name": item.old_name} if item.old_name != item.name else {}),
+            "changes": list(item.changes),
+            "datapoints": count[key],
+            "text": [_text(was), _text(now)],
+            "fields": {
+                name: [was.get(name), now.get(name)]
+                for name in _FIELDS
+                if was and now and was.get(name) != now.get(name)
+            },
+        }
+
+
+def _counting(pair: Pair, item: ItemPair) -> Iterator[object]:
+    for rubric, at in ((pair.old.items, item.old), (pair.new.items, item.new)):
+        if at is not None:
+            yield rubric[at].weight, rubric[at].required, rubric[at].pass_score
+
+
+def _fields(row: JSONObject, at: int | None) -> JSONObject:
+    items = row.get("rubric_items") or ()
+    return items[at] if at is not None and at < len(items) else {}
+
+
+def _text(item: JSONObject) -> str | None:
+    return one_line(str(item["rubric_str"]), _TEXT) if "rubric_str" in item else None
+
+
+# ------------------------------------------------------------------ what it cost
+
+
+def _calls(changed: Sequence[Pair]) -> int | None:
+    """Count the calls that the grades of edited and added items rest on; None where the records do
+    not say: several items in one call, a jury, repeats, or a grader that was asked once more."""
+    calls = 0
+    for pair in changed:
+        case = pair.new
+        asked = 0 if not case.words else sum(not item.by_code for item in case.items)
+        spent = case.spent.calls - (case.refined and case.steps[0].role == "policy")
+        if len(case.steps) > 1 or case.fresh is not None or spent != asked:
+            return None
+        calls += sum(
+            not item.same_question and not case.items[item.new].by_code
+            for item in pair.items
+            if item.new is not None and case.words
+        )
+    return calls
+
+
+# ------------------------------------------------------------------ what it did to the scores
+
+
+def _parts(pairs: Sequence[Pair]) -> JSONObject | None:
+    """Split the differences of the scores: the part on `alike`, the items that both rubrics ask in
+    the same way, by their old weights, and the `rest`. For one and the same response the first is
+    the grader's contradicting itself, and the rest is owed to the rubric alone."""
+    found = [
+        (pair.new.cluster, whole, part)
+        for pair in pairs
+        if (whole := pair.difference) is not None and (part := _alike(pair)) is not None
+    ]
+    if not found:
+        return None
+    clusters = [cluster for cluster, _, _ in found]
+    return {
+        "n": len(found),
+        "gain": record(statistics.mean([whole for _, whole, _ in found], clusters)),
+        "alike": record(statistics.mean([part for _, _, part in found], clusters)),
+        "rest": record(statistics.mean([whole - part for _, whole, part in found], clusters)),
+    }
+
+
+def _alike(pair: Pair) -> float | None:
+    weights = sum(item.weight for item in pair.old.items if item.weight > 0)
+    total = 0.0
+    for item in pair.items:
+        if not item.same_question:
+            continue
+        old, new = pair.marks(item)
+        if old is None or new is None or old.score is None or new.score is None:
+            return None
+        total += pair.old.items[item.old or 0].weight * (new.score - old.score)
+    return total / weights if weights else None
