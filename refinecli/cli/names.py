@@ -7,7 +7,10 @@ from pathlib import Path
 import refinecli
 
 # Each is the function of its name, in the module of its name.
-COMMANDS = ("generate-data", "refine", "grade", "debug-rollout", "report", "merge", "help")
+COMMANDS = (
+    *("generate-data", "refine", "grade", "debug-rollout", "report", "export"),
+    *("merge", "help"),
+)
 # The pages of the guide that say more about a command.
 PAGES = {
     "generate-data": ("data",),
@@ -15,6 +18,7 @@ PAGES = {
     "grade": ("grading", "agreement", "ci"),
     "debug-rollout": ("prompts", "grading"),
     "report": ("report", "measurements"),
+    "export": ("training-data",),
     "merge": ("scale",),
     "help": (),
 }

@@ -54,6 +54,12 @@ _SPACES = " \t\r\n\u0120\u010a\u010d\u2581"
 _ROUNDING = 0.01
 
 
+def is_whole(ending: str | None) -> bool:
+    """Return whether a reply with this ending, as a completion has it, was its model's whole
+    say."""
+    return ending is None or ending in _WHOLE
+
+
 def read_completion(content: bytes) -> Completion:
     """Return a chat reply's first choice.
 
@@ -172,7 +178,7 @@ def _ending_of(choice: JSONObject) -> str | None:
     ending = _ending(ending_in(choice))
     native = _ending(choice.get("native_finish_reason"))
     if native == "length" or native in _FILTERED or native in _REFUSED:
-        return native if ending is None or ending in _WHOLE else ending
+        return native if is_whole(ending) else ending
     return ending
 
 

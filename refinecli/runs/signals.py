@@ -1,11 +1,13 @@
-"""Run the asynchronous part of a command, so that signals end it in order."""
+"""Let signals end the work of a command in order."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -41,3 +43,20 @@ def execute(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(runner())
     except asyncio.CancelledError:
         raise Interrupted(caught[0] if caught else signal.SIGINT) from None
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Raise Interrupted at the first SIGINT or SIGTERM, in work that has no event loop."""
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

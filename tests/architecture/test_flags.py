@@ -12,9 +12,10 @@ from tests.architecture.source import PACKAGE, modules, shown
 
 SPELL_FLAGS = ("cli/", "settings/")
 _FLAG = re.compile(r"(?<![\w-])--[a-z]")
-# What only looks like one: pip's flags, those of the embedded server's own process, and the name
-# of a fact in the call cache, which caches of every version hold.
+# What only looks like one: pip's flags, those of the embedded server's own process, TRL's, and the
+# name of a fact in the call cache, which caches of every version hold.
 NOT_OURS = {
+    "export/recipe.py": ("--config trl.yaml", "--model_name_or_path", "--resume_from_checkpoint"),
     "models/local/server.py": ("pip install --no-deps ", "--slots", "--context"),
     "models/local/child.py": ("--slots", "--context"),
     "runs/run_cache.py": ("named with --cache",),
