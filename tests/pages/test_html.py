@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -13,25 +13,10 @@ from refinecli.report.html.page import write_html
 from tests.conftest import REFINE, Result, at, datapoint, write_jsonl
 from tests.support.chat_server import ChatServer, Request, by_role
 from tests.support.html_pages import HOSTILE, Page, hostile_report, hostile_row, page_of
-from tests.support.report_pages import (
-    Browser,
-    browser,
-    report_of,
-    run_rows,
-    why_no_browser,
-)
+from tests.support.report_pages import Browser, in_browser, report_of, run_rows
 
 Cli = Callable[..., Result]
 Object = dict[str, Any]
-
-
-# ------------------------------------------------------------------ what the page is
-
-
-# ------------------------------------------------------------------ what it says
-
-
-# ------------------------------------------------------------------ whose details
 
 
 def test_a_real_run_is_shown(tmp_path: Path, cli: Cli) -> None:
@@ -47,42 +32,15 @@ def test_a_real_run_is_shown(tmp_path: Path, cli: Cli) -> None:
     assert result.returncode == 0, result.stderr
     write_html(tmp_path / "page.html", report_of(20), tmp_path / "out.jsonl")
     page = Page((tmp_path / "page.html").read_text("utf-8"))
-    [point] = page.json("points")
+    [point] = page.points
     assert point[1:3] == ["sum", "What is 2 + 2?"]
     assert point[5:9] == [0.0, 1.0, "fixed", "passed"]
-    first, second = page.json("d0")["iterations"]
+    first, second = page.details[0]["iterations"]
     assert [one["grades"][0]["verdict"] for one in (first, second)] == ["failed", "passed"]
     assert second["changes"] == [["", "the sum is"], ["", " "], ["deleted", "5"], ["inserted", "4"]]
 
 
-# ------------------------------------------------------------------ how it looks
-
-
 # ------------------------------------------------------------------ in a browser
-
-in_browser = pytest.mark.skipif(
-    bool(why_no_browser(find_spec)), reason=f"not tested in a browser: {why_no_browser(find_spec)}"
-)
-READY = "document.documentElement.dataset.ready === 'true'"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture
-def pages(chromium: Browser, tmp_path: Path) -> Callable[..., Browser]:
-    """Open the page of a run of so many datapoints."""
-
-    def open_page(n: int, fragment: str = "", **parts: Any) -> Browser:
-        page_of(tmp_path, run_rows(n), **parts)
-        chromium.open(tmp_path / "page.html", fragment)
-        chromium.wait(READY)
-        return chromium
-
-    return open_page
 
 
 def column(seen: Browser, name: str) -> list[str]:
@@ -99,7 +57,7 @@ def sort_by(seen: Browser, name: str) -> str:
 
 @in_browser
 def test_a_click_on_a_head_sorts_and_another_turns_it_round(pages: Callable[..., Browser]) -> None:
-    seen = pages(30)
+    seen = pages(20)
     assert sort_by(seen, "final") == "ascending"
     finals = column(seen, "final")
     scored = [text for text in finals if text != "–"]
@@ -109,7 +67,7 @@ def test_a_click_on_a_head_sorts_and_another_turns_it_round(pages: Callable[...,
     turned = column(seen, "final")
     assert turned == [*sorted(scored, reverse=True), *["–"] * (len(finals) - len(scored))]
     assert sort_by(seen, "id") == "ascending"
-    assert seen.texts("#rows .c-id bdi") == [f"email-{n}" for n in range(30)]
+    assert seen.texts("#rows .c-id bdi") == [f"email-{n}" for n in range(20)]
     assert seen.texts("[aria-sort=ascending]") == ["Datapoint"]
 
 
@@ -140,7 +98,9 @@ def test_a_datapoint_opens_with_its_changes_and_marks(pages: Callable[..., Brows
     assert seen.texts("#dialog del")
     rows = run_rows(12)
     iterations = rows[0]["refinement"]["iterations"]
-    assert seen.texts("#dialog .iteration h3")[0].startswith("Iteration 0")
+    headings = seen.texts("#dialog .iteration h3")
+    assert headings[0].startswith("Draft 0")
+    assert headings[1].startswith("Rewrite 1 of 0")
     assert len(seen.texts("#dialog .iteration")) == len(iterations)
     marks = seen.texts("#dialog .iteration:last-child .mark")
     assert marks == ["✓"] * 4
@@ -161,28 +121,30 @@ def test_the_keyboard_is_enough(pages: Callable[..., Browser]) -> None:
     seen.wait("document.getElementById('opened').textContent === 'email-1'")
     seen.type("#dialog .bar-top button:last-child", Keys.ESCAPE)
     seen.wait("!document.getElementById('dialog').open")
-    assert seen.run("return location.hash") == "#datapoints"
+    seen.wait("location.hash === ''")
+    assert seen.run("return document.activeElement.textContent") == "email-1"
     seen.type("#heads button", Keys.ENTER)
     assert seen.texts("[aria-sort=ascending]") == ["Datapoint"]
 
 
 @in_browser
 def test_a_link_leads_to_a_datapoint(pages: Callable[..., Browser]) -> None:
-    seen = pages(12, "#dp-3")
+    seen = pages(12, "#email-3")
     seen.wait("document.getElementById('dialog').open")
     assert seen.texts("#opened") == ["email-3"]
     assert "Selected: tie (votes: new, old)" in seen.texts("#dialog summary")
     assert "critic" in seen.texts("#dialog .tag")
-    seen.run("location.hash = 'dp-99'")
+    seen.run("location.hash = 'email-99'")
     seen.wait("!document.getElementById('dialog').open")
+    assert seen.texts("#shown") == ["no datapoint is called email-99"]
 
 
 @in_browser
 def test_hostile_text_is_only_text(chromium: Browser, tmp_path: Path) -> None:
     run = write_jsonl(tmp_path / "out.jsonl", [hostile_row(text) for text in HOSTILE])
     write_html(tmp_path / "page.html", hostile_report(HOSTILE[0]), run)
-    for place, text in enumerate(HOSTILE[:3]):
-        chromium.open(tmp_path / "page.html", f"#dp-{place}")
+    for text in HOSTILE[:3]:
+        chromium.open(tmp_path / "page.html", f"#{quote(text, safe='')}")
         chromium.wait("document.getElementById('dialog').open")
         assert chromium.run("return window.hacked") is None
         assert chromium.texts("#opened") == [text]
@@ -220,23 +182,44 @@ def test_the_policy_holds_and_the_page_never_needs_what_it_forbids(
 
 
 @in_browser
-def test_5000_datapoints_are_drawn_as_they_are_looked_at(pages: Callable[..., Browser]) -> None:
+def test_of_5000_datapoints_only_what_can_be_seen_is_in_the_page(
+    pages: Callable[..., Browser],
+) -> None:
     seen = pages(5000)
+    rows = "document.querySelectorAll('#rows tr').length"
     assert seen.texts("#shown") == ["5,000 of 5,000"]
-    assert len(seen.texts("#rows tr")) == 100
-    seen.run("document.getElementById('more').scrollIntoView()")
-    seen.wait("document.querySelectorAll('#rows tr').length >= 200")
+    assert seen.run(f"return {rows}") < 60
+    for place in ("document.body.scrollHeight / 2", "document.body.scrollHeight"):
+        seen.run(f"scrollTo(0, {place})")
+        seen.wait("document.querySelector('#rows .space').offsetHeight > 100_000")
+        assert seen.run(f"return {rows}") < 60
+    seen.wait("[...document.querySelectorAll('#rows bdi')].at(-1).textContent === 'email-4999'")
+    assert seen.run("return document.querySelectorAll('*').length") < 2000
     sort_by(seen, "id")
     sort_by(seen, "id")
-    assert seen.texts("#rows tr:first-child .c-id bdi") == ["email-4999"]
+    seen.run("scrollTo(0, 0)")
+    seen.wait("document.querySelector('#rows bdi').textContent === 'email-4999'")
     seen.type("#search", "email-4321")
     assert seen.texts("#rows .c-id bdi") == ["email-4321"]
-    seen.run("document.getElementById('search').value = ''")
-    seen.type("#search", " ")
-    seen.run("document.getElementById('all').click()")
-    assert len(seen.texts("#rows tr")) == 5000
-    assert seen.run("return document.getElementById('more').hidden")
+    seen.click("#rows a")
+    seen.wait("document.getElementById('dialog').open")
+    assert seen.texts("#opened") == ["email-4321"]
     assert seen.complaints() == []
+
+
+@in_browser
+def test_rows_follow_the_scroll_without_a_gap(pages: Callable[..., Browser]) -> None:
+    seen = pages(500)
+    in_sight = """const rows = [...document.querySelectorAll('#rows tr:not(.space)')];
+        const seen = rows.map((row) => row.getBoundingClientRect());
+        const heights = new Set(seen.map((one) => one.height));
+        return [seen[0].top <= 0, seen.at(-1).bottom >= innerHeight, heights.size]"""
+    two_frames = "requestAnimationFrame(() => requestAnimationFrame(done))"
+    seen.run("document.getElementById('list').scrollIntoView()")
+    for _ in range(6):
+        seen.run("scrollBy(0, 1700)")
+        seen.run(f"return new Promise((done) => {two_frames})")
+        assert seen.run(in_sight) == [True, True, 1]
 
 
 @in_browser
@@ -249,7 +232,7 @@ def test_nothing_hangs_out_of_a_narrow_screen(pages: Callable[..., Browser], wid
         assert seen.run("return document.documentElement.scrollWidth") <= width
         hidden = "const list = document.getElementById('list'); return list.scrollWidth"
         assert seen.run(hidden + " - list.clientWidth") <= 0
-        seen.run("location.hash = 'dp-0'")
+        seen.run("location.hash = 'email-0'")
         seen.wait("document.getElementById('dialog').open")
         assert seen.run("return document.getElementById('dialog').scrollWidth") <= width
     finally:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,29 @@ class Page(HTMLParser):
         else:
             self.text += data
 
-    def json(self, name: str) -> Any:
+    def body(self, name: str) -> str:
         raw = [attrs for tag, attrs in self.elements if tag in ("script", "style")]
-        place = next(place for place, attrs in enumerate(raw) if attrs.get("id") == name)
-        return json.loads(self.bodies[place])
+        return self.bodies[next(at for at, attrs in enumerate(raw) if attrs.get("id") == name)]
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.body(name))
 
     @property
     def details(self) -> list[Object]:
-        names = [str(attrs["id"]) for tag, attrs in self.elements if tag == "script" and attrs]
-        return [self.json(name) for name in names if re.fullmatch(r"d\d+", name)]
+        """The details of the datapoints that open, in order, unpacked."""
+        return list(self.details_by_place.values())
+
+    @property
+    def details_by_place(self) -> dict[int, Object]:
+        found: dict[int, Object] = {}
+        for block, places in enumerate(self.json("points")["blocks"]):
+            packed = gzip.decompress(base64.b64decode(self.body(f"b{block}")))
+            found |= zip(places, json.loads(packed), strict=True)
+        return found
+
+    @property
+    def points(self) -> list[Any]:
+        return list(self.json("points")["rows"])
 
     @property
     def words(self) -> str:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,9 @@ def why_no_browser(find: Callable[[str], Any]) -> str:
     if not CHROMIUM or not DRIVER:
         return "no chromium and chromedriver here (apt-get install chromium chromium-driver)"
     return ""
+
+
+in_browser = pytest.mark.skipif(
+    bool(why_no_browser(find_spec)), reason=f"not tested in a browser: {why_no_browser(find_spec)}"
+)
+READY = "document.documentElement.dataset.ready === 'true'"

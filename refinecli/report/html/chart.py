@@ -8,9 +8,9 @@ from math import ceil, floor, log10
 
 from refinecli.report.html.text import ends, escape, mean, number, signed
 
-_WIDTH, _HEIGHT = 640, 260
-_LEFT, _TOP, _BOTTOM = 48, 16, 44
-_NAMES, _NO_NAMES = 212, 16  # to the right of the plot: the baselines' names
+# Pixels from the top of the drawing. Across it is measured in percent, so that it takes the width
+# of the page and its text stays as large; names and numbers stand in the margins that CSS leaves.
+_HEIGHT, _TOP, _BOTTOM = 240, 16, 44
 _LEAST_SPAN = 0.1  # of scores: a flat curve looks flat
 
 
@@ -26,16 +26,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Coordinates: points from left to right, scores from `bottom` up to `top`."""
+    """Coordinates: points from left to right in percent, scores from `bottom` up to `top`."""
 
     points: int
-    right: float
     bottom: float
     top: float
 
     def x(self, place: int) -> float:
-        width = self.right - _LEFT
-        return round(_LEFT + width * (place + 0.5) / self.points, 1)
+        return round(100 * (place + 0.5) / self.points, 2)
 
     def y(self, score: float) -> float:
         height = _HEIGHT - _TOP - _BOTTOM
@@ -53,26 +51,25 @@ def chart(
     """Draw scores with their intervals from left to right, and named scores as lines across."""
     if not points:
         return ""
-    right = _WIDTH - (_NAMES if lines else _NO_NAMES)
     scores = [point.low for point in points] + [point.high for point in points]
-    frame, step = _frame(len(points), right, scores + [score for _, score in lines])
+    frame, step = _frame(len(points), scores + [score for _, score in lines])
     spoken = "; ".join(f"{across} {point.label}: {number(point.score)}" for point in points)
     return (
-        f'<figure><div class="scroll"><svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'role="img" aria-label="Mean score. {escape(spoken)}">{_axes(frame, step, points, across)}'
+        f'<figure><svg class="curve{" named" if lines else ""}" role="img" '
+        f'aria-label="Mean score. {escape(spoken)}">{_axes(frame, step, points, across)}'
         f"{_across(frame, lines)}{_line(frame, points) if joined else ''}{_dots(frame, points)}"
-        f"</svg></div><figcaption>{caption}</figcaption></figure>"
+        f"</svg><figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _frame(points: int, right: float, scores: Sequence[float]) -> tuple[_Frame, float]:
+def _frame(points: int, scores: Sequence[float]) -> tuple[_Frame, float]:
     low, high = min(scores), max(scores)
     missing = max(0.0, _LEAST_SPAN - (high - low))
     low, high = low - missing / 2, high + missing / 2
     rough = (high - low) / 4
     unit = 10.0 ** floor(log10(rough))
     step = unit * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * unit >= rough * 0.999)
-    return _Frame(points, right, floor(low / step) * step, ceil(high / step) * step), step
+    return _Frame(points, floor(low / step) * step, ceil(high / step) * step), step
 
 
 def _axes(frame: _Frame, step: float, points: Sequence[Point], across: str) -> str:
@@ -80,17 +77,16 @@ def _axes(frame: _Frame, step: float, points: Sequence[Point], across: str) -> s
     for tick in range(round((frame.top - frame.bottom) / step) + 1):
         score = frame.bottom + tick * step
         y = frame.y(score)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
         text = f"{score:.3f}".rstrip("0").rstrip(".").replace("-", "−")
-        parts.append(f'<text class="axis end" x="{_LEFT - 8}" y="{y + 4}">{text}</text>')
+        parts.append(f'<text class="axis end" x="-8" y="{y + 4}">{text}</text>')
     every = ceil(len(points) / 12)
     for place, point in enumerate(points):
         if place % every == 0:
             x, y = frame.x(place), _HEIGHT - _BOTTOM + 18
             label = _short(point.label, 60 // min(len(points), 12))
-            parts.append(f'<text class="axis middle" x="{x}" y="{y}">{escape(label)}</text>')
-    middle = (_LEFT + frame.right) / 2
-    parts.append(f'<text class="axis middle" x="{middle}" y="{_HEIGHT - 6}">{across}</text>')
+            parts.append(f'<text class="axis middle" x="{x}%" y="{y}">{escape(label)}</text>')
+    parts.append(f'<text class="axis middle" x="50%" y="{_HEIGHT - 6}">{across}</text>')
     return "".join(parts)
 
 
@@ -101,8 +97,8 @@ def _across(frame: _Frame, lines: Sequence[tuple[str, float]]) -> str:
         y = frame.y(score)
         text_y = lowest = min(y + 4, lowest - 15)
         parts.append(
-            f'<line class="baseline" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
-            f'<text class="axis" x="{frame.right + 8}" y="{text_y}">{escape(_short(name, 22))} '
+            f'<line class="baseline" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
+            f'<text class="axis" x="100%" dx="8" y="{text_y}">{escape(_short(name, 22))} '
             f"{number(score)}<title>{escape(name)}</title></text>"
         )
     return "".join(parts)
@@ -117,8 +113,11 @@ def _line(frame: _Frame, points: Sequence[Point]) -> str:
     there = " ".join(f"{x},{frame.y(point.high)}" for x, point in places)
     back = " ".join(f"{x},{frame.y(point.low)}" for x, point in reversed(places))
     path = " ".join(f"{x},{frame.y(point.score)}" for x, point in places)
+    # Points cannot be in percent: a drawing within the drawing is stretched.
     return (
-        f'<polygon class="band" points="{there} {back}"/><polyline class="line" points="{path}"/>'
+        f'<svg width="100%" height="{_HEIGHT}" viewBox="0 0 100 {_HEIGHT}" '
+        f'preserveAspectRatio="none"><polygon class="band" points="{there} {back}"/>'
+        f'<polyline class="line" points="{path}"/></svg>'
     )
 
 
@@ -128,13 +127,13 @@ def _dots(frame: _Frame, points: Sequence[Point]) -> str:
         x, value = frame.x(place), number(point.score)
         low, y, high = frame.y(point.low), frame.y(point.score), frame.y(point.high)
         parts.append(
-            f'<line class="whisker" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
-            f'<circle class="dot" cx="{x}" cy="{y}" r="4">'
+            f'<line class="whisker" x1="{x}%" x2="{x}%" y1="{low}" y2="{high}"/>'
+            f'<circle class="dot" cx="{x}%" cy="{y}" r="4">'
             f"<title>{escape(point.label)}: {value}</title></circle>"
         )
         if len(points) <= 12:
             above = max(min(high - 6, y - 9), 11)
-            parts.append(f'<text class="value middle" x="{x}" y="{above}">{value}</text>')
+            parts.append(f'<text class="value middle" x="{x}%" y="{above}">{value}</text>')
     return "".join(parts)
 
 
@@ -165,14 +164,14 @@ class Scale:
         low, high = ends(gain) or (middle, middle)
         zero, left, right, dot = map(self._x, (0.0, low, high, middle))
         return (
-            f'<svg class="bar" viewBox="0 0 160 16" role="img" aria-label="{self._words(gain)}">'
-            f'<line class="zero" x1="{zero}" x2="{zero}" y1="0" y2="16"/>'
-            f'<line class="whisker" x1="{left}" x2="{right}" y1="8" y2="8"/>'
-            f'<circle class="dot" cx="{dot}" cy="8" r="3.5"/></svg>'
+            f'<svg class="bar" role="img" aria-label="{self._words(gain)}">'
+            f'<line class="zero" x1="{zero}%" x2="{zero}%" y1="0" y2="100%"/>'
+            f'<line class="whisker" x1="{left}%" x2="{right}%" y1="50%" y2="50%"/>'
+            f'<circle class="dot" cx="{dot}%" cy="50%" r="3.5"/></svg>'
         )
 
     def _x(self, value: float) -> float:
-        return round(4 + 152 * (value - self.low) / (self.high - self.low), 1)
+        return round(3 + 94 * (value - self.low) / (self.high - self.low), 2)
 
     @staticmethod
     def _words(gain: object) -> str:

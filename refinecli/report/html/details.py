@@ -28,7 +28,7 @@ def conversation(record: JSONObject) -> list[Message]:
 
 
 def detail(record: JSONObject) -> JSONObject:
-    """Build what `page.js` shows when a datapoint is opened; parts that are absent are left out."""
+    """Build what the page shows when a datapoint is opened; parts that are absent are left out."""
     refinement = fields(record.get("refinement"))
     iterations = rows(refinement.get("iterations"))
     if not iterations and record.get("response") is not None:
@@ -49,6 +49,7 @@ def detail(record: JSONObject) -> JSONObject:
                 _iteration(one, by_number.get(_key(one.get("parent"))), best is one)
                 for one in iterations
             ],
+            "again": _graded_later(record) if refinement else None,
             "status": refinement.get("status") or fields(record.get("grading")).get("status"),
             "models": fields(refinement.get("models")),
             "error": _error(record.get("error")),
@@ -106,10 +107,9 @@ def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONOb
             "iteration": _text(str(one.get("iteration", 0))),
             "parent": _optional(one.get("parent")),
             "role": _optional(one.get("role")),
-            "score": one.get("score") if isinstance(one.get("score"), int | float) else None,
             "accepted": one.get("accepted") is True,
             "best": best,
-            "chosen": "choice" in one,
+            "choice": _choice(one.get("choice")),
             "cut_off": one.get("finish_reason") == "length",
             **_response(one, parent),
             "grades": [_grade(grade) for grade in rows(one.get("grades"))],
@@ -123,7 +123,7 @@ def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONOb
                 if isinstance(n := usage.get(key), int)
             ),
         }
-    ) | {"score": one.get("score") if isinstance(one.get("score"), int | float) else None}
+    ) | {"score": _number(one.get("score"))}
 
 
 def _response(one: JSONObject, parent: JSONObject | None) -> JSONObject:
@@ -155,6 +155,30 @@ def _verdict(grade: JSONObject, passed: object) -> str:
     if passed is None:
         return "skipped" if grade.get("status") == "skipped" else "ungraded"
     return "passed" if passed else "failed"
+
+
+def _graded_later(record: JSONObject) -> JSONObject:
+    """Return the grades that a later `grade` gave the returned response."""
+    grading = fields(record.get("grading"))
+    grades = [_grade(grade) for grade in rows(grading.get("grades"))]
+    return {"score": _number(record.get("score")), "grades": grades} if grades else {}
+
+
+def _choice(value: object) -> JSONObject:
+    """Return why an adaptive loop took this step: the gain and the tokens that it expected, and
+    those of the best step of the other kind."""
+    choice, instead = fields(value), fields(fields(value).get("instead"))
+    if not choice:
+        return {}
+    numbers = {key: _number(choice.get(key)) for key in ("gain", "cost")}
+    if not instead:
+        return numbers
+    other = {key: _number(instead.get(key)) for key in ("gain", "cost")}
+    return numbers | {"instead": other | {"parent": _optional(instead.get("parent"))}}
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _selection(selection: JSONObject) -> JSONObject:

@@ -3,13 +3,14 @@
     write_html(Path("report.html"), report, Path("out.jsonl"))
 
 The summary is plain HTML made here, so it can be read without JavaScript; the datapoints are JSON
-in the page, shown by `page.js`. Nothing is loaded from anywhere: the page's policy forbids it, and
-allows only this one style and this one script, by their hashes.
+in the page, shown by the scripts in `page/`. Nothing is loaded from anywhere: the page's policy
+forbids it, and allows only this one style and this one script, by their hashes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from base64 import b64encode
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 from refinecli.errors import UsageError
 from refinecli.report import GENERATOR
+from refinecli.report.html.blocks import Block
+from refinecli.report.html.rows import Row, failures
 from refinecli.report.html.run import RunPage, read_run
 from refinecli.report.html.summary import name_of, summary
 from refinecli.report.html.text import count, escape
@@ -43,21 +46,58 @@ def write_html(path: Path, report: JSONObject, run: Path) -> None:
         raise UsageError(f"{path}: {error.strerror}") from None
 
 
+# In the order of reading; each script sees the functions of all, in one scope of its own.
+_STYLES = ("ground", "summary", "datapoints", "dialog", "print")
+_SCRIPTS = (
+    "elements",
+    "points",
+    "address",
+    "table",
+    "heatmap",
+    "filters",
+    "dialog",
+    "sides",
+    "start",
+)
+
+
 def _page(report: JSONObject, run: RunPage) -> str:
-    files = resources.files("refinecli.report.html")
-    parts = {name: (files / f"page.{name}").read_text("utf-8") for name in ("html", "css", "js")}
-    details = [_json(f"d{index}", detail) for index, detail in run.details.items()]
-    return Template(parts["html"]).substitute(
+    css = "".join(_file(f"{name}.css") for name in _STYLES)
+    js = f'"use strict";\n(() => {{\n{"".join(_file(f"{name}.js") for name in _SCRIPTS)}}})();\n'
+    blocks = map(_packed, itertools.count(), run.blocks)
+    return Template(_file("page.html")).substitute(
         title=escape(name_of(report)),
         generator=escape(GENERATOR),
-        policy=_policy(parts["css"], parts["js"]),
-        css=parts["css"],
-        js=parts["js"],
-        summary=summary(report),
+        policy=_policy(css, js),
+        css=css,
+        js=js,
+        summary=summary(report, failures(run.rows)),
         datapoints=count(len(run.rows), "datapoint"),
         embedded=escape(run.embedded),
-        data="\n".join([_json("points", [list(row) for row in run.rows]), *details]),
+        data="\n".join([_json("points", _points(report, run)), *blocks]),
     )
+
+
+def _file(name: str) -> str:
+    return (resources.files("refinecli.report.html") / "page" / name).read_text("utf-8")
+
+
+def _points(report: JSONObject, run: RunPage) -> JSONObject:
+    """Return the rows for the script: items by their place among all names, rubrics by theirs."""
+    names: dict[str, int] = {}
+    rubrics: dict[tuple[int, ...], int] = {}
+    listed = []
+    for row in run.rows:
+        rubric = tuple(names.setdefault(name, len(names)) for name in row.items)
+        number = rubrics.setdefault(rubric, len(rubrics))
+        listed.append([*row[: Row._fields.index("items")], number, row.marks])
+    return {
+        "rows": listed,
+        "items": list(names),
+        "rubrics": list(rubrics),
+        "blocks": [block.places for block in run.blocks],
+        "only_drafts": report.get("only_drafts") is True,
+    }
 
 
 def _policy(css: str, js: str) -> str:
@@ -78,3 +118,7 @@ _ESCAPED = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u20
 def _json(name: str, value: Any) -> str:
     text = dumps(value).decode().translate(_ESCAPED)
     return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+def _packed(number: int, block: Block) -> str:
+    return f'<script type="text/plain" id="b{number}">{block.data}</script>'

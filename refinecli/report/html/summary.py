@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead, enough_differ
+from refinecli.report.html.alarm_box import alarm_boxes
 from refinecli.report.html.tables import tables
 from refinecli.report.html.text import data, ends, escape, fields, mean, number, rows, signed
 from refinecli.types import JSONObject
@@ -22,14 +24,14 @@ def _run(report: JSONObject) -> JSONObject:
     return ([{}, *rows(report.get("runs"))])[-1]
 
 
-def summary(report: JSONObject) -> str:
-    """Build everything on the page above the datapoints."""
-    sections = tables(report)
+def summary(report: JSONObject, failures: Mapping[str, int]) -> str:
+    """Build everything on the page above the datapoints; `failures` counts those of each item."""
+    sections = tables(report, failures)
     links = {_anchor(title): title for title in [*sections, "Datapoints"]}
     contents = "".join(f'<a href="#{name}">{title}</a>' for name, title in links.items())
     parts = [
         _head(report),
-        _alarms(report),
+        alarm_boxes(report),
         _verdict(report),
         f'<nav class="contents" aria-label="Contents">{contents}</nav>',
     ]
@@ -41,7 +43,8 @@ def summary(report: JSONObject) -> str:
 
 
 def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
+    """Return the name of a part of the page, which no datapoint's is likely to be."""
+    return f"part-{title.lower().replace(' ', '-')}"
 
 
 # ------------------------------------------------------------------ what was run
@@ -94,20 +97,6 @@ def _cost(run: JSONObject) -> str:
     )
 
 
-def _alarms(report: JSONObject) -> str:
-    alarms = "".join(
-        f"<li><strong>{escape(str(alarm.get('type')).replace('_', ' '))}:</strong> "
-        f"{data(alarm.get('message'))}</li>"
-        for alarm in rows(report.get("alarms"))
-    )
-    if not alarms:
-        return ""
-    return (
-        '<section class="alarms" aria-labelledby="alarms"><h2 id="alarms">⚠ Look at this first</h2>'
-        f"<ul>{alarms}</ul></section>"
-    )
-
-
 # ------------------------------------------------------------------ the claim
 
 
@@ -141,6 +130,8 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     """Return the claim in a line; `open` where nothing can be claimed either way."""
     claim = fields(report.get("claim"))
     if mean(report.get("loop_gain")) is None or len(rows(report.get("iterations"))) == 1:
+        if pair := fields(report.get("compared")):
+            return _between(pair)
         score = mean(report.get("score"))
         return "open", "No score" if score is None else f"Score {number(score)}; nothing to compare"
     if report.get("too_few"):
@@ -179,6 +170,21 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     if doubts:
         return "open", f"{title}; {'; '.join(doubts)}"
     return "yes", title
+
+
+def _between(pair: JSONObject) -> tuple[str, str]:
+    """Return what two runs allow to say of which nothing was refined."""
+    change, interval = mean(pair.get("gain")), ends(pair.get("gain"))
+    names = f"{data(pair.get('new'))} against {data(pair.get('old'))}"
+    if change is None:
+        return "open", f"{names}: no score to compare"
+    if interval is None:
+        return "open", f"{names}: {signed(change)}, too few datapoints to say"
+    if interval[0] > 0:
+        return "yes", f"{names}: better, {signed(change)}"
+    if interval[1] < 0:
+        return "no", f"{names}: worse, {signed(change)}"
+    return "open", f"{names}: {signed(change)}; no difference is shown"
 
 
 def _is_beaten(row: JSONObject, by_code: bool) -> bool:

@@ -3,55 +3,50 @@ section."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
 
 from refinecli.report.html.chart import Point, Scale, chart
+from refinecli.report.html.rows import item_name
+from refinecli.report.html.several_runs import trend, two_runs
 from refinecli.report.html.steps import steps_section
 from refinecli.report.html.text import (
+    MOST_ROWS,
     NOTHING,
+    as_note,
     count,
     data,
     ends,
     escape,
     fields,
     mean,
+    more_rows,
     number,
     rows,
     share,
+    sign_test,
     signed,
     table,
     with_interval,
 )
 from refinecli.types import JSONObject
 
-_MOST_ROWS = 100  # of one table: there can be as many item names as datapoints
-_MOST_NAMES = 50  # of datapoints in a sentence
 
-
-def tables(report: JSONObject) -> dict[str, str]:
-    """Return the sections by title, in order."""
+def tables(report: JSONObject, failures: Mapping[str, int]) -> dict[str, str]:
+    """Return the sections by title, in order; `failures` counts those of each item."""
     refined = len(rows(report.get("iterations"))) > 1
     found = {
         "Gains": _gains(report) if refined else "",
-        "Iterations": _iterations(report) if refined else "",
+        _rounds(report): _iterations(report) if refined else "",
         "Drafts and rewrites": steps_section(fields(report.get("steps"))),
         "Baselines": _baselines(report),
-        "Rubric items": _items(report),
+        "Rubric items": _items(report, failures),
         "Gates": _gates(report),
         "Who was chosen": _selections(report),
-        "Two runs": _two_runs(fields(report.get("compared"))),
-        "Trend": _trend(rows(report.get("trend"))),
+        "Two runs": two_runs(fields(report.get("compared"))),
+        "Trend": trend(rows(report.get("trend"))),
     }
     return {title: body for title, body in found.items() if body}
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{text}</p>'
-
-
-def _more(found: Sequence[object]) -> str:
-    left = len(found) - _MOST_ROWS
-    return _note(f"… and {left:,} more, in the JSON report.") if left > 0 else ""
 
 
 def _rounded(value: object) -> str:
@@ -86,15 +81,15 @@ def _gains(report: JSONObject) -> str:
         for title, note, gain in given
     ]
     head = ("Final minus first response", "Mean", "95% interval", "Around 0")
-    notes = "".join(map(_note, _below_gains(report)))
+    notes = "".join(map(as_note, _below_gains(report)))
     return table("Gains and their intervals", head, body) + notes
 
 
 def _below_gains(report: JSONObject) -> Iterator[str]:
-    named = (("In the loop", "sign_test"), ("Regraded", "regraded_sign_test"))
+    named = (("In the loop", "sign_test"), ("Regraded", "regradedsign_test"))
     for name, key in named:
         if test := fields(report.get(key)):
-            yield f"{name}: {_sign_test(test)}."
+            yield f"{name}: {sign_test(test)}."
     if report.get("too_few"):
         yield "Too few datapoints for an interval."
     elif isinstance(least := report.get("detectable"), int | float):
@@ -106,18 +101,6 @@ def _below_gains(report: JSONObject) -> Iterator[str]:
         )
 
 
-def _sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:
-    counts = (number(test.get(key)) for key in ("wins", "ties", "losses"))
-    result = ", ".join(f"{n} {word}" for n, word in zip(counts, words, strict=True))
-    return f"{result} (sign test, p {_p(test.get('p_value'))})"
-
-
-def _p(value: object) -> str:
-    if not isinstance(value, int | float):
-        return f"= {NOTHING}"
-    return "&lt; 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
 def _interval(gain: object) -> str:
     interval = ends(gain)
     return f"{signed(interval[0])} to {signed(interval[1])}" if interval else NOTHING
@@ -126,11 +109,16 @@ def _interval(gain: object) -> str:
 # ------------------------------------------------------------------ iterations
 
 
+def _rounds(report: JSONObject) -> str:
+    """Name the rounds of a run by what it made in them."""
+    return "Drafts" if report.get("only_drafts") is True else "Iterations"
+
+
 def _iterations(report: JSONObject) -> str:
     found = rows(report.get("iterations"))
     mixed = any("drafts" in row for row in found)  # with rewrites, in one iteration
     head = (
-        *("Iteration", "Datapoints", *(["Drafts"] if mixed else [])),
+        *(_rounds(report)[:-1], "Datapoints", *(["Drafts"] if mixed else [])),
         *("Mean score", "Accepted", "Items fixed", "Items broken"),
         *("Characters", "Calls", "Prompt tokens", "Completion tokens"),
     )
@@ -149,7 +137,10 @@ def _iterations(report: JSONObject) -> str:
         for row in found
     ]
     before = "the response that was rewritten" if mixed else "the previous response"
-    note = _note(
+    if report.get("only_drafts") is True:
+        note = as_note(f"{_BEST_DRAFT} Brackets are 95% intervals. {_UNSHARED}")
+        return _curve(report, found) + table("Drafts", head, body) + note
+    note = as_note(
         "The mean score is that of the responses that would be returned after the round, over all "
         f"{number(report.get('n'))}: finished datapoints are carried forward. Fixed: an item that "
         f"failed in {before} and passes now; broken: the reverse. First responses and "
@@ -157,6 +148,12 @@ def _iterations(report: JSONObject) -> str:
         f"{_UNSHARED}"
     )
     return _curve(report, found) + table("Iterations", head, body) + note
+
+
+_BEST_DRAFT = (
+    "The mean score is that of the best draft up to this one, by the loop's own grades; accepted: "
+    "the draft was better than all before."
+)
 
 
 def _curve(report: JSONObject, found: Sequence[JSONObject]) -> str:
@@ -171,10 +168,11 @@ def _curve(report: JSONObject, found: Sequence[JSONObject]) -> str:
         for row in rows(report.get("baselines"))
         if (score := mean(row.get("score"))) is not None and row.get("file") not in own
     ]
-    caption = "Mean score by iteration"
+    drafts = report.get("only_drafts") is True
+    caption = "Mean score of the best draft so far" if drafts else "Mean score by iteration"
     caption += ", with 95% intervals" if any(point.low < point.high for point in points) else ""
     caption += "; dashed: baselines" if lines else ""
-    return chart(points, lines, "iteration", caption)
+    return chart(points, lines, "draft" if drafts else "iteration", caption)
 
 
 # ------------------------------------------------------------------ baselines, items
@@ -204,9 +202,9 @@ def _baselines(report: JSONObject) -> str:
             _rounded(row.get("cost_per_point")),
             *([with_interval(row.get("regraded_gain_over_it"))] if fresh else []),
         ]
-        for row in both[:_MOST_ROWS]
+        for row in both[:MOST_ROWS]
     ]
-    notes = "".join(map(_note, [*_below_baselines(found), *_left_out(report, run)]))
+    notes = "".join(map(as_note, [*_below_baselines(found), *_left_out(report, run)]))
     return table("Baselines", head, body) + notes
 
 
@@ -245,26 +243,38 @@ def _times(value: object) -> str:
     return f"{value:.2f} ×" if isinstance(value, int | float) else NOTHING
 
 
-def _items(report: JSONObject) -> str:
+def _items(report: JSONObject, failures: Mapping[str, int]) -> str:
     found = rows(report.get("items"))
     if not found:
         return ""
     fresh = any(row.get("regraded_gain") for row in found)
-    head = ["Item", "n", "First", "Final", "Gain", "Around 0", "Fixed", "Broken", "Ungraded"]
+    head = ["Item", "n", "Fails", "First", "Final", "Gain", "Around 0", "Fixed", "Broken"]
+    head += ["Ungraded"]
     head += ["Regraded"] if fresh else []
-    scale = Scale.over([row.get("gain") for row in found[:_MOST_ROWS]])
+    scale = Scale.over([row.get("gain") for row in found[:MOST_ROWS]])
     body = []
-    for row in found[:_MOST_ROWS]:
+    for row in found[:MOST_ROWS]:
         cells = [
             data(row.get("name")) + _marks(row),
             number(row.get("n")),
+            _failing(row.get("name"), failures),
             *(number(mean(row.get(key))) for key in ("first", "final")),
             with_interval(row.get("gain")),
             scale.bar(row.get("gain")),
             *(number(row.get(key)) for key in ("fixed", "broken", "ungraded")),
         ]
         body.append([*cells, with_interval(row.get("regraded_gain"))] if fresh else cells)
-    return table("Rubric items", head, body) + _more(found)
+    return table("Rubric items", head, body) + more_rows(found)
+
+
+def _failing(name: object, failures: Mapping[str, int]) -> str:
+    """Link to the datapoints whose returned response fails the item."""
+    shown = item_name(name)
+    if shown not in failures:
+        return NOTHING if not failures else "0"
+    title = f"Show the {count(failures[shown], 'datapoint')} that fail it"
+    link = f'<a href="#?item={quote(shown, safe="")}" title="{title}">'
+    return f"{link}{failures[shown]:,}</a>"
 
 
 def _marks(item: JSONObject) -> str:
@@ -298,73 +308,3 @@ def _selections(report: JSONObject) -> str:
         for winner, n in found.items()
     ]
     return table("Who was chosen", ("Winner", "Times", "Share"), body) if body else ""
-
-
-# ------------------------------------------------------------------ several runs
-
-
-def _two_runs(pair: JSONObject) -> str:
-    if not pair:
-        return ""
-    title = f"{data(pair.get('new'))} minus {data(pair.get('old'))}"
-    many = f"{number(pair.get('n'))} datapoints in common"
-    again = " regraded" if pair.get("fresh") else ""
-    lines = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
-    words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
-    for name, key, up, down in words:
-        if test := fields(pair.get(key)):
-            lines.append(f"{name}: {_sign_test(test, (up, 'equal', down))}.")
-    for name, key in (("✗→✓ Pass now", "now_pass"), ("✓→✗ Fail now", "now_fail")):
-        if isinstance(ids := pair.get(key), list) and ids:
-            lines.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
-    if pair.get("left_out"):
-        lines.append(f"{number(pair['left_out'])} results not scored in both are left out.")
-    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
-
-
-def _listed(ids: Sequence[object]) -> str:
-    left = len(ids) - _MOST_NAMES
-    more = f" and {left:,} more" if left > 0 else ""
-    return ", ".join(map(data, ids[:_MOST_NAMES])) + more
-
-
-def _trend(runs: Sequence[JSONObject]) -> str:
-    if not runs:
-        return ""
-    head = ("Run", "Date", "Strategy", "Models", "n", "Score", "Passed", "Loop gain", "Change")
-    body = [
-        [
-            data(run.get("label")),
-            f'<span class="flag">{data(run.get("date") or NOTHING)}</span>',
-            data(run.get("strategy") or NOTHING),
-            data(", ".join(dict.fromkeys(map(str, fields(run.get("models")).values())))),
-            number(run.get("n")),
-            with_interval(run.get("score"), number),
-            with_interval(run.get("pass_rate"), share),
-            with_interval(run.get("loop_gain")),
-            with_interval(run.get("change")),
-        ]
-        for run in runs
-    ]
-    points = [
-        Point(str(run.get("label")), score, *(ends(run.get("score")) or (score, score)))
-        for run in runs
-        if (score := mean(run.get("score"))) is not None
-    ]
-    series = {(str(run.get("strategy")), str(run.get("models"))) for run in runs}
-    drawn = chart(points, [], "run", "Mean score by run", joined=len(series) == 1)
-    note = _note("Change: against the run before it with the same strategy and models, paired.")
-    if runs[-1].get("fresh"):
-        note += _note("Scores are those of a later grading; the loop gain is the loop's own.")
-    return drawn + table("Trend", head, body, words=4) + note + _item_trend(runs)
-
-
-def _item_trend(runs: Sequence[JSONObject]) -> str:
-    scores = [{item.get("name"): item for item in rows(run.get("items"))} for run in runs]
-    names = list(dict.fromkeys(name for run in scores for name in run))
-    body = [
-        [data(name), *(number(fields(run.get(name)).get("score")) for run in scores)]
-        for name in names[:_MOST_ROWS]
-    ]
-    head = ["Item", *(data(run.get("label")) for run in runs)]
-    return table("Items by run", head, body) + _more(names) if body else ""

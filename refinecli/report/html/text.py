@@ -100,3 +100,27 @@ def table(caption: str, head: Sequence[str], body: Sequence[Sequence[str]], word
         f'<caption class="unseen">{caption}</caption><thead><tr>{titles}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+MOST_ROWS = 100  # of one table: there can be as many item names as datapoints
+
+
+def more_rows(found: Sequence[object]) -> str:
+    left = len(found) - MOST_ROWS
+    return as_note(f"… and {left:,} more, in the JSON report.") if left > 0 else ""
+
+
+def as_note(text: str) -> str:
+    return f'<p class="note">{text}</p>'
+
+
+def sign_test(test: JSONObject, words: Sequence[str] = ("better", "equal", "worse")) -> str:
+    counts = (number(test.get(key)) for key in ("wins", "ties", "losses"))
+    result = ", ".join(f"{n} {word}" for n, word in zip(counts, words, strict=True))
+    return f"{result} (sign test, p {_p(test.get('p_value'))})"
+
+
+def _p(value: object) -> str:
+    if not isinstance(value, int | float):
+        return f"= {NOTHING}"
+    return "&lt; 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -97,7 +97,7 @@ def test_other_loops_have_no_such_figures(tmp_path: Path) -> None:
     assert "steps" not in report
     assert "drafts" not in report["iterations"][0]
     assert "Drafts and rewrites" not in "\n".join(map(str, renderables(report)))
-    assert "Drafts and rewrites" not in tables(report)
+    assert "Drafts and rewrites" not in tables(report, {})
 
 
 def test_an_iteration_of_drafts_and_rewrites_says_how_many_of_each(tmp_path: Path) -> None:
@@ -127,6 +127,6 @@ def test_the_text_and_the_page_show_both_tables(tmp_path: Path) -> None:
     cells = [line.split() for line in lines]
     assert ["drafts", "300", "+90.000", "30,000", "+3.000", "100%"] in [line[:6] for line in cells]
     assert ["257-300", "128", "132", "67%"] in [line[:4] for line in cells]
-    page = tables(report)["Drafts and rewrites"]
+    page = tables(report, {})["Drafts and rewrites"]
     assert '<th scope="row">rewrites</th><td class="number">600</td>' in page
     assert "257–300" in page

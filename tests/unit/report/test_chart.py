@@ -19,11 +19,11 @@ from refinecli.report.html.chart import _frame
 def test_a_frame_holds_all_scores_in_about_four_round_steps(
     scores: list[float], bottom: float, top: float, step: float
 ) -> None:
-    frame, found = _frame(3, 600, scores)
+    frame, found = _frame(3, scores)
     assert found == pytest.approx(step)
     assert (frame.bottom, frame.top) == (pytest.approx(bottom), pytest.approx(top))
 
 
 def test_equal_scores_lie_in_the_middle_of_a_frame() -> None:
-    frame, _ = _frame(3, 600, [0.5, 0.5])
+    frame, _ = _frame(3, [0.5, 0.5])
     assert frame.bottom < 0.5 < frame.top

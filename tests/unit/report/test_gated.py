@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from refinecli.report.figures import build
-from refinecli.report.html.run import read_run as read_page
 from refinecli.report.runs import Run, read_run
 from refinecli.report.table import renderables
 from tests.conftest import write_jsonl
+from tests.support.html_pages import page_of
 from tests.support.report_files import Row, grade, graded_row, row
 
 Read = Callable[[Sequence[Row]], Run]
@@ -70,7 +70,7 @@ def test_a_later_grade_with_a_gate_counts_in_its_pass_rate(read: Read) -> None:
 
 
 def test_the_page_shows_what_was_not_asked(tmp_path: Path) -> None:
-    page = read_page(write_jsonl(tmp_path / "run.jsonl", [graded_row(0, 1.0), gated_row(1)]))
-    assert [row.outcome for row in page.rows] == ["graded", "gated"]
+    page = page_of(tmp_path, [graded_row(0, 1.0), gated_row(1)])
+    assert [point[7] for point in page.points] == ["graded", "gated"]
     (shown,) = page.details[1]["iterations"]
     assert [one["verdict"] for one in shown["grades"]] == ["failed", "skipped"]

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from refinecli.report.html.run import Row, _outcome, _row, _worth_a_look
+from refinecli.report.html.rows import Row, _outcome, failures, row_of
+from refinecli.report.html.run import _worth_a_look
 from tests.support.report_files import failed_row, graded_row, row
 
 
 def outcome(record: dict[str, Any]) -> str:
-    found = _row(0, record)
+    found = row_of(0, record)
     assert found.outcome == _outcome(record, found.first, found.final)
     return found.outcome
 
@@ -87,64 +88,93 @@ def test_a_record_that_says_whether_each_passed_is_believed(
 
 def test_a_row_holds_what_the_table_shows() -> None:
     record = refined(0.123_456, 0.75, group="g", tags=["x", None, "y"]) | {"id": 0}
-    found = _row(4, record)
+    found = row_of(4, record)
     assert found[:3] == (4, "0", "Question 1?")
-    assert (found.group, found.tags, found.first, found.final) == ("g", "x, y", 0.1235, 0.75)
+    assert (found.group, found.tags, found.first, found.final) == ("g", ("x", "y"), 0.1235, 0.75)
     assert (found.stopped, found.iterations, found.tokens) == ("max_iterations", 2, 200)
-    assert found.detailed is False
 
 
 def test_without_an_id_a_row_is_named_by_its_line() -> None:
-    assert _row(4, {}).id == "line 5"
-    assert _row(4, {"error": {"type": "input", "line": 9}}).id == "line 9"
-    assert _row(4, {"error": {"type": "input"}}).stopped == "input"
+    assert row_of(4, {}).id == "line 5"
+    assert row_of(4, {"error": {"type": "input", "line": 9}}).id == "line 9"
+    assert row_of(4, {"error": {"type": "input"}}).stopped == "input"
 
 
 def test_a_prompt_that_begins_with_white_space_is_shown_by_its_words() -> None:
     text = "\n" * 470 + "What is 2 + 2?"
-    assert _row(0, {"convo": [{"role": "user", "content": text}]}).prompt.startswith("What is")
-    long = _row(0, {"convo": [{"role": "user", "content": "x" * 500}]}).prompt
+    assert row_of(0, {"convo": [{"role": "user", "content": text}]}).prompt.startswith("What is")
+    long = row_of(0, {"convo": [{"role": "user", "content": "x" * 500}]}).prompt
     assert (len(long), long[-1]) == (120, "…")
-    assert _row(0, {}).prompt == ""
+    assert row_of(0, {}).prompt == ""
+
+
+# ------------------------------------------------------------------ its items
+
+ITEMS = ({"name": "a"}, {"name": "b"}, {"name": "c", "weight": -1.0})
+
+
+def test_each_item_has_a_sign_and_a_partial_score_its_tenths() -> None:
+    found = row_of(0, refined([1.0, 0.34, None], items=ITEMS))
+    assert (found.items, found.marks) == (("a", "b", "c"), "p3u")
+    gated = graded_row(1, None)
+    gated["grading"]["grades"] = [{"item": 0, "status": "skipped", "passed": None}]
+    assert row_of(0, gated).marks == "s"
+    assert row_of(0, failed_row(1)).marks == "-"
+
+
+def test_a_penalty_that_applies_in_full_fails_in_full() -> None:
+    record = refined([1.0, 1.0, 1.0], items=ITEMS)
+    record["refinement"]["iterations"][0]["grades"][2]["passed"] = False
+    assert row_of(0, record).marks == "pp0"
+
+
+def test_the_grades_of_a_later_grade_count() -> None:
+    record = refined(0.0, 0.5) | {"grading": graded_row(1, 1.0)["grading"], "score": 1.0}
+    found = row_of(0, record)
+    assert (found.marks, found.passed, found.final) == ("p", True, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "passed"),
+    [
+        (refined(0.0, 1.0), True),
+        (refined(0.0, 0.5), False),
+        (refined(None), None),
+        (graded_row(1, 0.5), False),
+        (failed_row(1), None),
+    ],
+)
+def test_a_row_passes_fails_or_is_open(record: dict[str, Any], passed: bool | None) -> None:
+    assert row_of(0, record).passed is passed
+
+
+def test_failures_are_counted_by_item_a_datapoint_once() -> None:
+    twice = ({"name": "a"}, {"name": "a"}, {"name": "b"})
+    rows = [refined([0.0, 0.0, 1.0], items=twice), refined([0.5, 1.0, None], items=twice)]
+    assert failures(row_of(0, one) for one in rows) == {"a": 2}
 
 
 # ------------------------------------------------------------------ whose details
 
 
-def found(count: int, outcome: Any = "same", *, first: int = 0) -> list[Row]:
-    """Rows with this outcome, the first of which score worst."""
+def found(count: int, outcome: Any = "same", *, first: int = 0, passed: bool = True) -> list[Row]:
+    """Rows with this outcome."""
     places = range(first, first + count)
-    return [Row(n, "", "", "", "", 0.0, n / 1000, outcome, "", 1, 0) for n in places]
+    return [Row(n, "", "", "", (), 0.0, 1.0, outcome, "", 1, 0, passed) for n in places]
 
 
-def test_up_to_two_hundred_all_open() -> None:
-    chosen, words = _worth_a_look(found(200))
+def test_as_long_as_their_lines_fit_all_open() -> None:
+    chosen, words = _worth_a_look(found(200), [10] * 200, most=2000)
     assert chosen == set(range(200))
     assert words.startswith("Each opens")
-    assert len(_worth_a_look(found(201))[0]) == 100
 
 
-def test_beyond_that_the_worst_and_as_many_at_random_open() -> None:
-    chosen, words = _worth_a_look(found(500))
-    assert set(range(50)) <= chosen
-    assert len(chosen) == 100
-    assert "100 of them open" in words
-    assert "0 that went from failing to passing or back, the 50 datapoints that scored" in words
-    assert words.endswith("and 50 drawn at random.")
-    assert _worth_a_look(found(500))[0] == chosen
-
-
-def test_of_those_that_flipped_a_hundred_and_fifty_open() -> None:
-    few = [*found(300), *found(150, "fixed", first=300)]
-    chosen, words = _worth_a_look(few)
-    assert set(range(300, 450)) <= chosen
-    assert "changes: 150 that went" in words
-    many = [*found(300), *found(151, "broken", first=300)]
-    chosen, words = _worth_a_look(many)
-    assert len(chosen & set(range(300, 451))) in range(150, 152)  # one may be drawn at random
-    assert "changes: 150 of the 151 that went" in words
-
-
-def test_what_has_no_score_is_not_among_the_worst() -> None:
-    unscored = [one._replace(final=None) for one in found(300)]
-    assert "the 0 datapoints that scored worst" in _worth_a_look(unscored)[1]
+def test_beyond_that_what_flipped_comes_first_then_what_does_not_pass() -> None:
+    rows = [*found(70), *found(20, passed=False, first=70), *found(10, "fixed", first=90)]
+    chosen, words = _worth_a_look(rows, [10] * 100, most=150)
+    assert set(range(90, 100)) < chosen
+    assert len(chosen) == 15
+    assert chosen <= set(range(70, 100))
+    assert "15 of them open" in words
+    assert _worth_a_look(rows, [10] * 100, most=150)[0] == chosen
+    assert len(_worth_a_look(rows, [10] * 100, most=500)[0] & set(range(70))) == 20

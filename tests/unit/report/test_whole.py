@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import random
 import re
@@ -155,4 +157,9 @@ def body(report: JSONObject, folder: Path, rows: list[Row]) -> str:
     write_html(path, report, write_jsonl(folder / "out.jsonl", rows))
     text = path.read_text("utf-8")
     text = re.sub(r"<style>.*?</style>|<script>.*?</script>|sha256-[\w+/=]+", "", text, flags=re.S)
-    return re.sub(r"(?<=>)(?=<)|(?<=\}),(?=\{)", "\n", text)
+    text = re.sub(r"(?<=>)H4sI[\w+/=]+(?=<)", lambda found: unpacked(found[0]), text)
+    return re.sub(r"(?<=>)(?=<)|(?<=[\]}]),(?=[\[{])", "\n", text)
+
+
+def unpacked(block: str) -> str:
+    return gzip.decompress(base64.b64decode(block)).decode()

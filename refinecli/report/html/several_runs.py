@@ -1,0 +1,100 @@
+"""Build the parts of the page about several runs: two compared, or a trend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from refinecli.report.html.chart import Point, chart
+from refinecli.report.html.rows import datapoint_name
+from refinecli.report.html.text import (
+    MOST_ROWS,
+    NOTHING,
+    as_note,
+    data,
+    ends,
+    fields,
+    mean,
+    more_rows,
+    number,
+    rows,
+    share,
+    sign_test,
+    table,
+    with_interval,
+)
+from refinecli.types import JSONObject
+
+_MOST_NAMES = 50  # of datapoints in a sentence
+
+
+def two_runs(pair: JSONObject) -> str:
+    if not pair:
+        return ""
+    title = f"{data(pair.get('new'))} minus {data(pair.get('old'))}"
+    many = f"{number(pair.get('n'))} datapoints in common"
+    again = " regraded" if pair.get("fresh") else ""
+    lines = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
+    words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
+    for name, key, up, down in words:
+        if test := fields(pair.get(key)):
+            lines.append(f"{name}: {sign_test(test, (up, 'equal', down))}.")
+    for name, key in (("✗→✓ Pass now", "now_pass"), ("✓→✗ Fail now", "now_fail")):
+        if isinstance(ids := pair.get(key), list) and ids:
+            lines.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
+    if pair.get("left_out"):
+        lines.append(f"{number(pair['left_out'])} results not scored in both are left out.")
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
+def _listed(ids: Sequence[object]) -> str:
+    left = len(ids) - _MOST_NAMES
+    more = f" and {left:,} more" if left > 0 else ""
+    return ", ".join(map(_opening, ids[:_MOST_NAMES])) + more
+
+
+def _opening(name: object) -> str:
+    """Link to a datapoint by its id."""
+    return f'<a href="#{quote(datapoint_name(name), safe="")}">{data(name)}</a>'
+
+
+def trend(runs: Sequence[JSONObject]) -> str:
+    if not runs:
+        return ""
+    head = ("Run", "Date", "Strategy", "Models", "n", "Score", "Passed", "Loop gain", "Change")
+    body = [
+        [
+            data(run.get("label")),
+            f'<span class="flag">{data(run.get("date") or NOTHING)}</span>',
+            data(run.get("strategy") or NOTHING),
+            data(", ".join(dict.fromkeys(map(str, fields(run.get("models")).values())))),
+            number(run.get("n")),
+            with_interval(run.get("score"), number),
+            with_interval(run.get("pass_rate"), share),
+            with_interval(run.get("loop_gain")),
+            with_interval(run.get("change")),
+        ]
+        for run in runs
+    ]
+    points = [
+        Point(str(run.get("label")), score, *(ends(run.get("score")) or (score, score)))
+        for run in runs
+        if (score := mean(run.get("score"))) is not None
+    ]
+    series = {(str(run.get("strategy")), str(run.get("models"))) for run in runs}
+    drawn = chart(points, [], "run", "Mean score by run", joined=len(series) == 1)
+    note = as_note("Change: against the run before it with the same strategy and models, paired.")
+    if runs[-1].get("fresh"):
+        note += as_note("Scores are those of a later grading; the loop gain is the loop's own.")
+    return drawn + table("Trend", head, body, words=4) + note + _item_trend(runs)
+
+
+def _item_trend(runs: Sequence[JSONObject]) -> str:
+    scores = [{item.get("name"): item for item in rows(run.get("items"))} for run in runs]
+    names = list(dict.fromkeys(name for run in scores for name in run))
+    body = [
+        [data(name), *(number(fields(run.get(name)).get("score")) for run in scores)]
+        for name in names[:MOST_ROWS]
+    ]
+    head = ["Item", *(data(run.get("label")) for run in runs)]
+    return table("Items by run", head, body) + more_rows(names) if body else ""
