@@ -27,7 +27,7 @@ Outcome: TypeAlias = Literal[
 
 class Row(NamedTuple):
     """A datapoint in the table. `marks` has a sign for each of its `items`: `p` passed, `0` to `9`
-    failed with so many tenths, `u` ungraded, `s` skipped, `-` unknown."""
+    failed with that number of tenths, `u` ungraded, `s` skipped, `-` unknown."""
 
     place: int
     id: str

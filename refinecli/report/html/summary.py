@@ -130,10 +130,7 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     """Return the claim in a line; `open` where nothing can be claimed either way."""
     claim = fields(report.get("claim"))
     if mean(report.get("loop_gain")) is None or len(rows(report.get("iterations"))) == 1:
-        if pair := fields(report.get("compared")):
-            return _between(pair)
-        score = mean(report.get("score"))
-        return "open", "No score" if score is None else f"Score {number(score)}; nothing to compare"
+        return _without_a_gain(report)
     if report.get("too_few"):
         return "open", "Too few independent datapoints to say"
     gain = report.get(_BASES.get(str(claim.get("basis")), ""))
@@ -170,6 +167,13 @@ def _headline(report: JSONObject) -> tuple[str, str]:
     if doubts:
         return "open", f"{title}; {'; '.join(doubts)}"
     return "yes", title
+
+
+def _without_a_gain(report: JSONObject) -> tuple[str, str]:
+    if pair := fields(report.get("compared")):
+        return _between(pair)
+    score = mean(report.get("score"))
+    return "open", "No score" if score is None else f"Score {number(score)}; nothing to compare"
 
 
 def _between(pair: JSONObject) -> tuple[str, str]:
