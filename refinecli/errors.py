@@ -7,7 +7,8 @@
     │   └── UnsupportedError -  the endpoint does not take a request of this kind: ask another way
     ├── RunError            3   no call can succeed: key refused, model unknown, nobody answers
     ├── OutputError         3   a result could not be written
-    └── BudgetError         4   what the user allowed to be spent is used up
+    ├── BudgetError         4   what the user allowed to be spent is used up
+    └── WaveError           5   requests are written to files, and wait for their replies
 
 The library raises them; only `cli` turns them into exit codes. A message mentions an option by
 `option("max_calls", 5)`, never as a flag: from Python the option is an argument.
@@ -154,3 +155,9 @@ class BudgetError(RefineError):
     """The calls, tokens or money that the user allowed are used up."""
 
     exit_code = 4
+
+
+class WaveError(RefineError):
+    """Requests are written to files, and the run cannot continue before their replies are there."""
+
+    exit_code = 5

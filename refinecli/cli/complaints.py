@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from refinecli.errors import InputError, RefineError, spelled
+from refinecli.errors import InputError, RefineError, WaveError, spelled
 from refinecli.text.clean import as_line
 
 
@@ -25,7 +25,8 @@ def complain(error: RefineError) -> None:
     """Say on standard error what is wrong, where, and how to fix it."""
     message, hint = map(as_flags, error.args)
     where = f"{error.where}: " if isinstance(error, InputError) and error.where else ""
-    print(as_line(f"error: {where}{message}"), file=sys.stderr)
+    kind = "" if isinstance(error, WaveError) else "error: "
+    print(as_line(f"{kind}{where}{message}"), file=sys.stderr)
     for line in filter(None, hint.split("\n")):
         print(as_line(f"  hint: {line}"), file=sys.stderr)
     sys.stderr.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.leaving import at_last
-from refinecli.errors import RefineError
+from refinecli.errors import RefineError, WaveError
 from refinecli.models.traffic import traffic_words
 from refinecli.text.clean import as_line
 
@@ -104,6 +104,8 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
 
 def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
     """Return the lines to show after an early end: progress so far, and how to continue."""
+    if code == WaveError.exit_code:
+        return ["then this continues:", f"  {continuing(piped=piped)}"]
     lines = [f"so far: {traffic_words(ended.traffic, ended.summary.seconds)}", _finished(ended)]
     if ended.holds_replies and ended.job.cache:
         how = ", with as much again to spend" if code == 4 else ""

@@ -11,6 +11,7 @@ import typer
 from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
+    BatchFiles,
     ModelOptions,
     OutputOptions,
     SeveralInputs,
@@ -86,6 +87,7 @@ def grade(
         ),
     ] = None,
     shard: ShardOption = None,
+    batch_files: BatchFiles = None,
 ) -> int:
     """Grade the `response` of each datapoint, item by item, against its rubric.
 
@@ -105,7 +107,9 @@ def grade(
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
-    settings = models.settings({"refine.threshold": threshold})
+    settings = models.settings(
+        {"refine.threshold": threshold, "grade.prefix_lead": False if batch_files else None}
+    )
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
@@ -136,6 +140,7 @@ def grade(
         files=[("--junit", junit), ("--calibrate", calibrate)],
         sums_up=True,
         shard=shard_of(shard) if shard else None,
+        batch_files=batch_files,
     )
     return process(command, data, out, models)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from refinecli.cli.batch import waves_of
 from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files, check_stdout
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from refinecli.data.output_lines import Outcome
     from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
+    from refinecli.models.batch.waves import Waves
     from refinecli.models.engine import Engine
     from refinecli.runs.lifecycle import Ended
     from refinecli.runs.ordered_map import Places
@@ -52,7 +54,7 @@ class RowCommand:
     are written by the command itself, by the flags that name them. `reader` reads lines that are
     not datapoints yet. A command that `sums_up` writes no lines to a terminal. `places` are those
     of rows in work, where its work has to know them. With a `shard` it works on that part of its
-    input.
+    input; with `batch_files` replies come from files in that folder.
     """
 
     command: str
@@ -70,6 +72,7 @@ class RowCommand:
     sums_up: bool = False
     places: Places | None = None
     shard: Shard | None = None
+    batch_files: Path | None = None
 
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
@@ -140,10 +143,11 @@ def process(
             if command.roles == ("grader",) and not counted.asks_grader:
                 # Code grades everything, and code needs no model.
                 command = replace(command, roles=())
-        check_endpoints(command.settings, command.roles, offline=options.offline)
+        waves = waves_of(command.batch_files, command.settings, command.roles, out, options)
+        check_endpoints(command.settings, command.roles, offline=options.offline or bool(waves))
         if options.dry_run:
             return _dry_run(command, rows, sink, cache, None if out.force else _coming(rows, total))
-        return _run(command, rows, sink, cache, total, options, part, forced=out.force)
+        return _run(command, rows, sink, cache, total, options, part, waves, forced=out.force)
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
@@ -180,6 +184,7 @@ def _run(
     total: int | None,
     options: ModelOptions,
     part: PartOf | None,
+    waves: Waves | None,
     *,
     forced: bool,
 ) -> int:
@@ -203,6 +208,7 @@ def _run(
         limit=None if part else rows.limit,
         complete=command.complete,
         part=part,
+        waves=waves,
         summary=options.summary,
         log_requests=options.log_requests,
     )

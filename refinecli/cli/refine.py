@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.cli.options import (
+    BatchFiles,
     InputOptions,
     ModelOptions,
     OutputOptions,
@@ -70,6 +71,7 @@ def refine(
         bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
     ] = False,
     shard: ShardOption = None,
+    batch_files: BatchFiles = None,
 ) -> int:
     """Answer each prompt, grade the answer, draft again or rewrite it, and keep the best.
 
@@ -87,12 +89,14 @@ def refine(
             "refine.max_iterations": max_iterations,
             "refine.drafts": drafts,
             "refine.threshold": threshold,
+            "grade.prefix_lead": False if batch_files else None,
         }
     )
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles_of(settings.refine))
+    from refinecli.cli.batch import check_learning
     from refinecli.cli.job import needs_input, process
     from refinecli.runs.shards import shard_of
     from refinecli.settings.checks import check_feedback, check_refining
@@ -105,7 +109,9 @@ def refine(
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     observe = _shown_by if show else None
     command = _command(settings, _learned(learned, settings), observe, out.output)
-    command = replace(command, shard=shard_of(shard) if shard else None)
+    check_learning(batch_files, settings, learned=learned is not None)
+    part = shard_of(shard) if shard else None
+    command = replace(command, shard=part, batch_files=batch_files)
     return process(command, data, out, models)
 
 

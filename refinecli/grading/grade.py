@@ -54,7 +54,7 @@ async def grade(
         for group in groups
     ]
     await _prepare([question for group in groups for question in group])
-    found = await led(asks, lead_of(groups))
+    found = await led(asks, lead_of(groups) if options.prefix_lead else None)
     by_place = {grade.item: grade for grades, _ in found for grade in grades}
     return (
         tuple(by_place[place] for place in places),

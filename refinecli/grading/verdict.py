@@ -56,6 +56,7 @@ class GradeOptions:
     `examples` precede the question, `pass_probability` is how likely a pass must be where
     probabilities decide, and `combine` says what several votes amount to. Up to `batch_items` items
     of a response are asked about in one call. With `gate` what a response must pass comes first.
+    With `prefix_lead` one item of several with a long prompt in common does.
     """
 
     mode: Literal["explain", "verdict", "logprobs"] = "explain"
@@ -65,6 +66,7 @@ class GradeOptions:
     combine: Combine = "median"
     batch_items: Annotated[int, Field(ge=1)] = 1
     gate: bool = False
+    prefix_lead: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log
 from refinecli.models.failures import Refusal, failure
 from refinecli.models.http import HttpClient, Reply, TransportError
-from refinecli.models.pacing.pacer import Turn
+from refinecli.models.pacing.pacer import UNTIMED, Turn
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.provider_errors import StatedError
 from refinecli.models.redaction import Redaction
@@ -155,6 +155,13 @@ class Sender:
             why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
             self.detail(request, f"the reply cannot be used: {why}")
         return completion
+
+    async def take(self, request: Request, reply: Reply) -> Completion:
+        """Return what a reply says that came in another way, once it is in the cache; raise as
+        `attempt` does."""
+        self.limits.traffic.sent += 1
+        self.endpoint.health.answered = True
+        return await self._kept(request, reply, Reservation(self.limits, Amount()), UNTIMED)
 
     def _failed(self, request: Request, reply: Reply) -> Exception:
         """Return what an error means. It is understood as it came, and shown without the key."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from refinecli.errors import OutputError, RunError
 from refinecli.models.attempt import RequestLog, Sender
@@ -26,6 +27,9 @@ from refinecli.models.spending import Spending
 from refinecli.settings.roles import RoleSettings
 from refinecli.types import Completion, Draw, JSONObject, Message, Usable, Wants
 
+if TYPE_CHECKING:
+    from refinecli.models.batch.waves import Waves
+
 
 class Chat:
     """All endpoints of one run: one HTTP client, one set of limits, one cache, one log."""
@@ -37,6 +41,7 @@ class Chat:
         log: Log,
         calls: CallCache | None = None,
         log_request: RequestLog | None = None,
+        waves: Waves | None = None,
     ) -> None:
         self.ending = Ending()
         self._client = client
@@ -44,6 +49,7 @@ class Chat:
         self._log = log
         self._replies = SharedReplies(calls, limits.traffic)
         self._log_request = log_request
+        self._waves = waves
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
 
     def completer(
@@ -53,7 +59,8 @@ class Chat:
         `place` before its URL in the call cache."""
         assert role.base_url is not None
         assert role.model is not None
-        secret = key or ("" if self._replies.offline else api_key(role))
+        sends = not (self._replies.offline or self._waves)
+        secret = key or (api_key(role) if sends else "")
         url = joined(role.base_url, "/chat/completions")
         name = (url, role.model, secret)
         if name not in self._endpoints:
@@ -73,7 +80,9 @@ class Chat:
             log=self._log,
             log_request=self._log_request,
         )
-        return RoleChat(role, seed, sender)
+        if self._waves:
+            self._waves.asks(url, role.model)
+        return RoleChat(role, seed, sender, self._waves)
 
     def resume(self) -> None:
         """Send again after a RunError; what the endpoints have shown of their health stays."""
@@ -95,12 +104,15 @@ class Chat:
 class RoleChat:
     """One role's Completer."""
 
-    def __init__(self, role: RoleSettings, seed: int | None, sender: Sender) -> None:
+    def __init__(
+        self, role: RoleSettings, seed: int | None, sender: Sender, waves: Waves | None = None
+    ) -> None:
         self._role = role
         self._seed = seed
         self._sender = sender
         self._endpoint = sender.endpoint
         self._replies = sender.replies
+        self._waves = waves
 
     async def __call__(
         self,
@@ -111,6 +123,9 @@ class RoleChat:
     ) -> Completion:
         """Return one reply; raises CompletionError, RunError, BudgetError or OutputError."""
         meant = body_of(self._role, messages, draw, self._seed, wants)
+        if self._waves:
+            with self._waves.call():
+                return await self._negotiated(meant, draw, usable, wants)
         if wants is None:
             return await self._negotiated(meant, draw, usable, None)
         async with self._endpoint.terms.trying(wants):
@@ -142,6 +157,8 @@ class RoleChat:
 
     async def _answer(self, request: Request) -> Completion:
         """Send it, again where that helps. A failure of the whole run ends all sending."""
+        if self._waves:
+            return await self._waves.answer(request, self._sender)
         ending = self._sender.ending
 
         def report(tries: int, seconds: float, error: RetryableError) -> None:

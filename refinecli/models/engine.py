@@ -40,6 +40,7 @@ from refinecli.types import (
 
 if TYPE_CHECKING:
     from refinecli.models.attempt import RequestLog
+    from refinecli.models.batch.waves import Waves
     from refinecli.models.cache.store import CallCache
     from refinecli.models.endpoint import Log
     from refinecli.models.http import HttpClient
@@ -88,13 +89,15 @@ async def open_engine(
     log_request: RequestLog | None = None,
     functions: Mapping[str, FunctionModel] = MappingProxyType({}),
     lazily: bool = False,
+    waves: Waves | None = None,
 ) -> AsyncIterator[Engine]:
     """Provide completers for the named roles, for as long as the block lasts.
 
     `shapes` is what else shapes results, for the digest. Says in the log which model and endpoint
     each role uses. With an offline cache nothing is started and nobody is asked. `functions`
     answer for the roles of these names. Opened `lazily`, a role is started and asked for its model
-    when it is first called, and the digest is of what is known before.
+    when it is first called, and the digest is of what is known before. With `waves` nothing is
+    sent: replies come from files.
     """
     from refinecli.models.chat import Chat
 
@@ -104,7 +107,7 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         client = _client(asked)
         stack.push_async_callback(client.aclose)
-        chat = Chat(client, limits, log, calls, log_request)
+        chat = Chat(client, limits, log, calls, log_request, waves)
         resolve = Resolver(client, stack, calls, log, chat.ending.pause)
         jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
         making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
@@ -240,7 +243,9 @@ def _as_used(options: GradeOptions) -> JSONObject:
     digest stays what it was before there were such options."""
     usual = asdict(GradeOptions())
     later = ("batch_items", "gate")
-    return {k: v for k, v in asdict(options).items() if k not in later or v != usual[k]}
+    used = {k: v for k, v in asdict(options).items() if k not in later or v != usual[k]}
+    del used["prefix_lead"]  # which changes when requests are sent, and no reply
+    return used
 
 
 def _prompts(settings: Settings) -> JSONObject:

@@ -26,6 +26,7 @@ from refinecli.text.json_text import dumps
 
 if TYPE_CHECKING:
     from refinecli.data.sinks import Sink
+    from refinecli.models.batch.waves import Waves
     from refinecli.models.engine import Engine
     from refinecli.runs.run_cache import RunCache
     from refinecli.runs.shards import PartOf
@@ -59,6 +60,7 @@ class Started:
     engine: Engine
     summary: Summary
     unsettled: Callable[[Datapoint], None]
+    waves: Waves | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ class Job:
     options that shape results. `total` and `limit` say how many datapoints there are and how many
     are read at most. An existing output may be replaced by another run's only if `forced`.
     `complete` adds to the summary of a whole run before it is written. A `part` of an input is
-    described next to the output.
+    described next to the output. With `waves` replies come from files, and nothing is sent.
     """
 
     settings: Settings
@@ -84,6 +86,7 @@ class Job:
     limit: int | None = None
     complete: Callable[[Summary], None] = lambda summary: None
     part: PartOf | None = None
+    waves: Waves | None = None
     summary: Path | None = None
     log_requests: Path | None = None
 
@@ -203,9 +206,15 @@ class _Run:
             calls = job.cache.open() if job.cache else None
             if calls and calls.notice:
                 display.notice(calls.notice)
+            if job.waves:
+                assert calls is not None
+                stack.callback(job.waves.close)
+                job.waves.open(calls.facts)
             log = stack.enter_context(RequestLog(job.log_requests)) if job.log_requests else None
             engine = await stack.enter_async_context(
-                open_engine(job.settings, job.roles, job.shapes, display, calls, log)
+                open_engine(
+                    job.settings, job.roles, job.shapes, display, calls, log, waves=job.waves
+                )
             )
             self._shaping = engine.shaping
             if job.cache:
@@ -216,7 +225,7 @@ class _Run:
             below = job.sink is not None and job.sink.path is None and sys.stdout.isatty()
             display.start(job.total, ended.summary, ended.traffic, data_below=below)
             unsettled = calls.runs.unsettled if calls else lambda datapoint: None
-            await job.body(Started(engine, ended.summary, unsettled))
+            await job.body(Started(engine, ended.summary, unsettled, job.waves))
 
     def _begin(self, cache: RunCache, shaping: JSONObject) -> None:
         """Continue this run in the cache. An output that a run left unchanged may not be replaced

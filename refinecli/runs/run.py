@@ -159,12 +159,13 @@ class WorkOnRows:
         work = self.work(started.engine)
         noted: set[str] = set()
 
-        async def outcome(row: Row) -> Outcome:
+        async def outcome(row: Row) -> Outcome | None:
             for note in row.notes:
                 if note not in noted:
                     noted.add(note)
                     self.on_note(f"{row.file or self.rows.source.name}:{row.line}: {note}")
-            result = await _finish(row, work, started)
+            if (result := await _finished(row, work, started)) is None:
+                return None
             started.summary.finished += 1
             return result._replace(line=row.line, file=row.file)
 
@@ -181,6 +182,9 @@ class WorkOnRows:
         try:
             async with aclosing(results):
                 async for result in results:
+                    if started.waves and started.waves.parked:
+                        continue
+                    assert result is not None
                     if self.sink:
                         await self.sink.write(dumps(result.record))
                     started.summary.add(result)
@@ -188,6 +192,8 @@ class WorkOnRows:
         finally:
             if self.sink:
                 await self.sink.drain()
+        if started.waves:
+            started.waves.finish()
         self._check_all_came(started.summary.datapoints)
 
     def _check_all_came(self, came: int) -> None:
@@ -200,13 +206,23 @@ class WorkOnRows:
         )
 
 
-async def _finish(row: Row, work: Work, started: Started) -> Outcome:
+async def _finished(row: Row, work: Work, started: Started) -> Outcome | None:
+    """Return the row's outcome; None if it waits for a wave."""
     if row.error:
         why = row.error.message
         return Outcome(unreadable_record(row), "failed", failures=("input",), why=why)
     if row.datapoint is None:
         return Outcome(row.raw, "failed", failures=("input",))
-    result = await work(row)
+    if started.waves:
+        from refinecli.models.batch.waves import row_of_a_wave
+
+        with row_of_a_wave() as waiting:
+            result = await work(row)
+        if waiting.parked:
+            started.waves.parked += 1
+            return None
+    else:
+        result = await work(row)
     if result.status != "done":
         started.unsettled(row.datapoint)
     return result

@@ -59,6 +59,25 @@ class Turn:
         self._pacer._failed(self)
 
 
+class _UntimedTurn(Turn):
+    """The turn of a reply that came without a request now."""
+
+    def __init__(self) -> None:
+        pass
+
+    def succeeded(self, hints: Hints = NO_HINTS, tokens: int | None = None) -> None:
+        pass
+
+    def refused(self, after: float | None = None, hints: Hints = NO_HINTS) -> None:
+        pass
+
+    def failed(self) -> None:
+        pass
+
+
+UNTIMED = _UntimedTurn()
+
+
 class Pacer:
     """The pace shared by all that send to one endpoint and model with one key, in one event loop.
 

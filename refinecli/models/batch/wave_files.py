@@ -1,0 +1,224 @@
+"""The files of waves in one folder: requests that were written, and the results that came for them.
+
+    wave-003.jsonl          requests, a line each, in the form that OpenAI's batches take
+    any other *.jsonl       results, wherever a line has `custom_id` and `response`
+
+Only the latest wave is of interest: what earlier ones brought is in the call cache.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import orjson
+
+from refinecli.errors import OutputError, UsageError
+from refinecli.text.clean import one_line
+
+_NAME = re.compile(r"wave-(\d+)(?:-[^.]*)?\.jsonl")
+_ID = re.compile(r"wave(\d+)-try(\d+)-([0-9a-f]{32})")
+_LONGEST_SLUG = 60  # characters of a model's name in that of a file
+
+
+class Result(NamedTuple):
+    """What a batch brought for one request: an HTTP status and a body, or none and what went
+    wrong."""
+
+    status: int | None
+    body: bytes
+    error: str = ""
+
+
+def custom_id(wave: int, tries: int, key: bytes) -> str:
+    """Name a request by its wave, how often it has been tried, and its key in the call cache."""
+    return f"wave{wave:03}-try{tries}-{key.hex()}"
+
+
+def latest_wave(folder: Path) -> int:
+    """Return the number of the last wave that was written; 0 where there is none."""
+    return max((number for number, _ in _waves(folder)), default=0)
+
+
+def files_of(folder: Path, wave: int) -> list[Path]:
+    """Return the files of a wave, in the order of their names."""
+    return sorted(path for number, path in _waves(folder) if number == wave)
+
+
+def _waves(folder: Path) -> Iterator[tuple[int, Path]]:
+    for path in folder.iterdir():
+        if name := _NAME.fullmatch(path.name):
+            yield int(name[1]), path
+
+
+class Answered:
+    """The requests of one wave, and where the results for them are.
+
+    The index is a database of SQLite in a file that it removes itself, so that a million results
+    need little memory.
+    """
+
+    def __init__(self, folder: Path, wave: int) -> None:
+        self._index = sqlite3.connect("")
+        self._index.execute("CREATE TABLE asked (key BLOB PRIMARY KEY, tries INT) WITHOUT ROWID")
+        self._index.execute(
+            "CREATE TABLE results (id TEXT PRIMARY KEY, good INT, file INT, start INT, size INT) "
+            "WITHOUT ROWID"
+        )
+        self._wave = wave
+        self._files: list[BinaryIO] = []
+        waves = {path for _, path in _waves(folder)}
+        for path in files_of(folder, wave):
+            self._read_requests(path)
+        for path in sorted(folder.glob("*.jsonl")):
+            if path not in waves and path.is_file():
+                self._read_results(path)
+        self._index.commit()
+
+    @property
+    def results(self) -> int:
+        """The number of requests that have a result."""
+        return self._count("results")
+
+    @property
+    def requests(self) -> int:
+        """The number of requests in the wave."""
+        return self._count("asked")
+
+    def tries(self, key: bytes) -> int:
+        """Return how often the request was tried, this wave included; 0 if it is not in it."""
+        found = self._index.execute("SELECT tries FROM asked WHERE key = ?", (key,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def result(self, key: bytes) -> Result | None:
+        """Return what came for a request of the wave, if anything did."""
+        name = custom_id(self._wave, self.tries(key), key)
+        sql = "SELECT file, start, size FROM results WHERE id = ?"
+        found = self._index.execute(sql, (name,)).fetchone()
+        if found is None:
+            return None
+        file, start, size = found
+        self._files[file].seek(start)
+        return _result(orjson.loads(self._files[file].read(size)))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._index.close()
+        for file in self._files:
+            file.close()
+
+    def _count(self, table: str) -> int:
+        return int(self._index.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def _read_requests(self, path: Path) -> None:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                found = None
+                with suppress(orjson.JSONDecodeError, KeyError, TypeError):
+                    found = _ID.fullmatch(orjson.loads(line)["custom_id"])
+                if found is None:
+                    raise UsageError(
+                        f"{path}:{number}: is not a request of ours",
+                        "restore the file, or name another folder and start again",
+                    )
+                row = (bytes.fromhex(found[3]), int(found[2]))
+                self._index.execute("INSERT OR REPLACE INTO asked VALUES (?, ?)", row)
+
+    def _read_results(self, path: Path) -> None:
+        file = path.open("rb")
+        self._files.append(file)
+        start = 0
+        for line in file:
+            if entry := _entry_of(line, self._wave):
+                row = (entry["custom_id"], _is_good(entry), len(self._files) - 1, start, len(line))
+                self._index.execute(_KEEP, row)
+            start += len(line)
+
+
+# A success stands before an error, wherever each was found.
+_KEEP = """INSERT INTO results VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET good = excluded.good, file = excluded.file,
+        start = excluded.start, size = excluded.size WHERE excluded.good >= good"""
+
+
+def _entry_of(line: bytes, wave: int) -> dict[str, Any] | None:
+    """Return the line's object where it is a result of that wave; half a line is none yet."""
+    try:
+        entry = orjson.loads(line)
+        name = _ID.fullmatch(entry["custom_id"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return entry if name and int(name[1]) == wave and "response" in entry else None
+
+
+def _is_good(entry: dict[str, Any]) -> bool:
+    status = _result(entry).status
+    return status is not None and 200 <= status < 300
+
+
+def _result(entry: dict[str, Any]) -> Result:
+    response = entry["response"]
+    if not isinstance(response, dict) or response.get("body") is None:
+        return Result(None, b"", _words(entry.get("error")))
+    body, status = response["body"], response.get("status_code", 200)
+    content = body.encode() if isinstance(body, str) else orjson.dumps(body)
+    return Result(status if isinstance(status, int) else None, content, _words(entry.get("error")))
+
+
+def _words(error: object) -> str:
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code")
+    return one_line(str(error or "nothing came back"), 200)
+
+
+class NewWave:
+    """The wave that is being written: a file for each endpoint and model, complete or not there."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
+        self.counts: dict[Path, int] = {}
+        self._files: dict[str, tuple[Path, BinaryIO]] = {}
+        self.divided = False  # into several files, whose names then have the models
+
+    def add(self, place: str, model: str, line: bytes) -> None:
+        """Write one request to the file of its endpoint and model."""
+        name = f"{place} {model}"
+        try:
+            if name not in self._files:
+                path = self._path(model)
+                self._files[name] = path, _partial(path).open("wb")
+                self.counts[path] = 0
+            path, file = self._files[name]
+            file.write(line + b"\n")
+        except OSError as error:
+            raise OutputError(f"{self.folder}: {error.strerror}") from None
+        self.counts[path] += 1
+
+    def _path(self, model: str) -> Path:
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", model).strip("-")[:_LONGEST_SLUG]
+        stem = f"wave-{self.number:03}" + (f"-{slug or 'model'}" if self.divided else "")
+        taken = set(self.counts)
+        names = (f"{stem}-{n}.jsonl" if n > 1 else f"{stem}.jsonl" for n in range(1, 1000))
+        return next(path for name in names if (path := self.folder / name) not in taken)
+
+    def finish(self) -> None:
+        """Move all files into place."""
+        for path, file in self._files.values():
+            file.close()
+            _partial(path).replace(path)
+        self._files = {}
+
+    def discard(self) -> None:
+        """Remove what is not finished."""
+        for path, file in self._files.values():
+            file.close()
+            _partial(path).unlink(missing_ok=True)
+        self._files = {}
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")

@@ -1,0 +1,199 @@
+"""Answer from results that came by files, and write down what is missing, for the next wave.
+
+A run passes over its rows without sending anything. A row that misses a reply is *parked*: its
+requests are written into the wave, its line is not. Once no row can continue, the wave is complete
+and the run ends; the same command, run when the results are there, continues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from refinecli.data.repeats import Occurrences
+from refinecli.errors import CompletionError, UsageError, WaveError, option
+from refinecli.models.batch.wave_files import (
+    Answered,
+    NewWave,
+    custom_id,
+    files_of,
+    latest_wave,
+)
+from refinecli.models.budget import Amount
+from refinecli.models.http import Reply
+from refinecli.models.retries import RetryableError
+from refinecli.types import Completion
+
+if TYPE_CHECKING:
+    from refinecli.models.attempt import Sender
+    from refinecli.models.cache.store import Facts
+    from refinecli.models.request import Request
+
+# Turns of the event loop in which calls that are made side by side have all begun.
+_TURNS = 8
+
+
+class ParkedError(CompletionError):
+    """A call whose reply is not there yet."""
+
+    def __init__(self) -> None:
+        super().__init__("offline", "it waits for the next wave")
+
+
+@dataclass(slots=True)
+class ParkedRow:
+    """A row as its calls see it: parked once one of them has nothing to return."""
+
+    parked: bool = False
+
+
+_ROW: ContextVar[ParkedRow | None] = ContextVar("row", default=None)
+
+
+@contextmanager
+def row_of_a_wave() -> Iterator[ParkedRow]:
+    """Note, for as long as the block lasts, whether a call within it was parked."""
+    row = ParkedRow()
+    token = _ROW.set(row)
+    try:
+        yield row
+    finally:
+        _ROW.reset(token)
+
+
+class Waves:
+    """The waves of one folder, and the one that is being written.
+
+    `open` says which wave's results are of interest, and raises WaveError where none have come.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parked = 0  # rows
+        self._fact = f"waves that are over in {folder.resolve()}"
+        self._facts: Facts | None = None
+        self._answered: Answered | None = None
+        self._new = NewWave(folder, 1)
+        self._written = Occurrences()
+        self._endpoints: set[tuple[str, str]] = set()
+
+    def open(self, facts: Facts) -> None:
+        """Find the latest wave, and what came for it."""
+        self.folder.mkdir(exist_ok=True)
+        self._facts = facts
+        latest = latest_wave(self.folder)
+        self._new = NewWave(self.folder, latest + 1)
+        over = facts.get(self._fact)
+        if latest and latest != over:
+            self._answered = Answered(self.folder, latest)
+            if not self._answered.results:
+                raise _waiting(files_of(self.folder, latest), self._answered.requests)
+
+    def asks(self, url: str, model: str) -> None:
+        """Note an endpoint and a model that the run may ask."""
+        self._endpoints.add((url, model))
+        self._new.divided = len(self._endpoints) > 1
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Park the row with a call that is parked. One that begins after that may depend on it, so
+        it must not be written down."""
+        row = _ROW.get() or ParkedRow()
+        if row.parked:
+            raise ParkedError
+        try:
+            yield
+        except ParkedError:
+            row.parked = True
+            raise
+
+    async def answer(self, request: Request, sender: Sender) -> Completion:
+        """Return the reply that came, or park the call; raises the CompletionError of a request
+        that has failed as often as it may."""
+        tries = self._answered.tries(request.key) if self._answered else 0
+        try:
+            if tries:
+                return await sender.take(request, self._came(request, tries))
+        except RetryableError as error:
+            if tries > sender.role.retries:
+                raise sender.endpoint.health.given_up(error) from None
+        await self._park(request, sender, tries + 1)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        raise ParkedError
+
+    def _came(self, request: Request, tries: int) -> Reply:
+        assert self._answered is not None
+        result = self._answered.result(request.key)
+        if result is None or result.status is None:
+            why = result.error if result else "nothing came back"
+            raise RetryableError("no_answer", f"wave {self._new.number - 1}, try {tries}: {why}")
+        return Reply(result.status, {}, result.body)
+
+    async def _park(self, request: Request, sender: Sender, tries: int) -> None:
+        """Write a request down, once, whoever asks."""
+        if self._written.next(request.key):
+            return
+        left = Amount()  # so that the estimate is not all that is left
+        wanted = sender.spending.estimate(request.body, request.data, left)
+        with await sender.limits.reserve(lambda _: wanted) as reservation:
+            reservation.took = wanted
+        line = {
+            "custom_id": custom_id(self._new.number, tries, request.key),
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": orjson.Fragment(request.data),
+        }
+        self._new.add(sender.endpoint.url, sender.endpoint.model, orjson.dumps(line))
+
+    def finish(self) -> None:
+        """Put the wave into place and raise WaveError, if it has requests; otherwise note that all
+        earlier ones are over."""
+        if not self.parked:
+            if self._facts:
+                self._facts.learn(self._fact, self._new.number - 1)
+            return
+        self._new.finish()
+        files = list(self._new.counts)
+        raise _waiting(files, sum(self._new.counts.values()), self.parked)
+
+    def close(self) -> None:
+        """Remove a wave that is not finished."""
+        self._new.discard()
+        if self._answered:
+            self._answered.close()
+
+
+def _waiting(files: list[Path], requests: int, rows: int = 0) -> WaveError:
+    names = ", ".join(map(str, files))
+    results = files[0].with_name(f"{files[0].stem}.results.jsonl")
+    waiting = f", without which {rows:,} datapoints cannot continue" if rows else ""
+    return WaveError(
+        f"requests to be answered: {requests:,} in {names}{waiting}",
+        f"send them as a provider's batch or through `vllm run-batch`, and put the results into "
+        f"{files[0].parent}, such as {results.name}",
+    )
+
+
+def check_models(folder: Path, *, local: bool, unnamed: bool) -> None:
+    """Raise UsageError where a wave cannot ask the models that are named, or the folder cannot
+    be one."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{option('batch_files', folder)}: is not a folder", "name a folder")
+    if local:
+        raise UsageError(
+            f"{option('batch_files', folder)} means nothing to the embedded model",
+            f"name the model that will answer: {option('model', 'MODEL')}",
+        )
+    if unnamed:
+        raise UsageError(
+            f"{option('batch_files', folder)} asks no endpoint, so it cannot ask for its model",
+            f"name it: {option('model', 'MODEL')}",
+        )
