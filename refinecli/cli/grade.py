@@ -107,9 +107,8 @@ def grade(
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
-    settings = models.settings(
-        {"refine.threshold": threshold, "grade.prefix_lead": False if batch_files else None}
-    )
+    lead = False if batch_files else None  # in a wave nothing goes first
+    settings = models.settings({"refine.threshold": threshold, "grade.prefix_lead": lead})
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
@@ -120,12 +119,10 @@ def grade(
     check_repeats(repeats, settings.graders, settings.grade)
     if settings.grade.gate:
         check_whole_scores(gates)
-    if labels:
-        _check_labels(labels, data, models, settings)
+    _check_labels(labels, data, models, settings)
     _check_calibration(settings, labels, calibrate, force=out.force)
     listeners = listeners_of(data.inputs, junit, quiet=models.quiet)
-    target = (calibrate, settings.grade.pass_probability) if calibrate else None
-    watch = Watch(gates, listeners, labels, target)
+    watch = Watch(gates, listeners, labels, _target(calibrate, settings))
     command = RowCommand(
         command="grade",
         roles=("grader",),
@@ -196,9 +193,15 @@ def _check_calibration(
         raise UsageError(f"--calibrate {path} exists", "use --force to overwrite it")
 
 
+def _target(calibrate: Path | None, settings: Settings) -> tuple[Path, float] | None:
+    return (calibrate, settings.grade.pass_probability) if calibrate else None
+
+
 def _check_labels(
-    labels: Labels, data: SeveralInputs, models: ModelOptions, settings: Settings
+    labels: Labels | None, data: SeveralInputs, models: ModelOptions, settings: Settings
 ) -> None:
+    if labels is None:
+        return
     from refinecli.cli.job import input_of
 
     rows = input_of(data, rubric_of(models, quiet=True), settings)

@@ -84,7 +84,7 @@ HOMES = {
     ),
     "scipy": ("stats/", "agreement/"),
     "snowballstemmer": ("text/units.py",),
-    "sqlite3": ("models/cache/", "export/shelf.py"),
+    "sqlite3": ("models/cache/", "models/batch/wave_files.py", "export/shelf.py"),
     "typer": ("cli/",),
     "typing_extensions": ("types/",),
     "xllamacpp": ("models/local/child.py",),

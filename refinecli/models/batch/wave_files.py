@@ -26,7 +26,7 @@ _LONGEST_SLUG = 60  # characters of a model's name in that of a file
 
 
 class Result(NamedTuple):
-    """What a batch brought for one request: an HTTP status and a body, or none and what went
+    """The answer to one request of a batch: an HTTP status and a body, or no status and what went
     wrong."""
 
     status: int | None
