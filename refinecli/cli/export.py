@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _CHOICE = "What goes in"
 _OUTPUT = "Output"
-_NAMES = ("sft", "dpo", "kto", "reward", "prompts")
-_FORMATS = ("trl",)
+_NAMES = ("sft", "dpo", "kto", "reward", "prompts", "critic", "reviser")
+_FORMATS = ("trl", "openai", "llamafactory", "verl", "tinker")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from refinecli.data.rows import Row, read_row
 from refinecli.data.sources import Source
 from refinecli.errors import InputError, UsageError
 from refinecli.export.noise import Noise
-from refinecli.export.offers import Offer, offer_of, result_of
+from refinecli.export.offers import Offer, offer_of, result_of, without_replies
 from refinecli.export.shelf import Shelf
 from refinecli.models.request import with_system
 from refinecli.report.cases import models_of, strategy_of
@@ -152,6 +152,8 @@ def _count_of(raw: JSONObject) -> int:
 def _slim(offer: Offer, keep: Sequence[str]) -> Offer:
     """Drop what the kind does not need: graders' replies alone may be most of a line."""
     raw = {key: offer.raw[key] for key in keep if offer.raw.get(key) is not None}
+    if "refinement" in raw:
+        raw["refinement"] = without_replies(raw["refinement"])
     return Offer(offer.prompt, offer.scale, offer.group, offer.strategy, offer.responses, raw)
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from refinecli.export.answers import answers, labelled, random_answers, random_labelled
 from refinecli.export.offers import Offer
 from refinecli.export.pairs import pairs, random_pairs
+from refinecli.export.rewrites import critiques, random_revisions, revisions
 from refinecli.export.selection import Example, Selection
 from refinecli.export.tasks import tasks
 
@@ -41,6 +42,8 @@ class Kind:
 
 _OF_ANSWERS = frozenset({"min_score", "confirmed"})
 _OF_PAIRS = frozenset({"min_score", "min_margin", "pairs", "max_length_ratio", "confirmed"})
+_OF_REWRITES = frozenset({"min_score", "min_margin", "confirmed"})
+_RECORD = ("id", "rubric_items", "reference", "refinement")
 
 KINDS = MappingProxyType(
     {
@@ -50,6 +53,8 @@ KINDS = MappingProxyType(
             Kind("dpo", "dpo", "pair", pairs, random_pairs, _OF_PAIRS),
             Kind("kto", "kto", "labelled answer", labelled, random_labelled, _OF_ANSWERS),
             Kind("reward", "reward", "pair", pairs, random_pairs, _OF_PAIRS),
+            Kind("critic", "sft", "critique", critiques, None, _OF_REWRITES, _RECORD),
+            Kind("reviser", "sft", "rewrite", revisions, random_revisions, _OF_REWRITES, _RECORD),
             Kind(
                 "prompts",
                 "grpo",

@@ -176,3 +176,18 @@ def offer_of(
         responses_of(raw, dropped),
         raw,
     )
+
+
+def without_replies(refinement: JSONObject) -> JSONObject:
+    """Return a refinement without what its graders wrote in full, the most of a record."""
+    iterations = [
+        {
+            **{key: value for key, value in iteration.items() if key not in ("usage", "reasoning")},
+            "grades": [
+                {key: value for key, value in grade.items() if key not in ("reply", "votes")}
+                for grade in iteration.get("grades") or ()
+            ],
+        }
+        for iteration in refinement.get("iterations") or ()
+    ]
+    return {**refinement, "iterations": iterations}

@@ -19,7 +19,7 @@ PAIRINGS: tuple[Pairing, ...] = ("first-best", "best-worst", "steps", "all")
 # nothing: `9` and `The sum is 9.` are eleven times apart.
 LENGTH_RATIO = 2.0
 _SHORT = 200  # characters
-_EPSILON = 1e-9  # scores are sums of floats: 0.45 may be 0.44999999999999996
+EPSILON = 1e-9  # scores are sums of floats: 0.45 may be 0.44999999999999996
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,21 @@ class Selection:
         """Return whether it passed, or has the least score that is asked for."""
         if self.min_score is None:
             return response.passed
-        return response.score >= self.min_score - _EPSILON
+        return response.score >= self.min_score - EPSILON
 
     def may_be_chosen(self, response: Response) -> str:
         """Return the reason why a response cannot be the better one of a pair, if there is one."""
         if self.confirmed and not response.confirmed:
             return "unconfirmed"
-        low = self.min_score is not None and response.score < self.min_score - _EPSILON
+        low = self.min_score is not None and response.score < self.min_score - EPSILON
         return "low" if low else ""
 
     def difference(self, better: Response, worse: Response) -> str:
         """Return the reason why two responses are too close, or too unlike in length, if so."""
         margin = better.score - worse.score
-        if margin <= _EPSILON:
+        if margin <= EPSILON:
             return "tie"
-        if margin < self.min_margin - _EPSILON:
+        if margin < self.min_margin - EPSILON:
             return "margin"
         return "" if self.alike(better.text, worse.text) else "length"
 

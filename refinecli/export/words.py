@@ -13,6 +13,10 @@ from refinecli.stats.wording import number, plural
 
 _SHOWN = 3  # reasons
 _TASKS = "each conversation once with each rubric and reference"
+_REWRITES = {
+    "critic": "what was said of a response that a rewrite then made better, without hidden items",
+    "reviser": "the request as it was sent, with the rewrite that was accepted",
+}
 _PAIRINGS = {
     "first-best": "the best response to a prompt over the first",
     "best-worst": "the best response to a prompt over the worst",
@@ -35,6 +39,10 @@ def _filters(kind: Kind, chosen: Selection, noise: Noise, *, default_margin: boo
         yield f"good: {_good(chosen)}"
     elif kind.name == "sft":
         yield _good(chosen)
+    elif kind.name in _REWRITES:
+        yield _REWRITES[kind.name]
+        if chosen.min_score is not None:
+            yield f"the rewrite scores {chosen.min_score:g} or more"
     elif kind.paired:
         yield _PAIRINGS[chosen.pairs]
         if chosen.min_score is not None:

@@ -3,6 +3,7 @@
 from refinecli.prompts.conversation import ended, message_text
 from refinecli.prompts.critique import (
     criteria,
+    critique_in,
     feedback_messages,
     improve_messages,
     self_rewrite_messages,
@@ -21,7 +22,7 @@ from refinecli.prompts.grader import (
     label_instruction,
     may_take_long,
 )
-from refinecli.prompts.rewrite import rewrite_messages, rewrite_request
+from refinecli.prompts.rewrite import rewrite_messages, rewrite_request, shown_problems
 from refinecli.prompts.rubric import rubric_messages
 from refinecli.prompts.select import compare_messages, pick_messages, rewrite_from_all_request
 from refinecli.prompts.templates import (
@@ -49,6 +50,7 @@ __all__ = [
     "code_of",
     "compare_messages",
     "criteria",
+    "critique_in",
     "defused",
     "ended",
     "feedback_messages",
@@ -65,5 +67,6 @@ __all__ = [
     "rewrite_request",
     "rubric_messages",
     "self_rewrite_messages",
+    "shown_problems",
     "with_rubric",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from refinecli.prompts.conversation import NO_ANSWER, flattened, system_turn
-from refinecli.prompts.templates import Prompts, fill
+from refinecli.prompts.templates import SELF_REWRITE, Prompts, fill
 from refinecli.prompts.untrusted import harmless
 from refinecli.types import Datapoint, Message
 
@@ -52,6 +52,17 @@ def feedback_messages(
         principle=principle,
     )
     return asked(prompts.critic_system, text, attachments)
+
+
+def critique_in(request: str) -> tuple[str, str] | None:
+    """Return a critic's words and the principle, if there was one, from the request for a rewrite
+    that was made of them; None where another template made it."""
+    _, principle, last = SELF_REWRITE.split("\n\n")
+    words, found, _ = f"{request}\n".rpartition(f"\n\n{last}\n")
+    if not found:
+        return None
+    critique, _, held_to = words.partition("\n\n" + principle.removesuffix("{{principle}}"))
+    return critique, held_to
 
 
 def improve_messages(prompts: Prompts, datapoint: Datapoint, response: str) -> list[Message]:

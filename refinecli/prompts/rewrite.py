@@ -29,7 +29,7 @@ def rewrite_request(
     met. `tried` are earlier rewrites of the same response; of those that did not help it is shown
     how they begin and what they fail.
     """
-    problems, keep, hidden = [], [], 0
+    problems, keep, hidden = shown_problems(datapoint, grades), [], 0
     for item, grade in zip(datapoint.rubric_items, grades, strict=True):
         if not grade.graded:
             continue
@@ -37,8 +37,6 @@ def rewrite_request(
             hidden += not grade.passed
         elif grade.passed:
             keep.append(_bullet(f"Avoided: {item.rubric_str}" if item.penalty else item.rubric_str))
-        else:
-            problems.append(_problem(item, grade, datapoint.reference))
     if not problems and not hidden:  # all passed, but the score is below the threshold
         problems = _not_perfect(datapoint, grades)
     if hidden:
@@ -48,6 +46,16 @@ def rewrite_request(
     if poor := _tried(datapoint, tried):
         problems.append(f"\nThese answers were tried in its place and are no better:\n{poor}")
     return fill(prompts.rewrite, problems="\n".join(problems), keep="\n".join(keep))
+
+
+def shown_problems(datapoint: Datapoint, grades: Sequence[Grade]) -> list[str]:
+    """Say of each item that failed what it asks and why it failed, without those that the policy
+    may not see."""
+    return [
+        _problem(item, grade, datapoint.reference)
+        for item, grade in zip(datapoint.rubric_items, grades, strict=True)
+        if item.reveal == "full" and grade.graded and not grade.passed
+    ]
 
 
 def _tried(datapoint: Datapoint, rewrites: Sequence[Iteration]) -> str:

@@ -75,6 +75,7 @@ HOMES = {
         "data/",
         "settings/",
     ),
+    "pyarrow": ("export/formats/verl.py",),
     # `prompts/grader` names a compiled pattern's type; the time limit stands in `text/patterns`.
     "regex": ("text/patterns.py", "prompts/grader.py"),
     # Renderables, tables, and the console that a command prints them on.

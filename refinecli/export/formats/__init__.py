@@ -43,6 +43,10 @@ class Format(Protocol):
 FORMATS = MappingProxyType(
     {
         "trl": ("sft", "dpo", "kto", "reward", "prompts", "critic", "reviser"),
+        "openai": ("sft", "dpo", "reward", "critic", "reviser"),
+        "llamafactory": ("sft", "dpo", "kto", "reward", "critic", "reviser"),
+        "verl": ("prompts",),
+        "tinker": ("sft", "dpo", "reward", "critic", "reviser"),
     }
 )
 

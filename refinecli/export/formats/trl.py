@@ -14,18 +14,23 @@ class TRL(JSONFormat):
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
         self._keys = {"role": None, "content": None}
+        self._references = False
 
     def problem(self, example: Example) -> str:
         if (messages := plain(example.prompt)) is None:
             return "attachments"
         for message in messages:
             self._keys |= dict.fromkeys(message)
+        self._references |= bool(example.task and example.task["reference"])
         return ""
 
     def line(self, example: Example) -> JSONObject:
         messages = [self._keys | message for message in plain(example.prompt) or ()]
         if self.kind == "prompts":
-            return {"prompt": messages, **(example.task or {})}
+            task = dict(example.task or {})
+            if not self._references:
+                del task["reference"]
+            return {"prompt": messages, **task}
         answer = [said(example.answer)]
         if self.kind in ("dpo", "reward"):
             row = {"prompt": messages, "chosen": answer, "rejected": [said(example.worse or "")]}
