@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from refinecli.data.output_lines import Provenance
-from refinecli.errors import UsageError, option
+from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
 from refinecli.models.function import FunctionModel
@@ -52,7 +52,8 @@ _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, mo
 class Engine:
     """The roles' completers of a run, their limits, and their models. `shaping` is all that shapes
     results; `failed_once` says whether the run came to a row before, in vain. Where an outage does
-    not end the process, `resume` lets requests be sent again after a RunError."""
+    not end the process, `resume` lets requests be sent again after a RunError; `stop` ends all
+    sending with one, and what is in flight finishes."""
 
     roles: Roles
     limits: Limits
@@ -60,6 +61,7 @@ class Engine:
     shaping: JSONObject
     failed_once: Callable[[Datapoint], bool]
     resume: Callable[[], None] = lambda: None
+    stop: Callable[[RunError], None] = lambda error: None
 
 
 def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool = False) -> None:
@@ -131,6 +133,7 @@ async def open_engine(
             shaping=shaping,
             failed_once=calls.runs.failed_once if calls else lambda datapoint: False,
             resume=chat.resume,
+            stop=chat.ending.end,
         )
 
 
@@ -167,7 +170,7 @@ def _concurrency(settings: Settings, asked: Sequence[RoleSettings], lazily: bool
     local = [bool(role.weights) for role in asked]
     if local and (all(local) if lazily else any(local)):
         most = min(most, LOCAL_SLOTS)
-    if (allowed := _allow_open_files(most + _OTHER_FILES)) < most + _OTHER_FILES:
+    if (allowed := allow_open_files(most + _OTHER_FILES)) < most + _OTHER_FILES:
         most = max(1, int(allowed) - _OTHER_FILES)
         log.notice(
             f"at most {most} requests in flight, since {allowed:g} files may be open "
@@ -189,7 +192,7 @@ def _client(asked: Sequence[RoleSettings]) -> HttpClient:
         ) from None
 
 
-def _allow_open_files(wanted: int) -> float:
+def allow_open_files(wanted: int) -> float:
     """Ask for as many open files as are wanted, and return how many are allowed: every request in
     flight is one, and macOS allows 256 unless asked."""
     import resource

@@ -165,22 +165,17 @@ class _Grading:
 
     async def _graded(
         self, samples: Sequence[Sample], log_metric: LogMetric | None, log_extra: LogExtra | None
-    ) -> list[Grading | None]:
-        """Grade the samples and log what came of it; None for one without a response."""
+    ) -> list[Grading]:
+        """Grade the samples and log what came of it."""
         if not self._sessions.has_grader:
             check_items(samples)
         session = await self._sessions.session()
-        tasks = [
-            None if sample.response is None else asyncio.create_task(session.grading(sample))
-            for sample in samples
-        ]
-        started = [task for task in tasks if task is not None]
+        tasks = [asyncio.create_task(session.grading(sample)) for sample in samples]
         try:
-            await asyncio.gather(*started)
-        finally:  # where one fails for good, the others have come to their end too, or are given up
-            for task in started:
+            gradings = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # where one fails for good, nobody waits for the others
                 task.cancel()
-        gradings = [None if task is None else task.result() for task in tasks]
         if log_metric is not None:
             self._log.figures(samples, gradings, log_metric)
         if log_extra is not None:
@@ -188,10 +183,10 @@ class _Grading:
         return gradings
 
 
-def _score(grading: Grading | None) -> float | None:
-    return reward_of(grading.datapoint.rubric_items, grading.grades) if grading else None
+def _score(grading: Grading) -> float | None:
+    return reward_of(grading.datapoint.rubric_items, grading.grades)
 
 
-def _share(grading: Grading | None, name: str) -> float | None:
-    shares = shares_of(grading.datapoint.rubric_items, grading.grades) if grading else None
+def _share(grading: Grading, name: str) -> float | None:
+    shares = shares_of(grading.datapoint.rubric_items, grading.grades)
     return shares.get(name) if shares else None

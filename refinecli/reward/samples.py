@@ -13,11 +13,11 @@ from refinecli.types import Datapoint, JSONObject
 
 
 class Sample(NamedTuple):
-    """One completion to reward: its datapoint, and the response in it, None where it ends inside
-    its reasoning. Equal samples have equal keys."""
+    """One completion to reward: its datapoint, and the response in it. Equal samples have equal
+    keys."""
 
     datapoint: Datapoint
-    response: str | None
+    response: str
     key: bytes
 
 
@@ -75,11 +75,10 @@ def _datapoint(raw: bytes, rubric: Sequence[JSONObject]) -> Datapoint:
     return row.datapoint
 
 
-def answer_in(said: str) -> str | None:
-    """Return a response without the reasoning that it begins with; None if there is no more to
-    it."""
-    answer = split_leading_reasoning(said)[1]
-    return None if said.strip() and not answer else answer
+def answer_in(said: str) -> str:
+    """Return what a model said without the reasoning that it begins with. Who thinks until the
+    tokens are used up has had a say and said nothing, which is an empty response."""
+    return split_leading_reasoning(said)[1]
 
 
 def _written(row: JSONObject) -> bytes:

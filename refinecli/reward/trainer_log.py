@@ -23,11 +23,11 @@ class TrainerLog:
         self._names: set[str] = set()
 
     def figures(
-        self, samples: Sequence[Sample], gradings: Sequence[Grading | None], log: LogMetric
+        self, samples: Sequence[Sample], gradings: Sequence[Grading], log: LogMetric
     ) -> None:
         """Report pass rates by item, the share of ungraded responses, and their mean length."""
         passed: dict[str, list[bool]] = {}
-        for grading in filter(None, gradings):
+        for grading in gradings:
             for grade in grading.grades:
                 if grade.passed is not None and self._is_named(grade.name):
                     passed.setdefault(grade.name, []).append(grade.passed)
@@ -36,7 +36,7 @@ class TrainerLog:
         if samples:
             ungraded = sum(is_ungraded(grading) for grading in gradings)
             log("rubric/ungraded", ungraded / len(samples))
-            words = [count_words(sample.response or "") for sample in samples]
+            words = [count_words(sample.response) for sample in samples]
             log("rubric/mean_words", sum(words) / len(words))
 
     def _is_named(self, name: str) -> bool:
@@ -45,23 +45,20 @@ class TrainerLog:
         return name in self._names
 
 
-def is_ungraded(grading: Grading | None) -> bool:
-    """Return True where an item has no verdict, or there was no response to grade."""
-    return grading is None or any(grade.error for grade in grading.grades)
+def is_ungraded(grading: Grading) -> bool:
+    """Return True where an item has no verdict."""
+    return any(grade.error for grade in grading.grades)
 
 
-def columns(gradings: Sequence[Grading | None], log: LogExtra) -> None:
+def columns(gradings: Sequence[Grading], log: LogExtra) -> None:
     """Report, for each completion, the items that it failed, and why it is ungraded if it is."""
     log("rubric_failed", [_failed(grading) for grading in gradings])
     log("rubric_ungraded", [_why(grading) for grading in gradings])
 
 
-def _failed(grading: Grading | None) -> str:
-    grades = grading.grades if grading else ()
-    return ", ".join(grade.name for grade in grades if grade.passed is False)
+def _failed(grading: Grading) -> str:
+    return ", ".join(grade.name for grade in grading.grades if grade.passed is False)
 
 
-def _why(grading: Grading | None) -> str:
-    if grading is None:
-        return "it ends inside its reasoning"
+def _why(grading: Grading) -> str:
     return next((f"{one.name}: {one.error.message}" for one in grading.grades if one.error), "")

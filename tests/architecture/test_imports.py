@@ -53,7 +53,8 @@ PURE = ORDER[: ORDER.index("refining") + 1]
 
 # Where each library from outside may be imported; folders end in a slash.
 HOMES = {
-    "aiohttp": ("models/http.py",),
+    # One module asks, and one listens.
+    "aiohttp": ("models/http.py", "reward/server/web.py"),
     "backports": ("data/sources.py",),
     "certifi": ("models/http.py",),
     "httpx": ("models/http.py",),

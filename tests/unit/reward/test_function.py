@@ -42,7 +42,10 @@ class Grader:
     async def __call__(self, messages: list[Any]) -> str:
         self.calls += 1
         await asyncio.sleep(0)
-        good = "good" in between(messages[1]["content"], "response")
+        response = between(messages[1]["content"], "response")
+        if response == "unsure":
+            raise rc.CompletionError("refused", "the grader would not say")
+        good = "good" in response
         return self.answer or f"<score>{int(good)}</score>"
 
 
@@ -127,11 +130,11 @@ def test_a_completion_of_several_messages_is_graded_by_its_last_after_the_others
     assert "It is 4." in asked[0].partition("<response")[2]
 
 
-def test_reasoning_is_not_graded_and_nothing_but_reasoning_is_ungraded() -> None:
+def test_reasoning_is_not_graded_and_nothing_but_reasoning_is_an_empty_response() -> None:
     thought = "<think>One two three four five.</think>"
     function = rc.reward_function()
     given = batch(f"{thought}Hi there.", "<think>still thinking", items=(SHORT,))
-    assert rewards(function, given) == [1.0, None]
+    assert rewards(function, given) == [1.0, 0.0]
 
 
 def test_an_empty_completion_has_had_its_say_and_scores_0() -> None:
@@ -332,17 +335,17 @@ def test_figures_of_the_batch_go_to_the_trainers_log() -> None:
     figures: dict[str, float] = {}
     columns: dict[str, list[Any]] = {}
     function = rc.reward_function(grader_model=Grader())
-    given = batch("good", "bad", "1 2 3 4 5 6", "<think>hm")
+    given = batch("good", "bad", "1 2 3 4 5 6", "unsure")
     given |= {"log_metric": figures.__setitem__, "log_extra": columns.__setitem__}
     assert rewards(function, given) == [1.0, 0.5, 0.0, None]
     assert figures == {
         "rubric/pass_rate/good": pytest.approx(1 / 3),
-        "rubric/pass_rate/short": pytest.approx(2 / 3),
+        "rubric/pass_rate/short": 0.75,
         "rubric/ungraded": 0.25,
-        "rubric/mean_words": 2.0,
+        "rubric/mean_words": 2.25,
     }
     assert columns["rubric_failed"] == ["", "good", "good, short", ""]
-    assert columns["rubric_ungraded"] == ["", "", "", "it ends inside its reasoning"]
+    assert columns["rubric_ungraded"] == ["", "", "", "good: the grader would not say"]
 
 
 def test_a_log_does_not_get_a_figure_for_each_of_thousands_of_items() -> None:
