@@ -9,7 +9,7 @@ import refinecli
 # Each is the function of its name, in the module of its name.
 COMMANDS = (
     *("generate-data", "refine", "grade", "debug-rollout", "report", "export"),
-    *("merge", "help"),
+    *("merge", "serve", "help"),
 )
 # The pages of the guide that say more about a command.
 PAGES = {
@@ -20,6 +20,7 @@ PAGES = {
     "report": ("report", "measurements"),
     "export": ("training-data",),
     "merge": ("scale",),
+    "serve": ("rewards",),
     "help": (),
 }
 GUIDE = Path(refinecli.__file__).parent / "guide"

@@ -40,6 +40,33 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class ServeOptions(ModelOptions):
     """The models that grade, and the ways of asking."""
 
+    max_calls: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            rich_help_panel="Run",
+            help="Send N requests at most, then answer 503.",
+        ),
+    ] = None
+    max_total_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            rich_help_panel="Run",
+            help="Use N tokens at most, then answer 503.",
+        ),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0,
+            rich_help_panel="Run",
+            help="Spend X at most, by the roles' input_price and output_price, then answer 503.",
+        ),
+    ] = None
     keep_going: bool = field(init=False, default=False)
     restart: bool = field(init=False, default=False)
     dry_run: bool = field(init=False, default=False)
@@ -71,8 +98,8 @@ def serve(
         str,
         typer.Option(
             metavar="hold|error|VALUE",
-            help="For a response that stays ungraded: hold the request while asking again, then "
-            "503; 503 at once; or a reward of VALUE.",
+            help="For a response that stays ungraded: hold the request and ask again, answer 503 "
+            "at once, or reward it with VALUE.",
         ),
     ] = "hold",
 ) -> int:
@@ -166,7 +193,7 @@ class _Address:
 
 @dataclass(frozen=True)
 class _Serving:
-    """What is served, to whom, and by which graders."""
+    """A server before it starts: its rows, its graders, and where it listens."""
 
     settings: Settings
     rows: Rows

@@ -17,7 +17,7 @@ _MOST_ITEMS = 100
 
 @dataclass
 class Counters:
-    """What a server has done so far."""
+    """The figures of a server so far."""
 
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)  # by path and status
     in_flight: int = 0

@@ -7,16 +7,19 @@ import hmac
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from time import perf_counter
 from typing import Any
 
 from refinecli import __version__
+from refinecli.data.rows import Row, unreadable_record
 from refinecli.errors import InputError, RefineError, UsageError
 from refinecli.models import http as _first  # noqa: F401 - which imports aiohttp in half the time
 from refinecli.reward.server import payloads
 from refinecli.reward.server.counters import exposition
 from refinecli.reward.server.service import Reward, Service
 from refinecli.text.json_text import dumps, loads
+from refinecli.types import JSONObject
 
 from aiohttp import web  # isort: skip
 
@@ -85,15 +88,25 @@ class _Handlers:
 
     async def grade(self, request: web.Request) -> web.Response:
         """Answer a datapoint with its graded line, and a list of them with a list."""
-        entries, several = payloads.one_or_all(await _body(request))
-        lines = await asyncio.gather(*(self._line(entry) for entry in entries))
-        body = b"[" + b",\n".join(lines) + b"]" if several else lines[0]
-        return _json(body + b"\n")
+        body = await _body(request)
+        if not isinstance(body, list):
+            return _json(dumps(await self._line(body)) + b"\n")
+        lines = await asyncio.gather(*map(self._line_or_error, body, count(1)))
+        return _json(b"[" + b",\n".join(map(dumps, lines)) + b"]\n")
 
-    async def _line(self, entry: object) -> bytes:
+    async def _line(self, entry: object) -> JSONObject:
         if not isinstance(entry, dict):
             raise InputError("the request must be a datapoint, or a list of them")
-        return dumps(await self._service.line(entry))
+        return await self._service.line(entry)
+
+    async def _line_or_error(self, entry: object, number: int) -> JSONObject:
+        """Return the line of an entry of a list, or the record of one that cannot be used, which
+        must not keep the others from being graded."""
+        try:
+            return await self._line(entry)
+        except InputError as error:
+            text = dumps(entry).decode("utf-8", "backslashreplace")
+            return unreadable_record(Row(number, {}, error=error, text=text))
 
     async def get_reward(self, request: web.Request) -> web.Response:
         """Answer in OpenRLHF's shape."""
