@@ -99,7 +99,7 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         )
     said = conversation_of(raw, name)
     convo = said.convo
-    own = raw.get("rubric_items")
+    own = _own_items(raw.get("rubric_items"))
     if own is None and not rubric:
         raise InputError(
             "rubric_items: field required",
@@ -144,6 +144,19 @@ def _columns(raw: JSONObject) -> str:
     more = len(there) - _MOST_COLUMNS
     listed = ", ".join(there[:_MOST_COLUMNS]) + (f" and {more} more" if more > 0 else "")
     return f"; the row has {listed}"
+
+
+def _own_items(value: object) -> Any:
+    """Return a row's items, which tables hold as JSON text where columns must be alike, as our own
+    exports for trainers do."""
+    if not (isinstance(value, str) and value.lstrip().startswith("[")):
+        return value
+    try:
+        return loads(value.encode())
+    except ValueError as error:
+        raise InputError(
+            f"rubric_items: is text that is not JSON: {error}", "give a list, or a list as JSON"
+        ) from None
 
 
 _FIELDS = (*CONVO_NAMES, *("rubric_items", "response", "reference"))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from refinecli.data.rows import read_row
 from refinecli.errors import InputError, UsageError
-from refinecli.text.json_text import dumps, loads
+from refinecli.text.json_text import dumps
 from refinecli.text.reasoning import split_leading_reasoning
 from refinecli.types import Datapoint, JSONObject
 
@@ -55,8 +55,7 @@ def _sample(
     once."""
     try:
         convo, said = _parted(prompt, completion)
-        items = _items(columns.get("rubric_items"))
-        raw = _written({**columns, "prompt": convo, "rubric_items": items})
+        raw = _written({**columns, "prompt": convo})
         if raw not in rows:
             rows[raw] = _datapoint(raw, rubric)
     except InputError as error:
@@ -87,18 +86,6 @@ def _written(row: JSONObject) -> bytes:
     except (TypeError, ValueError) as error:
         raise InputError(
             f"cannot be written as JSON: {error}", "hand over texts, not images or arrays"
-        ) from None
-
-
-def _items(value: object) -> object:
-    """Return rubric items, which data sets hold as JSON where their columns must be alike."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return loads(value.encode())
-    except ValueError as error:
-        raise InputError(
-            f"rubric_items: not JSON: {error}", "give a list of items, or a list as JSON"
         ) from None
 
 

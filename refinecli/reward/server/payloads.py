@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from refinecli.errors import InputError
 from refinecli.item_defaults import without_nulls
-from refinecli.text.json_text import loads
 from refinecli.types import JSONObject
 
 
@@ -96,11 +95,6 @@ def reward(body: object) -> Asked:
         raise InputError("response: field required", "send what the model answered, as a text")
     more = _more(given.get("extra_info")) | _more(given.get("metadata"))
     columns = {name: given.get(name, more.get(name)) for name in _COLUMNS}
-    if isinstance(columns["rubric_items"], str):
-        try:
-            columns["rubric_items"] = loads(columns["rubric_items"].encode())
-        except ValueError as error:
-            raise InputError(f"rubric_items: not JSON: {error}") from None
     label = given.get("label", columns["id"])
     prompt = given.get("prompt", more.get("convo", more.get("prompt")))
     return Asked(without_end(response), prompt, _label(label), without_nulls(columns))

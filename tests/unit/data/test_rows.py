@@ -868,3 +868,16 @@ def test_an_integer_of_thousands_of_digits_is_a_problem_in_our_words() -> None:
     found = message(line(id=0).replace(b'"id": 0', b'"id": ' + b"9" * 5000))
     assert "an integer has 5,000 digits; 4,300 at most" in found
     assert "set_int_max_str_digits" not in found
+
+
+def test_rubric_items_may_be_a_list_as_json_and_are_written_as_one() -> None:
+    items = [{"rubric_str": "Is it good?", "weight": 2}, {"check": {"kind": "json"}}]
+    given = {"convo": "Hi!", "rubric_items": json.dumps(items)}
+    row = read_row(json.dumps(given).encode(), 1, "in.jsonl")
+    as_list = read_row(json.dumps({**given, "rubric_items": items}).encode(), 1, "in.jsonl")
+    assert row.error is None
+    assert row.datapoint == as_list.datapoint
+    assert row.raw == as_list.raw
+    broken = read_row(b'{"convo": "Hi!", "rubric_items": "[{"}', 3, "in.jsonl")
+    assert broken.error is not None
+    assert broken.error.message.startswith("rubric_items: is text that is not JSON: ")

@@ -31,8 +31,9 @@ ITEMS = [
     {"rubric_str": "Is it good?", "name": "good"},
     {"name": "short", "check": {"kind": "words", "max": 3}},
 ]
-DATA = [
-    {"id": "a", "convo": "Say something good.", "rubric_items": ITEMS},
+# The first as an export for trainers writes it.
+DATA: list[dict[str, Any]] = [
+    {"id": "a", "prompt": "Say something good.", "rubric_items": json.dumps(ITEMS)},
     {"id": 7, "convo": "Be brief.", "rubric_items": ITEMS[1:], "response": "stale", "score": 0.1},
 ]
 PROMPT = "<|im_start|>user\nSay something good.<|im_end|>\n<|im_start|>assistant\n"
