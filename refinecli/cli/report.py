@@ -15,6 +15,7 @@ import typer
 from refinecli.cli.complaints import as_flags
 from refinecli.cli.file_checks import only_line_limit
 from refinecli.cli.options import ModelOptions, takes
+from refinecli.cli.report_outputs import check_apart, check_replaced, say_written, write
 from refinecli.errors import UsageError
 from refinecli.text.clean import as_line
 
@@ -91,6 +92,14 @@ def report(
         str | None,
         typer.Option(metavar="FILE", help="Write all figures as JSON; - for stdout, without text."),
     ] = None,
+    markdown: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write it as a comment for a pull request, with what flipped and why; - for "
+            "stdout, without text.",
+        ),
+    ] = None,
     html: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +110,9 @@ def report(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Let --json and --html replace files that are not reports."),
+        typer.Option(
+            "--force", help="Let --json, --markdown and --html replace files that are not reports."
+        ),
     ] = False,
     regrade: Annotated[
         bool,
@@ -117,12 +128,13 @@ def report(
         typer.Option(metavar="R", min=1, help="Fresh grades of each response. (default: 3)"),
     ] = None,
 ) -> int:
-    """Say what refining gained, how sure that is, and at what cost.
+    """Say what refining gained or how two runs differ, how sure that is, and at what cost.
 
     \b
     refinecli report out.jsonl
     refinecli report out.jsonl --baseline best-of-n.jsonl --html report.html
     refinecli report main.jsonl branch.jsonl --gate 'compared.gain.low>=-0.02'
+    refinecli report base.jsonl trained.jsonl --markdown comment.md
     refinecli report out.jsonl --regrade --grader-model GRADER
     """
     if find_spec("scipy") is None:
@@ -136,10 +148,10 @@ def report(
     names = runs or ["-"]
     labels = label or []
     _needs_a_run(ctx, runs)
-    outputs = {"--json": json, "--html": html}
+    outputs = {"--json": json, "--markdown": markdown, "--html": html}
     _check(names, baseline or [], labels, outputs)
     if not force:
-        _check_replaced(outputs)
+        check_replaced(outputs)
     if regrade and "-" in (baseline or ()):
         raise UsageError("--regrade reads each --baseline twice", "name its file")
     if not regrade:
@@ -155,16 +167,27 @@ def report(
         figures = _figures(read, others, fresh)
     verdicts = [_verdict_on(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
-    if json:
-        _write_json(figures, json)
-    if html:
-        from refinecli.report.html.page import write_html
-
-        write_html(Path(html), figures, Path(names[-1]))
-    if json != "-":
+    _write_all(outputs, figures, names[-1])
+    if "-" not in (json, markdown):
         _print(figures)
+    if not models.quiet:
+        say_written(outputs)
     _report_to_github(names[-1], verdicts)
     return max(code, _missed(verdicts, fresh))
+
+
+def _write_all(outputs: Mapping[str, str | None], figures: JSONObject, run: str) -> None:
+    from refinecli.report.markdown import markdown
+    from refinecli.text.json_text import dumps
+
+    if file := outputs["--json"]:
+        write("--json", file, dumps(figures) + b"\n")
+    if file := outputs["--markdown"]:
+        write("--markdown", file, markdown(figures).encode("utf-8"))
+    if file := outputs["--html"]:
+        from refinecli.report.html.page import write_html
+
+        write_html(Path(file), figures, Path(run))
 
 
 def _report_to_github(run: str, verdicts: Sequence[Verdict]) -> None:
@@ -270,45 +293,11 @@ def _check(
             "--html needs files to read and to write",
             "name files; the RUN is read twice, which standard input cannot be",
         )
-    html, json = outputs["--html"], outputs["--json"]
-    if html and json and Path(html).resolve() == Path(json).resolve():
-        raise UsageError("--html and --json name the same file", "name another one")
+    check_apart(outputs)
     for flag, output in outputs.items():
         for name in (*runs, *baselines):
             if output and _same_file(output, name):
                 raise UsageError(f"{flag} {output}: is one of the files to be read")
-
-
-def _check_replaced(outputs: Mapping[str, str | None]) -> None:
-    """Refuse to replace a file that is not a report: reports are written repeatedly, others must
-    not be lost."""
-    for flag, output in outputs.items():
-        path = Path(output or "-")
-        if str(path) == "-" or not path.is_file():
-            continue
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{flag} {output}: {error.strerror}") from None
-        if data and not _is_report(data):
-            raise UsageError(
-                f"{flag} {output}: exists and is not a report", "use --force to replace it"
-            )
-
-
-def _is_report(data: bytes) -> bool:
-    from refinecli.report import GENERATOR
-    from refinecli.text.json_text import loads
-
-    if f'<meta name="generator" content="{GENERATOR}">'.encode() in data[:2000]:
-        return True
-    if not data.startswith(b"{"):
-        return False
-    try:
-        figures = loads(data)
-    except ValueError:
-        return False
-    return isinstance(figures, dict) and {"loop_gain", "iterations", "alarms"} <= figures.keys()
 
 
 def _same_file(one: str, other: str) -> bool:
@@ -335,19 +324,6 @@ def _figures(
     return figures | {"regrade": fresh.record()}
 
 
-def _write_json(figures: JSONObject, file: str) -> None:
-    from refinecli.text.json_text import dumps
-
-    data = dumps(figures) + b"\n"
-    if file == "-":
-        sys.stdout.buffer.write(data)
-        return
-    try:
-        Path(file).write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"--json {file}: {error.strerror}") from None
-
-
 def _print(figures: JSONObject) -> None:
     from rich.console import Console
 
@@ -358,7 +334,8 @@ def _print(figures: JSONObject) -> None:
             raise BrokenPipeError  # the reader has what it wanted: no gate was missed by that
 
     console = Report(highlight=False)
-    for line in renderables(figures, as_flags):
+    width = console.width if console.is_terminal else 80  # a file is read anywhere
+    for line in renderables(figures, as_flags, width):
         console.print(line, soft_wrap=True)
 
 

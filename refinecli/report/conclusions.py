@@ -8,7 +8,15 @@ from refinecli.errors import option
 from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead, differing, enough_differ
 from refinecli.report.cases import UNGRADED_LOOPS
+from refinecli.report.compared_in_words import (
+    comparison,
+    fails_now,
+    passes_now,
+    rubric_effect,
+    traded,
+)
 from refinecli.report.gains import LEAST_DIFFERING
+from refinecli.report.trades import Moved, trade
 from refinecli.stats.draws import TOO_FEW
 from refinecli.stats.wording import change, ends, number, plural
 from refinecli.text.clean import one_line
@@ -24,10 +32,13 @@ _GRADE_BOTH = "`refinecli grade` both files with another grader to be sure"
 def conclusions(figures: JSONObject, *, regraded: bool = False) -> list[str]:
     """Return the sentences that stand first; `regraded` is whether fresh grades were asked for,
     even if none could be read."""
+    pair = figures["compared"]
+    alone = pair is None or pair["refined"]
     return [
-        *_result(figures),
+        *(_result(figures) if alone else comparison(pair)),
         *_same_again(figures, regraded),
         *_gain(figures, regraded),
+        *_traded(figures),
         *_control(figures, regraded),
         *_compared(figures),
     ]
@@ -165,6 +176,22 @@ def _could_find(figures: JSONObject) -> Iterator[str]:
         )
 
 
+def _traded(figures: JSONObject) -> Iterator[str]:
+    """Say what the final responses gained at the expense of what."""
+    moved = [
+        Moved(
+            item["name"],
+            item["first"]["mean"],
+            item["final"]["mean"],
+            item["gain"],
+            item["penalty"],
+        )
+        for item in figures["items"]
+        if item["first"] and item["final"] and item["gain"]
+    ]
+    yield from trade(moved)
+
+
 def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
     """Compare with plain resampling: a gain is due to refining only where that gains less at equal
     cost."""
@@ -221,17 +248,20 @@ def _compared(figures: JSONObject) -> Iterator[str]:
     if pair is None:
         yield from _not_compared(figures)
         return
-    flips = pair["flip_test"]
-    yield (
-        f"{pair['new']} against {pair['old']}: {change(pair['gain'])}"
-        f"{' regraded' if pair['fresh'] else ''} over {plural(pair['n'], 'datapoint')}; "
-        f"{_flips(flips['wins'], 'pass', 'failed')}, {_flips(flips['losses'], 'fail', 'passed')} "
-        f"(p = {flips['p_value']:.3g})."
-    )
+    if pair["refined"]:
+        flips = pair["flip_test"]
+        yield (
+            f"{pair['new']} against {pair['old']}: {change(pair['gain'])}"
+            f"{' regraded' if pair['fresh'] else ''} over {plural(pair['n'], 'datapoint')}; "
+            f"{passes_now(flips['wins'])}, {fails_now(flips['losses'])} "
+            f"(p = {flips['p_value']:.3g})."
+        )
+    yield from traded(pair)
+    yield from rubric_effect(pair)
     if settings := pair.get("settings"):
         yield f"Their settings differ in {'; '.join(map(_difference, settings.items()))}."
     chosen = [run for run in figures["runs"] if run["strategy"] not in ("grade", *UNGRADED_LOOPS)]
-    if chosen and not pair["fresh"] and not _by_code_alone(figures):
+    if pair["refined"] and chosen and not pair["fresh"] and not _by_code_alone(figures):
         yield f"That is by the loops' own grades: {_FLATTERED}{_GRADE_BOTH}."
 
 
@@ -256,9 +286,3 @@ def _not_compared(figures: JSONObject) -> Iterator[str]:
     if len(trend) == 2 and empty:
         old, new = (row["label"] for row in trend)
         yield f"{new} and {old} are not compared: no datapoint of {' or '.join(empty)} has a score."
-
-
-def _flips(count: int, now: str, before: str) -> str:
-    """Write a count such as `1 passes that failed before`."""
-    ending = ("es" if now == "pass" else "s") if count == 1 else ""
-    return f"{count:,} {now}{ending} that {before} before"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from refinecli.data.sources import Source
@@ -177,12 +178,11 @@ def marks_of(case: Case, fresh: bool) -> tuple[Mark, ...]:
 def read_rows(run: Run, wanted: Collection[Key]) -> dict[Key, JSONObject]:
     """Return the lines of some rows, by reading the run's file again; none where that was standard
     input or another thing that can be read only once."""
-    source = Source(run.file, most=None)
     lines = {case.line: case.key for case in run.cases if case.key in wanted}
     found: dict[Key, JSONObject] = {}
-    if not lines or not source.rereadable:
+    if not lines or not Path(run.file).is_file():
         return found
-    for number, line in source.read():
+    for number, line in Source(run.file, most=None).read():
         if number in lines:
             found[lines[number]] = loads(line)
             if len(found) == len(lines):

@@ -1,9 +1,8 @@
-"""Print the report on a terminal: conclusions first, then a table for each question, in 80
-columns."""
+"""Print the report on a terminal: conclusions first, then a table for each question."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,33 +11,39 @@ from rich.text import Text
 from refinecli.errors import option, spelled
 from refinecli.report.baselines import ahead
 from refinecli.report.by_step import KINDS, STEP_NOTES, learned_from
-from refinecli.report.columns import left, lines, table, wrapped
-from refinecli.stats.wording import change, ends, number, plural
+from refinecli.report.columns import Columns, left
+from refinecli.report.two_runs import is_comparison, two_runs
+from refinecli.stats.wording import ends, number, plural
 from refinecli.text.clean import one_line
 from refinecli.types import JSONObject
 
 _MOST_ITEMS = 20
-_MOST_FLIPS = 10
 _MOST_RUNS = 4  # next to each other in the trend of items
 
 
-def renderables(figures: JSONObject, spell: Callable[[str], str] = spelled) -> Iterator[Text]:
-    """Yield the lines of the report; print each with `soft_wrap=True`."""
-    section = partial(_section, spell)
-    yield from _about(figures)
-    yield from section("In short", wrapped(figures["conclusions"]))
-    yield from section("Alarms", wrapped([alarm["message"] for alarm in figures["alarms"]]))
-    yield from section("Gains, final minus first response", _gains(figures))
-    yield from section("Iterations", _iterations(figures))
-    yield from section("Drafts and rewrites", _steps(figures.get("steps")))
-    yield from section("Rubric items", _items(figures["items"]))
-    yield from section("Baselines", _baselines(figures))
-    yield from section("Two runs", _two_runs(figures["compared"]))
-    yield from section("Trend", _trend(figures["trend"]))
-    yield from section("Gates", _gates(figures["gates"]))
+def renderables(
+    figures: JSONObject, spell: Callable[[str], str] = spelled, width: int = 80
+) -> Iterator[Text]:
+    """Yield the lines of the report, none wider than `width`; print each with `soft_wrap=True`."""
+    page, section = Columns(width), partial(_section, spell)
+    yield from _about(page, figures)
+    yield from section("In short", page.wrapped(figures["conclusions"]))
+    yield from section("Alarms", page.wrapped([alarm["message"] for alarm in figures["alarms"]]))
+    single = not is_comparison(figures)  # its tables show both runs
+    if single:
+        yield from section("Gains, final minus first response", _gains(page, figures))
+        yield from section("Iterations", _iterations(page, figures))
+        yield from section("Drafts and rewrites", _steps(page, figures.get("steps")))
+        yield from section("Rubric items", _items(page, figures["items"]))
+        yield from section("Baselines", _baselines(page, figures))
+    for title, body in two_runs(page, figures["compared"]).items():
+        yield from section(title, body)
+    if single:
+        yield from section("Trend", _trend(page, figures["trend"]))
+    yield from section("Gates", _gates(page, figures["gates"]))
 
 
-def _section(spell: Callable[[str], str], title: str, body: Iterator[str]) -> Iterator[Text]:
+def _section(spell: Callable[[str], str], title: str, body: Iterable[str]) -> Iterator[Text]:
     listed = list(body)
     if listed:
         yield Text()
@@ -49,11 +54,15 @@ def _section(spell: Callable[[str], str], title: str, body: Iterator[str]) -> It
 # ------------------------------------------------------------------ sections
 
 
-def _about(figures: JSONObject) -> Iterator[Text]:
-    run = figures["runs"][-1]
+def _about(page: Columns, figures: JSONObject) -> Iterator[Text]:
+    for run in figures["runs"] if is_comparison(figures) else figures["runs"][-1:]:
+        yield from _about_run(page, run)
+
+
+def _about_run(page: Columns, run: JSONObject) -> Iterator[Text]:
     title = [f"{run['label']}: {run['strategy']}"]
     title += [f"{role} {model}" for role, model in run["models"].items()]
-    yield from (Text(line, "bold") for line in lines(", ".join(title), "", "  "))
+    yield from (Text(line, "bold") for line in page.lines(", ".join(title), "", "  "))
     counts = [f"{run[name]:,} {name}" for name in ("done", "ungraded", "failed") if run[name]]
     counts += [f"{run['gated']:,} of them gated"] if run.get("gated") else []
     spent = [plural(run["calls"], "call")]
@@ -62,7 +71,7 @@ def _about(figures: JSONObject) -> Iterator[Text]:
         spent.append(f"{plural(run['skipped'], 'line')} without a result")
     text = f"{plural(run['datapoints'], 'datapoint')}: {', '.join(counts)}; {', '.join(spent)}"
     text += " (as if none had been shared)" if run["calls"] else ""
-    yield from (Text(line) for line in lines(text, "", "  "))
+    yield from (Text(line) for line in page.lines(text, "", "  "))
 
 
 _GAINS = (
@@ -76,7 +85,7 @@ _GAINS = (
 )
 
 
-def _gains(figures: JSONObject) -> Iterator[str]:
+def _gains(page: Columns, figures: JSONObject) -> Iterator[str]:
     if len(figures["iterations"]) < 2:
         return
     rows = [
@@ -84,10 +93,10 @@ def _gains(figures: JSONObject) -> Iterator[str]:
         for name, key in _GAINS
         if (gain := figures[key]) is not None
     ]
-    yield from table(("", "mean", "95% interval"), rows)
+    yield from page.table(("", "mean", "95% interval"), rows)
     for name, key in (("in the loop", "sign_test"), ("regraded", "regraded_sign_test")):
         if test := figures[key]:
-            yield from wrapped(
+            yield from page.wrapped(
                 [
                     f"{name}: {test['wins']:,} better, {test['ties']:,} equal, "
                     f"{test['losses']:,} worse (sign test p = {test['p_value']:.2g})"
@@ -95,7 +104,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
             )
     if fresh := figures.get("regrade"):
         who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
-        yield from wrapped([f"regraded: {fresh['repeats']} times each by {who or 'code'}"])
+        yield from page.wrapped([f"regraded: {fresh['repeats']} times each by {who or 'code'}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
         yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"
@@ -104,7 +113,7 @@ def _gains(figures: JSONObject) -> Iterator[str]:
 _UNSHARED = "calls, tokens: counted as if no call had been shared or cached"
 
 
-def _iterations(figures: JSONObject) -> Iterator[str]:
+def _iterations(page: Columns, figures: JSONObject) -> Iterator[str]:
     if len(figures["iterations"]) < 2:
         return
     mixed = "drafts" in figures["iterations"][0]  # with rewrites, in one iteration
@@ -126,7 +135,7 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     ]
     header = ["", "ran", *(["drafts"] if mixed else []), "score", "95%", "kept", "fixed", "broken"]
     header += [*([] if mixed else ["length"]), "calls", "tokens"]
-    yield from table(header, rows)
+    yield from page.table(header, rows)
     before = "the response that was rewritten" if mixed else "the previous response"
     notes = [
         "score: of what would be returned after that round, finished datapoints included",
@@ -141,13 +150,13 @@ def _iterations(figures: JSONObject) -> Iterator[str]:
     if won := figures["selections"]:
         picks = ", ".join(f"{name} {count:,}" for name, count in sorted(won.items()))
         notes.append(f"picked by the selector: {picks}")
-    yield from wrapped(notes)
+    yield from page.wrapped(notes)
 
 
-def _steps(steps: JSONObject | None) -> Iterator[str]:
+def _steps(page: Columns, steps: JSONObject | None) -> Iterator[str]:
     if not steps:
         return
-    yield from table(
+    yield from page.table(
         ("", "taken", "added", "tokens", "a 1,000", "improved", "95%"),
         [
             [
@@ -164,7 +173,7 @@ def _steps(steps: JSONObject | None) -> Iterator[str]:
         ],
     )
     yield ""
-    yield from table(
+    yield from page.table(
         ("rows", "learn from", "steps", "rewrites", "95%"),
         [
             [
@@ -177,14 +186,14 @@ def _steps(steps: JSONObject | None) -> Iterator[str]:
             for row in steps["by_place"]
         ],
     )
-    yield from wrapped(STEP_NOTES)
+    yield from page.wrapped(STEP_NOTES)
 
 
-def _items(items: Sequence[JSONObject]) -> Iterator[str]:
+def _items(page: Columns, items: Sequence[JSONObject]) -> Iterator[str]:
     if not items or not any(item["n"] for item in items):
         return
     if not any(item["first"] for item in items):
-        yield from table(
+        yield from page.table(
             ("", "n", "score", "95%", "ungraded"),
             [
                 [
@@ -204,7 +213,7 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
     rows = [header, *(_item(item, fresh=fresh) for item in items[:_MOST_ITEMS])]
     if not fresh and not any(item["ungraded"] for item in items[:_MOST_ITEMS]):
         rows = [row[:-1] for row in rows]
-    yield from table(rows[0], rows[1:], cut=True)
+    yield from page.table(rows[0], rows[1:], cut=True)
     if len(items) > _MOST_ITEMS:
         yield f"  and {len(items) - _MOST_ITEMS:,} more; {option('json')} has all"
     marked = [name for name in ("hidden", "penalty") if any(_marks(i, name) for i in items)]
@@ -213,7 +222,7 @@ def _items(items: Sequence[JSONObject]) -> Iterator[str]:
             "hidden": "* hidden: the policy learns only that it is not met",
             "penalty": "- penalty: better as its score falls",
         }
-        yield from wrapped(["; ".join(notes[name] for name in marked)])
+        yield from page.wrapped(["; ".join(notes[name] for name in marked)])
 
 
 def _marks(item: JSONObject, name: str) -> bool:
@@ -240,7 +249,7 @@ def _mean(interval: Any) -> float | None:
     return interval["mean"] if interval else None
 
 
-def _baselines(figures: JSONObject) -> Iterator[str]:
+def _baselines(page: Columns, figures: JSONObject) -> Iterator[str]:
     rows = figures["baselines"]
     if not rows:
         return
@@ -248,7 +257,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
     cells = [["this run", run, None]]
     cells += [[row["name"], row, ahead(row)] for row in rows]
     fresh = any(row["regraded_gain_over_it"] for row in rows)
-    yield from table(
+    yield from page.table(
         ("", "n", "score", "ahead*" if fresh else "ahead", "95%", "calls", "tokens", "a point"),
         [
             [
@@ -271,7 +280,7 @@ def _baselines(figures: JSONObject) -> Iterator[str]:
             f"this run: {left:,} without a first and a final score left out, with their calls and "
             "tokens"
         )
-    yield from wrapped(notes)
+    yield from page.wrapped(notes)
 
 
 def _baseline_notes(rows: Sequence[JSONObject]) -> Iterator[str]:
@@ -311,33 +320,10 @@ def _count(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _two_runs(pair: JSONObject | None) -> Iterator[str]:
-    if pair is None:
-        return
-    yield from wrapped(
-        [
-            f"{pair['new']} minus {pair['old']}, {plural(pair['n'], 'datapoint')} in common: "
-            f"{change(pair['gain'])}{', regraded' if pair['fresh'] else ''}"
-        ]
-    )
-    for name, key in (("score", "sign_test"), ("passed", "flip_test")):
-        test = pair[key]
-        yield (
-            f"  {name}: {test['wins']:,} up, {test['ties']:,} equal, {test['losses']:,} down "
-            f"(exact p = {test['p_value']:.2g})"
-        )
-    for name, key in (("pass now", "now_pass"), ("fail now", "now_fail")):
-        if ids := pair[key]:
-            more = f", and {len(ids) - _MOST_FLIPS:,} more" if len(ids) > _MOST_FLIPS else ""
-            yield from wrapped([f"{name}: " + ", ".join(map(str, ids[:_MOST_FLIPS])) + more])
-    if pair["left_out"]:
-        yield f"  {plural(pair['left_out'], 'result')} not scored in both, left out"
-
-
-def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
+def _trend(page: Columns, runs: Sequence[JSONObject] | None) -> Iterator[str]:
     if not runs:
         return
-    yield from table(
+    yield from page.table(
         ("", "n", "score", "95%", "passed", "gain", "change"),
         [
             [
@@ -356,7 +342,7 @@ def _trend(runs: Sequence[JSONObject] | None) -> Iterator[str]:
     if runs[-1]["fresh"]:
         yield "  scores: of a later `grade`; gain: as graded in the loop"
     yield ""
-    yield from _item_trend(runs[-_MOST_RUNS:])
+    yield from _item_trend(page, runs[-_MOST_RUNS:])
 
 
 def _model(run: JSONObject) -> str:
@@ -364,17 +350,19 @@ def _model(run: JSONObject) -> str:
     return str(models.get("policy") or next(iter(models.values()), ""))
 
 
-def _item_trend(runs: Sequence[JSONObject]) -> Iterator[str]:
+def _item_trend(page: Columns, runs: Sequence[JSONObject]) -> Iterator[str]:
     scores = [{item["name"]: item["score"] for item in run["items"]} for run in runs]
     names = list(dict.fromkeys(name for run in scores for name in run))
     header = ["item", *(left(one_line(run["label"]), 12).rstrip() for run in runs)]
     rows = [[name, *(number(run.get(name)) for run in scores)] for name in names[:_MOST_ITEMS]]
-    yield from table(header, rows)
+    yield from page.table(header, rows)
     if len(names) > _MOST_ITEMS:
         yield f"  and {len(names) - _MOST_ITEMS:,} more; {option('json')} has all"
 
 
-def _gates(gates: Sequence[JSONObject]) -> Iterator[str]:
+def _gates(page: Columns, gates: Sequence[JSONObject]) -> Iterator[str]:
     for gate in gates:
         met = "met" if gate["met"] else "MISSED"
-        yield from wrapped([f"{met}: {gate['gate']} (it is {number(gate['value'], digits=4)})"])
+        yield from page.wrapped(
+            [f"{met}: {gate['gate']} (it is {number(gate['value'], digits=4)})"]
+        )

@@ -102,9 +102,11 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
     new = write_jsonl(tmp_path / "new.jsonl", [graded_row(i, float(i > 1)) for i in range(40)])
     result = cli("report", old, new, "--label", "2026-11-01", "--label", "2026-11-08")
     assert result.returncode == 0, result.stderr
-    assert "2026-11-08 minus 2026-11-01, 40 datapoints in common: +0.450" in result.stdout
-    assert "fail now: dp-1" in result.stdout
-    assert re.search(r"^  2026-11-01 grade", result.stdout, re.MULTILINE)
+    said = " ".join(result.stdout.split())
+    assert "2026-11-08 scores higher than 2026-11-01: 0.500 → 0.950, +0.450 (95%: " in said
+    assert "19 better, 20 equal, 1 worse" in said
+    assert "fail now: dp-1 " in said
+    assert "One response each" not in said
 
 
 # ------------------------------------------------------------------ gates
@@ -308,3 +310,21 @@ def test_a_reader_that_goes_away_is_no_missed_gate(out: Path) -> None:
         assert process.stderr is not None
         said = process.stderr.read()
     assert (process.returncode, said) == (0, b"")
+
+
+def test_a_comment_for_a_pull_request_is_written_and_named(
+    cli: Cli, out: Path, tmp_path: Path
+) -> None:
+    outputs = ["--markdown", "comment.md", "--json", "figures.json"]
+    for _ in range(2):  # it may be written again
+        result = cli("report", out, out, *outputs)
+        assert result.returncode == 0, result.stderr
+        assert result.stderr == "wrote figures.json\nwrote comment.md\n"
+    text = (tmp_path / "comment.md").read_text("utf-8")
+    assert text.startswith("<!-- refinecli report -->\n\n### `out.jsonl` against `out.jsonl`\n")
+    assert cli("report", out, out, "--markdown", "-", "-q").stdout == text
+    both = cli("report", out, "--markdown", "-", "--json", "-")
+    assert "--markdown and --json name both standard output" in both.stderr
+    (tmp_path / "notes.md").write_text("mine")
+    kept = cli("report", out, "--markdown", "notes.md")
+    assert (kept.returncode, (tmp_path / "notes.md").read_text()) == (2, "mine")

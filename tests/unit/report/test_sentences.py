@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from refinecli.report.compared_in_words import fails_now, passes_now
 from refinecli.report.conclusions import (
     _by_code,
     _compared,
     _control,
     _could_find,
-    _flips,
     _in_the_loop_only,
     _loop_found,
     _regraded,
@@ -149,17 +149,16 @@ def test_a_baseline_is_beaten_or_better_or_neither(row: dict[str, Any], words: s
     assert found == words or "too few" in words or "nothing is" in words
 
 
-@pytest.mark.parametrize(
-    ("count", "now", "words"),
-    [
-        (0, "pass", "0 pass that"),
-        (1, "pass", "1 passes that"),
-        (1, "fail", "1 fails that"),
-        (2, "fail", "2 fail that"),
-    ],
-)
-def test_flips_are_counted_in_words(count: int, now: str, words: str) -> None:
-    assert _flips(count, now, "failed") == f"{words} failed before"
+def test_flips_are_counted_in_words() -> None:
+    assert [passes_now(count) for count in (0, 1, 2)] == [
+        "0 pass that failed before",
+        "1 passes that failed before",
+        "2 pass that failed before",
+    ]
+    assert [fails_now(count) for count in (1, 2)] == [
+        "1 fails that passed before",
+        "2 fail that passed before",
+    ]
 
 
 def test_a_control_over_fewer_datapoints_says_over_how_many() -> None:
