@@ -9,7 +9,7 @@ import refinecli
 # Each is the function of its name, in the module of its name.
 COMMANDS = (
     *("generate-data", "refine", "grade", "debug-rollout", "report", "export"),
-    *("merge", "serve", "help"),
+    *("convert", "merge", "serve", "help"),
 )
 # The pages of the guide that say more about a command.
 PAGES = {
@@ -21,6 +21,7 @@ PAGES = {
     "export": ("training-data",),
     "merge": ("scale",),
     "serve": ("rewards",),
+    "convert": ("training",),
     "help": (),
 }
 GUIDE = Path(refinecli.__file__).parent / "guide"

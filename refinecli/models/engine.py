@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import inf
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
 from refinecli.models.function import FunctionModel
-from refinecli.models.local.server import find_weights
+from refinecli.models.local.server import MODEL_NAME, find_weights, fingerprint
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
 from refinecli.models.role_completers import Lazy, RoleCompleters
 from refinecli.models.shaped_by import shaped_by
@@ -236,9 +237,17 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
         base_url, query, value = (role.base_url or "").partition("?")
         described["base_url"] = f"{base_url}?{digest(value)}" if query else base_url
         if role.weights:
-            described |= {"base_url": None, "weights": role.model}
+            described |= {"base_url": None, "weights": _weights_of(role)}
         shaping[name] = described
     return shaping
+
+
+def _weights_of(role: RoleSettings) -> str | None:
+    """Identify the embedded model: the released one by name, a file by all its bytes, since each
+    training may write its own `model.gguf`."""
+    if role.weights in (None, MODEL_NAME):
+        return role.model
+    return f"{role.model} {fingerprint(role.weights, Path(role.weights))}"
 
 
 def _as_used(options: GradeOptions) -> JSONObject:

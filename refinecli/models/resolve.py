@@ -17,7 +17,7 @@ from refinecli.errors import CompletionError, RunError, UsageError
 from refinecli.models.endpoint import Log
 from refinecli.models.envelope import reply_object
 from refinecli.models.failures import Refusal, failure
-from refinecli.models.local.server import Address, find_weights, fingerprint, serve
+from refinecli.models.local.server import MODEL_NAME, Address, find_weights, fingerprint, serve
 from refinecli.models.provider_errors import stated_error
 from refinecli.models.redaction import Redaction, redaction_for
 from refinecli.models.retries import Health, RetryableError, retried
@@ -78,7 +78,7 @@ class Resolver:
         server = self._servers[path]
         max_tokens = role.max_tokens or _LOCAL_MAX_TOKENS
         role = replace(role, base_url=server.base_url, model=server.model, max_tokens=max_tokens)
-        return role, server.api_key, f"local:{fingerprint(path)}"
+        return role, server.api_key, f"local:{fingerprint(role.weights or MODEL_NAME, path)}"
 
     async def _asked(self, role: RoleSettings) -> str:
         shown = shown_url(role.base_url or "")

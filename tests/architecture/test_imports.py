@@ -45,6 +45,7 @@ ORDER = (
     "report",
     "export",
     "reward",
+    "training",
     "guide",
     "cli",
 )
@@ -57,11 +58,12 @@ HOMES = {
     "aiohttp": ("models/http.py", "reward/server/web.py"),
     "backports": ("data/sources.py",),
     "certifi": ("models/http.py",),
+    "gguf": ("training/to_gguf.py",),
     "httpx": ("models/http.py",),
     "icu4py": ("text/words.py",),
     "jsonschema_rs": ("checks/json_schema.py",),
     "multidict": ("models/http.py",),
-    "numpy": ("stats/", "agreement/"),
+    "numpy": ("stats/", "agreement/", "training/to_gguf.py"),
     # JSON in bytes: lines, replies, what the cache holds.
     "orjson": ("text/json_text.py", "data/", "models/", "grading/by_json.py"),
     # `verdict` and `strategies` declare [grade] and [refine], checked as they are built.
@@ -77,6 +79,7 @@ HOMES = {
         "settings/",
     ),
     "pyarrow": ("export/formats/verl.py",),
+    "peft": ("training/to_hugging_face.py",),
     # `prompts/grader` names a compiled pattern's type; the time limit stands in `text/patterns`.
     "regex": ("text/patterns.py", "prompts/grader.py"),
     # Renderables, tables, and the console that a command prints them on.
@@ -84,9 +87,12 @@ HOMES = {
         *("display/", "report/table.py", "report/columns.py"),
         *("cli/debug_rollout.py", "cli/report.py"),
     ),
+    "safetensors": ("training/to_gguf.py",),
     "scipy": ("stats/", "agreement/"),
     "snowballstemmer": ("text/units.py",),
     "sqlite3": ("models/cache/", "models/batch/wave_files.py", "export/shelf.py"),
+    "torch": ("training/to_hugging_face.py",),
+    "transformers": ("training/to_hugging_face.py",),
     "typer": ("cli/",),
     "typing_extensions": ("types/",),
     "xllamacpp": ("models/local/child.py",),

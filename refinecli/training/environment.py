@@ -1,0 +1,81 @@
+"""Run what needs the extra `train` in child processes of this interpreter, without the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinecli.errors import RunError, UsageError
+from refinecli.text.clean import one_line
+
+if TYPE_CHECKING:
+    from refinecli.types import JSONObject
+
+INSTALL = "pip install 'refinecli[train]'"
+# On Linux the index that pip uses by default has builds with gigabytes of CUDA.
+INSTALL_CPU = "--extra-index-url https://download.pytorch.org/whl/cpu has torch without CUDA"
+_CONVERTS = ("torch", "transformers", "gguf", "safetensors")
+_TRAINS = (*_CONVERTS, "trl", "datasets", "accelerate", "peft")
+
+# A name that is not a folder here would be looked up, and what is used reported.
+_OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def check_installed(*, to_train: bool = False) -> None:
+    """Raise UsageError naming what is missing in this interpreter."""
+    packages = _TRAINS if to_train else _CONVERTS
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        what = "training" if to_train else "converting models"
+        raise UsageError(f"{what} needs {', '.join(missing)}", f"run {INSTALL}\n{INSTALL_CPU}")
+
+
+def offline(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with the hub and its telemetry off."""
+    return {**environ, **_OFFLINE}
+
+
+def script(name: str) -> str:
+    """Return the path of a script of this package; by file, so that neither the working folder nor
+    how refinecli came to be importable decides what it imports."""
+    return str(Path(__file__).with_name(f"{name}.py"))
+
+
+def ask(name: str, arguments: Sequence[str | Path], *, log: Path) -> JSONObject:
+    """Run a script of this package, and return the object that it prints; its other words go to the
+    log. Raise RunError with what is wrong."""
+    command = [sys.executable, "-P", script(name), *map(str, arguments)]
+    with log.open("ab") as words:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            env=offline(os.environ),
+            check=False,
+        )
+    lines = done.stdout.decode(errors="replace").strip().split("\n")
+    try:
+        answer: JSONObject = json.loads(lines[-1])
+    except ValueError:
+        answer = {"problem": f"it ended with status {done.returncode}: {_last_words(log)}"}
+    if problem := answer.get("problem"):
+        raise RunError(f"cannot convert: {one_line(str(problem), 400)}")
+    return answer
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text("utf-8", errors="replace").replace("\r", "\n").strip().split("\n")
+    return one_line(lines[-1], 300)
