@@ -58,7 +58,7 @@ class Conversion:
         if (source / ADAPTER).exists():
             source = folder / "merged"
             ask("to_hugging_face", [self.source, source], log=log)
-        return ask("to_gguf", [source, folder / self.target.name, "--like", like], log=log)
+        return ask("to_gguf", [source, folder / self.target.name, like], log=log)
 
 
 def planned(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'refinecli[train]'"
 # On Linux the index that pip uses by default has builds with gigabytes of CUDA.
-INSTALL_CPU = "--extra-index-url https://download.pytorch.org/whl/cpu has torch without CUDA"
+INSTALL_CPU = "torch without CUDA is in pip's extra index https://download.pytorch.org/whl/cpu"
 _CONVERTS = ("torch", "transformers", "gguf", "safetensors")
 _TRAINS = (*_CONVERTS, "trl", "datasets", "accelerate", "peft")
 

@@ -1,6 +1,6 @@
 """Write a Hugging Face directory of the llama architecture as a GGUF file, in F16.
 
-    python -m refinecli.training.to_gguf DIR MODEL.gguf --like OTHER.gguf
+    python -m refinecli.training.to_gguf DIR MODEL.gguf OTHER.gguf
 
 Metadata and tokenizer are those of the other file, whose tensors are replaced by name. It prints
 one JSON object: what it wrote, or what is wrong. It imports nothing of refinecli.
@@ -142,7 +142,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m refinecli.training.to_gguf")
     parser.add_argument("folder", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--like", type=Path, required=True)
+    parser.add_argument("like", type=Path)
     options = parser.parse_args()
     try:
         print(json.dumps(convert(options.folder, options.target, options.like)))
