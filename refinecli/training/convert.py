@@ -28,7 +28,7 @@ ADAPTER = "adapter_config.json"
 
 @dataclass(frozen=True)
 class Conversion:
-    """Which model becomes what; `like` is the GGUF file of the metadata, on the way to GGUF.
+    """A model and what it becomes; `like` is the GGUF file of the metadata, on the way to GGUF.
     `named` is how the user named the source."""
 
     source: Path
