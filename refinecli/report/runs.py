@@ -12,6 +12,7 @@ from pathlib import Path
 from refinecli.data.repeats import Occurrences
 from refinecli.data.sources import LINE_BYTES, Source
 from refinecli.errors import InputError, UsageError
+from refinecli.refining.strategies import STRATEGIES
 from refinecli.report.cases import Case, Spent, case_of, grader_of, key_of, models_of, strategy_of
 from refinecli.text.json_text import canonical, loads
 from refinecli.types import JSONObject
@@ -46,9 +47,16 @@ class Run:
 
     @property
     def only_drafts(self) -> bool:
-        """True if all it did was to draw several responses and keep the best."""
-        several = any(len(case.steps) > 1 for case in self.cases)
-        return several and all(step.parent is None for case in self.cases for step in case.steps)
+        """True if it could only draw responses and keep the best, and drew several.
+
+        Its strategy and settings decide: a loop that could have rewritten, and happened not to, is
+        not resampling.
+        """
+        loop = STRATEGIES.get(self.strategy)
+        if loop is None or not loop.by_grade:
+            return False
+        rewrites = "reviser" in loop.roles and self.shaped_by.get("refine.max_iterations") != 0
+        return not rewrites and any(len(case.steps) > 1 for case in self.cases)
 
     def record(self) -> JSONObject:
         return {

@@ -357,6 +357,30 @@ def drafted(n: int, drafts: Sequence[float], tokens: int = 100) -> list[Row]:
     return [row(i, drafts, drafts=True, tokens=tokens) for i in range(n)]
 
 
+def made_by(strategy: str, rows: list[Row], **shaped_by: Any) -> list[Row]:
+    for line in rows:
+        line["refinement"] |= {"strategy": strategy, "shaped_by": shaped_by}
+    return rows
+
+
+def test_a_loop_that_happened_only_to_draft_is_not_resampling(read: Read) -> None:
+    """Its strategy and settings decide: it could have rewritten, and stops where it likes."""
+    run = read(gained())
+    for number, strategy in enumerate(("adaptive", "refine")):
+        other = read(made_by(strategy, drafted(30, [0.0, 0.5])), f"{number}.jsonl")
+        compared = build([run], baselines=[other])["baselines"][-1]
+        assert compared["name"] == f"{number}.jsonl"
+        assert not compared["drafts"]
+        assert "compare with a run of the strategy best-of-n" in said(build([other]))
+
+
+def test_a_loop_that_may_not_rewrite_is_resampling(read: Read) -> None:
+    no_rewrites = {"refine.max_iterations": 0}
+    other = read(made_by("refine", drafted(30, [0.0, 0.5]), **no_rewrites), "drafts.jsonl")
+    assert build([read(gained())], baselines=[other])["baselines"][-1]["drafts"] == 2
+    assert "compare with a run" not in said(build([other]))
+
+
 def test_the_first_answer_is_always_a_baseline(read: Read) -> None:
     figures = build([read(gained(30))])
     first = figures["baselines"][0]

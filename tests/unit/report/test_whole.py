@@ -45,7 +45,7 @@ def some_run(seed: int, n: int = 40, *, rounds: int = 3, drafts: bool = False) -
         rows.append(
             row(number, scores, items=ITEMS, drafts=drafts, texts=texts, tokens=100 + number)
         )
-    return [*rows, row(n, [[None, 1.0, 1.0, 0.0]], items=ITEMS), failed_row(n + 1)]
+    return [*rows, row(n, [[None, 1.0, 1.0, 0.0]], items=ITEMS, drafts=drafts), failed_row(n + 1)]
 
 
 def regrades(seed: int, n: int = 40) -> Mapping[Any, Regrade]:
