@@ -30,6 +30,7 @@ from tests.benchmarks import jobs
 from tests.benchmarks.jobs import Lab
 from tests.benchmarks.measure import Figure, NotMeasuredError
 from tests.benchmarks.peers import peers
+from tests.benchmarks.prefix import prefix
 
 Benchmark = Callable[[Lab], Iterable[Figure | NotMeasuredError]]
 BENCHMARKS: dict[str, Benchmark] = {
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "jsonl": jobs.jsonl,
     "limited": jobs.limited,
     "replay": jobs.replay,
+    "prefix": prefix,
 }
 
 

@@ -11,8 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.benchmarks.measure import Figure, NotMeasuredError, Run, Server, cores, run
+
+T = TypeVar("T")
 
 Command = Sequence[str | Path]
 REFINECLI = (sys.executable, "-m", "refinecli")
@@ -35,10 +38,10 @@ class Lab:
         return path
 
     def interleaved(
-        self, times: int, commands: Mapping[str, Callable[[], Run]]
-    ) -> dict[str, list[Run]]:
+        self, times: int, commands: Mapping[str, Callable[[], T]]
+    ) -> dict[str, list[T]]:
         """Measure A B C A B C …, so that what else the machine does meets all of them alike."""
-        results: dict[str, list[Run]] = {name: [] for name in commands}
+        results: dict[str, list[T]] = {name: [] for name in commands}
         for _ in range(self.runs or times):
             for name, measured in commands.items():
                 results[name].append(measured())

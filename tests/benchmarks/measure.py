@@ -116,8 +116,12 @@ class Server:
         ...  # server.url, server.stats()
     """
 
-    def __init__(self, cpu: int | None = None, **options: float | None) -> None:
+    def __init__(
+        self, cpu: int | None = None, *, prefixes: bool = False, **options: float | None
+    ) -> None:
         self._command = [sys.executable, "-I", str(HERE / "server.py")]
+        if prefixes:
+            self._command.append("--prefixes")
         for name, value in options.items():
             if value is not None:
                 self._command += [f"--{name.replace('_', '-')}", str(value)]

@@ -2,9 +2,12 @@
 
     python tests/benchmarks/server.py --latency-ms 50
     python tests/benchmarks/server.py --rate 20 --burst 20 --retry-after 1
+    python tests/benchmarks/server.py --latency-ms 500 --prefixes
 
 It serves on loopback, prints its address and ends when its standard input does. A waiting request
-costs one timer, so thousands can wait at once. `/stats` counts what came, `/reset` starts afresh.
+costs one timer, so thousands can wait at once. `/stats` counts what came, `/reset` forgets it all.
+With `--prefixes` it keeps the beginnings of prompts as providers do, and counts the tokens of
+prompts and how many of them it had kept.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ class Stats:
     connections: int = 0
     in_flight: int = 0
     peak_in_flight: int = 0
+    prompt_tokens: int = 0  # counted with `--prefixes`, as are those that were kept
+    cached_tokens: int = 0
     first_request_at: float | None = None
 
 
@@ -77,12 +82,43 @@ class Bucket:
         return True
 
 
+class Prefixes:
+    """The beginnings of prompts that were answered, in blocks of 128 tokens, used from 1,024 tokens
+    on."""
+
+    block, least = 128 * 4, 1024 * 4  # characters
+
+    def __init__(self) -> None:
+        self._kept: set[int] = set()
+
+    def read(self, body: bytes) -> tuple[int, int, list[int]]:
+        """Return a request's tokens, those of them that were kept, and its blocks."""
+        messages = json.loads(body)["messages"]
+        text = "".join(f"{one['role']}: {one['content']}" for one in messages)
+        blocks, so_far = [], 0
+        for end in range(self.block, len(text), self.block):
+            so_far = hash((so_far, text[end - self.block : end]))
+            blocks.append(so_far)
+        known = sum(block in self._kept for block in blocks) * self.block
+        return len(text) // 4, known // 4 if known >= self.least else 0, blocks
+
+    def keep(self, blocks: list[int]) -> None:
+        """Keep a prompt, once it was answered."""
+        self._kept.update(blocks)
+
+
 class Mock:
     """What all connections share."""
 
-    def __init__(self, latency: float, bucket: Bucket | None, retry_after: float | None) -> None:
+    def __init__(
+        self,
+        latency: float,
+        bucket: Bucket | None,
+        retry_after: float | None,
+        prefixes: Prefixes | None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.latency, self.bucket = latency, bucket
+        self.latency, self.bucket, self.prefixes = latency, bucket, prefixes
         self.stats = Stats()
         self.answer, self.verdict = _completion(ANSWER), _completion(VERDICT)
         headers = () if retry_after is None else (f"retry-after: {retry_after:g}",)
@@ -93,6 +129,8 @@ class Mock:
         self.stats = Stats()
         if self.bucket:
             self.bucket.refill()
+        if self.prefixes:
+            self.prefixes = Prefixes()
 
 
 class Connection(asyncio.Protocol):
@@ -115,13 +153,13 @@ class Connection(asyncio.Protocol):
             if len(data) < end:
                 break
             if data.startswith(b"POST"):
-                self.chat(GRADER_MARK in data[head:end])
+                self.chat(data[head + 4 : end])
             else:
                 self.transport.write(self.about(data.split(b" ", 2)[1]))
             data = data[end:]
         self.unread = data
 
-    def chat(self, grading: bool) -> None:
+    def chat(self, body: bytes) -> None:
         mock, stats = self.mock, self.mock.stats
         stats.requests += 1
         if stats.first_request_at is None:
@@ -132,15 +170,22 @@ class Connection(asyncio.Protocol):
             return
         stats.in_flight += 1
         stats.peak_in_flight = max(stats.peak_in_flight, stats.in_flight)
-        reply = mock.verdict if grading else mock.answer
+        reply = mock.verdict if GRADER_MARK in body else mock.answer
+        blocks: list[int] = []
+        if mock.prefixes:
+            tokens, cached, blocks = mock.prefixes.read(body)
+            stats.prompt_tokens += tokens
+            stats.cached_tokens += cached
         if mock.latency:
-            mock.loop.call_later(mock.latency, self.send, stats, reply)
+            mock.loop.call_later(mock.latency, self.send, stats, reply, blocks)
         else:
-            self.send(stats, reply)
+            self.send(stats, reply, blocks)
 
-    def send(self, stats: Stats, reply: bytes) -> None:
+    def send(self, stats: Stats, reply: bytes, blocks: list[int]) -> None:
         stats.in_flight -= 1
         stats.answered += 1
+        if self.mock.prefixes:
+            self.mock.prefixes.keep(blocks)
         self.transport.write(reply)
 
     def about(self, path: bytes) -> bytes:
@@ -156,7 +201,8 @@ class Connection(asyncio.Protocol):
 
 async def serve(options: argparse.Namespace) -> None:
     bucket = Bucket(options.rate, options.burst) if options.rate else None
-    mock = Mock(options.latency_ms / 1000, bucket, options.retry_after)
+    prefixes = Prefixes() if options.prefixes else None
+    mock = Mock(options.latency_ms / 1000, bucket, options.retry_after, prefixes)
     server = await mock.loop.create_server(
         lambda: Connection(mock), "127.0.0.1", options.port, backlog=4096
     )
@@ -173,6 +219,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="requests a second; others are answered 429")
     parser.add_argument("--burst", type=float, default=1)
     parser.add_argument("--retry-after", type=float, help="seconds that a 429 names")
+    parser.add_argument("--prefixes", action="store_true", help="keep the beginnings of prompts")
     asyncio.run(serve(parser.parse_args()))
 
 
