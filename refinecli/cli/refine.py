@@ -135,7 +135,7 @@ def _command(
         command="refine",
         roles=roles_of(settings.refine),
         settings=settings,
-        shapes={"refine": settings.refine.shaping() | _shaping(fixed)},
+        shapes={"refine": settings.refine.shaping() | _shaping(settings, fixed)},
         work=lambda engine, reporter: partial(
             refine_row,
             engine=engine,
@@ -164,16 +164,22 @@ def _learned(file: Path | None, settings: Settings) -> Estimates | None:
     return learned_from(file)
 
 
-def _shaping(fixed: Estimates | None) -> JSONObject:
-    """Return the estimates as what shapes results: with their digits, the same on every machine."""
-    if fixed is None:
+def _shaping(settings: Settings, fixed: Estimates | None) -> JSONObject:
+    """Return what else shapes an adaptive loop's results: the prices that steps are weighed by, and
+    the estimates, with their digits, the same on every machine."""
+    from refinecli.runs.work import prices_of
+
+    if settings.refine.strategy != "adaptive":
         return {}
-    return {
-        "learned": {
+    found: JSONObject = {}
+    if by_role := prices_of(settings).by_role:
+        found["prices"] = {role: list(prices) for role, prices in by_role.items()}
+    if fixed:
+        found["learned"] = {
             kind: [float(f"{value:.6g}") for value in belief]
             for kind, belief in fixed._asdict().items()
         }
-    }
+    return found
 
 
 def _shown_by(reporter: Reporter) -> Observer:

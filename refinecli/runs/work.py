@@ -54,12 +54,12 @@ async def refine_datapoint(
         grading=settings.grade,
         seed=settings.run.seed,
         redraws=settings.policy.temperature != 0,
-        prices=_prices(settings),
+        prices=prices_of(settings),
         estimates=estimates,
     )
 
 
-def _prices(settings: Settings) -> Prices:
+def prices_of(settings: Settings) -> Prices:
     """Return the prices of the roles that an adaptive loop asks, of a jury their mean; none unless
     all of them have some. What is all for nothing, such as the embedded model, counts by tokens."""
     groups = {name: [settings.roles[name]] for name in ("policy", "reviser")}

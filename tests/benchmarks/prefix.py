@@ -31,8 +31,8 @@ class Sent(NamedTuple):
     cached: float
 
 
-# Datapoints, requests in flight, and the time that a lead may take as a multiple. Other rows fill
-# the places of those that wait, so over a file it costs nothing; one datapoint takes one more answer.
+# Datapoints, requests in flight, and the time that a lead may take as a multiple. Over a file it
+# costs nothing, since other rows fill the places of those that wait; one row takes one more answer.
 FILES = ((200, 64, 1.05), (400, 256, 1.05), (1, 64, None))
 
 

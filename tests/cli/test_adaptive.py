@@ -1,4 +1,4 @@
-"""`refine --strategy adaptive` as a command: what rows learn depends on nothing but the replies."""
+"""`refine` as a command, with its default loop: what rows learn depends on nothing but replies."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import Result, Start, at, check_item, datapoint, read_jsonl, write_jsonl
 from tests.support.chat_server import Reply, Request, error
 from tests.support.fault_server import Arrival, FaultServer
 
 Cli = Callable[..., Result]
 WORDS = ("red", "blue", "green", "gold")
-RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--strategy", "adaptive", "--seed", "3"]
-RUN += ["--max-iterations", "5"]
+RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--seed", "3", "--max-iterations", "5"]
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -59,47 +60,79 @@ def test_the_file_is_the_same_at_any_concurrency(cli: Cli, tmp_path: Path) -> No
     assert set(taken) == {"policy", "reviser"}
 
 
-def test_a_run_that_was_killed_writes_the_same_file_and_pays_for_no_reply_twice(
-    cli: Cli, start: Start, tmp_path: Path
+# How a run ends in the middle, by a signal or by a flag, and its exit code.
+MANY_DEATHS = [
+    pytest.param(signal.SIGKILL, -9, id="kill -9"),
+    pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+    pytest.param(signal.SIGINT, 130, id="SIGINT"),
+    pytest.param(["--max-calls", "60"], 4, id="calls used up"),
+    pytest.param(["--max-total-tokens", "600"], 4, id="tokens used up"),
+    pytest.param(["--max-cost", "0.0006"], 4, id="money used up"),
+]
+# Of replies of 3 tokens at most, so that what a budget reserves is near to what is used.
+BOUNDED = ["--set", "policy.max_tokens=10", "--set", "grader.max_tokens=10"]
+BOUNDED += ["--set", "policy.input_price=1", "--set", "policy.output_price=1"]
+
+
+@pytest.mark.parametrize(("ending", "code"), MANY_DEATHS)
+def test_a_run_that_ended_in_the_middle_continues_to_the_same_file_and_pays_for_nothing_twice(
+    cli: Cli, start: Start, tmp_path: Path, ending: signal.Signals | list[str], code: int
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows(40))
-    run = [*RUN, "--concurrency", "8"]
+    run = [*RUN, *BOUNDED, "--concurrency", "8"]
     with FaultServer(written, latency=0.01) as server:
         assert cli(*run, *at(server)).returncode == 0
         whole = (tmp_path / "out.jsonl").read_bytes()
         (tmp_path / "out.jsonl").unlink()
         requests = len(server.seen)
         server.forget()
-        for moment in sorted(random.Random(5).sample(range(1, requests * 9 // 10), 4)):
-            process = start(*run, *at(server), stdin=subprocess.DEVNULL)
-            server.wait_for_requests(max(moment, len(server.arrivals) + 1))
-            process.send_signal(signal.SIGKILL)
-            process.communicate(timeout=30)
+        for moment in sorted(random.Random(code).sample(range(1, requests * 8 // 10), 3)):
+            if isinstance(ending, list):
+                ended = cli(*run, *at(server), *ending)
+                assert ended.returncode == code, ended.stderr
+            else:
+                process = start(*run, *at(server), stdin=subprocess.DEVNULL)
+                server.wait_for_requests(max(moment, len(server.arrivals) + 1))
+                process.send_signal(ending)
+                process.communicate(timeout=30)
+                assert process.returncode == code
+            assert not (tmp_path / "out.jsonl").exists()
         last = cli(*run, *at(server))
         assert last.returncode == 0, last.stderr
         assert len(server.seen) == requests
-        assert server.sent_again <= 8 * 4
+        assert server.sent_again <= (0 if isinstance(ending, list) else 8 * 3)
     assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert read_jsonl(tmp_path / "out.jsonl")[0]["refinement"]["strategy"] == "adaptive"
 
 
-def test_after_failures_the_same_command_sends_only_what_failed(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("failing", ["first draft", "later step"])
+def test_after_failures_the_same_command_sends_only_what_failed(
+    cli: Cli, tmp_path: Path, failing: str
+) -> None:
     """Row 2 fails at first, and rows 6 and on would learn from it."""
     write_jsonl(tmp_path / "in.jsonl", rows(40))
     broken = True
+    asked = 0
 
     def answer(request: Arrival) -> str | Reply:
-        if broken and "about row 2." in request.body["messages"][0]["content"]:
-            return error(400, "not this one")
+        nonlocal asked
+        if "about row 2." in request.body["messages"][0]["content"]:
+            asked += 1
+            if broken and (failing == "first draft" or asked > 1):
+                return error(400, "not this one")
+            return "none"
         return written(request)
 
     with FaultServer(answer) as server:
         first = cli(*RUN, *at(server))
         assert first.returncode == 3, first.stderr
         before = read_jsonl(tmp_path / "out.jsonl")
-        assert [row["id"] for row in before if "error" in row] == ["row 2"]
+        assert [row["id"] for row in before if _failed(row)] == ["row 2"]
+        allowed = cli(*RUN, *at(server), "--max-errors", "1", "--force", "--cache", "other.db")
+        assert allowed.returncode == 0, allowed.stderr
         broken = False
         server.forget()
-        second = cli(*RUN, *at(server))
+        second = cli(*RUN, *at(server), "--force")
         assert second.returncode == 0, second.stderr
         about = {request.body["messages"][0]["content"] for request in server.arrivals}
     after = read_jsonl(tmp_path / "out.jsonl")
@@ -110,12 +143,21 @@ def test_after_failures_the_same_command_sends_only_what_failed(cli: Cli, tmp_pa
     assert after[2]["refinement"]["status"] == "done"
 
 
-def test_a_budget_ends_the_run_although_rows_wait_for_others(cli: Cli, tmp_path: Path) -> None:
+def _failed(row: dict[str, Any]) -> bool:
+    return "error" in row or row["refinement"]["status"] == "failed"
+
+
+def test_prices_shape_the_choice_so_a_run_does_not_continue_with_others(
+    cli: Cli, tmp_path: Path
+) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows(40))
     with FaultServer(written) as server:
-        result = cli(*RUN, *at(server), "--max-calls", "60")
-        assert result.returncode == 4, result.stderr
-        assert cli(*RUN, *at(server)).returncode == 0
+        first = cli(*RUN, *BOUNDED, *at(server), "--max-calls", "60")
+        assert first.returncode == 4, first.stderr
+        dearer = ["--set", "reviser.input_price=9", "--set", "reviser.output_price=9"]
+        second = cli(*RUN, *BOUNDED, *dearer, *at(server))
+    assert second.returncode == 2
+    assert "refine.prices" in second.stderr
 
 
 def test_another_runs_output_teaches_and_learning_can_be_switched_off(
