@@ -36,7 +36,7 @@ async def adaptive(rollout: Rollout) -> Refinement:
     for iteration in iterations:
         rollout.show(rollout.datapoint, iteration)
     most = len(iterations) + rollout.options.max_iterations
-    requests: dict[int, str] = {}
+    requests = _Requests(rollout, iterations)
     declined: Step | None = None
     stop: StopReason | None = "failed" if failure else None
     while stop is None:
@@ -46,7 +46,8 @@ async def adaptive(rollout: Rollout) -> Refinement:
         steps = await _possible(rollout, iterations, requests)
         promising = [step for step in steps if step.gain >= rollout.options.min_gain]
         if not promising:
-            stop, declined = "plateau", max(steps, key=lambda step: step.gain)
+            stop = "plateau"
+            declined = max(steps, key=lambda step: step.gain, default=None)
             break
         step = max(promising, key=lambda step: step.worth)
         try:
@@ -74,38 +75,55 @@ def _reason_to_stop(best: Iteration, written: int, most: int) -> StopReason | No
 
 
 async def _possible(
-    rollout: Rollout, iterations: list[Iteration], requests: dict[int, str]
+    rollout: Rollout, iterations: list[Iteration], requests: _Requests
 ) -> list[Step]:
     """Return the steps that could come next, as far as is known what they would bring."""
     estimates = await rollout.estimates()
     number = len(iterations)
     seed = wire_seed(rollout.seed or 0, draw_of(rollout.datapoint, "adaptive", number))
-    costs = Costs(
-        rollout, iterations, lambda parent: _request(rollout, iterations, parent, requests)
-    )
-    return possible_steps(iterations, estimates, costs, Random(seed), redraws=rollout.redraws)
+    costs = Costs(rollout, iterations, requests.to_rewrite)
+    redraws = "policy" in rollout.redraws
+    steps = possible_steps(iterations, estimates, costs, Random(seed), redraws=redraws)
+    if "reviser" in rollout.redraws:
+        return steps
+    return [step for step in steps if not (step.parent and requests.sent(step.parent))]
 
 
-def _request(
-    rollout: Rollout, iterations: list[Iteration], parent: Iteration, requests: dict[int, str]
-) -> str:
-    """Return what a rewrite of this response is asked; `requests` keeps it until there is a new
-    one to remember."""
-    number = parent.iteration
-    if number not in requests:
-        tried = [it for it in iterations if it.parent == number]
-        requests[number] = p.rewrite_request(
-            rollout.prompts,
-            rollout.datapoint,
-            parent.grades,
-            cut_off=parent.finish_reason == "length",
-            tried=tried if rollout.options.memory else (),
-        )
-    return requests[number]
+class _Requests:
+    """The requests for rewrites of a row's responses, each until there is more to remember."""
+
+    def __init__(self, rollout: Rollout, iterations: list[Iteration]) -> None:
+        self._rollout = rollout
+        self._iterations = iterations
+        self._ready: dict[int, str] = {}
+        self._sent: set[tuple[int, str]] = set()
+
+    def to_rewrite(self, parent: Iteration) -> str:
+        number = parent.iteration
+        if number not in self._ready:
+            tried = [it for it in self._iterations if it.parent == number]
+            self._ready[number] = p.rewrite_request(
+                self._rollout.prompts,
+                self._rollout.datapoint,
+                parent.grades,
+                cut_off=parent.finish_reason == "length",
+                tried=tried if self._rollout.options.memory else (),
+            )
+        return self._ready[number]
+
+    def sent(self, parent: Iteration) -> bool:
+        """Return whether a rewrite was asked for with just this request already."""
+        return (parent.iteration, self.to_rewrite(parent)) in self._sent
+
+    def used(self, parent: int) -> str:
+        """Return the request that was sent, which there is more to remember of now."""
+        request = self._ready.pop(parent)
+        self._sent.add((parent, request))
+        return request
 
 
 async def _take(
-    rollout: Rollout, iterations: list[Iteration], step: Step, requests: dict[int, str]
+    rollout: Rollout, iterations: list[Iteration], step: Step, requests: _Requests
 ) -> Iteration:
     """Write the response and grade it; a text that came before has the earlier grades."""
     number = len(iterations)
@@ -113,7 +131,7 @@ async def _take(
         drafts = sum(it.role == "policy" for it in iterations)
         given = int(rollout.datapoint.response is not None)
         return await further_draft(rollout, iterations, drafts + given)
-    request = _request(rollout, iterations, step.parent, requests)
+    request = requests.to_rewrite(step.parent)
     messages = p.rewrite_messages(rollout.datapoint, step.parent.response, request)
     new = await rewritten(rollout, step.parent, number, messages)
     if same := graded_before(new.response, iterations):
@@ -121,12 +139,12 @@ async def _take(
     return await graded(rollout, new)
 
 
-def _note_feedback(iterations: list[Iteration], new: Iteration, requests: dict[int, str]) -> None:
+def _note_feedback(iterations: list[Iteration], new: Iteration, requests: _Requests) -> None:
     """Keep the rewrite's request on its parent; of several rewrites, that of the best."""
     if new.parent is None:
         return
+    request = requests.used(new.parent)
     parent = iterations[new.parent]
     siblings = [it for it in iterations[:-1] if it.parent == new.parent]
     if not siblings or better(new, best_of(siblings)):
-        iterations[new.parent] = replace(parent, feedback=requests[new.parent])
-    requests.pop(new.parent)
+        iterations[new.parent] = replace(parent, feedback=request)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
-from refinecli.refining.strategies import STRATEGIES, Prices, RefineOptions, Rollout, prior
+from refinecli.refining.strategies import (
+    STRATEGIES,
+    WRITERS,
+    Prices,
+    RefineOptions,
+    Rollout,
+    prior,
+)
 from refinecli.types import Datapoint, Observer, Refinement, Roles
 
 if TYPE_CHECKING:
@@ -26,14 +33,14 @@ async def refine(
     *,
     grading: GradeOptions = _AS_USUAL,
     seed: int | None = None,
-    redraws: bool = True,
+    redraws: frozenset[str] = WRITERS,
     prices: Prices = _NO_PRICES,
     estimates: Callable[[], Awaitable[Estimates]] | None = None,
 ) -> Refinement:
     """Refine one datapoint's response, passing each iteration to `observe` as soon as it is done.
 
-    `redraws`, `prices` and `estimates` are what an adaptive loop goes by: whether a second draft
-    can differ from the first, what tokens cost, and what earlier rows have shown.
+    `redraws`, `prices` and `estimates` are what an adaptive loop goes by: the writers whose second
+    reply to a request can differ from the first, the cost of tokens, and what earlier rows showed.
 
     Raise CompletionError where not even a first response could be had.
     """

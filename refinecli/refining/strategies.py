@@ -91,6 +91,9 @@ class Prices:
         return cost / 1e6 if self.by_role else cost
 
 
+WRITERS = frozenset({"policy", "reviser"})
+
+
 async def prior() -> Estimates:
     """Return the estimates of a row before which there was none."""
     from refinecli.refining.estimates import Lessons
@@ -102,8 +105,8 @@ async def prior() -> Estimates:
 class Rollout:
     """One datapoint on its way through a loop; `show` gets each iteration once it is done.
 
-    It `redraws` where a second draft could differ from the first. `estimates` are what earlier rows
-    say about this one, and are waited for.
+    The roles in `redraws` could reply to the same request in another way. `estimates` are what
+    earlier rows say about this one, and are waited for.
     """
 
     datapoint: Datapoint
@@ -113,7 +116,7 @@ class Rollout:
     show: Observer
     grading: GradeOptions
     seed: int | None
-    redraws: bool = True
+    redraws: frozenset[str] = WRITERS
     prices: Prices = Prices()
     estimates: Callable[[], Awaitable[Estimates]] = prior
 

@@ -16,7 +16,7 @@ from refinecli.errors import CompletionError
 from refinecli.grading.votes import grade_by_votes
 from refinecli.refining.estimates import Estimates, lesson_of
 from refinecli.refining.rollout import refine
-from refinecli.refining.strategies import Prices
+from refinecli.refining.strategies import WRITERS, Prices
 from refinecli.types import Datapoint, Grade, Observer, Refinement, Usage
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def refine_datapoint(
         observe,
         grading=settings.grade,
         seed=settings.run.seed,
-        redraws=settings.policy.temperature != 0,
+        redraws=frozenset(role for role in WRITERS if settings.roles[role].temperature != 0),
         prices=prices_of(settings),
         estimates=estimates,
     )

@@ -81,7 +81,7 @@ def test_at_temperature_0_it_drafts_once_and_rewrites() -> None:
         ["red"],
         ["red blue"] * 3,
         estimates=after(*DRAFTS_WORK),
-        redraws=False,
+        redraws=frozenset(),
         options={"min_gain": 0.0},
     )
     assert {role for role, _ in kinds(made)[1:]} == {"reviser"}
