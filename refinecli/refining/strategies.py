@@ -56,7 +56,7 @@ class RefineOptions:
     show_rubric: bool = False
     principles: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     memory: bool = False
-    min_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    min_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
     learn: bool = True
     stop_when_passed: bool = False
 

@@ -102,3 +102,31 @@ def test_whatever_was_seen_beliefs_are_finite_and_not_certain(rows: list[list[fl
         assert math.isfinite(known.mean)
         assert known.doubt > 0
         assert known.scatter > 0
+
+
+def test_rows_that_end_with_their_first_full_marks_do_not_pass_for_better_ones() -> None:
+    """Of rows of 1 to 8 tries the mean share of hits is twice the share among all drafts."""
+    rng = random.Random(4)
+    ended, whole = Lessons(), Lessons()
+    shares = []
+    for _ in range(1000):
+        odds = rng.betavariate(0.5, 4)
+        tries = [float(rng.random() < odds) for _ in range(8)]
+        upto = tries.index(1.0) + 1 if 1.0 in tries else 8
+        shares.append(sum(tries[:upto]) / upto)
+        ended.add(Lesson(tuple(tries[:upto])))
+        whole.add(Lesson(tuple(tries)))
+    assert sum(shares) / len(shares) > 0.2
+    for seen in (ended, whole):
+        known = seen.estimates.full_marks
+        assert known.mean == pytest.approx(0.5 / 4.5, abs=0.015)
+        assert known.scatter / known.doubt == pytest.approx(4.5, rel=0.3)
+
+
+def test_a_few_rows_move_the_belief_in_full_marks_and_do_not_settle_it() -> None:
+    seen = Lessons()
+    before = seen.estimates.full_marks.mean
+    for _ in range(4):
+        seen.add(Lesson((1.0,)))
+    assert before + 0.05 < seen.estimates.full_marks.mean < 0.5
+    assert seen.estimates.full_marks.after([0.0] * 3).mean < seen.estimates.full_marks.mean
