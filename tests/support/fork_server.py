@@ -56,9 +56,17 @@ def _import_all() -> None:
     gc.disable()
     for module in pkgutil.walk_packages(refinecli.__path__, "refinecli."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            _import(module.name)
     gc.enable()
     gc.freeze()  # a collection in a child would copy every page
+
+
+def _import(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("refinecli"):
+            raise  # else it needs an extra that is not installed, and a run that does says so
 
 
 def _leave(code: int) -> NoReturn:
