@@ -65,6 +65,12 @@ def debug_rollout(
         int | None, typer.Option(metavar="N", min=0, help="Which row, from 0. (default: 0)")
     ] = None,
     id: Annotated[str | None, typer.Option(metavar="ID", help="Which row, by its id.")] = None,
+    item: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Ask about this item alone, such as one that was edited."
+        ),
+    ] = None,
     strategy: StrategyName = None,
     max_iterations: Annotated[
         int | None,
@@ -90,6 +96,7 @@ def debug_rollout(
     refinecli debug-rollout
     refinecli debug-rollout in.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model MODEL
+    refinecli debug-rollout out.jsonl --id addition-17 --item correct
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """
@@ -105,6 +112,8 @@ def debug_rollout(
     for line in settings.ignored:
         show_note(line, quiet=models.quiet)
     row = _checked_row(data, out, models, settings, index=index, id=id, json=json)
+    if item is not None:
+        row = _about(row, item)
     outputs = _outputs(out, json)
     check_endpoints(settings, roles, offline=models.offline)
     if models.dry_run:
@@ -152,6 +161,26 @@ def _checked_row(
     row = _chosen(data, models, settings.run.line_bytes, index, id)
     assert row.datapoint is not None
     return row._replace(remarks=lost_penalties(settings.prompts, settings.grade, row.datapoint))
+
+
+def _about(row: Row, name: str) -> Row:
+    """Return the row with the items of this name alone."""
+    from refinecli.data.names import item_names, meant
+
+    assert row.datapoint is not None
+    names = item_names(row.raw)
+    places = [at for at, one in enumerate(names) if one == name]
+    if not places:
+        raise UsageError(
+            f"the row {row.datapoint.id} has no item {name}",
+            meant(name, names) or f"name one of: {', '.join(names)}",
+        )
+    items = tuple(row.datapoint.rubric_items[at] for at in places)
+    raw_items = [{**row.raw["rubric_items"][at], "name": name} for at in places]
+    return row._replace(
+        raw={**row.raw, "rubric_items": raw_items},
+        datapoint=row.datapoint.model_copy(update={"rubric_items": items}),
+    )
 
 
 @dataclass(frozen=True)
@@ -271,25 +300,10 @@ class _Rollout:
                 record.commit()
 
     def _transcript(self, refinement: Refinement | None, sink: Sink) -> bytes:
-        """Return the transcript for standard output or a file: with colour and panels only for a
-        terminal, whose width it takes."""
-        from io import StringIO
+        """Return the transcript for standard output or a file."""
+        from refinecli.display.rendering import rendered
+        from refinecli.display.transcript import transcript
 
-        from rich.console import Console
-
-        from refinecli.display.transcript import plain, transcript
-
-        terminal = sink.path is None and sys.stdout.isatty()
-        here = Console()  # the terminal's own width and colours
-        text = StringIO()
-        console = Console(
-            file=text,
-            force_terminal=terminal,
-            color_system=here.color_system if terminal else None,  # type: ignore[arg-type]
-            width=here.width if terminal else 100,
-            no_color=here.no_color,
-            legacy_windows=False,
-        )
         settings = self.settings
         assert self.row.datapoint is not None
         parts = transcript(
@@ -303,6 +317,5 @@ class _Rollout:
             threshold=settings.refine.threshold,
             min_gain=settings.refine.min_gain,
         )
-        for part in parts:
-            console.print(part, soft_wrap=plain(console))
-        return text.getvalue().rstrip("\n").encode()
+        terminal = sink.path is None and sys.stdout.isatty()
+        return rendered(parts, terminal=terminal).encode()

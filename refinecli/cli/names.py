@@ -8,7 +8,7 @@ import refinecli
 
 # Each is the function of its name, in the module of its name.
 COMMANDS = (
-    *("generate-data", "refine", "grade", "debug-rollout", "report", "export"),
+    *("generate-data", "refine", "grade", "debug-rollout", "show", "report", "export"),
     *("convert", "merge", "serve", "help"),
 )
 # The pages of the guide that say more about a command.
@@ -17,6 +17,7 @@ PAGES = {
     "refine": ("strategies", "models", "caching"),
     "grade": ("grading", "agreement", "ci"),
     "debug-rollout": ("prompts", "grading"),
+    "show": ("data",),
     "report": ("report", "measurements"),
     "export": ("training-data",),
     "merge": ("scale",),

@@ -41,8 +41,9 @@ def _promise(gain: float, cost: float) -> str:
     return f"+{gain:.3f} for {cost_in}"
 
 
-def why_chosen(iteration: Iteration) -> list[Text]:
-    """Say at length what an adaptive loop's step promised, and the best step of the other kind."""
+def why_chosen(iteration: Iteration, *, alone: bool = True) -> list[Text]:
+    """Say at length what an adaptive loop's step promised, and the best step of the other kind;
+    `alone` where no earlier rows could teach it anything."""
     choice = iteration.choice
     assert choice is not None
     lines = [label(f"{_step(iteration.parent)}: {_promise(choice.gain, choice.cost)}")]
@@ -59,10 +60,14 @@ def why_chosen(iteration: Iteration) -> list[Text]:
             )
     else:
         lines.append(label("no step of the other kind was possible"))
-    return [*lines, label(_BY, "dim")]
+    return [*lines, *_by(alone)]
 
 
-def why_stopped(refinement: Refinement, min_gain: float) -> list[Text]:
+def _by(alone: bool) -> list[Text]:
+    return [label(_BY, "dim")] if alone else []
+
+
+def why_stopped(refinement: Refinement, min_gain: float, *, alone: bool = True) -> list[Text]:
     """Say why the loop ended; where no step promised enough, what the best one promised."""
     best = refinement.declined
     if best is None:
@@ -70,7 +75,7 @@ def why_stopped(refinement: Refinement, min_gain: float) -> list[Text]:
     return [
         label(f"stopped: no step promised {min_gain:g} (refine.min_gain; plateau)"),
         label(f"the best, {_step(best.parent)}, promised {_promise(best.gain, best.cost)}"),
-        label(_BY, "dim"),
+        *_by(alone),
     ]
 
 

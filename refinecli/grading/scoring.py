@@ -162,7 +162,14 @@ def total_score(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float |
         if grade.score is None:
             return None
         total += item.weight * grade.score
-    return total / sum(item.weight for item in items if item.weight > 0)
+    return total / weight_of(items)
+
+
+def weight_of(items: Sequence[RubricItem]) -> float:
+    """Return the sum of the positive weights, by which scores are divided; of penalties alone, as a
+    person asks about one, the sum of theirs."""
+    positive = sum(item.weight for item in items if item.weight > 0)
+    return positive or sum(abs(item.weight) for item in items)
 
 
 def response_passed(

@@ -19,7 +19,6 @@ FUNCTIONS = {
 }
 FILES = {
     "agreement/figures.py": 405,
-    "display/transcript.py": 428,
 }
 CLASSES: dict[str, int] = {}
 
