@@ -94,19 +94,20 @@ def _text(item: JSONObject) -> str | None:
 
 def _calls(changed: Sequence[Pair]) -> int | None:
     """Count the calls that the grades of edited and added items rest on; None where the records do
-    not say: several items in one call, a jury, repeats, or a grader that was asked once more."""
+    not say: a jury, repeats, or a grader that was asked once more."""
     calls = 0
     for pair in changed:
         case = pair.new
         asked = 0 if not case.words else sum(not item.by_code for item in case.items)
         spent = case.spent.calls - (case.refined and case.steps[0].role == "policy")
-        if len(case.steps) > 1 or case.fresh is not None or spent != asked:
-            return None
-        calls += sum(
+        edited = sum(
             not item.same_question and not case.items[item.new].by_code
             for item in pair.items
             if item.new is not None and case.words
         )
+        if len(case.steps) > 1 or case.fresh is not None or spent not in (1, asked):
+            return None
+        calls += edited if spent == asked else min(edited, 1)  # all items in one call
     return calls
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -741,3 +742,33 @@ def test_equal_rows_of_two_inputs_have_the_same_first_sample(cli: Cli, tmp_path:
         )
     one, (first, second) = read_jsonl(once.stdout)[0], read_jsonl(twice.stdout)
     assert first["response"] == one["response"] != second["response"]
+
+
+@pytest.mark.parametrize("together", [[], ["--set", "grade.batch_items=9"]], ids=["alone", "batch"])
+def test_an_items_weight_asks_nobody_and_its_text_asks_the_calls_that_it_stands_in(
+    cli: Cli, tmp_path: Path, together: list[str]
+) -> None:
+    rows = [{"convo": [{"role": "user", "content": n}], "response": n} for n in ("one", "two")]
+    write_jsonl(tmp_path / "in.jsonl", rows)
+
+    def script(request: Arrival) -> str:
+        names = re.findall('<criterion name="(.*?)">', request.last)
+        (code,) = set(re.findall("<response-([0-9a-f]{12})>", request.last))
+        said = (f'<grade-{code} name="{n}"><score>1</score></grade-{code}>' for n in names)
+        return "".join(said) or "<score>1</score>"
+
+    def asked(name: str, *rubric: dict[str, object]) -> int:
+        (tmp_path / "r.json").write_text(json.dumps(rubric))
+        server.forget()
+        run = ["grade", "in.jsonl", "-o", name, "--rubric", "r.json", "--cache", "c.db"]
+        result = cli(*run, *together, *at(server))
+        assert result.returncode == 0, result.stderr
+        return len(server.arrivals)
+
+    short, kind = {"name": "a", "rubric_str": "Short?"}, {"name": "b", "rubric_str": "Kind?"}
+    with FaultServer(script) as server:
+        assert asked("one.jsonl", short, kind) == (2 if together else 4)
+        assert asked("two.jsonl", short, kind | {"weight": 3, "required": True}) == 0
+        assert asked("three.jsonl", short, kind | {"rubric_str": "Very kind?"}) == 2
+    shown = cli("report", "two.jsonl", "three.jsonl").stdout
+    assert "1 item changed, 2 calls, 0 verdicts flipped: b edited, weight 3 → 1" in shown

@@ -36,6 +36,18 @@ def test_commands_run_as_they_stand(tmp_path: Path, block: Block) -> None:
     assert result.returncode == 0, f"{block.text}\n{result.stderr}\n{result.stdout[-2000:]}"
 
 
+def test_the_page_on_editing_rubrics_shows_what_its_commands_print(tmp_path: Path) -> None:
+    page = GUIDE / "editing-rubrics.md"
+    commands, shown = list(blocks(page))[:2]
+    with ChatServer(model()) as server:
+        result = run(commands, tmp_path, server.url)
+        assert len(server.requests) == 8 + 4
+    assert result.returncode == 0, result.stderr
+    for part in shown.text.split("\n\n"):
+        assert part.strip("\n") in result.stdout
+    assert (tmp_path / "comment.md").read_text("utf-8").count("- `return-too-late` fails now") == 1
+
+
 # ------------------------------------------------------------------ training data
 
 

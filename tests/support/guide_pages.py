@@ -202,6 +202,12 @@ def model() -> Callable[[Request], str | Reply]:
     def verdict(request: Request) -> str | Reply:
         response = between(request.last, "response")
         right = "RIGHT" in response or any(text in response for text in good)
+        if (asked := between(request.last, "criterion")).endswith("on the response at once?"):
+            right = "Orders" in response or "we send" in response
+            said = "what to do" if right else "neither where to click nor what to send"
+            return f"It says {said}.\n<score>{int(right)}</score>"
+        if asked in ("Is the response helpful?", "Is the response kind?"):
+            return "Yes.\n<score>1</score>"
         if request.body.get("logprobs"):
             return likely(yes=0.9, no=0.1) if right else likely(yes=0.1, no=0.9)
         return f"Because.\n<score>{int(right)}</score>"

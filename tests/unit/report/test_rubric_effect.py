@@ -106,12 +106,18 @@ def test_a_grader_that_contradicts_itself_is_not_the_rubrics_doing(compared: Com
 
 
 def test_calls_that_the_records_do_not_say_are_left_out(compared: Compared) -> None:
-    batched = rows([EDITED, SHORT], 2)
-    for line in batched:
-        line["grading"]["usage"] = usage(1, 50)
-    figures = compared(rows([KIND, SHORT], 5), batched)
+    again = rows([EDITED, SHORT], 2)
+    again[3]["grading"]["usage"] = usage(3, 50)
+    figures = compared(rows([KIND, SHORT], 5), again)
     assert figures["compared"]["rubric"]["calls"] is None
     assert "1 item changed, 3 verdicts flipped" in said(figures)
+
+
+def test_items_that_are_asked_together_are_one_call(compared: Compared) -> None:
+    new = rows([EDITED, SHORT | {"rubric_str": "Is it very short?"}], 2)
+    for line in new:
+        line["grading"]["usage"] = usage(1, 50)
+    assert compared(rows([KIND, SHORT], 5), new)["compared"]["rubric"]["calls"] == 8
 
 
 def test_items_that_code_checks_cost_no_calls(compared: Compared) -> None:
