@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.batch import BatchOptions
 from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
-    BatchFiles,
     ModelOptions,
     OutputOptions,
     SeveralInputs,
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject
 
 
-@takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions)
+@takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions, batch=BatchOptions)
 def grade(
     ctx: typer.Context,
     data: SeveralInputs,
     out: OutputOptions,
     models: ModelOptions,
+    batch: BatchOptions,
     fail_under: Annotated[
         str | None,
         typer.Option(metavar="X", help="Exit 1 if the mean score is below X, or there is none."),
@@ -87,7 +88,6 @@ def grade(
         ),
     ] = None,
     shard: ShardOption = None,
-    batch_files: BatchFiles = None,
 ) -> int:
     """Grade the `response` of each datapoint, item by item, against its rubric.
 
@@ -107,7 +107,7 @@ def grade(
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
-    lead = False if batch_files else None  # in a wave nothing goes first
+    lead = False if batch.used else None  # in a wave nothing goes first
     settings = models.settings({"refine.threshold": threshold, "grade.prefix_lead": lead})
     if models.show_config:
         from refinecli.cli.show_config import show_config
@@ -137,7 +137,7 @@ def grade(
         files=[("--junit", junit), ("--calibrate", calibrate)],
         sums_up=True,
         shard=shard_of(shard) if shard else None,
-        batch_files=batch_files,
+        batch=batch,
     )
     return process(command, data, out, models)
 

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from refinecli.cli.batch import waves_of
+from refinecli.cli.batch import BatchOptions
 from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files, check_stdout
@@ -28,12 +28,14 @@ from refinecli.cli.shard import part_of
 from refinecli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from refinecli.cli.waves import Pass, WaveRun
     from refinecli.data.output_lines import Outcome
     from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.batch.waves import Waves
     from refinecli.models.engine import Engine
-    from refinecli.runs.lifecycle import Ended
+    from refinecli.models.traffic import Traffic
+    from refinecli.runs.lifecycle import Ended, Job
     from refinecli.runs.ordered_map import Places
     from refinecli.runs.plan import Plan
     from refinecli.runs.run import Counted, Input, Reader, Work, WorkOnRows
@@ -54,7 +56,7 @@ class RowCommand:
     are written by the command itself, by the flags that name them. `reader` reads lines that are
     not datapoints yet. A command that `sums_up` writes no lines to a terminal. `places` are those
     of rows in work, where its work has to know them. With a `shard` it works on that part of its
-    input; with `batch_files` replies come from files in that folder.
+    input; by its `batch` options requests go in waves.
     """
 
     command: str
@@ -72,7 +74,7 @@ class RowCommand:
     sums_up: bool = False
     places: Places | None = None
     shard: Shard | None = None
-    batch_files: Path | None = None
+    batch: BatchOptions = field(default_factory=BatchOptions)
 
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
@@ -125,6 +127,7 @@ def process(
 ) -> int:
     """Check everything that can be wrong, run the command on all rows, and return the exit code."""
     from refinecli.models.engine import check_endpoints
+    from refinecli.models.traffic import Traffic
 
     rows = input_of(data, rubric_of(options), command.settings, command.reader)
     part = None
@@ -143,14 +146,39 @@ def process(
             if command.roles == ("grader",) and not counted.asks_grader:
                 # Code grades everything, and code needs no model.
                 command = replace(command, roles=())
-        waves = waves_of(command.batch_files, command.settings, command.roles, out, options)
-        check_endpoints(command.settings, command.roles, offline=options.offline or bool(waves))
+        waves = _waves(command, rows, out, options)
+        in_files = command.batch.used and not command.batch.submits
+        check_endpoints(command.settings, command.roles, offline=options.offline or in_files)
+        if waves and command.batch.batch_cancel:
+            return waves.cancel()
         if options.dry_run:
+            if waves:
+                waves.list_open()
             return _dry_run(command, rows, sink, cache, None if out.force else _coming(rows, total))
-        return _run(command, rows, sink, cache, total, options, part, waves, forced=out.force)
+        run = _Run(command, rows, out, options, total, part)
+        passes = run.passes(cache, sink)
+        return run.conclude(waves.run(passes) if waves else passes(None, Traffic()))
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
+
+
+def _waves(
+    command: RowCommand, rows: Input, out: OutputOptions, options: ModelOptions
+) -> WaveRun | None:
+    """Return the waves in which the command's requests go, if they do."""
+    command.batch.check()
+    if not command.batch.used:
+        return None
+    from refinecli.cli.waves import WaveRun
+
+    folder = command.batch.folder(out, options)
+    if not rows.rereadable:
+        raise UsageError("waves take several passes over the input", "name a file as INPUT")
+    asked = command.settings.asked(tuple(command.roles))
+    waves = WaveRun(command.batch, folder, command.settings, asked, options.quiet)
+    waves.check()
+    return waves
 
 
 def _sink(
@@ -176,50 +204,77 @@ def _coming(rows: Input, total: int | None) -> int | None:
     return rows.limit if total is None else total
 
 
-def _run(
-    command: RowCommand,
-    rows: Input,
-    sink: Sink | None,
-    cache: RunCache | None,
-    total: int | None,
-    options: ModelOptions,
-    part: PartOf | None,
-    waves: Waves | None,
-    *,
-    forced: bool,
-) -> int:
-    from refinecli.runs.lifecycle import Job, carry_out
-    from refinecli.runs.run import place_of
+@dataclass(frozen=True)
+class _Run:
+    """The run of a command over its rows, in one pass or in several."""
 
-    reporter = reporter_of(command.command, options)
-    if sink is None:
-        replies = f"; replies are kept in {cache.path}" if cache else ""
-        reporter.notice(f"without -o FILE no grades are kept{replies}")
-    job = Job(
-        settings=command.settings,
-        roles=command.roles,
-        shapes=command.shapes,
-        place=place_of(command.command, rows, sink, command.shard),
-        body=_body(command, rows, sink, total, reporter),
-        sink=sink,
-        forced=forced,
-        cache=cache,
-        total=total,
-        limit=None if part else rows.limit,
-        complete=command.complete,
-        part=part,
-        waves=waves,
-        summary=options.summary,
-        log_requests=options.log_requests,
-    )
-    ended = carry_out(job, reporter)
-    return conclude(
-        ended,
-        reporter,
-        close=lambda: command.close(ended, reporter),
-        end=lambda code, early: command.end(code, early, ended),
-        piped=rows.source.path is None,
-    )
+    command: RowCommand
+    rows: Input
+    out: OutputOptions
+    options: ModelOptions
+    total: int | None
+    part: PartOf | None
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        """The reporter of the whole run."""
+        return reporter_of(self.command.command, self.options)
+
+    def passes(self, cache: RunCache | None, sink: Sink | None) -> Pass:
+        """Return the function that runs one more pass."""
+        from refinecli.runs.lifecycle import carry_out
+
+        if sink is None:
+            replies = f"; replies are kept in {cache.path}" if cache else ""
+            self.reporter.notice(f"without -o FILE no grades are kept{replies}")
+        prepared = [(cache, sink)]
+
+        def run_pass(waves: Waves | None, before: Traffic) -> Ended:
+            first = bool(prepared)
+            again = replace(self.options, quiet=True)  # all of it was said in the first pass
+            reporter = self.reporter if first else reporter_of(self.command.command, again)
+            cache, sink = prepared.pop() if first else self._fresh()
+            job = self._job(cache, sink, reporter)
+            return carry_out(replace(job, waves=waves, before=before), reporter)
+
+        return run_pass
+
+    def conclude(self, ended: Ended) -> int:
+        """Report the end, and return the exit code."""
+        command = self.command
+        return conclude(
+            ended,
+            self.reporter,
+            close=lambda: command.close(ended, self.reporter),
+            end=lambda code, early: command.end(code, early, ended),
+            piped=self.rows.source.path is None,
+        )
+
+    def _fresh(self) -> tuple[RunCache | None, Sink | None]:
+        cache = cache_for(self.options, self.out.output)
+        return cache, _sink(self.command, self.rows, self.out, cache)
+
+    def _job(self, cache: RunCache | None, sink: Sink | None, reporter: Reporter) -> Job:
+        from refinecli.runs.lifecycle import Job
+        from refinecli.runs.run import place_of
+
+        command = self.command
+        return Job(
+            settings=command.settings,
+            roles=command.roles,
+            shapes=command.shapes,
+            place=place_of(command.command, self.rows, sink, command.shard),
+            body=_body(command, self.rows, sink, self.total, reporter),
+            sink=sink,
+            forced=self.out.force,
+            cache=cache,
+            total=self.total,
+            limit=None if self.part else self.rows.limit,
+            complete=command.complete,
+            part=self.part,
+            summary=self.options.summary,
+            log_requests=self.options.log_requests,
+        )
 
 
 def _body(

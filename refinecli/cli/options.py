@@ -305,16 +305,6 @@ StrategyName = Annotated[
     ),
 ]
 
-BatchFiles = Annotated[
-    Path | None,
-    typer.Option(
-        "--batch-files",
-        metavar="DIR",
-        rich_help_panel=_RUN,
-        help="Send nothing: write requests to DIR in waves, and read the results put there. Exit 5 "
-        "while they wait.",
-    ),
-]
 ShardOption = Annotated[
     str | None,
     typer.Option(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.batch import BatchOptions, check_learning
 from refinecli.cli.options import (
-    BatchFiles,
     InputOptions,
     ModelOptions,
     OutputOptions,
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject, Observer
 
 
-@takes(data=InputOptions, out=OutputOptions, models=ModelOptions)
+@takes(data=InputOptions, out=OutputOptions, models=ModelOptions, batch=BatchOptions)
 def refine(
     ctx: typer.Context,
     data: InputOptions,
     out: OutputOptions,
     models: ModelOptions,
+    batch: BatchOptions,
     strategy: StrategyName = None,
     max_iterations: Annotated[
         int | None,
@@ -71,7 +72,6 @@ def refine(
         bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
     ] = False,
     shard: ShardOption = None,
-    batch_files: BatchFiles = None,
 ) -> int:
     """Answer each prompt, grade the answer, draft again or rewrite it, and keep the best.
 
@@ -89,14 +89,13 @@ def refine(
             "refine.max_iterations": max_iterations,
             "refine.drafts": drafts,
             "refine.threshold": threshold,
-            "grade.prefix_lead": False if batch_files else None,
+            "grade.prefix_lead": False if batch.used else None,
         }
     )
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles_of(settings.refine))
-    from refinecli.cli.batch import check_learning
     from refinecli.cli.job import needs_input, process
     from refinecli.runs.shards import shard_of
     from refinecli.settings.checks import check_feedback, check_refining
@@ -109,9 +108,9 @@ def refine(
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     observe = _shown_by if show else None
     command = _command(settings, _learned(learned, settings), observe, out.output)
-    check_learning(batch_files, settings, learned=learned is not None)
+    check_learning(batch, settings, learned=learned is not None)
     part = shard_of(shard) if shard else None
-    command = replace(command, shard=part, batch_files=batch_files)
+    command = replace(command, shard=part, batch=batch)
     return process(command, data, out, models)
 
 

@@ -73,7 +73,7 @@ class Chat:
             role=role,
             redaction=redaction_for(role, secret),
             headers=headers(role, secret),
-            spending=Spending(role),
+            spending=Spending(role, self._waves.discount if self._waves else 1.0),
             limits=self._limits,
             replies=self._replies,
             ending=self.ending,

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter, time
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.request import getproxies, proxy_bypass
 
 from multidict import CIMultiDict
@@ -124,13 +124,46 @@ class HttpClient:
     async def get(self, url: str, headers: Mapping[str, str]) -> Reply:
         return await self._send("GET", url, headers, 30.0, None)
 
+    async def send_file(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        fields: Mapping[str, str],
+        file: BinaryIO,
+        name: str,
+        seconds: float,
+    ) -> Reply:
+        """Send a form with a file; raises TransportError."""
+        form = aiohttp.FormData(fields)
+        # aiohttp closes what it has sent, and this may have to be sent again.
+        form.add_field("file", os.fdopen(os.dup(file.fileno()), "rb"), filename=name)
+        return await self._send("POST", url, headers, seconds, form)
+
+    async def fetch(self, url: str, headers: Mapping[str, str], file: BinaryIO) -> Reply:
+        """Download a file, however long that takes; raises TransportError. The reply of a success
+        has no content."""
+        try:
+            async with self._session.get(
+                url,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(None, _CONNECT_TIMEOUT, sock_read=60.0),
+                proxy=self._proxy(url),
+            ) as response:
+                if not 200 <= response.status < 300:
+                    return Reply(response.status, _headers(response), await response.read())
+                async for chunk in response.content.iter_chunked(1 << 16):
+                    file.write(chunk)
+                return Reply(response.status, _headers(response), b"")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise TransportError(*_kind_and_words(error, 60.0)) from error
+
     async def _send(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str],
         seconds: float,
-        body: bytes | None,
+        body: bytes | aiohttp.FormData | None,
     ) -> Reply:
         began, start = time(), perf_counter()
         deadline = asyncio.get_running_loop().time() + seconds

@@ -14,10 +14,11 @@ _TOKENS_PER_BYTE = 0.25
 
 class Spending:
     """Estimates that learn from each reply how many tokens a prompt has, and how long replies
-    get."""
+    get. Of the role's prices a `discount` is the share that is paid."""
 
-    def __init__(self, role: RoleSettings) -> None:
-        self._prices = role.input_price or 0.0, role.output_price or 0.0
+    def __init__(self, role: RoleSettings, discount: float = 1.0) -> None:
+        prices = role.input_price or 0.0, role.output_price or 0.0
+        self._prices = prices[0] * discount, prices[1] * discount
         self._longest: int | None = None  # reply so far, in tokens
         self._tokens_per_byte = _TOKENS_PER_BYTE
 

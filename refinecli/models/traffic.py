@@ -20,6 +20,15 @@ class Traffic:
     cost: float | None = None  # of the calls whose price is known
     unpriced: int = 0  # calls whose price is not
 
+    def add(self, earlier: Traffic) -> None:
+        """Count in what was sent earlier, and what it took."""
+        self.sent += earlier.sent
+        self.prompt_tokens += earlier.prompt_tokens
+        self.completion_tokens += earlier.completion_tokens
+        self.unpriced += earlier.unpriced
+        if earlier.cost is not None:
+            self.cost = (self.cost or 0) + earlier.cost
+
     @property
     def answered(self) -> int:
         """The requests that did their work, or failed for good, by which pace can be measured."""

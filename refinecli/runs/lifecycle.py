@@ -71,7 +71,8 @@ class Job:
     options that shape results. `total` and `limit` say how many datapoints there are and how many
     are read at most. An existing output may be replaced by another run's only if `forced`.
     `complete` adds to the summary of a whole run before it is written. A `part` of an input is
-    described next to the output. With `waves` replies come from files, and nothing is sent.
+    described next to the output. With `waves` replies come from files, and nothing is sent;
+    `before` is the traffic of earlier passes.
     """
 
     settings: Settings
@@ -87,6 +88,7 @@ class Job:
     complete: Callable[[Summary], None] = lambda summary: None
     part: PartOf | None = None
     waves: Waves | None = None
+    before: Traffic = field(default_factory=Traffic)
     summary: Path | None = None
     log_requests: Path | None = None
 
@@ -220,6 +222,7 @@ class _Run:
             if job.cache:
                 self._begin(job.cache, engine.shaping)
             ended.traffic = engine.limits.traffic
+            ended.traffic.add(job.before)
             gc.freeze()  # so that collections look only at what calls leave behind
             gc.set_threshold(50_000)
             below = job.sink is not None and job.sink.path is None and sys.stdout.isatty()

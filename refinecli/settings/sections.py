@@ -44,6 +44,8 @@ class RunOptions:
     max_errors: Annotated[str, AfterValidator(_count_or_percent)] = "0"
     max_line_mb: Annotated[float, Field(gt=0, le=1_000_000)] = 64.0
     seed: int | None = None
+    batch_discount: Annotated[float, Field(ge=0, le=1)] = 0.5
+    batch_seconds: Annotated[float, Field(gt=0)] = 60.0
 
     @property
     def line_bytes(self) -> int:

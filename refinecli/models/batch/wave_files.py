@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -181,43 +182,47 @@ class NewWave:
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
         self.counts: dict[Path, int] = {}
-        self._files: dict[str, tuple[Path, BinaryIO]] = {}
-        self.divided = False  # into several files, whose names then have the models
+        self.names: Mapping[tuple[str, str], str] = {}  # of endpoints and models
+        self._files: dict[Path, BinaryIO] = {}
 
     def add(self, place: str, model: str, line: bytes) -> None:
         """Write one request to the file of its endpoint and model."""
-        name = f"{place} {model}"
+        path = self.folder / f"wave-{self.number:03}{self.names[place, model]}"
         try:
-            if name not in self._files:
-                path = self._path(model)
-                self._files[name] = path, _partial(path).open("wb")
+            if path not in self._files:
+                self._files[path] = _partial(path).open("wb")
                 self.counts[path] = 0
-            path, file = self._files[name]
-            file.write(line + b"\n")
+            self._files[path].write(line + b"\n")
         except OSError as error:
             raise OutputError(f"{self.folder}: {error.strerror}") from None
         self.counts[path] += 1
 
-    def _path(self, model: str) -> Path:
-        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", model).strip("-")[:_LONGEST_SLUG]
-        stem = f"wave-{self.number:03}" + (f"-{slug or 'model'}" if self.divided else "")
-        taken = set(self.counts)
-        names = (f"{stem}-{n}.jsonl" if n > 1 else f"{stem}.jsonl" for n in range(1, 1000))
-        return next(path for name in names if (path := self.folder / name) not in taken)
-
     def finish(self) -> None:
         """Move all files into place."""
-        for path, file in self._files.values():
+        for path, file in self._files.items():
             file.close()
             _partial(path).replace(path)
         self._files = {}
 
     def discard(self) -> None:
         """Remove what is not finished."""
-        for path, file in self._files.values():
+        for path, file in self._files.items():
             file.close()
             _partial(path).unlink(missing_ok=True)
         self._files = {}
+
+
+def names_of(endpoints: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Return the end of a wave's file name for each URL and model: nothing special where there is
+    one, else the model, and the number of the URL where a model is at several."""
+    if len(endpoints) == 1:
+        return dict.fromkeys(endpoints, ".jsonl")
+    names: dict[tuple[str, str], str] = {}
+    for url, model in sorted(endpoints):
+        slug = re.sub(r"[^A-Za-z0-9_-]+", "-", model).strip("-")[:_LONGEST_SLUG] or "model"
+        ends = (f"-{slug}-{n}.jsonl" if n > 1 else f"-{slug}.jsonl" for n in count(1))
+        names[url, model] = next(end for end in ends if end not in names.values())
+    return names
 
 
 def _partial(path: Path) -> Path:

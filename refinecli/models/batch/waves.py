@@ -25,6 +25,7 @@ from refinecli.models.batch.wave_files import (
     custom_id,
     files_of,
     latest_wave,
+    names_of,
 )
 from refinecli.models.budget import Amount
 from refinecli.models.http import Reply
@@ -74,9 +75,11 @@ class Waves:
     `open` says which wave's results are of interest, and raises WaveError where none have come.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, discount: float = 1.0) -> None:
         self.folder = folder
+        self.discount = discount  # the share of a price that is paid
         self.parked = 0  # rows
+        self.requests = 0  # that wait to be answered
         self._fact = f"waves that are over in {folder.resolve()}"
         self._facts: Facts | None = None
         self._answered: Answered | None = None
@@ -94,12 +97,13 @@ class Waves:
         if latest and latest != over:
             self._answered = Answered(self.folder, latest)
             if not self._answered.results:
+                self.requests = self._answered.requests
                 raise _waiting(files_of(self.folder, latest), self._answered.requests)
 
     def asks(self, url: str, model: str) -> None:
         """Note an endpoint and a model that the run may ask."""
         self._endpoints.add((url, model))
-        self._new.divided = len(self._endpoints) > 1
+        self._new.names = names_of(self._endpoints)
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -161,8 +165,8 @@ class Waves:
                 self._facts.learn(self._fact, self._new.number - 1)
             return
         self._new.finish()
-        files = list(self._new.counts)
-        raise _waiting(files, sum(self._new.counts.values()), self.parked)
+        self.requests = sum(self._new.counts.values())
+        raise _waiting(list(self._new.counts), self.requests, self.parked)
 
     def close(self) -> None:
         """Remove a wave that is not finished."""
@@ -182,18 +186,18 @@ def _waiting(files: list[Path], requests: int, rows: int = 0) -> WaveError:
     )
 
 
-def check_models(folder: Path, *, local: bool, unnamed: bool) -> None:
+def check_models(folder: Path, flag: str, *, local: bool, unnamed: bool) -> None:
     """Raise UsageError where a wave cannot ask the models that are named, or the folder cannot
-    be one."""
+    be one. `flag` is the option that asks for waves."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{option('batch_files', folder)}: is not a folder", "name a folder")
     if local:
         raise UsageError(
-            f"{option('batch_files', folder)} means nothing to the embedded model",
+            f"{option(flag)} means nothing to the embedded model",
             f"name the model that will answer: {option('model', 'MODEL')}",
         )
     if unnamed:
         raise UsageError(
-            f"{option('batch_files', folder)} asks no endpoint, so it cannot ask for its model",
+            f"{option(flag)} asks no endpoint, so it cannot ask for its model",
             f"name it: {option('model', 'MODEL')}",
         )
