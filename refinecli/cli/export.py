@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.complaints import complain
+from refinecli.cli.job import LISTED
 from refinecli.cli.options import note_if_beyond, takes
-from refinecli.errors import UsageError
+from refinecli.errors import InputError, UsageError
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -209,18 +211,37 @@ def export(
     from refinecli.runs.signals import Interrupted, raised
 
     _needs_a_run(ctx, runs)
+    bad = _BadLines()
     plan, folder = _plan(runs or ["-"], to, chosen, out, _settings(config, set)), out.output
     if folder is None:
         raise UsageError("export needs a directory", "name a new one with -o DIR")
     try:
         with raised(), appearing(folder, force=out.force) as partial:
-            made = write(plan, partial)
+            made = write(plan, partial, bad)
     except Interrupted as interrupted:
         print(f"{interrupted}: nothing is written", file=sys.stderr)
         return interrupted.code
+    finally:
+        bad.say_rest()
     if not out.quiet:
         print("\n".join(as_line(line) for line in _said(made, folder)), file=sys.stderr)
     return 0
+
+
+class _BadLines:
+    """Complains about lines that cannot be used: the first of them, and how many more there are."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, error: InputError) -> None:
+        self._count += 1
+        if self._count <= LISTED:
+            complain(error)
+
+    def say_rest(self) -> None:
+        if self._count > LISTED:
+            print(f"error: and {self._count - LISTED:,} more lines", file=sys.stderr)
 
 
 def _needs_a_run(ctx: typer.Context, runs: list[str] | None) -> None:

@@ -53,6 +53,7 @@ class Collected:
     origins: list[Origin] = field(default_factory=list)
     noise: Noise = field(default_factory=Noise)
     dropped: Counter[str] = field(default_factory=Counter)
+    bad: int = 0
 
     @property
     def rows(self) -> int:
@@ -75,12 +76,14 @@ def collect(
     graded: bool = True,
     keep: Sequence[str] = (),
     system: Callable[[JSONObject], str] = lambda result: "",
+    on_bad: Callable[[InputError], None] = lambda error: None,
 ) -> Collected:
     """Put what the runs offer onto the shelf.
 
     A line has `most` bytes. A run without a response that has a grade is refused where those are
     `graded` that count; `keep` are the row's own fields that the kind needs. `system` returns the
-    system prompt that goes before a result's conversation.
+    system prompt that goes before a result's conversation. Each line that cannot be used is handed
+    to `on_bad`, and all are refused once they have been read.
     """
     found = Collected()
     for run in runs:
@@ -89,7 +92,12 @@ def collect(
         found.origins.append(origin)
         usable = 0
         for row in _rows(source, origin):
-            offer = _offered(row, found, system)
+            try:
+                offer = _offered(row, found, system)
+            except InputError as error:
+                found.bad += 1
+                on_bad(error)
+                continue
             origin.responses += _count_of(row.raw)
             if offer is None:
                 continue
@@ -98,13 +106,18 @@ def collect(
             _note(origin, row.raw)
         if not graded:
             found.dropped.clear()  # a task needs no response
-        if not usable and graded:
+        if not usable and graded and not found.bad:
             raise UsageError(
                 f"{source.name}: it has no graded response",
                 "give export the output of `refinecli refine` or `refinecli grade`",
             )
         if not origin.rows:
             raise UsageError(f"{source.name}: it has no datapoint")
+    if found.bad:
+        raise UsageError(
+            f"{found.bad:,} of {found.rows:,} lines cannot be used; nothing is written",
+            "fix them, or leave them out",
+        )
     return found
 
 
@@ -115,8 +128,6 @@ def _rows(source: Source, origin: Origin) -> Iterator[Row]:
         if not source.rereadable:
             read.update(line + b"\n")
         row = read_row(line, number, source.name)
-        if row.error:
-            raise row.error
         origin.rows += 1
         yield row
     if source.path and source.rereadable:
@@ -126,6 +137,8 @@ def _rows(source: Source, origin: Origin) -> Iterator[Row]:
 
 
 def _offered(row: Row, found: Collected, system: Callable[[JSONObject], str]) -> Offer | None:
+    if row.error:
+        raise row.error
     if row.datapoint is None:  # a line that an earlier command could not read
         found.dropped["failed"] += 1
         return None

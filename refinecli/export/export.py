@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
-from refinecli.errors import UsageError, option
+from refinecli.errors import InputError, UsageError, option
 from refinecli.export.choose import Chooser
 from refinecli.export.collect import collect
 from refinecli.export.formats import Format
@@ -43,8 +43,11 @@ class Plan:
     line_bytes: int
 
 
-def export(plan: Plan, folder: Path) -> Made:
-    """Read the runs, choose examples, and write all files into a folder that exists."""
+def export(
+    plan: Plan, folder: Path, on_bad: Callable[[InputError], None] = lambda error: None
+) -> Made:
+    """Read the runs, choose examples, and write all files into a folder that exists. Lines that
+    cannot be used are handed to `on_bad` before they are refused."""
     kind, spool = plan.kind, Spool(folder / ".examples")
     split = Split(plan.selection.seed, plan.test_share)
     try:
@@ -56,6 +59,7 @@ def export(plan: Plan, folder: Path) -> Made:
                 graded=kind.graded,
                 keep=kind.keep,
                 system=plan.system,
+                on_bad=on_bad,
             )
             selection = plan.selection
             if plan.default_margin:
@@ -83,12 +87,19 @@ def export(plan: Plan, folder: Path) -> Made:
 
 
 def _nothing(plan: Plan, responses: int, why: str) -> UsageError:
+    if plan.kind.name in ("critic", "reviser"):
+        hint = "give a run whose loop rewrites, such as `refine` with several iterations"
+        return UsageError(_none_left(plan, responses, why), hint)
     ways = [option("min_score", "X")] if "min_score" in plan.kind.options else []
     ways += [option("min_margin", "X")] if "min_margin" in plan.kind.options else []
     return UsageError(
-        f"no {plan.kind.noun} is left of {responses:,} responses: {why or 'there are none'}",
+        _none_left(plan, responses, why),
         f"ask for less with {' or '.join(ways)}, or draw more responses" if ways else "",
     )
+
+
+def _none_left(plan: Plan, responses: int, why: str) -> str:
+    return f"no {plan.kind.noun} is left of {responses:,} responses: {why or 'there are none'}"
 
 
 def _write_others(made: Made, plan: Plan, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Result, read_jsonl, write_jsonl
+from tests.conftest import Result
 from tests.support.chat_server import ChatServer
 from tests.support.guide_pages import (
     DOCUMENTS,
@@ -18,7 +18,6 @@ from tests.support.guide_pages import (
     model,
     run,
 )
-from tests.support.report_files import row as refined_row
 
 Cli = Callable[..., Result]
 SHELL = [block for page in DOCUMENTS for block in blocks(page) if block.language == "sh"]
@@ -46,46 +45,6 @@ def test_the_page_on_editing_rubrics_shows_what_its_commands_print(tmp_path: Pat
     for part in shown.text.split("\n\n"):
         assert part.strip("\n") in result.stdout
     assert (tmp_path / "comment.md").read_text("utf-8").count("- `return-too-late` fails now") == 1
-
-
-# ------------------------------------------------------------------ training data
-
-
-def test_the_recipes_for_training_data_take_the_rows_own_conversation(tmp_path: Path) -> None:
-    rows = [
-        refined_row(1, [0.0, 0.5, 0.8], texts=("bad", "better", "good")),
-        refined_row(2, [0.7], texts=("fine",)) | {"convo": None, "prompt": "Say fine."},
-        refined_row(3, [None], texts=("unknown",)),
-        {"id": "failed", "prompt": "Hi?", "error": {"type": "timeout", "message": "no answer"}},
-    ]
-    for row, passed in zip(rows[:3], (True, True, None), strict=True):
-        row["refinement"]["passed"] = passed
-    rows[1]["system"] = "Be brief."
-    write_jsonl(tmp_path / "out.jsonl", rows)
-    write_jsonl(tmp_path / "resampled.jsonl", rows)
-    recipes = [b for b in SHELL if b.place.startswith("training-data")]
-    commands = "".join(block.text for block in recipes)
-    for name in ("out.jsonl", "resampled.jsonl"):  # these are ours, not the guide's
-        commands = commands.replace(f" {name} ", f" {tmp_path / name} ")
-    folder = tmp_path / "there"
-    folder.mkdir()
-    result = run(Block("", "sh", "", commands), folder, "")
-    assert result.returncode == 0, result.stderr
-    question = [{"role": "user", "content": "Question 1?"}]
-    said = {text: [{"role": "assistant", "content": text}] for text in ("bad", "good", "fine")}
-    assert read_jsonl(folder / "sft.jsonl") == [
-        {"messages": question + said["good"]},
-        {
-            "messages": [
-                {"role": "system", "content": "Be brief."},
-                {"role": "user", "content": "Say fine."},
-                *said["fine"],
-            ]
-        },
-    ]
-    pair = {"prompt": question, "chosen": said["good"], "rejected": said["bad"]}
-    assert read_jsonl(folder / "pairs.jsonl") == [pair]
-    assert read_jsonl(folder / "drafts.jsonl") == [pair]
 
 
 # ------------------------------------------------------------------ refinecli help

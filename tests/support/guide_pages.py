@@ -99,7 +99,10 @@ def _answers() -> list[dict[str, Any]]:
 
 def _refined(**fields: Any) -> list[dict[str, Any]]:
     texts = ("WRONG", "RIGHT")
-    return [refined_row(n, [0.0, 1.0], texts=texts, **fields) for n in range(24)]
+    rows = [refined_row(n, [0.0, 1.0], texts=texts, **fields) for n in range(24)]
+    for row in rows:
+        row["refinement"]["iterations"][0]["feedback"] = "Answer again, and be right."
+    return rows
 
 
 def _judge_prompt() -> str:
@@ -134,9 +137,6 @@ def _files() -> dict[str, str]:
         "rubric.toml": '[[rubric_items]]\nrubric_str = "Is it polite?"\n',
         "grader.toml": '[grader]\nmodel = "scripted"\n',
         "judge.toml": '[judge]\nmodel = "another"\n',
-        "convo.jq": "".join(b.text for b in blocks(GUIDE / "training-data.md") if "<<" in b.text)
-        .partition("\n")[2]
-        .rpartition("JQ")[0],
     }
 
 
@@ -149,7 +149,7 @@ def _make_inputs(folder: Path, commands: str) -> None:
         (folder / folder_name).symlink_to(ROOT / folder_name)
     written: set[str] = set()
     files = _files()
-    for found in re.finditer(r"[\w*./-]+\.(?:jsonl|toml|jq)\b", commands):
+    for found in re.finditer(r"[\w*./-]+\.(?:jsonl|toml)\b", commands):
         name = found[0].replace("*", "0")
         if re.search(_WRITES, commands[: found.start()]):
             written.add(name)
