@@ -167,7 +167,7 @@ def report(
         figures = _figures(read, others, fresh)
     verdicts = [_verdict_on(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
-    _write_all(outputs, figures, names[-1])
+    _write_all(outputs, figures, read)
     if "-" not in (json, markdown):
         _print(figures)
     if not models.quiet:
@@ -176,7 +176,9 @@ def report(
     return max(code, _missed(verdicts, fresh))
 
 
-def _write_all(outputs: Mapping[str, str | None], figures: JSONObject, run: str) -> None:
+def _write_all(
+    outputs: Mapping[str, str | None], figures: JSONObject, runs: Sequence[Run]
+) -> None:
     from refinecli.report.markdown import markdown
     from refinecli.text.json_text import dumps
 
@@ -185,9 +187,7 @@ def _write_all(outputs: Mapping[str, str | None], figures: JSONObject, run: str)
     if file := outputs["--markdown"]:
         write("--markdown", file, markdown(figures).encode("utf-8"))
     if file := outputs["--html"]:
-        from refinecli.report.html.page import write_html
-
-        write_html(Path(file), figures, Path(run))
+        _write_html(Path(file), figures, runs)
 
 
 def _report_to_github(run: str, verdicts: Sequence[Verdict]) -> None:
@@ -322,6 +322,14 @@ def _figures(
     )
     figures["alarms"] += fresh.alarms
     return figures | {"regrade": fresh.record()}
+
+
+def _write_html(path: Path, figures: JSONObject, runs: Sequence[Run]) -> None:
+    from refinecli.report.html.other_run import OtherRun
+    from refinecli.report.html.page import write_html
+
+    other = OtherRun.of(*runs) if figures["compared"] else None
+    write_html(path, figures, Path(runs[-1].file), other=other)
 
 
 def _print(figures: JSONObject) -> None:

@@ -75,6 +75,11 @@ def _text(text: str, most: int = _MOST) -> str:
     return clean(text.replace("\r\n", "\n"))
 
 
+def shown(value: object) -> str:
+    """Return a text as the page shows it; empty where there is none."""
+    return _optional(value) or ""
+
+
 def _optional(value: object, most: int = _MOST) -> str | None:
     if value is None:
         return None
@@ -112,7 +117,7 @@ def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONOb
             "choice": _choice(one.get("choice")),
             "cut_off": one.get("finish_reason") == "length",
             **_response(one, parent),
-            "grades": [_grade(grade) for grade in rows(one.get("grades"))],
+            "grades": [grade(given) for given in rows(one.get("grades"))],
             "selection": _selection(fields(one.get("selection"))),
             "feedback": _optional(one.get("feedback")),
             "reasoning": _optional(one.get("reasoning"), _MOST_ASIDE),
@@ -128,27 +133,28 @@ def _iteration(one: JSONObject, parent: JSONObject | None, best: bool) -> JSONOb
 
 def _response(one: JSONObject, parent: JSONObject | None) -> JSONObject:
     """Return the response's text or, with a parent, its difference, from which the text follows."""
-    text = _optional(one.get("response")) or ""
+    text = shown(one.get("response"))
     if parent is None:
         return {"text": text}
-    pieces = word_diff(_optional(parent.get("response")) or "", text, full=True)
+    pieces = word_diff(shown(parent.get("response")), text, full=True)
     # The difference marks changed line breaks by arrows: not to be taken for the text's own.
     return {"changes": pieces, "text": text if "↵" in text else None}
 
 
-def _grade(grade: JSONObject) -> JSONObject:
-    passed = grade.get("passed")
+def grade(given: JSONObject) -> JSONObject:
+    """Return a grade as the page shows it."""
+    passed = given.get("passed")
     return _present(
         {
-            "item": grade.get("item"),
-            "name": _text(str(grade.get("name"))),
-            "verdict": _verdict(grade, passed),
-            "grader": grade.get("grader"),
-            "feedback": _optional(grade.get("feedback"), _MOST_ASIDE),
-            "reply": _optional(grade.get("reply"), _MOST_ASIDE),
-            "error": _error(grade.get("error")),
+            "item": given.get("item"),
+            "name": _text(str(given.get("name"))),
+            "verdict": _verdict(given, passed),
+            "grader": given.get("grader"),
+            "feedback": _optional(given.get("feedback"), _MOST_ASIDE),
+            "reply": _optional(given.get("reply"), _MOST_ASIDE),
+            "error": _error(given.get("error")),
         }
-    ) | {"score": grade.get("score")}
+    ) | {"score": given.get("score")}
 
 
 def _verdict(grade: JSONObject, passed: object) -> str:
@@ -160,7 +166,7 @@ def _verdict(grade: JSONObject, passed: object) -> str:
 def _graded_later(record: JSONObject) -> JSONObject:
     """Return the grades that a later `grade` gave the returned response."""
     grading = fields(record.get("grading"))
-    grades = [_grade(grade) for grade in rows(grading.get("grades"))]
+    grades = [grade(given) for given in rows(grading.get("grades"))]
     return {"score": _number(record.get("score")), "grades": grades} if grades else {}
 
 

@@ -20,17 +20,20 @@ from typing import Any
 from refinecli.errors import UsageError
 from refinecli.report import GENERATOR
 from refinecli.report.html.blocks import Block
+from refinecli.report.html.other_run import OtherRun
 from refinecli.report.html.rows import Row, failures
 from refinecli.report.html.run import RunPage, read_run
 from refinecli.report.html.summary import name_of, summary
 from refinecli.report.html.text import count, escape
+from refinecli.text.clean import one_line
 from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 
-def write_html(path: Path, report: JSONObject, run: Path) -> None:
-    """Write the page about a run, with the datapoints of its JSONL file; it appears when whole."""
-    page = _page(report, read_run(run)).encode("utf-8")
+def write_html(path: Path, report: JSONObject, run: Path, *, other: OtherRun | None = None) -> None:
+    """Write the page about a run, with the datapoints of its JSONL file, and next to them those of
+    the `other` of two runs; it appears when whole."""
+    page = _page(report, read_run(run, other), other).encode("utf-8")
     try:
         if path.exists() and not path.is_file():  # a pipe or a device; writing to a folder fails
             path.write_bytes(page)
@@ -61,7 +64,7 @@ _SCRIPTS = (
 )
 
 
-def _page(report: JSONObject, run: RunPage) -> str:
+def _page(report: JSONObject, run: RunPage, other: OtherRun | None) -> str:
     css = "".join(_file(f"{name}.css") for name in _STYLES)
     js = f'"use strict";\n(() => {{\n{"".join(_file(f"{name}.js") for name in _SCRIPTS)}}})();\n'
     blocks = map(_packed, itertools.count(), run.blocks)
@@ -74,7 +77,7 @@ def _page(report: JSONObject, run: RunPage) -> str:
         summary=summary(report, failures(run.rows)),
         datapoints=count(len(run.rows), "datapoint"),
         embedded=escape(run.embedded),
-        data="\n".join([_json("points", _points(report, run)), *blocks]),
+        data="\n".join([_json("points", _points(report, run) | _names(other)), *blocks]),
     )
 
 
@@ -90,7 +93,7 @@ def _points(report: JSONObject, run: RunPage) -> JSONObject:
     for row in run.rows:
         rubric = tuple(names.setdefault(name, len(names)) for name in row.items)
         number = rubrics.setdefault(rubric, len(rubrics))
-        listed.append([*row[: Row._fields.index("items")], number, row.marks])
+        listed.append([*row[: Row._fields.index("items")], number, row.marks, row.before])
     return {
         "rows": listed,
         "items": list(names),
@@ -98,6 +101,11 @@ def _points(report: JSONObject, run: RunPage) -> JSONObject:
         "blocks": [block.places for block in run.blocks],
         "only_drafts": report.get("only_drafts") is True,
     }
+
+
+def _names(other: OtherRun | None) -> JSONObject:
+    """Return what two runs are called."""
+    return {"before": one_line(other.run.label), "now": one_line(other.newer)} if other else {}
 
 
 def _policy(css: str, js: str) -> str:

@@ -27,7 +27,8 @@ Outcome: TypeAlias = Literal[
 
 class Row(NamedTuple):
     """A datapoint in the table. `marks` has a sign for each of its `items`: `p` passed, `0` to `9`
-    failed with that number of tenths, `u` ungraded, `s` skipped, `-` unknown."""
+    failed with that number of tenths, `u` ungraded, `s` skipped, `-` unknown. `before` is what the
+    older of two runs has: the score, whether it passed, and a sign for each of `items`."""
 
     place: int
     id: str
@@ -43,13 +44,14 @@ class Row(NamedTuple):
     passed: bool | None = None
     items: tuple[str, ...] = ()
     marks: str = ""
+    before: tuple[float | None, bool | None, str] | None = None
 
 
 def row_of(index: int, record: JSONObject) -> Row:
     refinement = fields(record.get("refinement"))
     made = refinement or fields(record.get("grading"))
     iterations = rows(refinement.get("iterations"))
-    first, final = _score(refinement.get("initial_score")), _score(record.get("score"))
+    first, final = rounded(refinement.get("initial_score")), rounded(record.get("score"))
     usage = fields(made.get("usage"))
     tokens = [usage.get(key) for key in ("prompt_tokens", "completion_tokens")]
     convo = conversation(record)
@@ -76,7 +78,8 @@ def row_of(index: int, record: JSONObject) -> Row:
     )
 
 
-def _score(value: object) -> float | None:
+def rounded(value: object) -> float | None:
+    """Return a score with as many digits as a page needs."""
     return round(value, 4) if isinstance(value, int | float) else None
 
 
@@ -200,15 +203,23 @@ def _marks(items: Sequence[JSONObject], grades: Sequence[JSONObject]) -> str:
 
 
 def _sign(grade: JSONObject, item: JSONObject) -> str:
-    passed = grade.get("passed")
+    weight = item.get("weight")
+    return sign(
+        grade.get("passed"),
+        grade.get("score"),
+        skipped=grade.get("status") == "skipped",
+        penalty=isinstance(weight, int | float) and weight < 0,
+    )
+
+
+def sign(passed: object, score: object, *, skipped: bool, penalty: bool) -> str:
+    """Return the sign of a grade; a penalty that applies in full fails in full."""
     if passed is None:
-        return "s" if grade.get("status") == "skipped" else "u"
+        return "s" if skipped else "u"
     if passed:
         return "p"
-    score, weight = grade.get("score"), item.get("weight")
     if not isinstance(score, int | float):
         return "0"
-    penalty = isinstance(weight, int | float) and weight < 0
     return str(max(0, min(9, int(10 * (1 - score if penalty else score)))))
 
 

@@ -7,7 +7,7 @@ first, then for their details.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from refinecli.data.sources import Source
 from refinecli.errors import UsageError
 from refinecli.report.html.blocks import Block, pack
 from refinecli.report.html.details import detail
+from refinecli.report.html.other_run import OtherRun
 from refinecli.report.html.rows import Row, row_of
 from refinecli.report.html.text import fields
 from refinecli.text.json_text import loads
@@ -34,29 +35,43 @@ class RunPage:
     embedded: str
 
 
-def read_run(run: Path) -> RunPage:
+def read_run(run: Path, other: OtherRun | None = None) -> RunPage:
+    """Read the file of a run; of two, the newer one, with the `other` next to it."""
     source = Source(str(run), most=None)  # the report has looked at it
     if not source.rereadable:
         raise UsageError(
             f"{run}: a page needs a file that can be read twice", "give a regular file"
         )
     found, sizes = [], []
-    for index, record, size in _records(source):
-        found.append(row_of(index, record))
+    for index, line, record, size in _records(source):
+        row = row_of(index, record)
+        found.append(other.compared(row, line) if other else row)
         sizes.append(size)
     chosen, words = _worth_a_look(found, sizes)
-    details = ((index, detail(record)) for index, record, _ in _records(source) if index in chosen)
-    return RunPage(found, list(pack(details)), words)
+    return RunPage(found, list(pack(_details(source, chosen, other))), words)
 
 
-def _records(source: Source) -> Iterator[tuple[int, JSONObject, int]]:
-    """Yield each line's place, its object, and its size."""
+def _details(
+    source: Source, chosen: Collection[int], other: OtherRun | None
+) -> Iterator[tuple[int, JSONObject]]:
+    lines = {line for index, line, _, _ in _records(source) if index in chosen} if other else set()
+    before = other.rows(lines) if other else {}
+    for index, line, record, _ in _records(source):
+        if index in chosen:
+            shown = detail(record)
+            if other and line in before:
+                shown["before"] = other.before(line, before[line], record)
+            yield index, shown
+
+
+def _records(source: Source) -> Iterator[tuple[int, int, JSONObject, int]]:
+    """Yield each row's place, its line, its object, and its size."""
     for index, (line, text) in enumerate(source.read()):
         try:
             record = loads(text)
         except ValueError as error:
             record = {"error": {"type": "input", "line": line, "message": str(error)}}
-        yield index, fields(record), len(text)
+        yield index, line, fields(record), len(text)
 
 
 # ------------------------------------------------------------------ whose details
@@ -86,6 +101,7 @@ def _worth_a_look(
 
 
 def _interest(row: Row) -> int:
-    if row.outcome in ("fixed", "broken"):
+    before = row.before[1] if row.before else row.passed
+    if row.outcome in ("fixed", "broken") or before is not row.passed:
         return 0
     return 1 if not row.passed else 2

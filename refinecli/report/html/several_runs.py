@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import quote
 
-from refinecli.report.html.chart import Point, chart
-from refinecli.report.html.rows import datapoint_name
+from refinecli.report.html.chart import Point, Scale, chart
+from refinecli.report.html.rows import datapoint_name, item_name
 from refinecli.report.html.text import (
     MOST_ROWS,
     NOTHING,
     as_note,
+    count,
     data,
     ends,
+    escape,
     fields,
     mean,
     more_rows,
@@ -23,6 +26,7 @@ from refinecli.report.html.text import (
     table,
     with_interval,
 )
+from refinecli.text.word_diff import word_diff
 from refinecli.types import JSONObject
 
 _MOST_NAMES = 50  # of datapoints in a sentence
@@ -44,7 +48,60 @@ def two_runs(pair: JSONObject) -> str:
             lines.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
     if pair.get("left_out"):
         lines.append(f"{number(pair['left_out'])} results not scored in both are left out.")
-    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+    listed = "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+    return listed + _rubric(fields(pair.get("rubric"))) + _parts(pair, "item") + _parts(pair, "tag")
+
+
+def _parts(pair: JSONObject, kind: Literal["item", "tag"]) -> str:
+    """Build the table of what changed by item, or by tag."""
+    found = rows(pair.get(f"{kind}s"))
+    if not found:
+        return ""
+    name = {"item": "name", "tag": "tag"}[kind]
+    scale = Scale.over([row.get("gain") for row in found[:MOST_ROWS]])
+    body = [
+        [
+            _picking(kind, row.get(name))
+            + (" <small>penalty: better as its score falls</small>" if row.get("penalty") else ""),
+            number(row.get("n")),
+            *(number(row.get(side)) for side in ("old", "new")),
+            with_interval(row.get("gain")),
+            scale.bar(row.get("gain")),
+            *(number(row.get(key)) for key in ("now_pass", "now_fail")),
+        ]
+        for row in found[:MOST_ROWS]
+    ]
+    title = {"item": "Item", "tag": "Tag"}[kind]
+    head = (title, "n", *(data(pair.get(side)) for side in ("old", "new")))
+    head += ("Gain", "Around 0", "✗→✓", "✓→✗")
+    return table(f"Two runs by {kind}", head, body) + more_rows(found)
+
+
+def _picking(kind: str, name: object) -> str:
+    """Link to the datapoints that fail an item, or have a tag."""
+    return f'<a href="#?{kind}={quote(item_name(name), safe="")}">{data(name)}</a>'
+
+
+def _rubric(effect: JSONObject) -> str:
+    """List what was changed in the rubric, word by word."""
+    lines = []
+    for change in rows(effect.get("changes"))[:MOST_ROWS]:
+        kinds = change.get("changes")
+        words = ", ".join(map(escape, kinds if isinstance(kinds, list) else []))
+        old, new = (*(change.get("text") or ()), None, None)[:2]
+        marked = _marked(str(old), str(new)) if old and new and old != new else ""
+        many = count(int(change.get("datapoints") or 0), "datapoint")
+        lines.append(f"<li>{data(change.get('name'))}: {words} in {many}. {marked}</li>")
+    return f"<p>The rubric changed:</p><ul>{''.join(lines)}</ul>" if lines else ""
+
+
+def _marked(old: str, new: str) -> str:
+    tags = {"deleted": "del", "inserted": "ins"}
+    pieces = (
+        f"<{tags[kind]}>{escape(text)}</{tags[kind]}>" if kind else escape(text)
+        for kind, text in word_diff(old, new, full=True)
+    )
+    return f"<q>{''.join(pieces)}</q>"
 
 
 def _listed(ids: Sequence[object]) -> str:

@@ -63,7 +63,9 @@ def _head(report: JSONObject) -> str:
     given = "".join(
         f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items() if value
     )
-    title = f"<h1>{data(name_of(report))}</h1>"
+    older = fields(report.get("compared")).get("old")
+    against = f" <small>against {data(older)}</small>" if older else ""
+    title = f"<h1>{data(name_of(report))}{against}</h1>"
     facts_list = f'<dl class="facts">{given}</dl>' if given else ""
     return f'<header><p class="over">refinecli report</p>{title}{facts_list}</header>'
 

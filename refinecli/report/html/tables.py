@@ -35,16 +35,18 @@ from refinecli.types import JSONObject
 def tables(report: JSONObject, failures: Mapping[str, int]) -> dict[str, str]:
     """Return the sections by title, in order; `failures` counts those of each item."""
     refined = len(rows(report.get("iterations"))) > 1
+    pair = fields(report.get("compared"))
+    alone = refined or not pair  # else all that there is to say is said by the comparison
     found = {
+        "Two runs": two_runs(pair),
         "Gains": _gains(report) if refined else "",
         _rounds(report): _iterations(report) if refined else "",
         "Drafts and rewrites": steps_section(fields(report.get("steps"))),
         "Baselines": _baselines(report),
-        "Rubric items": _items(report, failures),
+        "Rubric items": _items(report, failures) if alone else "",
         "Gates": _gates(report),
         "Who was chosen": _selections(report),
-        "Two runs": two_runs(fields(report.get("compared"))),
-        "Trend": trend(rows(report.get("trend"))),
+        "Trend": trend(rows(report.get("trend"))) if alone else "",
     }
     return {title: body for title, body in found.items() if body}
 
@@ -247,17 +249,16 @@ def _items(report: JSONObject, failures: Mapping[str, int]) -> str:
     found = rows(report.get("items"))
     if not found:
         return ""
+    if not any(row.get("gain") for row in found):
+        return _scores(found, failures)
     fresh = any(row.get("regraded_gain") for row in found)
     head = ["Item", "n", "Fails", "First", "Final", "Gain", "Around 0", "Fixed", "Broken"]
-    head += ["Ungraded"]
-    head += ["Regraded"] if fresh else []
+    head += ["Ungraded", *(["Regraded"] if fresh else [])]
     scale = Scale.over([row.get("gain") for row in found[:MOST_ROWS]])
     body = []
     for row in found[:MOST_ROWS]:
         cells = [
-            data(row.get("name")) + _marks(row),
-            number(row.get("n")),
-            _failing(row.get("name"), failures),
+            *_item(row, failures),
             *(number(mean(row.get(key))) for key in ("first", "final")),
             with_interval(row.get("gain")),
             scale.bar(row.get("gain")),
@@ -265,6 +266,27 @@ def _items(report: JSONObject, failures: Mapping[str, int]) -> str:
         ]
         body.append([*cells, with_interval(row.get("regraded_gain"))] if fresh else cells)
     return table("Rubric items", head, body) + more_rows(found)
+
+
+def _scores(found: Sequence[JSONObject], failures: Mapping[str, int]) -> str:
+    """Build the table of items where nothing was refined."""
+    body = [
+        [
+            *_item(row, failures),
+            with_interval(row.get("final"), number),
+            number(row.get("ungraded")),
+        ]
+        for row in found[:MOST_ROWS]
+    ]
+    return table("Rubric items", ("Item", "n", "Fails", "Score", "Ungraded"), body) + more_rows(
+        found
+    )
+
+
+def _item(row: JSONObject, failures: Mapping[str, int]) -> list[str]:
+    """Return the first cells of an item: its name, how many graded it, how many fail it."""
+    name = data(row.get("name")) + _marks(row)
+    return [name, number(row.get("n")), _failing(row.get("name"), failures)]
 
 
 def _failing(name: object, failures: Mapping[str, int]) -> str:

@@ -112,7 +112,7 @@ function iteration(detail, one) {
   const feedback = (detail.iterations || []).some((each) => each.choice) ?
     "Feedback given for the best rewrite of it" : "Feedback given for the next iteration";
   const choice = one.selection || {};
-  return element("section", { class: "iteration" },
+  return element("section", { class: one.best ? "iteration best" : "iteration" },
     element("h3", {}, kindOf(one), tags.filter(Boolean).map((tag) => element("span", { class: "tag" }, tag))),
     reasonOf(one),
     one.reasoning ? folded("Reasoning", text(one.reasoning)) : null,
@@ -194,7 +194,7 @@ async function open(point) {
     factsOf(point),
     detail.error ? element("p", { class: "bad" }, `! ${detail.error}`) : null,
     messages(detail).flat(2),
-    TWO ? sides(detail) : null,
+    TWO ? sides(point, detail) : null,
     matrix(detail),
     (detail.iterations || []).map((one) => iteration(detail, one)),
     gradedLater(detail),

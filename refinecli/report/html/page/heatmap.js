@@ -27,6 +27,7 @@ function setUpMap() {
   }
   byId("map").hidden = !mapped.length || points.length < 2;
   if (byId("map").hidden) return;
+  byId("dotted").hidden = !TWO;
   byId("mapped").append(...mapped.map((item) => element("button", {
     type: "button", title: RUN.items[item], disabled: !failures.get(item)[0],
     onclick: () => change({ item: view.item === RUN.items[item] ? "" : RUN.items[item] }),

@@ -31,43 +31,61 @@ function regraded(detail) {
 
 // ---------------------------------------------------------------- two runs side by side
 
-const finalGrades = (detail) => (detail.again || (detail.iterations || []).find((one) => one.best) ||
-  (detail.iterations || [])[0] || {}).grades || [];
+const EDITS = { edited: "edited", renamed: "renamed", reweighted: "weighs otherwise", added: "new item", removed: "no longer asked" };
+const CAUSES = {
+  response: "flipped: another response",
+  rubric: "flipped: the same response, an edited item",
+  both: "flipped: another response, an edited item",
+  grader: "flipped: the same response and item; the grader contradicts itself",
+};
 
-function half(title, given, pieces, hides) {
-  const shown = pieces ? changes(pieces.filter(([kind]) => kind !== hides)) : text(given.text);
+const ALIKE = 0.2; // of the characters: less in common than that, and marks on all the rest say nothing
+
+function alike(pieces) {
+  const lengths = { "": 0, deleted: 0, inserted: 0 };
+  for (const [kind, piece] of pieces) lengths[kind] += piece.length;
+  return lengths[""] >= ALIKE * (lengths[""] + Math.max(lengths.deleted, lengths.inserted));
+}
+
+function half(title, value, pieces, hides) {
+  const tag = element("span", { class: "tag" }, `score ${score(value)}`);
+  const seen = pieces.filter(([kind]) => kind !== hides);
+  const kept = alike(pieces) ? seen : seen.length ? [["", seen.map(([, piece]) => piece.replaceAll("↵\n", "\n")).join("")]] : [];
   return element("section", { class: "half" },
-    element("h4", {}, element("bdi", {}, title), " ", element("span", { class: "tag" }, `score ${score(given.score)}`)),
-    given.error ? element("p", { class: "bad" }, `! ${given.error}`) : null, shown);
+    element("h4", {}, element("bdi", {}, title), " ", tag), kept.length ? changes(kept) : text(""));
 }
 
-function sides(detail) {
-  const old = detail.before;
-  if (!old) return element("p", { class: "note" }, `It is not in ${RUN.before}, or has another conversation there.`);
-  const now = finalGrades(detail);
+function sides(point, detail) {
+  const both = detail.before;
+  if (!both) {
+    return element("p", { class: "note" }, point.before ? `Its response in ${RUN.before} could not be read again.` :
+      `It is not in ${RUN.before}, or has another conversation there.`);
+  }
+  const [old, now] = both.scores;
   return element("section", { class: "sides" },
-    element("h3", {}, "Side by side"),
+    element("h3", {}, "Side by side", element("span", { class: "tag" }, both.same ? "the same response in both" :
+      alike(both.changes) ? "" : "little in common: differences are not marked")),
     element("div", { class: "halves" },
-      half(RUN.before, old, old.changes, "inserted"),
-      half(RUN.now, { ...old.now, score: detail.again ? detail.again.score : old.now.score }, old.changes, "deleted")),
-    bothGrades(old.grades || [], now));
+      half(RUN.before, old, both.changes, "inserted"), half(RUN.now, now, both.changes, "deleted")),
+    bothGrades(detail, both.items));
 }
 
-function bothGrades(before, now) {
-  const names = [...new Set([...now, ...before].map((grade) => grade.name))];
-  const lines = names.map((name) => [name, ...[before, now].map((list) => list.find((grade) => grade.name === name))]);
-  const flipped = ([, old, made]) => Boolean(old && made && old.verdict !== made.verdict);
-  lines.sort((one, other) => flipped(other) - flipped(one));
-  const side = (grade) => element("td", {}, grade ? [mark(grade.verdict), " ",
-    grade.score === null || grade.score === undefined ? "" : score(grade.score),
-    grade.feedback ? element("p", { dir: "auto" }, grade.feedback) : null,
-    grade.error ? element("p", { class: "unsure" }, grade.error) : null,
-    grade.reply ? folded("The grader's whole reply", text(grade.reply)) : null] : "–");
+function bothGrades(detail, items) {
+  const sorted = items.slice().sort((one, other) => Boolean(other.because) - Boolean(one.because));
+  const notes = (item) => [...item.edits.map((edit) => EDITS[edit] || edit), item.because && CAUSES[item.because]].filter(Boolean);
   return element("table", { class: "both" },
-    element("caption", { class: "unseen" }, "Each item's grade in both runs"),
+    element("caption", { class: "unseen" }, "Each item's grade in both runs, flipped ones first"),
     element("thead", {}, element("tr", {}, ["Item", RUN.before, RUN.now].map((title) =>
       element("th", { scope: "col" }, element("bdi", {}, title))))),
-    element("tbody", {}, lines.map((line) => element("tr", { class: flipped(line) ? "flipped" : null },
-      element("th", { scope: "row" }, element("bdi", {}, line[0]), flipped(line) ? element("small", {}, "flipped") : null),
-      side(line[1]), side(line[2])))));
+    element("tbody", {}, sorted.map((item) => element("tr", { class: item.because ? "flipped" : null },
+      element("th", { scope: "row" }, element("bdi", {}, item.name), element("small", {}, notes(item).join("; "))),
+      item.grades.map(graded)))));
+}
+
+function graded(grade) {
+  if (!grade) return element("td", {}, "–");
+  return element("td", {}, mark(grade.verdict), " ", grade.score === null || grade.score === undefined ? "" : score(grade.score),
+    grade.feedback ? element("p", { dir: "auto" }, grade.feedback) : null,
+    grade.error ? element("p", { class: "unsure" }, grade.error) : null,
+    grade.reply ? folded("The grader's whole reply", text(grade.reply)) : null);
 }
