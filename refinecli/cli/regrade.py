@@ -40,7 +40,12 @@ _ROLES = ("grader", "judge")
 
 
 def fresh_grades(
-    run: Run, repeats: int, options: ModelOptions, others: Sequence[Mapping[Key, str]] = ()
+    run: Run,
+    repeats: int,
+    options: ModelOptions,
+    others: Sequence[Mapping[Key, str]] = (),
+    *,
+    keeps_replies: bool = False,
 ) -> tuple[FreshGrades, int] | None:
     """Grade the last of the files named again, and with it the responses of baselines. Return the
     grades and the exit code that they call for; None after a dry run.
@@ -70,7 +75,7 @@ def fresh_grades(
         settings=settings,
         roles=roles,
         display=reporter,
-        found=FreshGrades(repeats),
+        found=FreshGrades(repeats, keeps_replies),
     )
     if dry:
         _dry_run(body, cache)

@@ -160,14 +160,14 @@ def report(
     read, others = _read(names, labels, most), _read(baseline or [], [], most)
     fresh, figures, code = None, _figures(read, others), 0
     if regrade:
-        found = _regraded(read[-1], others, figures, wanted, models, repeats or 3)
+        found = _regraded(read[-1], others, figures, wanted, models, repeats or 3, bool(html))
         if found is None:  # a dry run
             return 0
         fresh, code = found
         figures = _figures(read, others, fresh)
     verdicts = [_verdict_on(one, figures) for one in wanted]
     figures["gates"] = [{"gate": v.gate.text, "value": v.value, "met": v.met} for v in verdicts]
-    _write_all(outputs, figures, read)
+    _write_all(outputs, figures, read, fresh)
     if "-" not in (json, markdown):
         _print(figures)
     if not models.quiet:
@@ -177,7 +177,10 @@ def report(
 
 
 def _write_all(
-    outputs: Mapping[str, str | None], figures: JSONObject, runs: Sequence[Run]
+    outputs: Mapping[str, str | None],
+    figures: JSONObject,
+    runs: Sequence[Run],
+    fresh: FreshGrades | None,
 ) -> None:
     from refinecli.report.markdown import markdown
     from refinecli.text.json_text import dumps
@@ -187,7 +190,7 @@ def _write_all(
     if file := outputs["--markdown"]:
         write("--markdown", file, markdown(figures).encode("utf-8"))
     if file := outputs["--html"]:
-        _write_html(Path(file), figures, runs)
+        _write_html(Path(file), figures, runs, fresh)
 
 
 def _report_to_github(run: str, verdicts: Sequence[Verdict]) -> None:
@@ -208,6 +211,7 @@ def _regraded(
     wanted: Sequence[Gate],
     models: RegradeOptions,
     repeats: int,
+    keeps_replies: bool,
 ) -> tuple[FreshGrades, int] | None:
     """Grade the run and its baselines again; return what came of it, with the exit code."""
     from refinecli.cli.regrade import fresh_grades
@@ -218,7 +222,7 @@ def _regraded(
     for one in wanted:  # a slip is found before any call
         _verdict_on(one, figures)
     responses = [kept_responses(run, other) for other in others]
-    return fresh_grades(run, repeats, models, responses)
+    return fresh_grades(run, repeats, models, responses, keeps_replies=keeps_replies)
 
 
 def _show_config(models: RegradeOptions) -> int:
@@ -324,12 +328,20 @@ def _figures(
     return figures | {"regrade": fresh.record()}
 
 
-def _write_html(path: Path, figures: JSONObject, runs: Sequence[Run]) -> None:
+def _write_html(
+    path: Path, figures: JSONObject, runs: Sequence[Run], fresh: FreshGrades | None
+) -> None:
     from refinecli.report.html.other_run import OtherRun
     from refinecli.report.html.page import write_html
 
     other = OtherRun.of(*runs) if figures["compared"] else None
-    write_html(path, figures, Path(runs[-1].file), other=other)
+    run = runs[-1]
+    keys = {case.line: case.key for case in run.cases} if fresh else {}
+
+    def replies(line: int) -> JSONObject:
+        return fresh.replies(keys[line]) if fresh and line in keys else {}
+
+    write_html(path, figures, Path(run.file), other=other, replies=replies)
 
 
 def _print(figures: JSONObject) -> None:

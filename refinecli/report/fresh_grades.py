@@ -32,6 +32,7 @@ from refinecli.types import (
     Completion,
     Datapoint,
     Draw,
+    Grade,
     JSONObject,
     Message,
     RubricItem,
@@ -47,6 +48,7 @@ _SEED = 42  # unless the user gives one
 _NO_ROUND = -1
 
 Scores: TypeAlias = Sequence[float | None]  # one for each item
+Repeats: TypeAlias = Sequence[tuple[Grade, ...]]  # of one response
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,14 @@ class Pair:
 @dataclass(frozen=True, slots=True)
 class Regraded:
     """One datapoint's fresh grades, by role; how many grades a model had to give or are missing,
-    and the failures of these."""
+    and the failures of these. `given` has the grades of the first and of the final response as they
+    came."""
 
     pair: Pair
     by_role: Mapping[str, Regrade]
     grades: int
     failures: tuple[str, ...]
+    given: Mapping[str, tuple[Repeats, Repeats]]
 
     @property
     def whole(self) -> bool:
@@ -165,6 +169,7 @@ async def _regraded(
     grades = [of_repeat for of_repeat, _ in found]
     scores = [[grade.score for grade in of_repeat] for of_repeat in grades]
     by_text = {key: scores[at * len(worded) :][: len(worded)] for at, key in enumerate(asked)}
+    given = {key: grades[at * len(worded) :][: len(worded)] for at, key in enumerate(asked)}
 
     def against(role: str, text: str) -> Regrade:
         items = pair.datapoint.rubric_items
@@ -183,6 +188,7 @@ async def _regraded(
             one.grader == "llm" or not one.graded for of_repeat in grades for one in of_repeat
         ),
         failures=tuple(one.error.type for of_repeat in grades for one in of_repeat if one.error),
+        given={role: (given[role, pair.first], given[role, pair.final]) for role in completers},
     )
 
 

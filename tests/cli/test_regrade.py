@@ -19,6 +19,7 @@ from refinecli.prompts.templates import GRADER_SYSTEM
 from tests.conftest import REFINE, Result, Start, at, check_item, item, write_jsonl
 from tests.support.chat_server import ChatServer, Reply, Request
 from tests.support.fakes import between, without_nonce
+from tests.support.html_pages import Page
 from tests.support.report_files import failed_row, graded_row, row
 
 Cli = Callable[..., Result]
@@ -69,8 +70,14 @@ def test_the_gaps_between_loop_fresh_grades_and_judge_are_told(cli: Cli, tmp_pat
     grader = by_arm(0.25, 0.75)
     with ChatServer(lambda r: (judge if r.body["model"] == "judge" else grader)(r)) as server:
         judged = ["--set", "judge.model=judge", "--set", f"judge.base_url={server.url}"]
-        figures = regraded(cli, server, *judged)
+        figures = regraded(cli, server, *judged, "--html", "page.html")
         asked = Counter(r.body["model"] for r in server.requests)
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    again = page.details[0]["regraded"]["judge"]  # with what it wrote
+    assert again["scores"] == [0.5, 0.75]
+    assert [[one["reply"] for one in repeat] for repeat in again["final"]] == [
+        ["Because.\n<score>0.75</score>"]
+    ] * 3
     assert asked == {"scripted": 20 * 2 * 3, "judge": 20 * 2 * 3}
     names = ("loop_gain", "regraded_gain", "heldout_gain", "optimism", "judge_gap")
     assert [mean(figures, name) for name in names] == [1.0, 0.5, 0.25, 0.5, 0.25]

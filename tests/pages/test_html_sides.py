@@ -12,8 +12,8 @@ from refinecli.report.html.other_run import OtherRun
 from refinecli.report.html.page import write_html
 from refinecli.report.runs import read_run
 from tests.conftest import write_jsonl
-from tests.support.report_files import Row, row
-from tests.support.report_pages import READY, Browser, in_browser
+from tests.support.report_files import Row, grade, graded_row, row
+from tests.support.report_pages import READY, Browser, in_browser, report_of
 
 ITEMS = ({"name": "kind"}, {"name": "brief"})
 OPEN = "document.getElementById('dialog').open"
@@ -89,3 +89,50 @@ def test_what_the_other_run_does_not_have_says_so(two: Callable[..., Browser]) -
     note = "It is not in old.jsonl, or has another conversation there."
     assert note in seen.texts("#dialog .note")
     assert seen.complaints() == []
+
+
+# ------------------------------------------------------------------ graded again
+
+
+@in_browser
+def test_the_replies_of_the_regrader_and_of_the_judge_are_shown(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    def given(role: str, score: float) -> list[list[Row]]:
+        return [
+            [grade(0, "way-0", score) | {"reply": f"{role} says {score} <b>{repeat}</b>"}]
+            for repeat in (1, 2)
+        ]
+
+    replies = {
+        role: {"scores": [0.0, last], "first": given(role, 0.0), "final": given(role, last)}
+        for role, last in (("grader", 1.0), ("judge", 0.5))
+    }
+    run = write_jsonl(tmp_path / "out.jsonl", [row(0, [0.0, 1.0])])
+    page = tmp_path / "page.html"
+    write_html(page, report_of(20), run, replies=lambda line: replies if line == 1 else {})
+    chromium.open(page, "#dp-0")
+    chromium.wait(READY)
+    assert chromium.texts(".regraded h3") == [
+        "Regradedfirst 0.000, final 1.000",
+        "Graded by the held-out judgefirst 0.000, final 0.500",
+    ]
+    assert chromium.texts(".regraded:last-child tbody .mark") == ["✗"] * 4
+    assert chromium.texts(".regraded:last-child .grades details .text") == [
+        *("judge says 0.0 <b>1</b>", "judge says 0.0 <b>2</b>"),
+        *("judge says 0.5 <b>1</b>", "judge says 0.5 <b>2</b>"),
+    ]
+
+
+@in_browser
+def test_a_later_grade_stands_below_the_loops_own(chromium: Browser, tmp_path: Path) -> None:
+    later = graded_row(0, 0.0)["grading"]
+    later["grades"][0] |= {"reply": "It is not kind.", "feedback": "Be kind."}
+    rows = [row(0, [0.0, 1.0]) | {"grading": later, "score": 0.0}]
+    write_html(tmp_path / "page.html", report_of(20), write_jsonl(tmp_path / "out.jsonl", rows))
+    chromium.open(tmp_path / "page.html", "#dp-0")
+    chromium.wait(READY)
+    last = chromium.texts("#dialog .iteration:last-child")[0]
+    assert last.startswith("Graded laterscore 0.000")
+    assert "Be kind." in last
+    assert "It is not kind." in last

@@ -153,8 +153,15 @@ def grade(given: JSONObject) -> JSONObject:
             "feedback": _optional(given.get("feedback"), _MOST_ASIDE),
             "reply": _optional(given.get("reply"), _MOST_ASIDE),
             "error": _error(given.get("error")),
+            "votes": [_vote(vote) for vote in rows(given.get("votes"))],
         }
     ) | {"score": given.get("score")}
+
+
+def _vote(vote: JSONObject) -> JSONObject:
+    """Return one of the grades that were counted together, by who gave it."""
+    by = [f"{name} {vote[name]}" for name in ("juror", "repeat") if vote.get(name) is not None]
+    return grade(vote | {"name": ", ".join(by), "votes": None})
 
 
 def _verdict(grade: JSONObject, passed: object) -> str:
@@ -168,6 +175,20 @@ def _graded_later(record: JSONObject) -> JSONObject:
     grading = fields(record.get("grading"))
     grades = [grade(given) for given in rows(grading.get("grades"))]
     return {"score": _number(record.get("score")), "grades": grades} if grades else {}
+
+
+def regraded(replies: JSONObject) -> JSONObject:
+    """Return the fresh grades of a datapoint by role, those of each repeat."""
+    return {
+        role: {
+            "scores": given["scores"],
+            **{
+                side: [[grade(one) for one in repeat] for repeat in given[side]]
+                for side in ("first", "final")
+            },
+        }
+        for role, given in replies.items()
+    }
 
 
 def _choice(value: object) -> JSONObject:

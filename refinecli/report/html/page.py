@@ -22,7 +22,7 @@ from refinecli.report import GENERATOR
 from refinecli.report.html.blocks import Block
 from refinecli.report.html.other_run import OtherRun
 from refinecli.report.html.rows import Row, failures
-from refinecli.report.html.run import RunPage, read_run
+from refinecli.report.html.run import Replies, RunPage, no_replies, read_run
 from refinecli.report.html.summary import name_of, summary
 from refinecli.report.html.text import count, escape
 from refinecli.text.clean import one_line
@@ -30,10 +30,19 @@ from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 
-def write_html(path: Path, report: JSONObject, run: Path, *, other: OtherRun | None = None) -> None:
-    """Write the page about a run, with the datapoints of its JSONL file, and next to them those of
-    the `other` of two runs; it appears when whole."""
-    page = _page(report, read_run(run, other), other).encode("utf-8")
+def write_html(
+    path: Path,
+    report: JSONObject,
+    run: Path,
+    *,
+    other: OtherRun | None = None,
+    replies: Replies = no_replies,
+) -> None:
+    """Write the page about a run, with the datapoints of its JSONL file; it appears when whole.
+
+    Next to them stand those of the `other` of two runs, and the `replies` of fresh graders by line.
+    """
+    page = _page(report, read_run(run, other, replies), other).encode("utf-8")
     try:
         if path.exists() and not path.is_file():  # a pipe or a device; writing to a folder fails
             path.write_bytes(page)

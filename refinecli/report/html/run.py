@@ -7,14 +7,15 @@ first, then for their details.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError
 from refinecli.report.html.blocks import Block, pack
-from refinecli.report.html.details import detail
+from refinecli.report.html.details import detail, regraded
 from refinecli.report.html.other_run import OtherRun
 from refinecli.report.html.rows import Row, row_of
 from refinecli.report.html.text import fields
@@ -35,7 +36,16 @@ class RunPage:
     embedded: str
 
 
-def read_run(run: Path, other: OtherRun | None = None) -> RunPage:
+# From a line's number to its fresh grades by role, as their graders wrote them.
+Replies: TypeAlias = Callable[[int], JSONObject]
+
+
+def no_replies(line: int) -> JSONObject:
+    """Return no fresh grades: none were asked for."""
+    return {}
+
+
+def read_run(run: Path, other: OtherRun | None = None, replies: Replies = no_replies) -> RunPage:
     """Read the file of a run; of two, the newer one, with the `other` next to it."""
     source = Source(str(run), most=None)  # the report has looked at it
     if not source.rereadable:
@@ -48,11 +58,11 @@ def read_run(run: Path, other: OtherRun | None = None) -> RunPage:
         found.append(other.compared(row, line) if other else row)
         sizes.append(size)
     chosen, words = _worth_a_look(found, sizes)
-    return RunPage(found, list(pack(_details(source, chosen, other))), words)
+    return RunPage(found, list(pack(_details(source, chosen, other, replies))), words)
 
 
 def _details(
-    source: Source, chosen: Collection[int], other: OtherRun | None
+    source: Source, chosen: Collection[int], other: OtherRun | None, replies: Replies
 ) -> Iterator[tuple[int, JSONObject]]:
     lines = {line for index, line, _, _ in _records(source) if index in chosen} if other else set()
     before = other.rows(lines) if other else {}
@@ -61,6 +71,8 @@ def _details(
             shown = detail(record)
             if other and line in before:
                 shown["before"] = other.before(line, before[line], record)
+            if again := replies(line):
+                shown["regraded"] = regraded(again)
             yield index, shown
 
 

@@ -175,6 +175,24 @@ def test_fresh_grades_are_kept_by_role_and_counted() -> None:
     }
 
 
+def test_replies_are_kept_where_a_page_shows_them_by_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("refinecli.report.fresh_run._MOST_KEPT", 1)
+    found = FreshGrades(2, keeps_replies=True)
+    grader = scores({"old": 0, "new": 1})
+    results = regraded([pair("old", "new", key=key) for key in "ab"], grader=grader)
+    for result in results:
+        found.add(result)
+        FreshGrades(2).add(result)
+    kept = found.replies(("a", 0))["grader"]
+    assert len(kept["first"]) == len(kept["final"]) == 2
+    assert [one["name"] for one in kept["final"][1]]
+    assert kept["scores"] == [0.0, 1.0]
+    assert all("<score>1" in one["reply"] for repeat in kept["final"] for one in repeat)
+    assert found.replies(("b", 0)) == {}
+
+
 # ------------------------------------------------------------------ who graded
 
 

@@ -140,6 +140,8 @@ function grades(detail, given, replies = "The grader's whole reply") {
       grade.feedback ? element("p", { dir: "auto" }, grade.feedback) : null,
       grade.error ? element("p", { class: "unsure" }, grade.error) : null,
       asked && asked.length > SHORT ? folded("Criterion", criterion) : null,
+      (grade.votes || []).map((vote) => folded([mark(vote.verdict), ` ${vote.name} · ${score(vote.score)}`],
+        text(vote.reply || vote.feedback || vote.error))),
       grade.reply ? folded(replies, text(grade.reply)) : null);
   }));
 }

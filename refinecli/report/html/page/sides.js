@@ -8,6 +8,7 @@ function repeatsOf(detail, title, repeats, role) {
 // What `report --regrade` asked: the first and the final response, blind, in other words.
 function regraded(detail) {
   return Object.entries(detail.regraded || {}).map(([role, given]) => {
+    if (!given.final.length) return null;
     const head = (title, repeats) => repeats.map((_, repeat) =>
       element("th", { scope: "col" }, `${title} ${repeat + 1}`));
     const cells = (repeats, item) => repeats.map((one) =>
@@ -22,7 +23,7 @@ function regraded(detail) {
       element("tbody", {}, lines));
     return element("section", { class: "iteration regraded" },
       element("h3", {}, role === "judge" ? "Graded by the held-out judge" : "Regraded",
-        element("span", { class: "tag" }, `first ${score(given.first_score)}, final ${score(given.final_score)}`)),
+        element("span", { class: "tag" }, `first ${score(given.scores[0])}, final ${score(given.scores[1])}`)),
       element("div", { class: "scroll" }, table),
       repeatsOf(detail, "First response", given.first, role),
       repeatsOf(detail, "Final response", given.final, role));
