@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from refinecli.report.alarms import graders_differ
 from refinecli.report.baselines import ahead, enough_differ
+from refinecli.report.gains import LEAST_DIFFERING
 from refinecli.report.html.alarm_box import alarm_boxes
 from refinecli.report.html.tables import tables
 from refinecli.report.html.text import data, ends, escape, fields, mean, number, rows, signed
@@ -184,12 +185,18 @@ def _between(pair: JSONObject) -> tuple[str, str]:
     names = f"{data(pair.get('new'))} against {data(pair.get('old'))}"
     if change is None:
         return "open", f"{names}: no score to compare"
+    if pair.get("rubric"):
+        return "open", f"{names}, with another rubric: {signed(change)}"
+    if graders_differ(pair):
+        return "open", f"{names}: {signed(change)} by other graders"
     if interval is None:
         return "open", f"{names}: {signed(change)}, too few datapoints to say"
-    if interval[0] > 0:
-        return "yes", f"{names}: better, {signed(change)}"
-    if interval[1] < 0:
-        return "no", f"{names}: worse, {signed(change)}"
+    signs = fields(pair.get("sign_test"))
+    if (signs.get("wins") or 0) + (signs.get("losses") or 0) >= LEAST_DIFFERING:
+        if interval[0] > 0:
+            return "yes", f"{names}: better, {signed(change)}"
+        if interval[1] < 0:
+            return "no", f"{names}: worse, {signed(change)}"
     return "open", f"{names}: {signed(change)}; no difference is shown"
 
 

@@ -36,7 +36,8 @@ def tables(report: JSONObject, failures: Mapping[str, int]) -> dict[str, str]:
     """Return the sections by title, in order; `failures` counts those of each item."""
     refined = len(rows(report.get("iterations"))) > 1
     pair = fields(report.get("compared"))
-    alone = refined or not pair  # else all that there is to say is said by the comparison
+    # Where nothing was refined, the comparison says all that there is to say.
+    alone = pair.get("refined") is not False
     found = {
         "Two runs": two_runs(pair),
         "Gains": _gains(report) if refined else "",
