@@ -9,7 +9,7 @@ import refinecli
 # Each is the function of its name, in the module of its name.
 COMMANDS = (
     *("generate-data", "refine", "grade", "debug-rollout", "show", "report", "export"),
-    *("convert", "merge", "serve", "help"),
+    *("convert", "train", "merge", "serve", "help"),
 )
 # The pages of the guide that say more about a command.
 PAGES = {
@@ -23,6 +23,7 @@ PAGES = {
     "merge": ("scale",),
     "serve": ("rewards",),
     "convert": ("training",),
+    "train": ("training", "training-data"),
     "help": (),
 }
 GUIDE = Path(refinecli.__file__).parent / "guide"

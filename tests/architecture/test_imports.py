@@ -93,6 +93,7 @@ HOMES = {
     "sqlite3": ("models/cache/", "models/batch/wave_files.py", "export/shelf.py"),
     "torch": ("training/to_hugging_face.py",),
     "transformers": ("training/to_hugging_face.py",),
+    "trl": ("training/run_trl.py",),
     "typer": ("cli/",),
     "typing_extensions": ("types/",),
     "xllamacpp": ("models/local/child.py",),
