@@ -17,7 +17,12 @@ class Setting(NamedTuple):
 def recipe(kind: str, trainer: str, statistics: tuple[int, int], *, gpu: bool) -> str:
     """Return `trl.yaml` for a kind; `statistics` are its rows, and the good ones among them."""
     settings = [
-        Setting("dataset_name", ".", "This folder: train.jsonl and test.jsonl are its splits."),
+        Setting(
+            "datasets",
+            "[{path: json, data_files: train.jsonl, split: train}]",
+            "For the losses on test.jsonl give this folder as `dataset_name`, with its path from "
+            "above,\n# in the place of this, and `eval_strategy: epoch`.",
+        ),
         Setting("output_dir", "model"),
         *(_of_kind(trainer, statistics, gpu=gpu)),
         *(_GPU if gpu else _CPU),
@@ -43,7 +48,7 @@ def _yaml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return f"{value:.1e}" if value < 1e-3 else f"{value:g}"
-    return f'"{value}"' if value in (".", "no") else str(value)
+    return str(value)
 
 
 _SHARED = (

@@ -21,7 +21,7 @@ from tests.support.report_files import row
 # The keys of TRL 1.16 that a configuration may have, of its command and of its trainer.
 SHARED = set(
     """
-    dataset_name output_dir learning_rate num_train_epochs per_device_train_batch_size
+    datasets output_dir learning_rate num_train_epochs per_device_train_batch_size
     gradient_accumulation_steps max_length use_cpu dtype bf16 gradient_checkpointing logging_steps
     report_to save_strategy save_total_limit seed
     """.split()  # noqa: SIM905
@@ -49,7 +49,7 @@ def test_the_configuration_has_trls_keys_alone_with_reasons(trainer: str, gpu: b
     text = recipe("any", trainer, (40, 10), gpu=gpu)
     found = settings(text)
     assert found.keys() <= SHARED | OWN[trainer]
-    assert found["dataset_name"] == '"."'
+    assert found["datasets"] == "[{path: json, data_files: train.jsonl, split: train}]"
     assert (found.get("use_cpu") == "true") is not gpu
     assert text.count("\n# ") > 6
     assert len(max(text.splitlines(), key=len)) <= 100
