@@ -105,7 +105,7 @@ def report(
         typer.Option(
             metavar="FILE",
             help="Write one self-contained page with the figures, and with the datapoints of the "
-            "RUN reported on.",
+            "RUN reported on; of two RUNs, both side by side.",
         ),
     ] = None,
     force: Annotated[

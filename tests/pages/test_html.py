@@ -232,6 +232,8 @@ def test_nothing_hangs_out_of_a_narrow_screen(pages: Callable[..., Browser], wid
         assert seen.run("return document.documentElement.scrollWidth") <= width
         hidden = "const list = document.getElementById('list'); return list.scrollWidth"
         assert seen.run(hidden + " - list.clientWidth") <= 0
+        wide = "return document.querySelector('#rows .c-id').offsetWidth"
+        assert seen.run(wide) > width / 5  # hidden columns leave their room to the names
         seen.run("location.hash = 'email-0'")
         seen.wait("document.getElementById('dialog').open")
         assert seen.run("return document.getElementById('dialog').scrollWidth") <= width

@@ -118,6 +118,14 @@ def test_the_address_keeps_what_is_shown_and_back_undoes_it(pages: Pages) -> Non
 
 
 @in_browser
+def test_an_address_that_makes_no_sense_shows_all(pages: Pages) -> None:
+    seen = pages(5, "#?sort=nothing&show=nothing&lost=1&q=%E0%A4")
+    seen.type("#search", "\ue003" * 9)  # backspaces
+    assert ids(seen) == [f"email-{n}" for n in range(5)]
+    assert seen.complaints() == []
+
+
+@in_browser
 def test_a_datapoint_opens_from_the_list_and_back_closes_it(pages: Pages) -> None:
     seen = pages(24)
     seen.click("[data-filter=failing]")

@@ -84,6 +84,15 @@ def test_a_datapoint_shows_both_responses_and_their_grades_flipped_ones_first(
 
 
 @in_browser
+def test_a_response_that_both_runs_have_is_shown_once(two: Callable[..., Browser]) -> None:
+    seen = two("#dp-3")
+    assert seen.texts(".sides .text") == ["I will see to it."]
+    assert seen.texts(".sides .tag") == ["the same response in both"]
+    note = "flipped: the same response and item; the grader contradicts itself"
+    assert seen.texts(".both .flipped small") == [note]
+
+
+@in_browser
 def test_what_the_other_run_does_not_have_says_so(two: Callable[..., Browser]) -> None:
     seen = two("#dp-9")
     note = "It is not in old.jsonl, or has another conversation there."

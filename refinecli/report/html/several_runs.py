@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 from urllib.parse import quote
 
@@ -35,14 +35,7 @@ _MOST_NAMES = 50  # of datapoints in a sentence
 def two_runs(pair: JSONObject) -> str:
     if not pair:
         return ""
-    title = f"{data(pair.get('new'))} minus {data(pair.get('old'))}"
-    many = f"{number(pair.get('n'))} datapoints in common"
-    again = " regraded" if pair.get("fresh") else ""
-    lines = [f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."]
-    words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
-    for name, key, up, down in words:
-        if test := fields(pair.get(key)):
-            lines.append(f"{name}: {sign_test(test, (up, 'equal', down))}.")
+    lines = [] if pair.get("refined") is False else list(_in_figures(pair))  # else it stands first
     for name, key in (("✗→✓ Pass now", "now_pass"), ("✓→✗ Fail now", "now_fail")):
         if isinstance(ids := pair.get(key), list) and ids:
             lines.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
@@ -50,6 +43,17 @@ def two_runs(pair: JSONObject) -> str:
         lines.append(f"{number(pair['left_out'])} results not scored in both are left out.")
     listed = "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
     return listed + _rubric(fields(pair.get("rubric"))) + _parts(pair, "item") + _parts(pair, "tag")
+
+
+def _in_figures(pair: JSONObject) -> Iterator[str]:
+    title = f"{data(pair.get('new'))} minus {data(pair.get('old'))}"
+    many = f"{number(pair.get('n'))} datapoints in common"
+    again = " regraded" if pair.get("fresh") else ""
+    yield f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."
+    words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))
+    for name, key, up, down in words:
+        if test := fields(pair.get(key)):
+            yield f"{name}: {sign_test(test, (up, 'equal', down))}."
 
 
 def _parts(pair: JSONObject, kind: Literal["item", "tag"]) -> str:

@@ -251,6 +251,17 @@ def test_thousands_of_datapoints_all_open_and_cost_a_kilobyte_each(tmp_path: Pat
     assert (tmp_path / "page.html").stat().st_size < 1_300_000
 
 
+def test_each_vote_of_a_jury_is_shown_with_its_reply(tmp_path: Path) -> None:
+    row = run_row(1)
+    vote = {"juror": "strict", "passed": False, "score": 0.0, "reply": "Hardly.", "error": None}
+    row["refinement"]["iterations"][0]["grades"][0]["votes"] = [vote, vote | {"repeat": 2}]
+    shown = page_of(tmp_path, [row]).details[0]["iterations"][0]["grades"][0]["votes"]
+    assert [(one["name"], one["verdict"], one["reply"]) for one in shown] == [
+        ("juror strict", "failed", "Hardly."),
+        ("juror strict, repeat 2", "failed", "Hardly."),
+    ]
+
+
 def test_long_texts_are_cut_and_cost_no_more_than_that(tmp_path: Path) -> None:
     row = run_row(1)
     for one in row["refinement"]["iterations"]:

@@ -28,6 +28,7 @@ function readAddress() {
   if (first && !rest.length && !named.has(name) && byId(first)) return null;
   const asked = new URLSearchParams(rest.join("?"));
   const wanted = Object.fromEntries(Object.entries(START).map(([key, value]) => [key, asked.get(key) ?? value]));
+  if (!COLUMNS.some(([key]) => key === wanted.sort.replace("-", ""))) wanted.sort = START.sort;
   return { name, wanted };
 }
 

@@ -66,7 +66,7 @@ function sides(point, detail) {
   return element("section", { class: "sides" },
     element("h3", {}, "Side by side", element("span", { class: "tag" }, both.same ? "the same response in both" :
       alike(both.changes) ? "" : "little in common: differences are not marked")),
-    element("div", { class: "halves" },
+    both.same ? changes(both.changes) : element("div", { class: "halves" },
       half(RUN.before, old, both.changes, "inserted"), half(RUN.now, now, both.changes, "deleted")),
     bothGrades(detail, both.items));
 }

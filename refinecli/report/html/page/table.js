@@ -39,13 +39,12 @@ function cell(point, key) {
 }
 
 function row(at) {
-  const made = element("tr", { class: at === cursor ? "at" : null, "aria-rowindex": at + 2, "data-at": at },
+  return element("tr", { class: at === cursor ? "at" : null, "aria-rowindex": at + 2, "data-at": at },
     COLUMNS.map(([key]) => cell(visible[at], key)));
-  return made;
 }
 
 function spacer(rows, height) {
-  const made = element("tr", { class: "space", "aria-hidden": "true" }, element("td", { colspan: COLUMNS.length }));
+  const made = element("tr", { class: "space", "aria-hidden": "true" }, element("td"));
   made.firstChild.style.height = `${rows * height}px`;
   return made;
 }
