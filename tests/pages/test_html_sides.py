@@ -127,7 +127,7 @@ def test_the_replies_of_the_regrader_and_of_the_judge_are_shown(
         "Graded by the held-out judgefirst 0.000, final 0.500",
     ]
     assert chromium.texts(".regraded:last-child tbody .mark") == ["✗"] * 4
-    assert chromium.texts(".regraded:last-child .grades details .text") == [
+    assert chromium.texts(".regraded:last-child details .text") == [
         *("judge says 0.0 <b>1</b>", "judge says 0.0 <b>2</b>"),
         *("judge says 0.5 <b>1</b>", "judge says 0.5 <b>2</b>"),
     ]

@@ -71,6 +71,6 @@ def _unconfirmed(report: JSONObject) -> Iterator[JSONObject]:
     within = f" ({signed(interval[0])} to {signed(interval[1])})" if interval else ""
     yield {
         "type": "unconfirmed",
-        "message": f"the loop's own grades show a gain of {signed(mean(loop))}, and {again} do not "
+        "message": f"The loop's own grades show a gain of {signed(mean(loop))}, and {again} do not "
         f"confirm it: {signed(found)}{within}.".replace("judge do not", "judge does not"),
     }

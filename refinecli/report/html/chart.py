@@ -139,6 +139,8 @@ def _dots(frame: _Frame, points: Sequence[Point]) -> str:
 
 # ------------------------------------------------------------------ intervals next to numbers
 
+BARS = '<span class="bars">Around 0</span>'  # the title of a column of them
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 from urllib.parse import quote
 
-from refinecli.report.html.chart import Point, Scale, chart
+from refinecli.report.html.chart import BARS, Point, Scale, chart
 from refinecli.report.html.rows import datapoint_name, item_name
 from refinecli.report.html.text import (
     MOST_ROWS,
@@ -77,7 +77,7 @@ def _parts(pair: JSONObject, kind: Literal["item", "tag"]) -> str:
     ]
     title = {"item": "Item", "tag": "Tag"}[kind]
     head = (title, "n", *(data(pair.get(side)) for side in ("old", "new")))
-    head += ("Gain", "Around 0", "✗→✓", "✓→✗")
+    head += ("Gain", BARS, "✗→✓", "✓→✗")
     return table(f"Two runs by {kind}", head, body) + more_rows(found)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from refinecli.report.html.chart import Point, Scale, chart
+from refinecli.report.html.chart import BARS, Point, Scale, chart
 from refinecli.report.html.rows import item_name
 from refinecli.report.html.several_runs import trend, two_runs
 from refinecli.report.html.steps import steps_section
@@ -83,7 +83,7 @@ def _gains(report: JSONObject) -> str:
         [f"{title} <small>{note}</small>", signed(mean(gain)), _interval(gain), scale.bar(gain)]
         for title, note, gain in given
     ]
-    head = ("Final minus first response", "Mean", "95% interval", "Around 0")
+    head = ("Final minus first response", "Mean", "95% interval", BARS)
     notes = "".join(map(as_note, _below_gains(report)))
     return table("Gains and their intervals", head, body) + notes
 
@@ -253,7 +253,7 @@ def _items(report: JSONObject, failures: Mapping[str, int]) -> str:
     if not any(row.get("gain") for row in found):
         return _scores(found, failures)
     fresh = any(row.get("regraded_gain") for row in found)
-    head = ["Item", "n", "Fails", "First", "Final", "Gain", "Around 0", "Fixed", "Broken"]
+    head = ["Item", "n", "Fails", "First", "Final", "Gain", BARS, "Fixed", "Broken"]
     head += ["Ungraded", *(["Regraded"] if fresh else [])]
     scale = Scale.over([row.get("gain") for row in found[:MOST_ROWS]])
     body = []

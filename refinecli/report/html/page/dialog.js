@@ -125,6 +125,7 @@ function iteration(detail, one) {
 
 // ---------------------------------------------------------------- its grades
 
+// Without a title for the replies, they stand open.
 function grades(detail, given, replies = "The grader's whole reply") {
   const order = { failed: 0, ungraded: 1, passed: 2, skipped: 3 };
   const sorted = given.slice().sort((a, b) => order[a.verdict] - order[b.verdict]);
@@ -142,7 +143,7 @@ function grades(detail, given, replies = "The grader's whole reply") {
       asked && asked.length > SHORT ? folded("Criterion", criterion) : null,
       (grade.votes || []).map((vote) => folded([mark(vote.verdict), ` ${vote.name} · ${score(vote.score)}`],
         text(vote.reply || vote.feedback || vote.error))),
-      grade.reply ? folded(replies, text(grade.reply)) : null);
+      !grade.reply ? null : replies ? folded(replies, text(grade.reply)) : text(grade.reply));
   }));
 }
 

@@ -1,9 +1,7 @@
 // ---------------------------------------------------------------- graded again, and two runs
 
-function repeatsOf(detail, title, repeats, role) {
-  return (repeats || []).map((given, repeat) =>
-    folded(`${title}, ${role} ${repeat + 1}`, grades(detail, given, "The whole reply")));
-}
+const repeatsOf = (detail, title, repeats) => repeats.map((given, repeat) =>
+  folded(`${title}, repeat ${repeat + 1}`, grades(detail, given, "")));
 
 // What `report --regrade` asked: the first and the final response, blind, in other words.
 function regraded(detail) {
@@ -25,8 +23,8 @@ function regraded(detail) {
       element("h3", {}, role === "judge" ? "Graded by the held-out judge" : "Regraded",
         element("span", { class: "tag" }, `first ${score(given.scores[0])}, final ${score(given.scores[1])}`)),
       element("div", { class: "scroll" }, table),
-      repeatsOf(detail, "First response", given.first, role),
-      repeatsOf(detail, "Final response", given.final, role));
+      repeatsOf(detail, "First response", given.first),
+      repeatsOf(detail, "Final response", given.final));
   });
 }
 
