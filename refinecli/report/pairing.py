@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from refinecli.errors import UsageError
 from refinecli.report.cases import Case
@@ -11,7 +12,7 @@ from refinecli.report.runs import Run
 from refinecli.types import JSONObject
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Common:
     """Pairs with the same id and conversation. `other_prompt` counts those that share only the id;
     `other_rubric` counts the pairs that were graded by another rubric."""
@@ -20,7 +21,7 @@ class Common:
     other_prompt: int
     other_rubric: int
 
-    @property
+    @cached_property  # it looks at all pairs
     def fresh(self) -> bool:
         """True if a later `grade` scored both sides of any pair: then all are compared by such
         scores, and pairs that it left ungraded are left out."""

@@ -129,7 +129,7 @@ class SideBySide:
     only_old: tuple[Case, ...]
     only_new: tuple[Case, ...]
 
-    @property
+    @cached_property
     def fresh(self) -> bool:
         """True if the grades of a later `grade` are compared."""
         return self.common.fresh

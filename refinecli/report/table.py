@@ -19,6 +19,7 @@ from refinecli.types import JSONObject
 
 _MOST_ITEMS = 20
 _MOST_RUNS = 4  # next to each other in the trend of items
+_ITEM = 26  # columns for an item's name next to them
 
 
 def renderables(
@@ -353,7 +354,8 @@ def _model(run: JSONObject) -> str:
 def _item_trend(page: Columns, runs: Sequence[JSONObject]) -> Iterator[str]:
     scores = [{item["name"]: item["score"] for item in run["items"]} for run in runs]
     names = list(dict.fromkeys(name for run in scores for name in run))
-    header = ["item", *(left(one_line(run["label"]), 12).rstrip() for run in runs)]
+    room = max(12, (page.width - _ITEM) // len(runs) - 2)
+    header = ["item", *(left(one_line(run["label"]), room).rstrip() for run in runs)]
     rows = [[name, *(number(run.get(name)) for run in scores)] for name in names[:_MOST_ITEMS]]
     yield from page.table(header, rows)
     if len(names) > _MOST_ITEMS:
