@@ -220,7 +220,8 @@ def flip_words(entry: JSONObject, pair: JSONObject) -> str:
 
 def verdict_words(item: JSONObject) -> tuple[str, str]:
     """Say that an item passes or fails now, and why, in the grader's words: what it says now or,
-    where it gave no reason, what it said before."""
+    where it gave no reason, as a check gives none for a pass, what was wrong before."""
     now = "passes" if item["passes"] else "fails"
     now += ", though neither response nor item changed" if item["because"] == "grader" else ""
-    return now, item["reasons"][1] or item["reasons"][0]
+    before, why = item["reasons"]
+    return (now, why) if why or not before else (f"{now}; before", before)

@@ -40,7 +40,7 @@ def conclusions(figures: JSONObject, *, regraded: bool = False) -> list[str]:
         *_gain(figures, regraded),
         *_traded(figures),
         *_control(figures, regraded),
-        *_compared(figures),
+        *between_runs(figures),
     ]
 
 
@@ -243,7 +243,8 @@ def _by_code_alone(figures: JSONObject) -> bool:
     return bool(figures["claim"]["basis"] == "code")
 
 
-def _compared(figures: JSONObject) -> Iterator[str]:
+def between_runs(figures: JSONObject) -> Iterator[str]:
+    """Yield what is said of two runs besides what is said of either."""
     pair = figures["compared"]
     if pair is None:
         yield from _not_compared(figures)

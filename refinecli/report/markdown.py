@@ -16,6 +16,7 @@ from refinecli.report.compared_in_words import (
     name_in,
     verdict_words,
 )
+from refinecli.report.conclusions import between_runs
 from refinecli.stats.wording import ends, number, plural
 from refinecli.text.markdown import code, fenced, inline
 from refinecli.types import JSONObject
@@ -32,7 +33,7 @@ def markdown(figures: JSONObject) -> str:
     """Return the whole report."""
     pair, runs = figures["compared"], figures["runs"]
     parts = [MARK, _title(figures)]
-    parts += [_bullets(figures["conclusions"])]
+    parts += _conclusions(figures)
     if figures["alarms"]:
         alarms = [inline(alarm["message"]) for alarm in figures["alarms"]]
         parts.append("\n".join(["> [!WARNING]", *(f"> - {alarm}" for alarm in alarms)]))
@@ -53,6 +54,19 @@ def _title(figures: JSONObject) -> str:
     if pair:
         return f"### {code(pair['new'], _NAME)} against {code(pair['old'], _NAME)}"
     return f"### {GENERATOR}: {code(run['label'], _NAME)}"
+
+
+def _conclusions(figures: JSONObject) -> Iterator[str]:
+    """Yield what is said of two runs first: that is what a pull request is about."""
+    said = figures["conclusions"]
+    if not figures["compared"] or not figures["compared"]["refined"]:
+        yield _bullets(said)
+        return
+    first = list(between_runs(figures))
+    yield _bullets(first)
+    if rest := [sentence for sentence in said if sentence not in first]:
+        name = code(figures["runs"][-1]["label"], _NAME)
+        yield f"Of {name} itself:\n\n{_bullets(rest)}"
 
 
 def _bullets(sentences: Iterable[str]) -> str:

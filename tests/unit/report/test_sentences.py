@@ -9,7 +9,6 @@ import pytest
 from refinecli.report.compared_in_words import fails_now, passes_now
 from refinecli.report.conclusions import (
     _by_code,
-    _compared,
     _control,
     _could_find,
     _in_the_loop_only,
@@ -18,6 +17,7 @@ from refinecli.report.conclusions import (
     _result,
     _same_again,
     _shown,
+    between_runs,
 )
 
 
@@ -213,7 +213,7 @@ def test_single_responses_have_a_score_and_no_gain() -> None:
 
 def test_runs_that_cannot_be_compared_say_which_has_no_score() -> None:
     trend = [{"label": "old", "n": 3}, {"label": "new", "n": 0}]
-    (said,) = _compared({"compared": None, "trend": trend})
+    (said,) = between_runs({"compared": None, "trend": trend})
     assert said == "new and old are not compared: no datapoint of new has a score."
-    assert list(_compared({"compared": None, "trend": [{"label": "it", "n": 0}] * 3})) == []
-    assert list(_compared({"compared": None, "trend": None})) == []
+    assert list(between_runs({"compared": None, "trend": [{"label": "it", "n": 0}] * 3})) == []
+    assert list(between_runs({"compared": None, "trend": None})) == []

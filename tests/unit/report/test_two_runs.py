@@ -219,6 +219,24 @@ def test_the_markdown_has_the_claim_the_intervals_and_the_reasons(compared: Comp
     assert "<details><summary>10 more</summary>\n\n- `dp-26`" in text
 
 
+def test_a_check_that_passes_now_shows_what_was_wrong(compared: Compared) -> None:
+    new = rows(0.9, 1.0, words=30)
+    for line in new:
+        line["grading"]["grades"][0]["feedback"] = None
+    figures = compared(rows(0.5, 1.0), new)
+    assert "    coverage passes; before: Reason 20.\n" in shown(figures)
+    assert "  - `coverage` passes; before: `Reason 20.`\n" in markdown(figures)
+
+
+def test_the_markdown_of_two_loops_begins_with_their_difference(compared: Compared) -> None:
+    old, new = ([row(n, [0.0, float(n % m == 0)], items=ITEMS) for n in range(30)] for m in (3, 2))
+    text = markdown(compared(old, new))
+    first, _, rest = text.partition("Of `new.jsonl` itself:")
+    assert "- new.jsonl against old.jsonl: +0.167" in first
+    assert "Loop gain" not in first
+    assert "Loop gain" in rest
+
+
 HOSTILE = (
     "@octocat `@octocat` ``` </details> <img src=x onerror=y> [a](https://evil.example) | x\n\n"
     "# heading\n- @octocat \\| @octocat"
