@@ -47,7 +47,8 @@ def _verdict(pair: JSONObject) -> str:
     if graders_differ(pair):
         return f"{new} against {old}: {by}. Other graders: nothing is claimed from it."
     if pair["gain"]["low"] is None:
-        return f"{new} against {old}: {by}: too few for an interval (it takes {TOO_FEW})."
+        few = f"too few independent ones for an interval (it takes {TOO_FEW})"
+        return f"{new} against {old}: {by}, {few}."
     shown = _shown(pair)
     if shown is None:
         return f"No difference is shown between {new} and {old}: {by}."
@@ -222,6 +223,6 @@ def verdict_words(item: JSONObject) -> tuple[str, str]:
     """Say that an item passes or fails now, and why, in the grader's words: what it says now or,
     where it gave no reason, as a check gives none for a pass, what was wrong before."""
     now = "passes" if item["passes"] else "fails"
-    now += ", though neither response nor item changed" if item["because"] == "grader" else ""
+    now += ", and only the grader changed" if item["because"] == "grader" else ""
     before, why = item["reasons"]
     return (now, why) if why or not before else (f"{now}; before", before)

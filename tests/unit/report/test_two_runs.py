@@ -87,7 +87,7 @@ def test_a_lower_score_and_none_that_is_shown_are_called_that(compared: Compared
 
 def test_few_datapoints_and_other_graders_claim_nothing(compared: Compared) -> None:
     few = said(compared(rows(0, 0, n=8), rows(1, 1, n=8)))
-    assert "too few for an interval" in few
+    assert "too few independent ones for an interval" in few
     other = rows(0.9, 0.5)
     for line in other:
         line["grading"]["models"] = {"grader": "another"}
