@@ -173,8 +173,8 @@ def export(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="The output of `refine` or `grade` (.gz, .zst too, or - for stdin). Of several, "
-            "responses to one prompt are put together.",
+            help="The output of `refine` or `grade` (.gz, .zst, .parquet too, or - for stdin). Of "
+            "several, responses to one prompt are put together.",
         ),
     ] = None,
     to: Annotated[

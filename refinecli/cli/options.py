@@ -32,7 +32,9 @@ class InputOptions:
 
     input: Annotated[
         str | None,
-        typer.Argument(metavar="INPUT", help="A JSONL file (.gz, .zst too), or - for stdin."),
+        typer.Argument(
+            metavar="INPUT", help="A JSONL file (.gz, .zst, .parquet too), or - for stdin."
+        ),
     ] = None
     limit: Annotated[
         int | None,
@@ -52,7 +54,7 @@ class SeveralInputs:
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="JSONL files (.gz, .zst too), read one after the other, or - for stdin.",
+            help="JSONL files (.gz, .zst, .parquet too), read one after the other, or - for stdin.",
         ),
     ] = None
     limit: Annotated[

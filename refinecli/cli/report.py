@@ -59,8 +59,8 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="The output of `refine` or `grade` (.gz, .zst too, or - for stdin). The last is "
-            "the one reported on; two are compared, old before new. Several are a trend, oldest "
+            help="The output of `refine` or `grade` (.gz, .zst, .parquet too, or - for stdin). The "
+            "last is the one reported on; two are compared, old before new. Several are a trend, oldest "
             "first.",
         ),
     ] = None,

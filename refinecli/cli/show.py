@@ -29,7 +29,7 @@ def show(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="What any command wrote (.gz, .zst too), or - for stdin.",
+            help="What any command wrote (.gz, .zst, .parquet too), or - for stdin.",
         ),
     ] = None,
     id: Annotated[str | None, typer.Option(metavar="ID", help="The rows with this id.")] = None,

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from refinecli.data.answered_before import answered_before
+from refinecli.data.parquet import check_can_write, write_parquet
 from refinecli.data.sources import Source, in_daemon_thread, zstd
 from refinecli.errors import UsageError, option
 
 _MOST_WAITING = 1024  # lines
+_PARQUET = ".parquet"
 
 
 class Sink:
@@ -29,7 +31,8 @@ class Sink:
 
     A file is written as `FILE.partial` next to its place and moved there by `commit`; `close`
     without it leaves the written lines where they are, if there are any. An existing `FILE.partial`
-    is overwritten if this run `continues` the run that wrote it, and otherwise renamed.
+    is overwritten if this run `continues` the run that wrote it, and otherwise renamed. By its
+    suffix a file becomes parquet once all its lines are there, since columns depend on every row.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Sink:
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
         if self.path is not None:
+            if self.path.suffix == _PARQUET:
+                check_can_write(self.path)
             self.partial = _partial_path(self.path, self.name, force, sources)
 
     async def open(self) -> None:
@@ -135,6 +140,10 @@ class Sink:
         self._begin()
         self._stack.close()
         if self._file is not None and self.partial is not None and self.path is not None:
+            if self.path.suffix == _PARQUET:
+                unfinished = self.partial.with_name(f"{self.partial.name}.parquet")
+                write_parquet(self.partial, unfinished)
+                unfinished.replace(self.partial)
             with self.partial.open("rb") as file:
                 os.fsync(file.fileno())
             before(signature(self.partial, self.path))

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO, TypeVar, cast
 
+from refinecli.data.parquet import ParquetLines, is_saved_dataset
 from refinecli.data.wrong_kinds import wrong_kind
 from refinecli.errors import UsageError, option
 
@@ -77,12 +78,12 @@ class Source:
         self.documents = documents
         if self.path:
             _must_be_readable(self.path)
-        self.rereadable = self.path is not None and self.path.is_file()
+        self.rereadable = self.path is not None and (self.path.is_file() or self.path.is_dir())
 
     @property
     def is_packed(self) -> bool:
         """True if it unpacks to any size, whatever its own is."""
-        return self.path is not None and self.path.suffix in (".gz", ".zst")
+        return self.path is not None and self.path.suffix in (".gz", ".zst", ".parquet")
 
     def check_kind(self) -> None:
         """Raise UsageError if a regular file does not begin like JSON Lines."""
@@ -177,6 +178,8 @@ def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
 def _must_be_readable(path: Path) -> None:
     try:
         if path.is_dir():
+            if is_saved_dataset(path):
+                return
             raise UsageError(f"{path}: is a directory", "name a JSONL file")
         if stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             path.open("rb").close()
@@ -190,6 +193,8 @@ def _open_to_read(path: Path) -> BinaryIO:
         return cast(BinaryIO, gzip.open(path, "rb"))
     if path.suffix == ".zst":
         return cast(BinaryIO, zstd().open(path, "rb"))
+    if path.suffix == ".parquet" or path.is_dir():
+        return cast(BinaryIO, ParquetLines(path))
     return path.open("rb")
 
 

@@ -23,7 +23,7 @@ _BEGINNINGS = (
     (b"\xfd7zXZ\x00", "compressed with xz", "unpack it with xz -d"),
     (b"BZh", "compressed with bzip2", "unpack it with bzip2 -d"),
     (b"PK\x03\x04", "a zip archive (or a spreadsheet)", "unpack it; a sheet exports as CSV"),
-    (b"PAR1", "a parquet file", "write it as JSON Lines, with pandas: to_json(lines=True)"),
+    (b"PAR1", "a parquet file", "give it the suffix .parquet"),
     (b"SQLite format 3\x00", "an SQLite database, perhaps a call cache", "name a JSONL file"),
     (
         b"version https://git-lfs.github.com/spec/",

@@ -78,7 +78,7 @@ HOMES = {
         "data/",
         "settings/",
     ),
-    "pyarrow": ("export/formats/verl.py",),
+    "pyarrow": ("data/parquet.py", "export/formats/verl.py"),
     "peft": ("training/to_hugging_face.py",),
     # `prompts/grader` names a compiled pattern's type; the time limit stands in `text/patterns`.
     "regex": ("text/patterns.py", "prompts/grader.py"),

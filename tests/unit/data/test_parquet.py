@@ -1,0 +1,117 @@
+"""Lines as parquet, and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refinecli.data.parquet import ParquetLines, write_parquet
+from refinecli.data.sources import Source
+from refinecli.errors import UsageError
+
+pq = pytest.importorskip("pyarrow.parquet")
+pa = pytest.importorskip("pyarrow")
+
+NAMES = st.sampled_from(["a", "b", "refinement", "ü"])
+SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=3)
+VALUES = st.recursive(
+    SCALARS | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def written(rows: list[Any], folder: Path) -> Path:
+    lines, target = folder / "lines", folder / "out.parquet"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    write_parquet(lines, target)
+    return target
+
+
+def read(path: Path) -> list[Any]:
+    return [json.loads(line) for _, line in Source(str(path)).read()]
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+    return [without_nulls(one) for one in value] if isinstance(value, list) else value
+
+
+@given(st.lists(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_rows_come_back_equal_but_for_nulls(rows: list[dict[str, Any]]) -> None:
+    with TemporaryDirectory() as folder:
+        back = read(written(rows, Path(folder)))
+    assert without_nulls(back) == without_nulls(rows)
+
+
+def test_columns_without_one_type_and_long_records_are_json_text(tmp_path: Path) -> None:
+    rows = [
+        {"id": 1, "n": 1, "refinement": {"a": []}, "tags": ["x"]},
+        {"id": "two", "n": 0.5, "error": {"type": "timeout"}},
+    ]
+    schema = pq.read_schema(written(rows, tmp_path))
+    types = {field.name: str(field.type) for field in schema}
+    assert types["id"] == types["refinement"] == types["error"] == "string"
+    assert (types["n"], types["tags"]) == ("double", "list<element: string>")
+    assert read(tmp_path / "out.parquet") == rows
+
+
+def test_records_are_read_where_another_tool_lost_our_mark(tmp_path: Path) -> None:
+    table = pa.table({"refinement": ['{"score": 1}', None], "error": [None, "just words"]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    assert read(tmp_path / "in.parquet") == [{"refinement": {"score": 1}}, {"error": "just words"}]
+
+
+def test_other_tools_types_become_json(tmp_path: Path) -> None:
+    import datetime
+    from decimal import Decimal
+
+    day = datetime.date(2026, 1, 2)
+    table = pa.table({"day": [day], "price": [Decimal("1.5")], "deep": [[{"x": None, "y": 1}]]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    (row,) = read(tmp_path / "in.parquet")
+    assert row == {"day": "2026-01-02", "price": 1.5, "deep": [{"y": 1}]}
+
+
+def test_what_json_cannot_say_and_what_is_damaged_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"picture": [b"\x00"]}), tmp_path / "bytes.parquet")
+    (tmp_path / "half.parquet").write_bytes((tmp_path / "bytes.parquet").read_bytes()[:40])
+    for name, said in (("bytes", "a column of bytes"), ("half", "half.parquet: ")):
+        with pytest.raises(UsageError, match=said):
+            read(tmp_path / f"{name}.parquet")
+
+
+def test_row_groups_are_read_one_at_a_time(tmp_path: Path) -> None:
+    table = pa.table({"n": list(range(3000))})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=100)
+    with ParquetLines(tmp_path / "in.parquet") as lines:
+        assert json.loads(lines.readline()) == {"n": 0}
+    assert [row["n"] for row in read(tmp_path / "in.parquet")] == list(range(3000))
+
+
+def save_as_datasets_does(table: Any, folder: Path) -> None:
+    """What `Dataset.save_to_disk` leaves: Arrow streams, and a list of them."""
+    folder.mkdir(parents=True)
+    path = str(folder / "data-00000-of-00001.arrow")
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    (folder / "state.json").write_text(json.dumps(state))
+    (folder / "dataset_info.json").write_text("{}")
+
+
+def test_a_saved_data_set_is_read_and_one_of_several_splits_is_to_be_named(tmp_path: Path) -> None:
+    table = pa.table({"prompt": ["one", "two"], "response": [None, "yes"]})
+    save_as_datasets_does(table, tmp_path / "all" / "train")
+    (tmp_path / "all" / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    rows = [{"prompt": "one"}, {"prompt": "two", "response": "yes"}]
+    assert read(tmp_path / "all" / "train") == rows
+    with pytest.raises(UsageError, match="holds several splits: train"):
+        Source(str(tmp_path / "all"))
