@@ -60,8 +60,8 @@ def report(
         typer.Argument(
             metavar="RUN",
             help="The output of `refine` or `grade` (.gz, .zst, .parquet too, or - for stdin). The "
-            "last is the one reported on; two are compared, old before new. Several are a trend, oldest "
-            "first.",
+            "last is the one reported on; two are compared, old before new. Several are a trend, "
+            "oldest first.",
         ),
     ] = None,
     baseline: Annotated[
