@@ -17,9 +17,7 @@ _STOPPED = {
     "failed": "a call failed (failed)",
 }
 # One datapoint alone has no earlier rows; a run of `refine` does.
-_BY = (
-    "expected from this datapoint's own tries and the prior alone: one rollout has no earlier rows"
-)
+_BY = "by this datapoint's own tries alone: one rollout has no earlier rows to learn from"
 
 
 def chosen(iteration: Iteration) -> str:
@@ -37,19 +35,26 @@ def _step(parent: int | None) -> str:
 
 
 def _promise(gain: float, cost: float) -> str:
-    cost_in = f"{cost:,.0f} tokens" if cost >= 1 else f"a cost of {cost:.2g}"
-    return f"+{gain:.3f} for {cost_in}"
+    return f"+{gain:.3f} for {_tokens(cost)}"
 
 
-def why_chosen(iteration: Iteration, *, alone: bool = True) -> list[Text]:
+def _tokens(cost: float) -> str:
+    return f"{cost:,.0f} tokens" if cost >= 1 else f"a cost of {cost:.2g}"
+
+
+def _expected(gain: float, cost: float) -> str:
+    return f"expected to add {gain:.3f} to the best score for {_tokens(cost)}"
+
+
+def why_chosen(iteration: Iteration, *, alone: bool) -> list[Text]:
     """Say at length what an adaptive loop's step promised, and the best step of the other kind;
-    `alone` where no earlier rows could teach it anything."""
+    where it is `alone`, also that no earlier rows could teach it anything."""
     choice = iteration.choice
     assert choice is not None
-    lines = [label(f"{_step(iteration.parent)}: {_promise(choice.gain, choice.cost)}")]
+    lines = [label(f"{_step(iteration.parent)}, {_expected(choice.gain, choice.cost)}")]
     if other := choice.instead:
         lines.append(
-            label(f"rather than {_step(other.parent)}: {_promise(other.gain, other.cost)}")
+            label(f"rather than {_step(other.parent)}, {_expected(other.gain, other.cost)}")
         )
         if other.gain * choice.cost > choice.gain * other.cost:
             lines.append(
@@ -60,22 +65,17 @@ def why_chosen(iteration: Iteration, *, alone: bool = True) -> list[Text]:
             )
     else:
         lines.append(label("no step of the other kind was possible"))
-    return [*lines, *_by(alone)]
+    return [*lines, *([label(_BY, "dim")] if alone else [])]
 
 
-def _by(alone: bool) -> list[Text]:
-    return [label(_BY, "dim")] if alone else []
-
-
-def why_stopped(refinement: Refinement, min_gain: float, *, alone: bool = True) -> list[Text]:
+def why_stopped(refinement: Refinement, min_gain: float) -> list[Text]:
     """Say why the loop ended; where no step promised enough, what the best one promised."""
     best = refinement.declined
     if best is None:
         return [label(f"stopped: {_STOPPED[refinement.stop_reason]}")]
     return [
-        label(f"stopped: no step promised {min_gain:g} (refine.min_gain; plateau)"),
-        label(f"the best, {_step(best.parent)}, promised {_promise(best.gain, best.cost)}"),
-        *_by(alone),
+        label(f"stopped: no step was expected to add {min_gain:g} (refine.min_gain; plateau)"),
+        label(f"the best was {_step(best.parent)}, {_expected(best.gain, best.cost)}"),
     ]
 
 

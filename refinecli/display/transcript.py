@@ -116,7 +116,8 @@ def iteration_sections(rollout: Rollout, iteration: Iteration) -> Iterator[Rende
         )
     by = STRATEGIES[rollout.refinement.strategy].feedback_by
     if iteration.choice:
-        why = why_chosen(iteration, alone=not rollout.stored)
+        first = not any(it.choice for it in rollout.refinement.iterations[: iteration.iteration])
+        why = why_chosen(iteration, alone=first and not rollout.stored)
         yield Section(f"choice (iteration {iteration.iteration})", why, WRITER)
     for role in ("critic", "selector") if by == "selector" else ("critic",):
         yield from _calls_of(rollout, role, iteration)
@@ -247,7 +248,7 @@ def result_section(rollout: Rollout) -> Section:
     by_grade = STRATEGIES[refinement.strategy].by_grade
     what = "best" if by_grade else "kept"
     parts: list[RenderableType] = [
-        *why_stopped(refinement, rollout.min_gain, alone=not rollout.stored),
+        *why_stopped(refinement, rollout.min_gain),
         label(f"{what}: iteration {best.iteration}, score {number(best.score)}"),
         label(verdict(refinement.passed), colour(refinement.passed)),
     ]
@@ -256,7 +257,8 @@ def result_section(rollout: Rollout) -> Section:
         parts.append(Body([("", refinement.error.message)], Limit(LINES)))
     if best.score is not None and initial is not None and best.score > initial:
         parts.append(label(f"gain: {number(initial)} → {number(best.score)}"))
-        parts += [Text(_OPTIMISTIC)] if by_grade else []
+        by_model = any(g.grader == "llm" for it in refinement.iterations for g in it.grades)
+        parts += [Text(_OPTIMISTIC)] if by_grade and by_model else []
     usage = refinement.usage
     parts.append(label(f"{usage.calls:,} calls · {tokens(usage)}", "dim"))
     return Section("result", parts, "green" if refinement.passed else "red")

@@ -69,8 +69,9 @@ def test_each_step_says_what_it_and_the_other_kind_promised() -> None:
     in_order(
         text,
         "choice (iteration 1)",
-        "a fresh draft: +0.",
-        "rather than a rewrite of 0: +0.",
+        "a fresh draft, expected to add 0.",
+        "to the best score for 110 tokens",
+        "rather than a rewrite of 0, expected to add 0.",
         "one rollout has no earlier rows",
         "fresh draft (iteration 1)",
         "blue gold",
@@ -116,16 +117,18 @@ def test_a_plateau_shows_the_threshold_and_what_the_best_step_promised() -> None
     assert 0 <= made.declined.gain < 0.02
     in_order(
         shown(point, made, calls),
-        "stopped: no step promised 0.02 (refine.min_gain; plateau)",
-        f"promised +{made.declined.gain:.3f} for",
-        "one rollout has no earlier rows",
+        "stopped: no step was expected to add 0.02 (refine.min_gain; plateau)",
+        f"expected to add {made.declined.gain:.3f} to the best score for",
     )
 
 
 def test_other_ends_decline_nothing() -> None:
     point, made, calls = rollout(["red", "red blue green gold"], [], DRAFTS_WORK)
     assert made.declined is None
-    assert "stopped: the best response passed" in shown(point, made, calls)
+    text = shown(point, made, calls)
+    assert "stopped: the best response passed" in text
+    assert "gain: 0.25 → 1" in text
+    assert "optimistic" not in text  # code graded it: no grade was lucky
 
 
 def test_a_turn_calls_a_chosen_draft_what_it_is() -> None:
