@@ -2,6 +2,7 @@
 
     python -m tests.experiments keywords            # some minutes; prints a Markdown table
     python -m tests.experiments ifeval --data DIR   # DIR has ifeval.jsonl
+    python -m tests.experiments keywords --arms best-of-n adaptive
     python -m tests.experiments payloads            # another question: see payloads.py
 
 Everything is the real command, and all items are graded by code. What is made stands in
@@ -122,6 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.experiments")
     parser.add_argument("name", choices=[*EXPERIMENTS, "payloads"])
     parser.add_argument("-n", type=int, help="datapoints")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", help="these alone")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where the public data sets are")
     options = parser.parse_args()
     folder = BUILD / options.name
@@ -136,13 +138,17 @@ def main() -> None:
         json.dumps({**row, "id": f"{options.name}-{i}"}) + "\n" for i, row in enumerate(rows)
     )
     (folder / "in.jsonl").write_text(data, "utf-8")
-    print("| | n | at first | kept | gain | ahead of best-of-n at equal tokens | calls | s |")
-    print("|---|---|---|---|---|---|---|---|")
-    for arm in experiment.arms:
+    arms = options.arms or experiment.arms
+    print(
+        "| | n | at first | kept | gain | ahead of best-of-n at equal tokens | responses a row "
+        "| tokens | tokens a point | calls | s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for arm in arms:
         seconds = run(folder, arm)
         print(line(folder, arm, seconds), flush=True)
     if "held_out" in rows[0]:
-        for arm in experiment.arms:
+        for arm in arms:
             print(f"held out, {arm}: {held_out(folder, arm)}", flush=True)
 
 
@@ -168,6 +174,8 @@ def line(folder: Path, arm: str, seconds: float) -> str:
     rows = [json.loads(row) for row in output.read_text("utf-8").splitlines()]
     firsts = [row["refinement"]["initial_score"] for row in rows if row.get("refinement")]
     first = sum(firsts) / len(firsts)
+    written = sum(len(row["refinement"]["iterations"]) for row in rows if row.get("refinement"))
+    tokens, a_point = (figures["run_cost"][key] for key in ("tokens", "cost_per_point"))
     ahead = "–"
     if control:
         pool = figures["baselines"][-1]
@@ -176,8 +184,10 @@ def line(folder: Path, arm: str, seconds: float) -> str:
             ahead += f" with {pool['tokens_ratio']:.2f} × the tokens"
     return (
         f"| {arm} | {figures['n']} | {first:.3f} | {figures['score']['mean']:.3f} "
-        f"| {told(figures['loop_gain'])} | {ahead} | {figures['runs'][-1]['calls']} "
-        f"| {seconds:.0f} |"
+        f"| {told(figures['loop_gain'])} | {ahead} | {written / len(firsts):.1f} "
+        f"| {'–' if tokens is None else f'{tokens:,}'} "
+        f"| {'–' if a_point is None else f'{a_point:,.0f}'} "
+        f"| {figures['runs'][-1]['calls']} | {seconds:.0f} |"
     )
 
 
