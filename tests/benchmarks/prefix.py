@@ -8,20 +8,17 @@ once, as it is for short prompts; the two take turns.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from tests.benchmarks.jobs import Command, Lab, served
+from tests.benchmarks.jobs import REFINECLI, Command, Lab, served
 from tests.benchmarks.measure import Figure, Run, Server
 
 CRITERIA = ("Is it correct?", "Is it polite?", "Is it complete?", "Is it short?", "Is it clear?")
 _WORDS = ("the", "a", "of", "water", "light", "stone", "tree", "river", "cold", "warm", "green")
-_LED = "from refinecli.cli import main; main()"
-_AT_ONCE = f"import refinecli.grading.prefix as prefix; prefix.LONG_ENOUGH = 10**9; {_LED}"
 
 
 class Sent(NamedTuple):
@@ -56,8 +53,8 @@ def _interleaved(
     data = _long_answers(lab.folder, datapoints)
     with Server(latency_ms=latency_ms, prefixes=True) as server:
         arms = {
-            name: partial(_sent, lab, server, _grade(code, data, server.url, in_flight), datapoints)
-            for name, code in (("at once", _AT_ONCE), ("led", _LED))
+            name: partial(_sent, lab, server, _grade(data, server.url, in_flight, lead), datapoints)
+            for name, lead in (("at once", "false"), ("led", "true"))
         }
         return lab.interleaved(3, arms)
 
@@ -68,9 +65,9 @@ def _sent(lab: Lab, server: Server, command: Command, datapoints: int) -> Sent:
     return Sent(result, stats["cached_tokens"] / stats["prompt_tokens"])
 
 
-def _grade(code: str, data: Path, url: str, in_flight: int) -> Command:
+def _grade(data: Path, url: str, in_flight: int, lead: str) -> Command:
     at = ("--base-url", url, "--model", "mock", "--concurrency", str(in_flight))
-    return (sys.executable, "-c", code, "grade", data, "-o", "out.jsonl", *at)
+    return (*REFINECLI, "grade", data, "-o", "out.jsonl", "--set", f"grade.prefix_lead={lead}", *at)
 
 
 def _long_answers(folder: Path, datapoints: int) -> Path:
@@ -81,7 +78,7 @@ def _long_answers(folder: Path, datapoints: int) -> Path:
 
 
 def long_answers(datapoints: int, words: int) -> list[dict[str, Any]]:
-    """Return datapoints with a response of so many words each, no two of which begin alike."""
+    """Return datapoints with a response of `words` words each, no two of which begin alike."""
     draw = Random(42)
     return [
         {
