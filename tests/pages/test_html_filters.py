@@ -193,6 +193,20 @@ def test_j_and_k_walk_the_rows_enter_opens_and_slash_searches(pages: Pages) -> N
 
 
 @in_browser
+def test_a_step_button_keeps_the_focus_and_at_the_end_close_has_it(pages: Pages) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    seen = pages(3, "#email-0")
+    seen.run("document.querySelectorAll('.bar-top button')[1].focus()")
+    press(seen, Keys.ENTER)
+    seen.wait("document.getElementById('opened').textContent === 'email-1'")
+    assert seen.run("return document.activeElement.textContent") == "→"
+    press(seen, Keys.ENTER)
+    seen.wait("document.getElementById('opened').textContent === 'email-2'")
+    assert seen.run("return document.activeElement.textContent") == "Close"
+
+
+@in_browser
 def test_j_reaches_rows_that_were_not_drawn_yet(pages: Pages) -> None:
     seen = pages(200)
     for _ in range(6):

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from refinecli.data.sources import Source
 from refinecli.report.html.details import grade, shown
 from refinecli.report.html.rows import Row, rounded, sign
+from refinecli.report.html.text import fields
 from refinecli.report.rubric_changes import ItemPair
 from refinecli.report.runs import Run
-from refinecli.report.side_by_side import Pair, grade_of, read_rows, side_by_side
+from refinecli.report.side_by_side import Pair, grade_of, side_by_side
 from refinecli.text.clean import one_line
+from refinecli.text.json_text import loads
 from refinecli.text.word_diff import word_diff
 from refinecli.types import JSONObject
 
@@ -39,14 +43,17 @@ class OtherRun:
         marks = _signs(pair, 1)
         return row._replace(before=before, final=rounded(new), passed=now, marks=marks)
 
-    def rows(self, lines: Collection[int]) -> Mapping[int, JSONObject]:
+    def rows(self, lines: Collection[int]) -> Mapping[int, bytes]:
         """Return the older run's own lines, by those of the newer; none if it was a stream."""
-        wanted = {self.pairs[line].key: line for line in lines if line in self.pairs}
-        return {wanted[key]: row for key, row in read_rows(self.run, set(wanted)).items()}
+        if not Path(self.run.file).is_file():
+            return {}
+        source = Source(self.run.file, most=None)
+        wanted = {self.pairs[line].old.line: line for line in lines if line in self.pairs}
+        return {wanted[line]: text for line, text in source.read() if line in wanted}
 
-    def before(self, line: int, old: JSONObject, new: JSONObject) -> JSONObject:
+    def before(self, line: int, text: bytes, new: JSONObject) -> JSONObject:
         """Return what a datapoint shows side by side, of its lines in both files."""
-        pair = self.pairs[line]
+        pair, old = self.pairs[line], fields(loads(text))
         was, now = (shown(row.get("response")) for row in (old, new))
         because = {flip.item: flip.because for flip in pair.flips}
         return {

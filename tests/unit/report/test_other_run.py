@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,16 @@ def test_rows_are_compared_by_the_grades_that_the_figures_compare(compare: Compa
     page = compare([row(0, [0.5])], [new])
     (point,) = page.points
     assert (point[6], point[-1][0]) == (0.5, 0.5)
+
+
+def test_a_run_that_was_a_stream_has_its_scores_but_not_its_texts(tmp_path: Path) -> None:
+    old, new = (read_run(str(write_jsonl(tmp_path / name, [one(0, [1.0, 1.0])]))) for name in "ab")
+    path = tmp_path / "page.html"
+    other = OtherRun.of(replace(old, file="<stdin>"), new)
+    write_html(path, build([old, new]), tmp_path / "b", other=other)
+    page = Page(path.read_text("utf-8"))
+    assert page.points[0][-1] == [1.0, True, "pp"]
+    assert "before" not in page.details[0]
 
 
 def test_two_files_of_which_nothing_was_refined_read_as_a_comparison(compare: Compare) -> None:

@@ -162,6 +162,7 @@ function fillDialog(point, parts) {
   const place = among.indexOf(point);
   const step = (title, to, key) => element("button", { type: "button", disabled: !to, title, "aria-label": title,
     onclick: () => show(to, { replace: true }) }, key);
+  const pressed = [...dialog.querySelectorAll(".bar-top button")].indexOf(document.activeElement);
   dialog.replaceChildren(
     element("div", { class: "bar-top" },
       element("h2", { id: "opened" }, element("bdi", {}, point.name)),
@@ -170,6 +171,10 @@ function fillDialog(point, parts) {
       step("Next datapoint (j)", place < 0 ? undefined : among[place + 1], "→"),
       element("button", { type: "button", onclick: () => dialog.close(), autofocus: true, title: "Close (Esc)" }, "Close")),
     element("div", { class: "inside" }, parts));
+  if (!dialog.open) return;
+  const buttons = dialog.querySelectorAll(".bar-top button"); // the last one closes
+  const again = buttons[pressed]; // pressed once more, it takes the next step
+  (again && !again.disabled ? again : buttons[buttons.length - 1]).focus();
 }
 
 function factsOf(point) {
