@@ -200,7 +200,7 @@ def test_a_step_button_keeps_the_focus_and_at_the_end_close_has_it(pages: Pages)
     seen.run("document.querySelectorAll('.bar-top button')[1].focus()")
     press(seen, Keys.ENTER)
     seen.wait("document.getElementById('opened').textContent === 'email-1'")
-    assert seen.run("return document.activeElement.textContent") == "→"
+    assert seen.run("return document.activeElement.title") == "Next datapoint (j)"
     press(seen, Keys.ENTER)
     seen.wait("document.getElementById('opened').textContent === 'email-2'")
     assert seen.run("return document.activeElement.textContent") == "Close"

@@ -160,15 +160,15 @@ function gradedLater(detail) {
 function fillDialog(point, parts) {
   const among = visible.filter((other) => other.packed);
   const place = among.indexOf(point);
-  const step = (title, to, key) => element("button", { type: "button", disabled: !to, title, "aria-label": title,
-    onclick: () => show(to, { replace: true }) }, key);
+  const step = (title, to, arrow, key) => element("button", { type: "button", disabled: !to, title, "aria-label": title,
+    onclick: () => show(to, { replace: true }) }, arrow, " ", element("kbd", {}, key));
   const pressed = [...dialog.querySelectorAll(".bar-top button")].indexOf(document.activeElement);
   dialog.replaceChildren(
     element("div", { class: "bar-top" },
       element("h2", { id: "opened" }, element("bdi", {}, point.name)),
       element("small", { class: "where" }, place < 0 ? "" : `${whole.format(place + 1)} of ${whole.format(among.length)}`),
-      step("Previous datapoint (k)", among[place - 1], "←"),
-      step("Next datapoint (j)", place < 0 ? undefined : among[place + 1], "→"),
+      step("Previous datapoint (k)", among[place - 1], "←", "k"),
+      step("Next datapoint (j)", place < 0 ? undefined : among[place + 1], "→", "j"),
       element("button", { type: "button", onclick: () => dialog.close(), autofocus: true, title: "Close (Esc)" }, "Close")),
     element("div", { class: "inside" }, parts));
   if (!dialog.open) return;
