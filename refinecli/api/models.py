@@ -249,7 +249,7 @@ async def grade(
     An item that gets no verdict is ungraded, and so is the response: its score is None, and the
     item's `error` says why. An error that every further call would meet is raised.
     """
-    engine = _checked(models)._open()
+    engine = engine_of(models)
     return await _graded(_point(datapoint), response, engine, models._settings, repeats)
 
 
@@ -278,7 +278,7 @@ async def grade_all(
     `answered` are datapoints that have a `response`, or pairs of a datapoint and a response. They
     are read lazily, so there may be any number.
     """
-    engine, settings = _checked(models)._open(), models._settings
+    engine, settings = engine_of(models), models._settings
 
     async def work(pair: tuple[Datapoint, str]) -> Grading:
         return await _graded(*pair, engine, settings, repeats)
@@ -340,11 +340,16 @@ async def refine(
     The strategy `adaptive` goes by this datapoint's own tries: it learns from no other call.
     Raise CompletionError if there is not even a first response.
     """
-    engine = _checked(models)._open()
+    engine = engine_of(models)
     settings = models._for_refining(
         strategy=strategy, max_iterations=max_iterations, drafts=drafts, threshold=threshold
     )
     return await refine_datapoint(_point(datapoint), engine, settings)
+
+
+def engine_of(models: Models) -> Engine:
+    """Return what asks the models of a session; raise UsageError where it is not open here."""
+    return _checked(models)._open()
 
 
 def _checked(models: Models) -> Models:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from refinecli.errors import RefineError
 from refinecli.grading.scoring import total_score
 from refinecli.types import Grade, RubricItem
+
+
+class NotGradedError(RefineError):
+    """A response has no reward, where the trainer has no other word for that."""
 
 
 def reward_of(items: Sequence[RubricItem], grades: Sequence[Grade]) -> float | None:

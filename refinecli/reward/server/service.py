@@ -12,7 +12,7 @@ from refinecli.data.rows import Row
 from refinecli.errors import BudgetError, InputError, OutputError, RefineError, RunError
 from refinecli.models.traffic import Traffic
 from refinecli.reward.outages import PROBE_SECONDS, may_pass
-from refinecli.reward.rewards import reward_of
+from refinecli.reward.rewards import NotGradedError, reward_of
 from refinecli.reward.server.counters import Counters
 from refinecli.reward.server.payloads import Asked
 from refinecli.reward.server.rows import Rows
@@ -29,10 +29,6 @@ Ungraded: TypeAlias = Literal["hold", "error"] | float
 # a response that stays ungraded is asked about again; then the trainer hears why.
 HOLD_SECONDS = 100.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
-
-
-class NotGradedError(RefineError):
-    """A response has no reward for now, and the trainer is to ask again."""
 
 
 class Graded(NamedTuple):

@@ -1,0 +1,1 @@
+"""The rubric as a reward in other trainers' shapes, a small file each."""
