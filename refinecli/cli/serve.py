@@ -216,6 +216,7 @@ class _Serving:
             self.ungraded,
             has_grader=bool(self.roles),
             forget=self._forget,
+            notice=reporter.notice,
         )
         at = self.address
         most = self.settings.run.line_bytes
@@ -227,9 +228,8 @@ class _Serving:
             most_bytes=most,
             report=lambda text: print(text, file=sys.stderr, flush=True),
         ) as url:
-            rows = f"{len(self.rows):,} rows, by their ids" if len(self.rows) else "no rows"
             secured = ", with the token" if at.token else ""
-            reporter.notice(f"serving {rows}, at {url}{secured}; Ctrl-C stops")
+            reporter.notice(f"serving {_counted(len(self.rows))} at {url}{secured}; Ctrl-C stops")
             await _stopped()
             reporter.notice("stopping: what is in flight is answered; again ends at once")
 
@@ -237,6 +237,12 @@ class _Serving:
         """Let replies without a verdict be asked for again."""
         if self.cache is not None and self.cache.calls is not None:
             self.cache.calls.runs.end(complete=False)
+
+
+def _counted(rows: int) -> str:
+    if not rows:
+        return "what requests bring along,"
+    return f"{rows:,} {'row' if rows == 1 else 'rows'}, by id,"
 
 
 async def _stopped() -> None:

@@ -60,6 +60,7 @@ class Service:
     """The work of the server, without HTTP.
 
     `forget` lets replies be asked for again that were kept although there was no verdict in them.
+    `notice` shows when the grader fails for everyone, and when it is back.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Service:
         *,
         has_grader: bool,
         forget: Callable[[], None] = lambda: None,
+        notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.counters = Counters()
         self.stopping = asyncio.Event()
@@ -80,7 +82,8 @@ class Service:
         self._rows = rows
         self._ungraded = ungraded
         self._has_grader = has_grader
-        self._forget = forget
+        self._forget, self._notice = forget, notice
+        self._in_trouble = False  # as was last said
         self._to_forget = False
         self._probe_at = 0.0
         self._shared = Shared[Graded](lambda one: one.outcome.status == "done")
@@ -170,11 +173,12 @@ class Service:
         try:
             outcome = await grade_row(row, self._engine, self._settings, on_grades=note)
         except (RunError, OutputError) as error:
-            if self.failure is None:
-                self.failure = error
-                self._probe_at = asyncio.get_running_loop().time() + PROBE_SECONDS
+            self._fails(error)
             raise
         assert row.datapoint is not None
+        if self._in_trouble and any(one.grader == "llm" and one.graded for one in found):
+            self._in_trouble = False
+            self._notice("the grader answers again")
         reward = reward_of(row.datapoint.rubric_items, found) if found else None
         graded = Graded(outcome, reward, tuple(found))
         if outcome.status == "done":
@@ -183,6 +187,14 @@ class Service:
             self._started.unsettled(row.datapoint)
             self._to_forget = True
         return graded
+
+    def _fails(self, error: RefineError) -> None:
+        if self.failure is None:
+            self.failure = error
+            self._probe_at = asyncio.get_running_loop().time() + PROBE_SECONDS
+        if not (self._in_trouble or self.stopping.is_set()):
+            self._in_trouble = True
+            self._notice(f"no response can be graded for now: {error.args[0]}")
 
     def _prepare(self) -> None:
         """Try again after a failure of every call, once in a while, and ask again for replies

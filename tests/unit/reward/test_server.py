@@ -48,8 +48,10 @@ class Log:
 class Served:
     """A running server, and a client of it."""
 
-    def __init__(self, url: str, client: aiohttp.ClientSession, service: Service) -> None:
-        self.url, self.client, self.service = url, client, service
+    def __init__(
+        self, url: str, client: aiohttp.ClientSession, service: Service, notices: list[str]
+    ) -> None:
+        self.url, self.client, self.service, self.notices = url, client, service, notices
 
     async def post(self, path: str, body: Any, **more: Any) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) else json.dumps(body)
@@ -78,7 +80,7 @@ async def served(
     **sets: Any,
 ) -> AsyncIterator[Served]:
     """Serve DATA with a function as its grader."""
-    source = None
+    source, notices = None, list[str]()
     if data is not None:
         path = tmp_path / "data.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in data))
@@ -91,12 +93,17 @@ async def served(
     async with opening as engine:
         started = Started(engine, Summary(), lambda point: None)
         one = Service(
-            started, settings, Rows(source, rubric), ungraded, has_grader=grader is not None
+            started,
+            settings,
+            Rows(source, rubric),
+            ungraded,
+            has_grader=grader is not None,
+            notice=notices.append,
         )
         at = listening(one, "127.0.0.1", 0, token=token, most_bytes=most_bytes, report=print)
         connector = aiohttp.TCPConnector(limit=0)
         async with at as url, aiohttp.ClientSession(connector=connector) as client:
-            yield Served(url, client, one)
+            yield Served(url, client, one, notices)
 
 
 @pytest.fixture(autouse=True)
@@ -334,6 +341,7 @@ def test_a_refused_key_or_a_spent_budget_is_a_503_at_once_whatever_is_said_of_th
             assert (status, answer["error"]["message"]) == (503, "no such key")
             assert (await server.get("/healthz"))[0] == 503
             assert (await server.post("/reward", {"response": "x", "label": 7}))[0] == 200
+            assert server.notices == ["no response can be graded for now: no such key"]
         async with served(tmp_path, ungraded=0.0, **{"run.max_calls": 1}) as server:
             assert (await server.post("/get_reward", openrlhf("good")))[0] == 200
             status, answer = await server.post("/get_reward", openrlhf("bad"))
@@ -392,7 +400,7 @@ def test_a_stop_answers_what_is_in_flight_and_lets_go_of_what_is_held(tmp_path: 
     async def main() -> list[tuple[int, Any]]:
         async with served(tmp_path, slow) as server:
             client = aiohttp.ClientSession()
-            other = Served(server.url, client, server.service)
+            other = Served(server.url, client, server.service, [])
             texts = ("good", "vague")
             asked = [
                 asyncio.create_task(other.post("/get_reward", openrlhf(text))) for text in texts
