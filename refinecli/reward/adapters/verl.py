@@ -21,14 +21,14 @@ async def compute_score(
     **_: object,
 ) -> float:
     """Return a solution's reward by the row's `extra_info`: `convo`, `rubric_items`, `reference`
-    and `id`, as `refinecli export --format verl` writes them. Raise NotGradedError where it stays
+    and `id`, as `refinecli export` writes them for verl. Raise NotGradedError where it stays
     ungraded."""
     row = extra_info or {}
     convo = row.get("convo", row.get("prompt"))
     if convo is None:
         raise InputError(
             "extra_info.convo: field required",
-            "write the rows with `refinecli export --to prompts`, in the format verl",
+            "let `refinecli export` write the rows, as prompts in the format verl",
         )
     return await reward_of_one(
         convo,
