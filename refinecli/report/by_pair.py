@@ -95,7 +95,7 @@ def tags(pairs: Sequence[Pair]) -> list[JSONObject]:
             column.now_fail += pair.flip < 0
     frequent = sorted(columns.items(), key=lambda entry: -len(entry[1].old))[:_MOST_TAGS]
     return [
-        {"tag": tag, **column.record(), "now_pass": column.now_pass, "now_fail": column.now_fail}
+        {"name": tag, **column.record(), "now_pass": column.now_pass, "now_fail": column.now_fail}
         for tag, column in frequent
     ]
 

@@ -145,7 +145,7 @@ def _compared(pair: JSONObject) -> Iterator[str]:
     if pair["rubric"]:
         yield from _rubric(pair["rubric"])
     if tags := pair["tags"][:_MOST_ROWS]:
-        rows = [_row(code(tag["tag"], _NAME), tag["old"], tag["new"], tag["gain"]) for tag in tags]
+        rows = [_row(code(tag["name"], _NAME), tag["old"], tag["new"], tag["gain"]) for tag in tags]
         yield _details("By tag", [_table(("tag", "old", "new", "change", "95%"), rows)])
 
 

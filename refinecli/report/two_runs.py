@@ -120,7 +120,7 @@ def _name(row: JSONObject) -> str:
 
 def _tags(page: Columns, rows: Sequence[JSONObject]) -> Iterator[str]:
     if rows:
-        found = [[row["tag"], *_cells(row)] for row in rows[:_MOST_ROWS]]
+        found = [[row["name"], *_cells(row)] for row in rows[:_MOST_ROWS]]
         yield from page.table(("", *_HEADER), found, cut=True)
         yield from _more(len(rows))
 

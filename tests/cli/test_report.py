@@ -102,6 +102,8 @@ def test_grade_outputs_are_reported_and_compared(cli: Cli, tmp_path: Path) -> No
     new = write_jsonl(tmp_path / "new.jsonl", [graded_row(i, float(i > 1)) for i in range(40)])
     result = cli("report", old, new, "--label", "2026-11-01", "--label", "2026-11-08")
     assert result.returncode == 0, result.stderr
+    gate = cli("report", old, new, "--gate", "compared.items.way-0.gain.low>0.2")
+    assert gate.returncode == 0, gate.stderr
     said = " ".join(result.stdout.split())
     assert "2026-11-08 scores higher than 2026-11-01: 0.500 → 0.950, +0.450 (95%: " in said
     assert "19 better, 20 equal, 1 worse" in said

@@ -145,7 +145,7 @@ def test_items_tags_and_length_are_compared(compared: Compared) -> None:
     coverage = pair["items"][0]
     assert [coverage[key] for key in ("name", "n", "old", "new")] == ["coverage", 40, 0.4, 0.8]
     assert (coverage["gain"]["mean"], coverage["now_pass"], coverage["now_fail"]) == (0.4, 16, 0)
-    assert [(tag["tag"], tag["n"]) for tag in pair["tags"]] == [("even", 20), ("odd", 20)]
+    assert [(tag["name"], tag["n"]) for tag in pair["tags"]] == [("even", 20), ("odd", 20)]
     assert pair["tags"][0]["gain"]["mean"] == pytest.approx(0.2)
     assert (pair["length"]["old"], pair["length"]["new"]) == (22, 42)
 
