@@ -22,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import fsum
 from typing import NamedTuple
 
@@ -227,6 +228,12 @@ class Lessons:
             self.drafts.belief(DRAFTS),
             self.rewrites.belief(REWRITES),
         )
+
+
+@cache
+def before_any_row() -> Estimates:
+    """Return the estimates that no row has taught; many rows ask for them again and again."""
+    return Lessons().estimates
 
 
 def gain_of_draft(full: float, mean: float, spread: float, best: float) -> float:

@@ -96,9 +96,9 @@ WRITERS = frozenset({"policy", "reviser"})
 
 async def prior() -> Estimates:
     """Return the estimates of a row before which there was none."""
-    from refinecli.refining.estimates import Lessons
+    from refinecli.refining.estimates import before_any_row
 
-    return Lessons().estimates
+    return before_any_row()
 
 
 @dataclass(frozen=True, slots=True)

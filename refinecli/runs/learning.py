@@ -15,7 +15,14 @@ from pathlib import Path
 
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError, option
-from refinecli.refining.estimates import Estimates, Lesson, Lessons, Tried, lesson_of
+from refinecli.refining.estimates import (
+    Estimates,
+    Lesson,
+    Lessons,
+    Tried,
+    before_any_row,
+    lesson_of,
+)
 from refinecli.text.json_text import loads
 
 Rest = Callable[[], AbstractAsyncContextManager[None]]
@@ -92,7 +99,7 @@ class Learner:
         if rows not in self._after:
             self._after[rows] = asyncio.get_running_loop().create_future()
             if rows == 0:
-                self._after[rows].set_result(Lessons().estimates)
+                self._after[rows].set_result(before_any_row())
         return self._after[rows]
 
 
