@@ -9,10 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from refinecli.cli.complaints import as_flags
+from refinecli.settings.classifiers import ClassifierConfig
 from refinecli.settings.files import READERS
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings, chain
-from refinecli.settings.sections import SECTIONS
+from refinecli.settings.sections import SECTIONS, keys_of
 from refinecli.text.json_text import dumps
 from refinecli.types import role_traits
 
@@ -21,6 +22,8 @@ def show_config(settings: Settings, roles: Sequence[str]) -> int:
     """Print it as TOML with comments; keys never, the name of the variable and the host always."""
     for role in settings.asked(roles):
         _show_role(role, settings)
+    for role in settings.classifiers.values():
+        _show_classifier(role, settings)
     for section in SECTIONS:
         if section != "prompts":
             _show_section(section, settings)
@@ -41,6 +44,14 @@ def _show_section(section: str, settings: Settings) -> None:
         place = f"{section}.{key}"
         value = settings.files.get(place) if place in READERS else getattr(options, key)
         _show(key, value, _source(place, settings))
+    print()
+
+
+def _show_classifier(role: RoleSettings, settings: Settings) -> None:
+    print(f"[{role.name}]")
+    values = {**asdict(role), "url": role.base_url, "directory": role.weights}
+    for key in keys_of(ClassifierConfig):
+        _show(key, values[key], _source(f"{role.name}.{key}", settings))
     print()
 
 

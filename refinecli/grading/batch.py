@@ -64,7 +64,7 @@ def grouped(questions: Sequence[Question], size: int) -> list[tuple[Question, ..
 
 def takes_part(item: RubricItem) -> bool:
     """Return True for an item that can be asked about together with others."""
-    return item.check is None and by_json.takes_json(item)
+    return item.asks_grader and by_json.takes_json(item)
 
 
 def most_calls(items: Sequence[RubricItem], options: GradeOptions) -> int:

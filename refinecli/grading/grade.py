@@ -94,7 +94,7 @@ async def _prepare(questions: Sequence[Question]) -> None:
     by_pattern = {
         question.item.extraction_regex: question
         for question in questions
-        if question.item.check is None
+        if question.item.asks_grader
     }
     for question in by_pattern.values():
         if work := may_take_long(question.item, question.response):

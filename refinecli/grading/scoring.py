@@ -145,7 +145,9 @@ def ungraded(index: int, item: RubricItem, failure: Failure, reply: str | None =
     return Grade(index, item.name, None, None, None, _grader_of(item), None, reply, failure)
 
 
-def _grader_of(item: RubricItem) -> Literal["llm", "check"]:
+def _grader_of(item: RubricItem) -> Literal["llm", "check", "classifier"]:
+    if item.classifier:
+        return "classifier"
     return "llm" if item.check is None else "check"
 
 

@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError, UnsupportedError
-from refinecli.grading import by_json, by_probabilities
+from refinecli.grading import by_classifier, by_json, by_probabilities
 from refinecli.grading.scoring import extract, graded, normalised, ungraded
 from refinecli.grading.slow_work import CHARACTERS_AT_ONCE, SECONDS_AT_ONCE, in_thread
 from refinecli.text.patterns import SECONDS, verdict_in
@@ -93,6 +93,15 @@ class Question:
         return self.options.mode == "logprobs" and bool(by_probabilities.labels_of(self.item))
 
     @property
+    def of_classifier(self) -> by_classifier.Asked | None:
+        """The question as one to a classifier, if the item names one."""
+        how = self.item.classifier
+        if how is None:
+            return None
+        likely = self.options.pass_probability
+        return by_classifier.Asked(self.datapoint, self.response, self.index, how, likely)
+
+    @property
     def by_json(self) -> bool:
         return self.options.format == "json" and by_json.takes_json(self.item)
 
@@ -102,11 +111,15 @@ def most_calls(item: RubricItem, options: GradeOptions) -> int:
     run."""
     if item.check is not None:
         return 0
+    if item.classifier is not None:
+        return 1
     return 3 if options.mode == "logprobs" and by_probabilities.labels_of(item) else 2
 
 
 def ways(question: Question) -> list[list[Message]]:
     """Return each way's first messages, in the order they are tried."""
+    if (asked := question.of_classifier) is not None:
+        return [asked.messages()]
     found = [label_messages(question)] if question.by_probabilities else []
     found += [json_messages(question)] if question.by_json else []
     return [*found, text_messages(question)]
@@ -123,6 +136,8 @@ async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Gr
 
     RunError and BudgetError, which every further call would share, are raised.
     """
+    if (asked := question.of_classifier) is not None:
+        return await by_classifier.verdict(asked, grader, draw)
     usage, mass = Usage(), None
     grade: Grade | None
     try:

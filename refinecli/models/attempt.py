@@ -3,6 +3,7 @@ the cache."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import time
 from typing import Protocol
@@ -12,7 +13,7 @@ from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log
 from refinecli.models.failures import Refusal, failure
-from refinecli.models.http import HttpClient, Reply, TransportError
+from refinecli.models.http import Reply, TransportError
 from refinecli.models.pacing.pacer import UNTIMED, Turn
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.provider_errors import StatedError
@@ -36,11 +37,19 @@ class RequestLog(Protocol):
     ) -> None: ...
 
 
+class Posts(Protocol):
+    """A client that sends a body to a URL; raises TransportError."""
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float
+    ) -> Reply: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """One role's way to its endpoint."""
 
-    client: HttpClient
+    client: Posts
     endpoint: Endpoint
     role: RoleSettings
     redaction: Redaction

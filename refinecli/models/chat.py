@@ -13,12 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from refinecli.errors import OutputError, RunError
-from refinecli.models.attempt import RequestLog, Sender
+from refinecli.models.attempt import Posts, RequestLog, Sender
 from refinecli.models.budget import Limits
 from refinecli.models.cache.store import CallCache, request_key
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log, endpoint_at
-from refinecli.models.http import HttpClient, joined
+from refinecli.models.http import joined
 from refinecli.models.negotiation import negotiated
 from refinecli.models.redaction import redaction_for
 from refinecli.models.request import Request, api_key, body_of, encoded, headers, sample_index
@@ -36,7 +36,7 @@ class Chat:
 
     def __init__(
         self,
-        client: HttpClient,
+        client: Posts,
         limits: Limits,
         log: Log,
         calls: CallCache | None = None,
@@ -53,15 +53,21 @@ class Chat:
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
 
     def completer(
-        self, role: RoleSettings, seed: int | None = None, *, key: str = "", place: str = ""
+        self,
+        role: RoleSettings,
+        seed: int | None = None,
+        *,
+        key: str = "",
+        place: str = "",
+        path: str = "/chat/completions",
     ) -> RoleChat:
-        """Return a Completer for a role whose model is settled. `key` comes before its variable's,
-        `place` before its URL in the call cache."""
+        """Return a Completer for a role whose model is settled, at `path` of its base URL. `key`
+        comes before its variable's, `place` before its URL in the call cache."""
         assert role.base_url is not None
         assert role.model is not None
         sends = not (self._replies.offline or self._waves)
         secret = key or (api_key(role) if sends else "")
-        url = joined(role.base_url, "/chat/completions")
+        url = joined(role.base_url, path)
         name = (url, role.model, secret)
         if name not in self._endpoints:
             self._endpoints[name] = self._remembered(endpoint_at(url, role.model, place or url))

@@ -16,7 +16,9 @@ from refinecli.data.output_lines import Provenance
 from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
+from refinecli.models.classifiers import Classifiers, LabelClient, Routed
 from refinecli.models.function import FunctionModel
+from refinecli.models.local.classifier import directory_digest
 from refinecli.models.local.server import MODEL_NAME, find_weights, fingerprint
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
 from refinecli.models.role_completers import Lazy, RoleCompleters
@@ -36,6 +38,7 @@ from refinecli.types import (
     Roles,
     Usable,
     Wants,
+    classifier_in,
     role_traits,
 )
 
@@ -69,7 +72,10 @@ def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool =
     """Find what is missing (weights, keys, prices) before anything is read or started."""
     from refinecli.models.request import api_key
 
-    for role in settings.asked(tuple(names)):
+    classifiers = settings.classifiers.values() if "grader" in names else ()
+    for role in (*settings.asked(tuple(names)), *classifiers):
+        if role.weights and classifier_in(role.name):
+            continue  # its settings have checked it
         if role.weights:
             find_weights(role.weights, to_run=not offline)
         elif not offline:
@@ -108,7 +114,7 @@ async def open_engine(
     asked = [role for role in roles.values() if role.name not in functions]
     limits = Limits(_concurrency(settings, asked, lazily, log), _budget(settings))
     async with AsyncExitStack() as stack:
-        client = _client(asked)
+        client = _client([*asked, *settings.classifiers.values()])
         stack.push_async_callback(client.aclose)
         chat = Chat(client, limits, log, calls, log_request, waves)
         resolve = Resolver(client, stack, calls, log, chat.ending.pause)
@@ -118,6 +124,10 @@ async def open_engine(
             name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
             for name, role in roles.items()
         }
+        of_labels = Chat(LabelClient(client), limits, log, calls, log_request)
+        classifiers = Classifiers(settings.classifiers, of_labels, stack, calls).completers()
+        for name in completers.keys() & {"judge", *(role.name for role in settings.graders)}:
+            completers[name] = Routed(completers[name], classifiers)
         settled = making.settled
         warnings = settings.warnings if "grader" in names else ()
         for line in (*_described(settled), *warnings):
@@ -230,7 +240,8 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     if jurors or "grader" in roles:
         examples = [example.model_dump() for example in settings.grade.examples]
         shaping["grade"] = {**_as_used(settings.grade), "examples": examples}
-    for name, role in roles.items():
+    graded = "grader" in roles or jurors
+    for name, role in {**roles, **_classifiers(settings, graded=bool(graded))}.items():
         described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
         # Both may hold a secret, and everyone may see the settings of a run.
         described["headers"] = {k: digest(v) for k, v in role.headers.items()}
@@ -242,11 +253,18 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     return shaping
 
 
+def _classifiers(settings: Settings, *, graded: bool) -> dict[str, RoleSettings]:
+    """Return the classifiers by the names of their roles, where anything is graded."""
+    return {role.name: role for role in settings.classifiers.values()} if graded else {}
+
+
 def _weights_of(role: RoleSettings) -> str | None:
     """Identify the embedded model: the released one by name, a file by all its bytes, since each
     training may write its own `model.gguf`."""
     if role.weights in (None, MODEL_NAME):
         return role.model
+    if classifier_in(role.name):
+        return directory_digest(Path(role.weights))
     return f"{role.model} {fingerprint(role.weights, Path(role.weights))}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from refinecli.grading.own_templates import lost_code
@@ -18,6 +18,7 @@ from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import RefineOptions
 from refinecli.settings import checks
+from refinecli.settings.classifiers import ClassifierConfig, classifier_settings
 from refinecli.settings.files import prompts_of, read_files
 from refinecli.settings.roles import (
     RoleConfig,
@@ -49,6 +50,7 @@ class Settings:
     sources: Mapping[str, Source]
     files: Mapping[str, Path]
     ignored: tuple[str, ...] = ()
+    classifiers: Mapping[str, RoleSettings] = field(default_factory=dict)
 
     @property
     def policy(self) -> RoleSettings:
@@ -122,6 +124,7 @@ def load(
         },
         files=files,
         ignored=tuple(ignored.values()),
+        classifiers=_classifiers(given, environ),
     )
     checks.check_grading(grade, given)
     checks.check_jury(settings.jury, grade, given)
@@ -143,6 +146,15 @@ def _roles(given: Given, environ: Mapping[str, str]) -> dict[str, RoleSettings]:
         places = [f"{place}.base_url" for place in chain(name)]
         source = next((given.sources[place] for place in places if place in given.sources), None)
         found[name] = resolved(name, merged[name], source, environ)
+    return found
+
+
+def _classifiers(given: Given, environ: Mapping[str, str]) -> dict[str, RoleSettings]:
+    found = {}
+    for name, table in given.tables.get("classifier", {}).items():
+        written = section(ClassifierConfig, ["classifier", name], table, given)
+        source = given.sources.get(f"classifier.{name}.url")
+        found[name] = classifier_settings(name, written, source, environ)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -123,6 +123,10 @@ class RoleSettings:
     @property
     def is_juror(self) -> bool:
         return juror_in(self.name) is not None
+
+    def at(self, weights: str | None) -> RoleSettings:
+        """Return the role as one that is served from files here."""
+        return replace(self, base_url=None, weights=weights, api_key_env=None)
 
     def asks_the_same(self, other: RoleSettings) -> bool:
         """Return True where both are the same model, asked in the same way."""

@@ -16,8 +16,9 @@ from refinecli.errors import UsageError
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import RefineOptions
+from refinecli.settings.classifiers import ClassifierConfig
 from refinecli.settings.roles import RoleConfig
-from refinecli.settings.sources import Given, place_of
+from refinecli.settings.sources import NAMED, Given, place_of
 from refinecli.types import ROLES
 
 T = TypeVar("T")
@@ -64,31 +65,35 @@ class RunOptions:
 SECTIONS: Mapping[str, type] = MappingProxyType(
     {"refine": RefineOptions, "grade": GradeOptions, "run": RunOptions, "prompts": Prompts}
 )
-# A juror's name stands in TOML headers and in paths of figures.
-_JUROR_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+# Sections of which there may be several, each with a name.
+KINDS: Mapping[str, type] = MappingProxyType({"jury": RoleConfig, "classifier": ClassifierConfig})
+# Such a name stands in TOML headers and in paths of figures.
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 def check_names(given: Given) -> None:
     """Raise UsageError where something is set that does not exist."""
     for section, table in given.tables.items():
-        if section == "jury":
-            for name, juror in table.items():
-                _check_juror(name, juror, given)
+        if section in NAMED:
+            for name, one in table.items():
+                _check_named(section, name, one, given)
         elif section in ROLES:
             _check_keys([section], table, RoleConfig, given)
         elif section in SECTIONS:
             _check_keys([section], table, SECTIONS[section], given)
         else:
-            raise _unknown([section], [*ROLES, "jury", *SECTIONS], given)
+            raise _unknown([section], [*ROLES, *NAMED, *SECTIONS], given)
 
 
-def _check_juror(name: str, juror: object, given: Given) -> None:
-    if not _JUROR_NAME.fullmatch(name) or not isinstance(juror, dict):
+def _check_named(section: str, name: str, table: object, given: Given) -> None:
+    if not _NAME.fullmatch(name) or not isinstance(table, dict):
+        what = {"jury": "juror"}.get(section, section)
         raise UsageError(
-            f"{given.source_within(f'jury.{name}', 'jury.')}: jury.{name} is not a juror",
-            "write [jury.NAME], a section like [grader]; NAME is of letters, digits, - and _",
+            f"{given.source_within(f'{section}.{name}', f'{section}.')}: {section}.{name} is not a "
+            f"{what}",
+            f"write [{section}.NAME], a section like [grader]; NAME is of letters, digits, - and _",
         )
-    _check_keys(["jury", name], juror, RoleConfig, given)
+    _check_keys([section, name], table, KINDS[section], given)
 
 
 def _check_keys(path: list[str], table: Mapping[str, Any], kind: type, given: Given) -> None:
@@ -107,8 +112,10 @@ def keys_of(kind: type) -> list[str]:
 
 
 def places() -> list[str]:
-    """Return `section.key` of every setting; a juror's section is `jury.NAME`."""
-    kinds = {**dict.fromkeys(ROLES, RoleConfig), "jury.NAME": RoleConfig, **SECTIONS}
+    """Return `section.key` of every setting; of those with a name, `section.NAME.key`."""
+    roles = dict.fromkeys(ROLES, RoleConfig)
+    named = {f"{section}.NAME": KINDS[section] for section in NAMED}
+    kinds: dict[str, type] = {**roles, **named, **SECTIONS}
     return [f"{section}.{key}" for section, kind in kinds.items() for key in keys_of(kind)]
 
 

@@ -12,6 +12,8 @@ from refinecli.errors import UsageError, option
 from refinecli.text.toml_text import loads
 from refinecli.types import JSONObject
 
+# Sections that hold others, each with a name.
+NAMED = ("jury", "classifier")
 _PREFIX = "REFINECLI_"
 
 
@@ -92,8 +94,9 @@ def _from_file(path: Path, level: int) -> Iterator[_Value]:
         if not isinstance(table, dict):
             raise UsageError(f"{path}: {section} is not a section", f"write [{section}]")
         for key, value in table.items():
-            if section == "jury" and isinstance(value, dict) and value:
-                yield from ((source, f"jury.{key}.{name}", one) for name, one in value.items())
+            if section in NAMED and isinstance(value, dict) and value:
+                dotted = f"{section}.{key}"
+                yield from ((source, f"{dotted}.{name}", one) for name, one in value.items())
             else:
                 yield source, f"{section}.{key}", value
 
@@ -166,7 +169,7 @@ def _is_finite(value: object) -> bool:
 
 def place_of(keys: Sequence[str]) -> str:
     """Return a value's section, which a juror has within `jury`, and its key."""
-    return ".".join(keys[: 3 if keys[0] == "jury" else 2])
+    return ".".join(keys[: 3 if keys[0] in NAMED else 2])
 
 
 def _put(tree: dict[str, Any], keys: Sequence[str], value: Any, source: Source) -> None:

@@ -16,6 +16,7 @@ from refinecli.types.completion import (
     Wants,
 )
 from refinecli.types.datapoint import (
+    ByClassifier,
     Datapoint,
     DatapointFields,
     Example,
@@ -38,11 +39,21 @@ from refinecli.types.result import (
     Selection,
     StopReason,
 )
-from refinecli.types.roles import ROLES, Roles, RoleTraits, juror_in, juror_role, role_traits
+from refinecli.types.roles import (
+    ROLES,
+    Roles,
+    RoleTraits,
+    classifier_in,
+    classifier_role,
+    juror_in,
+    juror_role,
+    role_traits,
+)
 
 __all__ = [
     "ROLES",
     "Alternative",
+    "ByClassifier",
     "Choice",
     "Combine",
     "Completer",
@@ -72,6 +83,8 @@ __all__ = [
     "Usable",
     "Usage",
     "Wants",
+    "classifier_in",
+    "classifier_role",
     "juror_in",
     "juror_role",
     "role_traits",

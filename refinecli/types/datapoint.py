@@ -104,6 +104,17 @@ class Example(BaseModel):
         return written.removesuffix(".0").removesuffix(".")
 
 
+class ByClassifier(BaseModel):
+    """A classifier of the settings, by name, and the label whose probability is the score. It is
+    shown the response alone, or the conversation with it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=40)]
+    label: Annotated[str, Field(min_length=1, max_length=200)]
+    sees: Literal["response", "conversation"] = "response"
+
+
 class ItemFields(TypedDict, total=False):
     """The further fields of a `RubricItem` in code; None counts as absent."""
 
@@ -116,6 +127,7 @@ class ItemFields(TypedDict, total=False):
     choices: Sequence[str] | None
     examples: Sequence[Example | JSONObject] | None
     check: Check | JSONObject | None
+    classifier: ByClassifier | JSONObject | None
     extraction_regex: str | None
     grader_output_format_instruction: str | None
 
@@ -145,6 +157,7 @@ class RubricItem(BaseModel):
     )
     examples: Annotated[tuple[Example, ...], Field(strict=False)] = ()
     check: Check | None = None
+    classifier: ByClassifier | None = None
 
     def __init__(self, rubric_str: str | None = None, **fields: Unpack[ItemFields]) -> None:
         given = without_nulls({"rubric_str": rubric_str, **fields})
@@ -157,6 +170,12 @@ class RubricItem(BaseModel):
     # Only code that builds a record uses this. Validation of a line does not: its fields are filled
     # in already, and an error within a datapoint is one of many.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="after")
+    def _is_graded_in_one_way(self) -> Self:
+        if self.check and self.classifier:
+            raise ValueError("check and classifier: an item has one of them")
+        return self
 
     @model_validator(mode="after")
     def _examples_fit(self) -> Self:
@@ -173,6 +192,11 @@ class RubricItem(BaseModel):
                     "it needs plain text around one group, as in Score: ([0-9]+)"
                 )
         return self
+
+    @property
+    def asks_grader(self) -> bool:
+        """True unless code or a classifier grades it."""
+        return self.check is None and self.classifier is None
 
     @property
     def penalty(self) -> bool:

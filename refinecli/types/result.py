@@ -36,7 +36,7 @@ class Grade:
     score: float | None
     raw_score: float | None
     passed: bool | None
-    grader: Literal["llm", "check", "empty"]
+    grader: Literal["llm", "check", "classifier", "empty"]
     feedback: str | None = None
     reply: str | None = None
     error: Failure | None = None

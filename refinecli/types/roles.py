@@ -10,6 +10,7 @@ from typing import Annotated, get_type_hints
 from refinecli.types.completion import Completer
 
 _JURY = "jury."  # begins a juror's role name
+_CLASSIFIER = "classifier."
 
 
 def juror_role(name: str) -> str:
@@ -20,6 +21,16 @@ def juror_role(name: str) -> str:
 def juror_in(role: str) -> str | None:
     """Return the juror's name in the name of its role; None for every other role."""
     return role.removeprefix(_JURY) if role.startswith(_JURY) else None
+
+
+def classifier_role(name: str) -> str:
+    """Return the name of a classifier's role."""
+    return _CLASSIFIER + name
+
+
+def classifier_in(role: str) -> str | None:
+    """Return the classifier's name in the name of its role; None for every other role."""
+    return role.removeprefix(_CLASSIFIER) if role.startswith(_CLASSIFIER) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import secrets
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -125,24 +125,31 @@ async def serve(weights: Path, *, slots: int = 4, context: int = 4096) -> AsyncI
 
     It answers `slots` requests at once, each with `context` tokens; more requests wait in line.
     """
+    arguments = ["--slots", str(slots), "--context", str(context), "--", str(weights)]
+    async with running("child", arguments) as (url, api_key):
+        yield Address(base_url=f"{url}/v1", api_key=api_key, model=weights.stem)
+
+
+@asynccontextmanager
+async def running(name: str, arguments: Sequence[str]) -> AsyncIterator[tuple[str, str]]:
+    """Run a script of this folder as a server while the block lasts; yield its URL, and the key
+    that it was given."""
     with tempfile.TemporaryFile() as log:
         api_key = secrets.token_urlsafe(32)
-        process = await _spawn(weights, slots, context, log)
+        process = await _spawn(name, arguments, log)
         try:
-            url = await _ready(process, api_key, log)
-            yield Address(base_url=f"{url}/v1", api_key=api_key, model=weights.stem)
+            yield await _ready(process, api_key, log), api_key
         finally:
             await _stop(process)
 
 
-async def _spawn(weights: Path, slots: int, context: int, log: BinaryIO) -> Process:
+async def _spawn(name: str, arguments: Sequence[str], log: BinaryIO) -> Process:
     """Start the child; its stderr is a file, as a pipe would have to be read all the time."""
     # By file and with -P, so that neither the working folder nor how refinecli came to be
     # importable here decides what the child imports.
-    script = str(Path(__file__).with_name("child.py"))
+    script = str(Path(__file__).with_name(f"{name}.py"))
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", script, "--slots", str(slots), "--context", str(context)),
-        *("--", str(weights)),
+        *(sys.executable, "-P", script, *arguments),
         stdin=PIPE,
         stdout=PIPE,
         stderr=log,

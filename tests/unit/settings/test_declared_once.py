@@ -11,9 +11,10 @@ from refinecli.cli.show_config import show_config
 from refinecli.errors import UsageError
 from refinecli.settings.load import load
 from refinecli.settings.sections import SECTIONS, places
+from refinecli.settings.sources import NAMED
 from refinecli.types import ROLES
 
-ALL = [place.replace("jury.NAME", "jury.a") for place in places()]
+ALL = [place.replace(".NAME.", ".a.") for place in places()]
 
 
 def wrong(place: str) -> str:
@@ -37,7 +38,7 @@ def test_a_wrong_value_is_refused_by_name_from_every_source(place: str, tmp_path
     with pytest.raises(UsageError) as from_set:
         load({}, [f"{place}={wrong(place)}"], {})
     assert from_set.value.message.startswith(f"--set {place}")
-    if section != "jury.a":
+    if section not in ("jury.a", "classifier.a"):
         with pytest.raises(UsageError) as from_environment:
             load({}, environ={variable(place): wrong(place)})
         assert from_environment.value.message.startswith(f"environment {variable(place)}")
@@ -52,7 +53,7 @@ def test_a_slip_in_its_name_is_found_and_the_name_suggested(place: str) -> None:
 
 
 def test_show_config_has_every_setting_in_its_section(capsys: pytest.CaptureFixture[str]) -> None:
-    sets = ["judge.model=j", "jury.a.model=a", "jury.b.model=b"]
+    sets = ["judge.model=j", "jury.a.model=a", "jury.b.model=b", "classifier.a.url=http://c.test"]
     assert show_config(load({}, sets, {}), [*ROLES]) == 0
     shown: dict[str, set[str]] = {}
     for line in capsys.readouterr().out.splitlines():
@@ -67,7 +68,7 @@ def test_show_config_has_every_setting_in_its_section(capsys: pytest.CaptureFixt
 
 def test_every_setting_is_completed() -> None:
     assert complete_settings("") == [f"{place}=" for place in places()]
-    assert {place.split(".")[0] for place in places()} == {*ROLES, "jury", *SECTIONS}
+    assert {place.split(".")[0] for place in places()} == {*ROLES, *NAMED, *SECTIONS}
 
 
 # ------------------------------------------------------------------ roles
