@@ -64,7 +64,7 @@ class Training:
         checkpoint = work.last_checkpoint()
         resumed = [] if checkpoint is None else ["--resume_from_checkpoint", str(checkpoint)]
         return [
-            *("trl", self.trainer, "--config", CONFIG, "--dataset_name", str(self.data.resolve())),
+            *("trl", self.trainer, "--config", CONFIG),
             *("--model_name_or_path", str(base), "--output_dir", str(work.output)),
             *resumed,
             *self.settings,

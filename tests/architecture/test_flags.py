@@ -19,7 +19,7 @@ NOT_OURS = {
     "models/local/server.py": ("pip install --no-deps ", "--slots", "--context"),
     "models/local/child.py": ("--slots", "--context"),
     "training/train.py": (
-        *("--config", "--dataset_name", "--model_name_or_path", "--output_dir"),
+        *("--config", "--model_name_or_path", "--output_dir"),
         "--resume_from_checkpoint",
     ),
     "runs/run_cache.py": ("named with --cache",),
