@@ -25,6 +25,27 @@ def complete_tasks(incomplete: str) -> list[str]:
     return _beginning(list(TASKS), incomplete)
 
 
+def complete_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of `export`."""
+    from refinecli.export.kinds import KINDS
+
+    return _beginning(list(KINDS), incomplete)
+
+
+def complete_formats(incomplete: str) -> list[str]:
+    """Return the formats of `export`."""
+    from refinecli.export.formats import FORMATS
+
+    return _beginning(list(FORMATS), incomplete)
+
+
+def complete_pairings(incomplete: str) -> list[str]:
+    """Return the ways in which `export` makes pairs."""
+    from refinecli.export.selection import PAIRINGS
+
+    return _beginning(list(PAIRINGS), incomplete)
+
+
 def complete_settings(incomplete: str) -> list[str]:
     """Return `section.key=` of each setting."""
     from refinecli.settings.sections import places

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.cli.complaints import complain
+from refinecli.cli.completion import complete_formats, complete_kinds, complete_pairings
 from refinecli.cli.job import LISTED
 from refinecli.cli.options import note_if_beyond, takes
 from refinecli.errors import InputError, UsageError
@@ -58,6 +59,7 @@ class FilterOptions:
         str | None,
         typer.Option(
             metavar="WHICH",
+            autocompletion=complete_pairings,
             rich_help_panel=_CHOICE,
             help="first-best, best-worst, steps (a rewrite and its original) or all. "
             "(default: first-best)",
@@ -127,6 +129,7 @@ class FolderOptions:
         typer.Option(
             "--format",
             metavar="FORMAT",
+            autocompletion=complete_formats,
             rich_help_panel=_OUTPUT,
             help=f"One of: {', '.join(_FORMATS)}.",
         ),
@@ -179,7 +182,11 @@ def export(
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help=f"One of: {', '.join(_NAMES)}."),
+        typer.Option(
+            metavar="KIND",
+            autocompletion=complete_kinds,
+            help=f"One of: {', '.join(_NAMES)}.",
+        ),
     ] = None,
     config: Annotated[
         list[Path] | None,

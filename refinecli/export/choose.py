@@ -39,8 +39,21 @@ class Chooser:
                 split.add(unit)
 
     def _chosen(self, shelf: Shelf) -> Iterator[Found]:
-        for offers in shelf.by_prompt():
+        for offers in self._offered(shelf):
             yield offers, self._fit(self.kind.choose(offers, self.selection, self.dropped))
+
+    def _offered(self, shelf: Shelf) -> Iterator[list[Offer]]:
+        """Yield the offers for each prompt, without those of rows that are not confirmed where that
+        is asked for."""
+        for offers in shelf.by_prompt():
+            if not self.selection.confirmed:
+                yield offers
+                continue
+            confirmed = [one for one in offers if any(r.confirmed for r in one.responses)]
+            kept = sum(len(one.responses) for one in confirmed)
+            self.dropped["unconfirmed"] += sum(len(one.responses) for one in offers) - kept
+            if confirmed:
+                yield confirmed
 
     def _fit(self, examples: Sequence[Example]) -> list[Example]:
         """Return what the format can hold; count the rest."""
@@ -69,6 +82,6 @@ class Chooser:
             yield offers, taken
 
     def _pool(self, shelf: Shelf, draw: Draw) -> Iterator[Found]:
-        for offers in shelf.by_prompt():
+        for offers in self._offered(shelf):
             random = Random(f"{self.selection.seed} {prompt_digest(offers[0].prompt).hex()}")
             yield offers, self._fit(draw(offers, self.selection, random))

@@ -9,6 +9,7 @@ from math import sqrt
 from statistics import variance
 
 from refinecli.export.offers import result_of
+from refinecli.report.cases import grader_of, models_of
 from refinecli.stats.wording import number
 from refinecli.types import Datapoint, JSONObject
 
@@ -46,7 +47,7 @@ class Noise:
             scores = list(_repeats(one["grades"], datapoint))
             if len(scores) > 1:  # the record's score is the median of them all
                 self._take(variance(scores) / len(scores))
-        if refined and grading:
+        if refined and grading and grader_of(models_of(result)) == grader_of(models_of(grading)):
             self._later(raw, result)
 
     def _later(self, raw: JSONObject, result: JSONObject) -> None:

@@ -28,7 +28,7 @@ REASONS = {
     "tie": "pairs with equal scores",
     "margin": "pairs within the least margin",
     "length": "pairs of too unequal lengths",
-    "not_better": "rewrites that are not better",
+    "not_better": "not better than what they are set against",
     "no_critique": "rewrites without a critique of their own",
     "no_request": "rewrites whose request is not on record",
     "reference": "of rows with a reference, which a critique may quote",

@@ -53,7 +53,7 @@ class Selection:
         """Return the reason why two responses are too close, or too unlike in length, if so."""
         margin = better.score - worse.score
         if margin <= EPSILON:
-            return "tie"
+            return "tie" if margin >= -EPSILON else "not_better"
         if margin < self.min_margin - EPSILON:
             return "margin"
         return "" if self.alike(better.text, worse.text) else "length"

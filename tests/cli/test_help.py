@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from refinecli.cli.completion import (
+    complete_formats,
+    complete_kinds,
+    complete_pairings,
     complete_settings,
     complete_strategies,
     complete_tasks,
@@ -218,6 +221,9 @@ PROGRAM = Path(sys.executable).with_name("refinecli")
         (complete_topics, "tr", ["training-data"]),
         (complete_topics, "ref", ["reference", "refine"]),
         (complete_strategies, "s", ["self-refine"]),
+        (complete_kinds, "r", ["reward", "reviser"]),
+        (complete_formats, "t", ["trl", "tinker"]),
+        (complete_pairings, "a", ["all"]),
         (complete_strategies, "", list(STRATEGIES)),
         (complete_tasks, "add", ["addition"]),
         (complete_settings, "policy.temp", ["policy.temperature="]),

@@ -114,6 +114,15 @@ def test_only_what_a_later_grade_passed_is_confirmed(tmp_path: Path) -> None:
     assert made.dropped == {"unconfirmed": 5}
 
 
+def test_rows_that_are_not_confirmed_give_no_bad_answers_either(tmp_path: Path) -> None:
+    grading = graded_row(0, 1.0)["grading"] | {"passed": True}
+    rows = [row(n, [0.0, 1.0], best=1, drafts=True) for n in (1, 2)]
+    rows[0] |= {"grading": grading}
+    made = exported(tmp_path, "kto", rows, confirmed=True)
+    assert sorted(made.texts) == ["answer 0 to question 1", "answer 1 to question 1"]
+    assert made.dropped == {"unconfirmed": 2}
+
+
 def test_a_run_without_a_graded_response_is_refused_with_the_way_out(tmp_path: Path) -> None:
     plain = {k: v for k, v in row(1, [1.0]).items() if k not in ("refinement", "score")}
     with pytest.raises(UsageError, match="it has no graded response") as caught:

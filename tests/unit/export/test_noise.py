@@ -49,3 +49,10 @@ def test_code_has_no_noise(tmp_path: Path) -> None:
     made = exported(tmp_path, "dpo", run)
     assert made.made.collected.noise == Noise()
     assert any("code graded" in phrase for phrase in made.made.filters)
+
+
+def test_a_later_grade_by_another_grader_says_nothing_of_noise(tmp_path: Path) -> None:
+    rows = [noisy(1, 0.8), noisy(2, 1.0)]
+    for made in rows:
+        made["grading"]["models"] = {"grader": "another"}
+    assert exported(tmp_path, "dpo", rows).made.collected.noise.deviation is None

@@ -117,3 +117,8 @@ def test_the_control_pairs_at_random(tmp_path: Path) -> None:
     made = exported(tmp_path, "dpo", run, random=True)
     assert len(made.rows) == 60
     assert 15 <= sum(pair == (B, A) for pair in made.pairs) <= 45
+
+
+def test_a_rewrite_that_is_worse_is_not_a_tie(tmp_path: Path) -> None:
+    made = exported(tmp_path, "dpo", [row(1, [0.5, 0.2, 0.5, 0.9])], pairs="steps")
+    assert made.dropped == {"not_better": 1, "tie": 1}
