@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
-from tests.conftest import REFINECLI, Result, at, check_item, datapoint, jsonl, write_jsonl
+from tests.conftest import CLEAN, REFINECLI, Result, at, check_item, datapoint, jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, Request, by_role
 from tests.support.report_files import Row, failed_row, graded_row, row
+from tests.support.terminal import Terminal
 
 Cli = Callable[..., Result]
 
@@ -330,3 +333,20 @@ def test_a_comment_for_a_pull_request_is_written_and_named(
     (tmp_path / "notes.md").write_text("mine")
     kept = cli("report", out, "--markdown", "notes.md")
     assert (kept.returncode, (tmp_path / "notes.md").read_text()) == (2, "mine")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_terminal_is_used_in_its_width(tmp_path: Path, width: int) -> None:
+    name = "the name of an item that is shown whole where there is room"
+    rows = [row(n, [0.0, float(n % 2)], items=({"name": name},)) for n in range(24)]
+    write_jsonl(tmp_path / "out.jsonl", rows)
+    terminal = Terminal()
+    termios.tcsetwinsize(terminal.theirs, (24, width))
+    env = {name: value for name, value in CLEAN.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    command = [*REFINECLI, "report", str(tmp_path / "out.jsonl")]
+    pipes = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run(command, stdout=terminal.theirs, env=env, check=True, timeout=60, **pipes)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read_all())
+    os.close(terminal.ours)
+    assert 70 < max(map(len, shown.splitlines())) <= width
+    assert (name in shown) is (width == 140)
