@@ -102,13 +102,13 @@ def rubric_effect(pair: JSONObject) -> Iterator[str]:
     if rubric is None:
         return
     flips = rubric["flips"]
-    parts = [f"{plural(len(rubric['changes']), 'item')} changed"]
+    parts = [f"{plural(rubric['changed'], 'item')} changed"]
     parts += [] if rubric["calls"] is None else [plural(rubric["calls"], "call")]
     count = flips["now_pass"] + flips["now_fail"]
     parts.append(f"{plural(count, 'verdict')} flipped")
     ways = f" ({flips['now_pass']:,} to pass, {flips['now_fail']:,} to fail)" if count else ""
     listed = [changed_item(entry) for entry in rubric["changes"][:_MOST_CHANGES]]
-    more = len(rubric["changes"]) - len(listed)
+    more = rubric["changed"] - len(listed)
     named = "; ".join([*listed, *([f"{more:,} more"] if more else [])])
     yield f"{', '.join(parts)}{ways}: {named}."
     yield from _by_the_rubric(rubric["same_response"])
@@ -216,7 +216,8 @@ def flip_words(entry: JSONObject, pair: JSONObject) -> str:
     scores = "" if old is None or new is None else f", {number(old)} → {number(new)}"
     mixed = 0 < pair["same_responses"] < pair["n"]
     same = "; the same response" if mixed and entry["same_response"] else ""
-    return f"{now}{scores}{same}"
+    counts = "" if entry["items"] else "; no item flipped"
+    return f"{now}{scores}{same}{counts}"
 
 
 def verdict_words(item: JSONObject) -> tuple[str, str]:

@@ -25,6 +25,7 @@ MARK = f"<!-- {GENERATOR} -->"  # by which a comment is found that a newer one m
 _MOST_CHARACTERS = 60_000  # GitHub takes comments of 65,536
 _SHOWN, _FOLDED = 6, 34  # flipped datapoints in sight, and behind a click
 _MOST_ROWS = 20
+_MOST_VERDICTS = 8  # of a datapoint
 _REASON = 240  # characters of a grader's reason
 _NAME = 40
 
@@ -213,8 +214,10 @@ def _with_flips(text: str, pair: JSONObject) -> str:
 
 def _entry(entry: JSONObject, pair: JSONObject) -> str:
     lines = [f"- {code(name_in(entry), _NAME)} {inline(flip_words(entry, pair))}"]
-    for item in entry["items"]:
+    for item in entry["items"][:_MOST_VERDICTS]:
         now, why = verdict_words(item)
         reason = f": {code(why, _REASON)}" if why else ""
         lines.append(f"  - {code(item['item'], _NAME)} {now}{reason}")
+    if (more := len(entry["items"]) - _MOST_VERDICTS) > 0:
+        lines.append(f"  - and {plural(more, 'more item')}")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ part of the scores' difference that is owed to it alone."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from refinecli.report.gains import record
@@ -15,6 +16,7 @@ from refinecli.text.clean import one_line
 from refinecli.types import JSONObject
 
 _TEXT = 600  # characters of an item's criterion
+_LISTED = 100  # changes; where each row has a rubric of its own, there may be any number
 # The fields of an item that a change may be in, besides its name and its criterion.
 _FIELDS = (
     *("weight", "required", "pass_score", "score_range", "choices", "check"),
@@ -29,12 +31,14 @@ def rubric_effect(both: SideBySide, old: Run, new: Run) -> JSONObject | None:
         return None
     same = [pair for pair in changed if pair.same_response]
     others = [pair for pair in changed if not pair.same_response]
+    found = _found(changed)
     flips = [
         flip.passes for pair in changed for flip in pair.flips if flip.because in ("rubric", "both")
     ]
     return {
         "datapoints": len(changed),
-        "changes": list(_changes(changed, old, new)),
+        "changed": len(found),
+        "changes": list(_changes(found, old, new)),
         "calls": _calls(changed),
         "flips": {"now_pass": sum(flips), "now_fail": len(flips) - sum(flips)},
         "same_response": _parts(same),
@@ -45,26 +49,38 @@ def rubric_effect(both: SideBySide, old: Run, new: Run) -> JSONObject | None:
 # ------------------------------------------------------------------ what changed
 
 
-def _changes(changed: Sequence[Pair], old: Run, new: Run) -> Iterator[JSONObject]:
-    """Yield each change once, with the number of its datapoints and the first as an example."""
-    first: dict[tuple[Any, ...], tuple[Pair, ItemPair]] = {}
-    count: dict[tuple[Any, ...], int] = {}
+@dataclass(slots=True)
+class _Change:
+    """A change of an item, the same in all its `datapoints`, with the first as an example."""
+
+    pair: Pair
+    item: ItemPair
+    datapoints: int = 0
+
+
+def _found(changed: Sequence[Pair]) -> list[_Change]:
+    """Find each change once: of items with the same names, and of the same kind."""
+    found: dict[tuple[Any, ...], _Change] = {}
     for pair in changed:
         for item in pair.items:
             if item.changes:
                 key = item.old_name, item.name, item.changes, *_counting(pair, item)
-                first.setdefault(key, (pair, item))
-                count[key] = count.get(key, 0) + 1
-    keys = {pair.key for pair, _ in first.values()}
+                found.setdefault(key, _Change(pair, item)).datapoints += 1
+    return list(found.values())
+
+
+def _changes(found: Sequence[_Change], old: Run, new: Run) -> Iterator[JSONObject]:
+    keys = {change.pair.key for change in found[:_LISTED]}
     before, after = read_rows(old, keys), read_rows(new, keys)
-    for key, (pair, item) in first.items():
-        was = _fields(before.get(pair.key, {}), item.old)
-        now = _fields(after.get(pair.key, {}), item.new)
+    for change in found[:_LISTED]:
+        item, key = change.item, change.pair.key
+        was = _fields(before.get(key, {}), item.old)
+        now = _fields(after.get(key, {}), item.new)
         yield {
             "name": item.name,
             **({"old_name": item.old_name} if item.old_name != item.name else {}),
             "changes": list(item.changes),
-            "datapoints": count[key],
+            "datapoints": change.datapoints,
             "text": [_text(was), _text(now)],
             "fields": {
                 name: [was.get(name), now.get(name)]

@@ -44,7 +44,7 @@ class Flip:
         return self.new.passed is True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """One datapoint in both runs, compared by the grades of a later `grade` if `fresh`."""
 
@@ -89,7 +89,7 @@ class Pair:
     def items(self) -> tuple[ItemPair, ...]:
         return item_pairs(self.old, self.new)
 
-    @cached_property
+    @property
     def flips(self) -> tuple[Flip, ...]:
         """The items whose verdict flipped, in the order of the new rubric."""
         return tuple(self._flips())

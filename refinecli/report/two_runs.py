@@ -22,6 +22,7 @@ from refinecli.types import JSONObject
 
 _MOST_FLIPS = 10
 _MOST_IDS = 10
+_MOST_VERDICTS = 5  # of a datapoint
 _MOST_ROWS = 20
 
 
@@ -87,7 +88,7 @@ def _rubric(page: Columns, rubric: JSONObject | None) -> Iterator[str]:
         where = plural(entry["datapoints"], "datapoint")
         yield from page.wrapped([f"{changed_item(entry)} ({where})"])
         yield from page.wrapped(edited_text(entry), "    ")
-    yield from _more(len(rubric["changes"]))
+    yield from _more(rubric["changed"])
 
 
 # ------------------------------------------------------------------ tables
@@ -151,9 +152,11 @@ def _flips(page: Columns, pair: JSONObject) -> Iterator[str]:
     listed = first_flips(flips["listed"], _MOST_FLIPS)
     for entry in listed:
         yield page.cut(f"{name_in(entry)} {flip_words(entry, pair)}")
-        for item in entry["items"]:
+        for item in entry["items"][:_MOST_VERDICTS]:
             now, why = verdict_words(item)
             yield page.cut(f"{item['item']} {now}{f': {why}' if why else ''}", "    ")
+        if (more := len(entry["items"]) - _MOST_VERDICTS) > 0:
+            yield f"    and {plural(more, 'more item')}"
     if flips["datapoints"] > len(listed):
         hint = f"; {option('json')} lists {len(flips['listed']):,}"
         yield f"  and {flips['datapoints'] - len(listed):,} more{hint}"

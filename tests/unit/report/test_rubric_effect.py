@@ -135,3 +135,39 @@ def test_the_same_rubric_is_not_spoken_of(compared: Compared) -> None:
     figures = compared(rows([KIND, SHORT], 5), rows([KIND, SHORT], 2, response="another"))
     assert figures["compared"]["rubric"] is None
     assert "changed" not in said(figures)
+
+
+def test_a_response_that_fails_by_what_is_required_alone_says_so(compared: Compared) -> None:
+    old, new = rows([KIND | {"required": True}, SHORT], 8, 5), rows([KIND, SHORT], 8, 5)
+    for line in old:
+        line["grading"]["passed"] = True
+    figures = compared(old, new)
+    shown = "\n".join(line.plain for line in renderables(figures))
+    assert "  dp-5 fails now, 0.500 → 0.500; no item flipped\n" in shown
+    assert "kind no longer required" in said(figures)
+
+
+def test_rubrics_of_each_rows_own_are_counted_in_full_and_listed_in_part(
+    compared: Compared,
+) -> None:
+    def own(text: str) -> list[Row]:
+        return [
+            graded(
+                n,
+                {f"{n}-{at}": 1.0 for at in range(20)},
+                items=[{"name": f"{n}-{at}", "rubric_str": text} for at in range(20)],
+            )
+            for n in range(8)
+        ]
+
+    rubric = compared(own("Old?"), own("New?"))["compared"]["rubric"]
+    assert (rubric["changed"], len(rubric["changes"])) == (160, 100)
+
+
+def test_many_items_of_one_datapoint_are_cut(compared: Compared) -> None:
+    names = [f"item {n}" for n in range(9)]
+    figures = compared(
+        [graded(0, dict.fromkeys(names, 1.0))], [graded(0, dict.fromkeys(names, 0.0))]
+    )
+    shown = "\n".join(line.plain for line in renderables(figures))
+    assert "    item 4 fails, and only the grader changed\n    and 4 more items" in shown
