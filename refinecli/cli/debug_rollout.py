@@ -96,7 +96,7 @@ def debug_rollout(
     refinecli debug-rollout
     refinecli debug-rollout in.jsonl --index 3 --max-iterations 2
     refinecli debug-rollout in.jsonl --id addition-17 --full --model MODEL
-    refinecli debug-rollout out.jsonl --id addition-17 --item correct
+    refinecli debug-rollout out.jsonl --id addition-17 --item item-0
     refinecli debug-rollout --strategy self-refine --max-iterations 1
     refinecli debug-rollout out.jsonl --set grade.mode=logprobs
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.cli.complaints import as_flags, complain
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
     from refinecli.runs.lifecycle import Ended
 
+NAME = "refinecli"
+
 
 def conclude(
     ended: Ended,
@@ -24,13 +28,14 @@ def conclude(
     *,
     close: Callable[[], bool] | None = None,
     end: Callable[[int, str], None] | None = None,
+    follow: Callable[[], Sequence[str]] | None = None,
     piped: bool = False,
 ) -> int:
     """Report how the run ended, what is kept, and how to continue; return the exit code.
 
     `close` reports the results of a whole run, and returns whether a quality gate was missed. `end`
-    gets the exit code and, if the run ended early, the reason. `piped`: the input came through a
-    pipe.
+    gets the exit code and, if the run ended early, the reason. `follow` returns the commands to run
+    next, for a whole run that need not be run again. `piped`: the input came through a pipe.
     """
     code = ended.code
     if ended.error:
@@ -48,9 +53,16 @@ def conclude(
         reporter.notice(note)
     for complaint in ended.complaints:
         complain(complaint)
+    if ended.whole and follow and not ended.too_many_errors and not reporter.is_brief:
+        _say_next(reporter, follow())
     if ended.job.cache and ended.job.cache.is_over:
         at_last(ended.job.cache.remove)
     return code
+
+
+def _say_next(reporter: Reporter, commands: Sequence[str]) -> None:
+    for number, command in enumerate(commands):
+        reporter.notice(f"{'next:' if number == 0 else '     '} {program()} {command}")
 
 
 def _early(ended: Ended) -> str:
@@ -139,11 +151,21 @@ def _finished(ended: Ended) -> str:
 
 def continuing(*, piped: bool) -> str:
     """Return the given command in a form that can be pasted."""
-    command = " ".join(map(_quoted, ["refinecli", *sys.argv[1:]]))
+    command = " ".join([program(), *map(quoted, sys.argv[1:])])
     return f"… | {command}" if piped else command
 
 
-def _quoted(word: str) -> str:
+def program() -> str:
+    """Return how this program is called here: by its name where the shell finds it by that, else by
+    the path that was typed, such as .venv/bin/refinecli."""
+    typed = sys.argv[0]
+    if Path(typed).name != NAME:
+        return NAME
+    found = shutil.which(NAME)
+    return NAME if found and Path(found).resolve() == Path(typed).resolve() else quoted(typed)
+
+
+def quoted(word: str) -> str:
     """Quote a word for a shell, in one line also where it has several."""
     if word.isprintable():
         return shlex.quote(word)

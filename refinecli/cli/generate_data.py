@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import islice
@@ -14,6 +14,7 @@ import typer
 
 from refinecli.cli.complaints import as_flags
 from refinecli.cli.completion import complete_tasks
+from refinecli.cli.ending import program, quoted
 from refinecli.cli.file_checks import only_line_limit
 from refinecli.cli.options import (
     InputOptions,
@@ -41,8 +42,8 @@ _HELP = f"""Make a JSONL file of datapoints, from a seed or from another project
 
 {_TASK_LIST}
 
-rubrics runs like refine and grade; it alone takes the options of Models and Run. With --from, every
-task takes --keep-going and --max-errors.
+rubrics runs like refine and grade; it alone takes the options of Models and, but for -q, of Run.
+With --from, every task takes --keep-going and --max-errors.
 The grader writes its rubrics: --grader-model, or --model if that is not given.
 
 \b
@@ -59,7 +60,7 @@ refinecli generate-data rubrics --from in.jsonl --contrast chosen,rejected
 @dataclass(frozen=True)
 class TaskOptions(ModelOptions):
     """Options for the models that the task `rubrics` asks; other tasks use only `--rubric`,
-    `--seed` and, where they import, `--keep-going` and `--max-errors`."""
+    `--seed`, `-q` and, where they import, `--keep-going` and `--max-errors`."""
 
     seed: Annotated[
         int | None,
@@ -147,8 +148,10 @@ def generate_data(
         rows = with_rubric(rows, rubric_of(models), partial(show_note, quiet=models.quiet))
     if split:
         folder = out_dir or Path()
-        return _write_split(rows, folder, train or 0, test or 0, out.force, imported)
-    return _write([(out.output, None)], rows, out.force, imported)
+        files = _split_files(folder, train or 0, test or 0)
+    else:
+        files = [(out.output, None)]
+    return _write(files, rows, out.force, imported, quiet=models.quiet)
 
 
 generate_data.__doc__ = _HELP
@@ -161,7 +164,7 @@ def _check_asks_nobody(
     task: Task, models: TaskOptions, contrast: str | None, *, imports: bool
 ) -> None:
     """Refuse options about models for a task that asks none."""
-    known = ("rubric", "seed", *(_OF_IMPORTS if task.imports else ()))
+    known = ("quiet", "rubric", "seed", *(_OF_IMPORTS if task.imports else ()))
     given = [
         option.name.replace("_", "-")
         for option in fields(models)
@@ -188,24 +191,13 @@ def _import(task: Task, file: str, with_response: bool, models: TaskOptions) -> 
     return Import(task, entries, run, models.keep_going, with_response)
 
 
-def _write_split(
-    rows: Iterator[JSONObject],
-    folder: Path,
-    train: int,
-    test: int,
-    force: bool,
-    imported: Import | None,
-) -> int:
+def _split_files(folder: Path, train: int, test: int) -> list[tuple[str | None, int | None]]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out-dir {folder}: {error.strerror}") from None
     files = [("example_rubric_train.jsonl", train), ("example_rubric_test.jsonl", test)]
-    code = _write([(str(folder / name), count) for name, count in files], rows, force, imported)
-    if code == 0:
-        for name, count in files:
-            print(as_line(f"{count} datapoints in {folder / name}"), file=sys.stderr)
-    return code
+    return [(str(folder / name), count) for name, count in files]
 
 
 def _write(
@@ -213,6 +205,8 @@ def _write(
     rows: Iterator[JSONObject],
     force: bool,
     imported: Import | None,
+    *,
+    quiet: bool,
 ) -> int:
     """Write its number of rows to each target; no file appears before all are complete, nor if an
     imported row cannot be used and may not be an `error` record."""
@@ -224,6 +218,7 @@ def _write(
         execute(_fill(sinks, rows))
         if imported:
             imported.check()
+        made = [(sink, sink.lines) for sink, _ in sinks]
         for sink, _ in sinks:
             sink.commit()
     except BrokenPipeError:
@@ -235,7 +230,20 @@ def _write(
     finally:
         for sink, _ in sinks:
             sink.discard()
-    return imported.code() if imported else 0
+    code = imported.code() if imported else 0
+    if not code and not quiet:
+        _say_next(made)
+    return code
+
+
+def _say_next(made: Sequence[tuple[Sink, int]]) -> None:
+    """Say how many datapoints are in each file, and what to do with them."""
+    files = [(sink.name, lines) for sink, lines in made if sink.path and sink.path.is_file()]
+    for name, lines in files:
+        print(as_line(f"{lines} datapoints in {name}"), file=sys.stderr)
+    if files and files[0][1]:
+        command = f"{program()} refine {quoted(files[0][0])} -o out.jsonl"
+        print(as_line(f"next: {command}"), file=sys.stderr)
 
 
 async def _fill(sinks: list[tuple[Sink, int | None]], rows: Iterator[JSONObject]) -> None:

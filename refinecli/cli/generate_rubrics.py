@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from refinecli.cli.closing import after_rubrics, say_where
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, rubric_of
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
@@ -67,6 +68,7 @@ def generate_rubrics(
         plan=lambda: rubric_plan(settings, contrast=reader.contrast is not None),
         complete=counts.complete,
         close=counts.close,
+        follow=after_rubrics,
         reader=reader,
     )
     return process(command, data, out, models)
@@ -152,6 +154,8 @@ class _Counts:
 
         words = f"{ended.summary.counts}; {traffic_words(ended.traffic, ended.summary.seconds)}"
         reporter.notice(f"generate-data rubrics: {words}")
+        if reporter.is_brief:
+            return False
         if self.written:
             mean = self.kept / self.prompts
             line = (
@@ -169,6 +173,7 @@ class _Counts:
                 f"--contrast: {self.untried:,} of {self.prompts:,} prompts have no two different "
                 "responses there, and their criteria were not tried"
             )
+        say_where(ended, reporter)
         return False
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.cli.batch import BatchOptions
+from refinecli.cli.closing import after_grade
 from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
@@ -117,12 +118,11 @@ def grade(
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     check_repeats(repeats, settings.graders, settings.grade)
-    if settings.grade.gate:
-        check_whole_scores(gates)
+    check_whole_scores(gates, gated=settings.grade.gate)
     _check_labels(labels, data, models, settings)
     _check_calibration(settings, labels, calibrate, force=out.force)
-    listeners = listeners_of(data.inputs, junit, quiet=models.quiet)
-    watch = Watch(gates, listeners, labels, _target(calibrate, settings))
+    followers = listeners_of(data.inputs, junit, quiet=models.quiet)
+    watch = Watch(gates, followers, labels, _target(calibrate, settings))
     command = RowCommand(
         command="grade",
         roles=("grader",),
@@ -134,6 +134,7 @@ def grade(
         close=watch.close,
         written=watch.written,
         end=watch.end,
+        follow=after_grade,
         files=[("--junit", junit), ("--calibrate", calibrate)],
         sums_up=True,
         shard=shard_of(shard) if shard else None,

@@ -55,10 +55,11 @@ def gates_of(fail_under: str | None, required: Sequence[str], labels: Labels | N
     return gates
 
 
-def check_whole_scores(gates: Sequence[Gate]) -> None:
-    """Raise UsageError for a gate on the mean score where failing responses have none."""
+def check_whole_scores(gates: Sequence[Gate], *, gated: bool) -> None:
+    """Raise UsageError for a gate on the mean score where failing responses have none, since they
+    are `gated`."""
     for gate in gates:
-        if gate.metric == "score":
+        if gated and gate.metric == "score":
             raise UsageError(
                 f"{gate.text} does not go with grade.gate: a response that fails it has no score, "
                 "and the mean would be over the others",

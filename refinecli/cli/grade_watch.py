@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from refinecli.cli.closing import say_where
 from refinecli.cli.grade_gates import verdict_on
 from refinecli.text.clean import as_line
 
@@ -58,8 +60,11 @@ class Watch:
         if ended.job.sink is None:  # a terminal, which gets this in place of lines
             print("\n".join(map(as_line, self._words(ended))))
         else:
-            for line in self._words(ended):
+            words = islice(self._words(ended), 1 if reporter.is_brief else None)
+            for line in words:
                 reporter.notice(line)
+            if not reporter.is_brief:
+                say_where(ended, reporter)
         useless = self._calibrated(ended, reporter)
         figures = ended.summary.figures(ended.traffic)
         self.verdicts = [verdict_on(gate, figures) for gate in self.gates]
@@ -70,6 +75,7 @@ class Watch:
         return bool(missed) or useless
 
     def _words(self, ended: Ended) -> Iterator[str]:
+        from refinecli.display.closing import failures
         from refinecli.models.traffic import traffic_words
 
         summary = ended.summary
@@ -83,6 +89,8 @@ class Watch:
         yield from summary.notices
         if self.labels and summary.agreement is not None:
             yield from self.labels.words(summary.agreement)
+        elif failed := failures(summary.highlights):
+            yield failed
 
     def _calibrated(self, ended: Ended, reporter: Reporter) -> bool:
         """Write the threshold that fits the labels, if asked to; return whether there is none."""

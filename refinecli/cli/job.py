@@ -52,7 +52,8 @@ class RowCommand:
 
     `shapes` are its options that shape results. `complete` adds to the summary of a whole run; then
     `close` reports it, and returns whether a quality gate was missed. `written` gets each line as
-    it leaves; `end`, last of all, the exit code and, if the run ended early, the reason. `files`
+    it leaves; `end`, last of all, the exit code and, if the run ended early, the reason. `follow`
+    returns the commands to run next, without the program's name. `files`
     are written by the command itself, by the flags that name them. `reader` reads lines that are
     not datapoints yet. A command that `sums_up` writes no lines to a terminal. `places` are those
     of rows in work, where its work has to know them. With a `shard` it works on that part of its
@@ -69,6 +70,7 @@ class RowCommand:
     complete: Callable[[Summary], None] = lambda summary: None
     written: Callable[[Outcome], None] = lambda outcome: None
     end: Callable[[int, str, Ended], None] = lambda code, early, ended: None
+    follow: Callable[[Ended], Sequence[str]] = lambda ended: ()
     files: Sequence[tuple[str, Path | None]] = ()
     reader: Reader | None = None
     sums_up: bool = False
@@ -247,6 +249,7 @@ class _Run:
             self.reporter,
             close=lambda: command.close(ended, self.reporter),
             end=lambda code, early: command.end(code, early, ended),
+            follow=lambda: command.follow(ended),
             piped=self.rows.source.path is None,
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.cli.batch import BatchOptions, check_learning
+from refinecli.cli.closing import after_refine, say_results
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -23,14 +24,16 @@ from refinecli.cli.options import (
 from refinecli.errors import UsageError, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from refinecli.cli.job import RowCommand
+    from refinecli.data.output_lines import Outcome
+    from refinecli.data.rows import Row
     from refinecli.display.reporter import Reporter
+    from refinecli.models.engine import Engine
     from refinecli.refining.estimates import Estimates
+    from refinecli.runs.learning import Learner
     from refinecli.runs.lifecycle import Ended
     from refinecli.settings.load import Settings
-    from refinecli.types import JSONObject, Observer
+    from refinecli.types import JSONObject, Refinement
 
 
 @takes(data=InputOptions, out=OutputOptions, models=ModelOptions, batch=BatchOptions)
@@ -69,7 +72,7 @@ def refine(
         ),
     ] = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Show each turn on stderr as it happens.")
+        bool, typer.Option("--show", help="Show each datapoint's turns on stderr, as it is done.")
     ] = False,
     shard: ShardOption = None,
 ) -> int:
@@ -106,8 +109,7 @@ def refine(
     check_refining(settings.refine, settings.policy)
     check_feedback(settings.grade, settings.sources)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
-    observe = _shown_by if show else None
-    command = _command(settings, _learned(learned, settings), observe, out.output)
+    command = _command(settings, _learned(learned, settings), show, out.output)
     check_learning(batch, settings, learned=learned is not None)
     part = shard_of(shard) if shard else None
     command = replace(command, shard=part, batch=batch)
@@ -117,7 +119,7 @@ def refine(
 def _command(
     settings: Settings,
     fixed: Estimates | None,
-    observe: Callable[[Reporter], Observer] | None,
+    show: bool,
     output: str | None,
 ) -> RowCommand:
     """Return the command that refines each row, which learns from earlier rows if it is to."""
@@ -136,15 +138,15 @@ def _command(
         settings=settings,
         shapes={"refine": settings.refine.shaping() | _shaping(settings, fixed)},
         work=lambda engine, reporter: partial(
-            refine_row,
+            partial(_refine_and_show, reporter=reporter) if show else refine_row,
             engine=engine,
             settings=settings,
-            observe=observe(reporter) if observe else None,
             learner=Learner(places.resting, fixed) if learns else None,
         ),
         places=places,
         plan=lambda: refine_plan(settings),
         close=lambda ended, reporter: _close(ended, reporter, output),
+        follow=after_refine,
     )
 
 
@@ -181,11 +183,18 @@ def _shaping(settings: Settings, fixed: Estimates | None) -> JSONObject:
     return found
 
 
-def _shown_by(reporter: Reporter) -> Observer:
-    """Return an observer that shows each iteration as soon as it is done."""
-    from refinecli.display.turn import iteration_view
+async def _refine_and_show(
+    row: Row, *, reporter: Reporter, engine: Engine, settings: Settings, learner: Learner | None
+) -> Outcome:
+    """Refine the row's datapoint, and show its turns together once it is done."""
+    from refinecli.display.turn import story
+    from refinecli.runs.work import refine_row
 
-    return lambda datapoint, iteration: reporter.show(iteration_view(datapoint, iteration))
+    made: list[Refinement] = []
+    outcome = await refine_row(row, engine, settings, made.append, learner)
+    assert row.datapoint is not None
+    reporter.show(story(row.datapoint, made[0] if made else None, outcome.why))
+    return outcome
 
 
 def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
@@ -193,8 +202,10 @@ def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
     from refinecli.refining.strategies import STRATEGIES
 
     summary = ended.summary
-    by_grade = STRATEGIES[ended.job.settings.refine.strategy].by_grade
     reporter.notice(f"refine: {summary.counts}; {traffic_words(ended.traffic, summary.seconds)}")
+    if reporter.is_brief:
+        return False
+    by_grade = STRATEGIES[ended.job.settings.refine.strategy].by_grade
     score, initial, gain = summary.score.value, summary.initial_score.value, summary.gain.value
     if score is not None and initial is not None:
         now = "at best" if by_grade else "as kept"
@@ -213,4 +224,5 @@ def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
             "that gain is optimistic: the best of several noisy grades is kept. To check it, run "
             f"refinecli report {output or 'OUTPUT'} --regrade with this run's models"
         )
+    say_results(ended, reporter)
     return False

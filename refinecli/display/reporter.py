@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
-import termios
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +10,13 @@ from typing import TYPE_CHECKING
 
 from refinecli.data.output_lines import Outcome
 from refinecli.display.progress import Progress
+from refinecli.display.shared_terminal import (
+    another_draws,
+    free_to_draw,
+    is_last,
+    stop_drawing,
+    take_place,
+)
 from refinecli.errors import spelled
 from refinecli.models.traffic import Traffic
 from refinecli.runs.summary import Summary
@@ -21,11 +25,14 @@ from refinecli.text.clean import as_line
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.text import Text
 
 # On a plain standard error (a log file, CI) a line every 30 seconds is news; more is noise. The
 # rate needs more frequent looks.
 SECONDS_BETWEEN_LOOKS = 1.0
 LOOKS_BETWEEN_LINES = 30
+_COLUMNS_OF_A_LOG = 100
+_ERASED_BAR = "\r\x1b[2K\x1b[1A\x1b[2K"
 # A bar is drawn this often, and not at all in a run that ends before the first time.
 SECONDS_BETWEEN_FRAMES = 0.2
 SECONDS_BEFORE_BAR = 0.5
@@ -57,6 +64,15 @@ class Reporter:
         self._printing = threading.Lock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._terminal = None if quiet else _terminal()
+        if self._terminal is not None:
+            take_place(self._terminal)
+
+    @property
+    def is_brief(self) -> bool:
+        """True for all but the last of several commands in a pipe that share a terminal: they say
+        one line at the end."""
+        return self._terminal is not None and not is_last(self._terminal)
 
     @property
     def console(self) -> Console:
@@ -71,12 +87,34 @@ class Reporter:
         from refinecli.display.transcript import plain
 
         self._print_lines()
+        before, after = self._around_another_bar()
+        sys.stderr.write(before)
         self.console.print(renderable, soft_wrap=plain(self.console))
+        sys.stderr.write(after)
+        sys.stderr.flush()
+
+    def _around_another_bar(self) -> tuple[str, str]:
+        """Return what to write before and after a text while another command's bar is on the
+        terminal: its two lines are erased, and the line that it takes for the bar's first when it
+        draws the next is left empty."""
+        if self._live is None and self._terminal is not None and another_draws(self._terminal):
+            return _ERASED_BAR, "\n"
+        return "", ""
 
     def notice(self, text: str) -> None:
         """Show a line that is worth knowing."""
         if not self._quiet:
             self._line(text)
+
+    def result(self, line: Text) -> None:
+        """Show a line of the end of a run, where there is no bar any more."""
+        if not self._quiet:
+            self.console.print(line, soft_wrap=True)
+
+    @property
+    def width(self) -> int:
+        """The columns that a line may have: the terminal's, or enough for a log."""
+        return self.console.width if self.console.is_terminal else _COLUMNS_OF_A_LOG
 
     def detail(self, text: str) -> None:
         """Show a line to those who gave `-v`."""
@@ -88,7 +126,8 @@ class Reporter:
         if self._live is not None:
             self._lines.append(line)
         else:  # in one piece, since progress comes from another thread
-            sys.stderr.write(line + "\n")
+            before, after = self._around_another_bar()
+            sys.stderr.write(f"{before}{line}\n{after}")
             sys.stderr.flush()
 
     def start(
@@ -104,7 +143,6 @@ class Reporter:
         if not (sys.stderr.isatty() and self.console.is_interactive):
             show = self._show_lines
         elif data_below:
-            free_to_draw(sys.stderr.fileno())  # take the terminal, so that no other process draws
             return
         else:
             show = self._show_bar
@@ -154,6 +192,9 @@ class Reporter:
             progress.update()
             self._print_lines()
             if not free_to_draw(terminal):
+                if self._live is not None and not is_last(terminal):
+                    self._live = None
+                    live.stop()
                 continue
             if self._live is None:
                 live.start()
@@ -165,6 +206,7 @@ class Reporter:
             self._live = None
             self._print_lines()
             live.stop()
+            stop_drawing(terminal)
 
     def _print_lines(self) -> None:
         """Print the lines that wait above the bar, all at once: each time costs a redrawn bar."""
@@ -177,23 +219,9 @@ class Reporter:
             self.console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
-def free_to_draw(terminal: int) -> bool:
-    """Return whether this process may draw on its terminal now.
-
-    Not in the background, nor under a pager; and in `refine | grade` only one process at a time,
-    which holds a lock until it ends.
-    """
+def _terminal() -> int | None:
+    """Return the descriptor of standard error if it is a terminal."""
     try:
-        if os.tcgetpgrp(terminal) != os.getpgrp():
-            fcntl.lockf(terminal, fcntl.LOCK_UN)
-            return False
-    except OSError:  # not the terminal that we were started from, so nobody draws on it
-        pass
-    try:
-        line_by_line = termios.tcgetattr(terminal)[3] & termios.ICANON
-        fcntl.lockf(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except (OSError, termios.error):  # not every system can lock a terminal
-        return True
-    return bool(line_by_line)
+        return sys.stderr.fileno() if sys.stderr.isatty() else None
+    except (OSError, ValueError):
+        return None

@@ -1,4 +1,4 @@
-"""Show one turn compactly, for `refine --show`."""
+"""Show all turns of one datapoint compactly, for `refine --show`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,68 @@ from rich.text import Text
 from refinecli.display.boxes import Body, Limit, Section, label
 from refinecli.display.choices import chosen
 from refinecli.display.marks import colour, mark, notes_of, number, preferred
+from refinecli.prompts import message_text
 from refinecli.text.clean import one_line
-from refinecli.types import Datapoint, Grade, Iteration, RubricItem
+from refinecli.text.word_diff import word_diff
+from refinecli.types import Datapoint, Grade, Iteration, Refinement, RubricItem
 
 _LINES = 12  # of a text
+_LINES_OF_PROMPT = 4
 
 
-def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType:
-    """Show one turn: the response, each item's mark, the score, accepted or not."""
+def story(datapoint: Datapoint, refinement: Refinement | None, why: str = "") -> RenderableType:
+    """Show all turns of a datapoint: the prompt, then each response, of a rewrite its changes, with
+    its items' marks and what became of it. Without a refinement, show `why` there is none."""
+    name = one_line(str(datapoint.id), 40)
+    asked = Body([("", _asked(datapoint))], Limit(_LINES_OF_PROMPT))
+    parts: list[RenderableType] = [label("prompt"), asked]
+    if refinement is None:
+        parts += [label("✗ failed", "bold red"), Body([("", why)], Limit(_LINES))]
+        return Section(f"{name} · failed", parts, "red")
+    for iteration in refinement.iterations:
+        parts += [Text(), *_turn(datapoint, refinement, iteration)]
+    if refinement.error is not None:
+        said = one_line(refinement.error.message, 140)
+        parts += [Text(), label(f"✗ {refinement.error.type}: {said}", "bold red")]
+    first, best = refinement.initial_score, refinement.best
+    scores = number(best.score)
+    if len(refinement.iterations) > 1:
+        scores = f"{number(first)} → {scores}"
+    title = f"{name} · {scores} · {mark(refinement.passed)[2:]}"
+    return Section(title, parts, "green" if refinement.passed else "yellow")
+
+
+def _asked(datapoint: Datapoint) -> str:
+    """Return the last thing that the user said."""
+    said = [message for message in datapoint.convo if message["role"] == "user"]
+    return message_text((said or datapoint.convo)[-1])
+
+
+def _turn(
+    datapoint: Datapoint, refinement: Refinement, iteration: Iteration
+) -> list[RenderableType]:
+    """Show one turn: who wrote it and what became of it, the response, each item's mark."""
+    limit = Limit(_LINES)
+    title = f"iteration {iteration.iteration} · {iteration.role} · {_fate(iteration)}"
+    style = colour(iteration.accepted) if iteration.iteration else "bold"
+    parts: list[RenderableType] = [label(title, style)]
+    if iteration.choice:
+        parts.append(label(chosen(iteration), "dim"))
+    parts.append(_response(refinement, iteration, limit))
+    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
+        parts.append(_item_line(item, grade))
+    if iteration.selection:
+        parts.append(label(f"preferred by the selector: {preferred(iteration.selection)}"))
+    if iteration.finish_reason not in ("stop", None):
+        parts.append(label(f"finish_reason: {iteration.finish_reason}"))
+    if iteration.feedback:
+        body = Body([("", iteration.feedback)], limit, style="dim")
+        parts += [label("feedback:", "dim"), body]
+    return parts
+
+
+def _fate(iteration: Iteration) -> str:
+    """Say what became of a response, and its score."""
     kept = "✓ accepted" if iteration.accepted else "✗ not accepted"
     if iteration.iteration == 0:
         kept = "given" if iteration.role == "input" else "first draft"
@@ -23,23 +77,18 @@ def iteration_view(datapoint: Datapoint, iteration: Iteration) -> RenderableType
         kept = "✓ best draft so far" if iteration.accepted else "✗ not the best draft"
     if iteration.accepted and iteration.grades and iteration.score is None:
         kept = "? kept, could not be graded"
-    parts: list[RenderableType] = [Body([("", iteration.response)], Limit(_LINES))]
-    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
-        parts.append(_item_line(item, grade))
-    if iteration.choice:
-        parts.append(label(chosen(iteration), "dim"))
-    if iteration.selection:
-        parts.append(label(f"preferred by the selector: {preferred(iteration.selection)}"))
     score = f"score {number(iteration.score)}" if iteration.grades else "not graded"
-    style = colour(iteration.accepted) if iteration.iteration else "bold"
-    parts.append(label(f"{kept} · {score}", style))
-    if iteration.finish_reason not in ("stop", None):
-        parts.append(label(f"finish_reason: {iteration.finish_reason}"))
-    if iteration.feedback:
-        body = Body([("", iteration.feedback)], Limit(_LINES), style="dim")
-        parts += [label("feedback:", "dim"), body]
-    title = f"{one_line(str(datapoint.id), 40)} · iteration {iteration.iteration}"
-    return Section(f"{title} · {iteration.role}", parts, "cyan")
+    return f"{kept} · {score}"
+
+
+def _response(refinement: Refinement, iteration: Iteration, limit: Limit) -> RenderableType:
+    """Show a draft as it is, and a rewrite by what it changes."""
+    if iteration.parent is None:
+        return Body([("", iteration.response)], limit)
+    old = refinement.iterations[iteration.parent].response
+    if old == iteration.response:
+        return label("  the same text as before", "dim")
+    return Body(word_diff(old, iteration.response, full=False), limit.doubled())
 
 
 def _item_line(item: RubricItem, grade: Grade) -> Text:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from refinecli.data.output_lines import Outcome
 from refinecli.models.traffic import Traffic
+from refinecli.runs.highlights import Highlights
 from refinecli.types import JSONObject
 
 # What `errors` counts by. A gate on any other would always be met: it is a slip.
@@ -94,6 +95,7 @@ class Summary:
     declined: int = 0  # ended where no step of an adaptive loop promised enough
     agreement: JSONObject | None = None
     rubrics: JSONObject | None = None  # of `generate-data rubrics`
+    highlights: Highlights = field(default_factory=Highlights)
     started: float = field(default_factory=monotonic)
 
     def add(self, outcome: Outcome) -> None:
@@ -113,6 +115,7 @@ class Summary:
             steps.gain += step.gain
             steps.tokens += step.tokens
         self.declined += outcome.declined
+        self.highlights.add(outcome)
         self.score.add(outcome.score)
         self.initial_score.add(outcome.initial_score)
         if outcome.score is not None and outcome.initial_score is not None:

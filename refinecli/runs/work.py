@@ -17,7 +17,7 @@ from refinecli.grading.votes import grade_by_votes
 from refinecli.refining.estimates import Estimates, lesson_of
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import WRITERS, Prices
-from refinecli.types import Datapoint, Grade, Observer, Refinement, Usage
+from refinecli.types import Datapoint, Grade, Refinement, Usage
 
 if TYPE_CHECKING:
     from refinecli.models.engine import Engine
@@ -37,11 +37,9 @@ async def refine_datapoint(
     datapoint: Datapoint,
     engine: Engine,
     settings: Settings,
-    observe: Observer | None = None,
     estimates: Callable[[], Awaitable[Estimates]] | None = None,
 ) -> Refinement:
-    """Refine one datapoint, handing each iteration to `observe` once it is done; `estimates` say
-    what earlier rows have shown.
+    """Refine one datapoint; `estimates` say what earlier rows have shown.
 
     Raises CompletionError where not even a first response could be had.
     """
@@ -50,7 +48,6 @@ async def refine_datapoint(
         engine.roles,
         settings.refine,
         settings.prompts,
-        observe,
         grading=settings.grade,
         seed=settings.run.seed,
         redraws=frozenset(role for role in WRITERS if settings.roles[role].temperature != 0),
@@ -84,7 +81,6 @@ async def refine_row(
     row: Row,
     engine: Engine,
     settings: Settings,
-    observe: Observer | None = None,
     on_refinement: Callable[[Refinement], None] | None = None,
     learner: Learner | None = None,
 ) -> Outcome:
@@ -93,7 +89,7 @@ async def refine_row(
     with learner.row() if learner else nullcontext() as learning:
         estimates = learning.estimates if learning else None
         try:
-            refinement = await refine_datapoint(row.datapoint, engine, settings, observe, estimates)
+            refinement = await refine_datapoint(row.datapoint, engine, settings, estimates)
         except CompletionError as error:
             return output_lines.failed(row.raw, error, "policy")
         if learning and refinement.status == "done" and not engine.failed_once(row.datapoint):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.display.reporter import free_to_draw
+from refinecli.display.shared_terminal import free_to_draw
 from tests.conftest import REFINE, Result, Start, at, datapoint, jsonl, read_jsonl, write_jsonl
 from tests.support.chat_server import ChatServer, Reply, Request
 from tests.support.terminal import Terminal
@@ -57,7 +57,7 @@ def test_a_terminal_shows_a_bar_and_what_is_printed_stands_above_it(
     # The bar is taken away before the last words, and the cursor is there after each frame.
     *_, last_words = shown.split("\x1b[2K")
     assert "row-2: done, score 1" in shown
-    assert last_words.endswith("score: 1.000 at first, 1.000 at best, of 1\r\n")
+    assert "score: 1.000 at first, 1.000 at best, of 1\r\n" in last_words
     assert "in flight" not in last_words
     hidden, brought_back = shown.rfind("\x1b[?25l"), shown.rfind("\x1b[?25h")
     assert hidden < brought_back
@@ -88,7 +88,7 @@ def test_a_log_has_no_cursor_movements_though_colour_is_forced(cli: Cli) -> None
 
 HOLDS_THE_TERMINAL = """
 import sys
-from refinecli.display.reporter import free_to_draw
+from refinecli.display.shared_terminal import free_to_draw
 print(free_to_draw(2), flush=True)
 sys.stdin.read()
 """

@@ -9,7 +9,7 @@ from typing import Any
 
 from refinecli.display.recorded_calls import Call
 from refinecli.display.transcript import transcript
-from refinecli.display.turn import iteration_view
+from refinecli.display.turn import story
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.estimates import Estimates, Lesson, Lessons
@@ -133,6 +133,6 @@ def test_other_ends_decline_nothing() -> None:
 
 def test_a_turn_calls_a_chosen_draft_what_it_is() -> None:
     point, made, _ = rollout(["red", "blue"], [], DRAFTS_WORK, max_iterations=1)
-    text = printed([iteration_view(point, made.iterations[1])], console(200))
-    in_order(text, "chosen: a fresh draft", "not accepted")
+    text = printed([story(point, made)], console(200))
+    in_order(text, "not accepted", "chosen: a fresh draft")
     assert "best draft" not in text

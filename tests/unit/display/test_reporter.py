@@ -21,7 +21,8 @@ from refinecli.data.output_lines import Outcome
 from refinecli.display import reporter as progress_module
 from refinecli.display.bar import ProgressView
 from refinecli.display.progress import Progress
-from refinecli.display.reporter import Reporter, free_to_draw
+from refinecli.display.reporter import Reporter
+from refinecli.display.shared_terminal import free_to_draw
 from refinecli.display.throughput import Pace, duration_words, rate_words
 from refinecli.models.traffic import Traffic, compact, money, traffic_words
 from refinecli.runs.summary import Summary

@@ -7,6 +7,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from rich.console import Console, RenderableType
 from refinecli.data.rows import read_row
 from refinecli.display.boxes import Body, Limit, Section
 from refinecli.display.transcript import Call, clean, plain, shown, transcript
-from refinecli.display.turn import iteration_view
+from refinecli.display.turn import story
 from refinecli.errors import CompletionError
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
@@ -332,9 +333,7 @@ def test_what_an_endpoint_says_of_itself_is_cleaned_too() -> None:
 
     datapoint = a_datapoint()
     done, calls = rollout(datapoint, policy, grader)
-    text = shows(datapoint, done, calls) + printed(
-        [iteration_view(datapoint, done.best)], console()
-    )
+    text = shows(datapoint, done, calls) + printed([story(datapoint, done)], console())
     assert text.replace("\n", "").isprintable()
     in_order(text, "finish_reason: [/red] [red]x ␛]8;", "the call failed", "? ungraded ([/red]")
 
@@ -427,8 +426,7 @@ def nasty_rollout() -> tuple[Datapoint, Refinement, list[Call]]:
 def test_no_line_on_a_terminal_is_wider_than_it(width: int, options: dict[str, Any]) -> None:
     datapoint, done, calls = nasty_rollout()
     text = shows(datapoint, done, calls, full=True, width=width, terminal=True, **options)
-    views = [iteration_view(datapoint, iteration) for iteration in done.iterations]
-    text += printed(views, console(width, terminal=True, **options))
+    text += printed([story(datapoint, done)], console(width, terminal=True, **options))
     lines = ESCAPE.sub("", text).split("\n")
     assert "\x1b" not in "".join(lines)
     assert max(map(cell_len, lines)) == width
@@ -439,7 +437,7 @@ def test_no_line_on_a_terminal_is_wider_than_it(width: int, options: dict[str, A
 def test_outside_a_terminal_there_are_no_boxes_and_no_lines_are_broken(how: dict[str, Any]) -> None:
     datapoint, done, calls = nasty_rollout()
     text = shows(datapoint, done, calls, full=True, **how)
-    text += printed([iteration_view(datapoint, it) for it in done.iterations], console(**how))
+    text += printed([story(datapoint, done)], console(**how))
     assert not BOX.search(text)
     assert "\x1b" not in text
     assert "t" * 300 in text
@@ -453,7 +451,18 @@ def test_text_cannot_pass_for_one_of_our_headings_in_a_pipe() -> None:
     assert [line for line in text.split("\n") if line.startswith("== result")] == ["== result =="]
 
 
-def test_the_compact_view_names_items_marks_score_and_acceptance() -> None:
+def a_turn(number: int, parent: int | None, role: Any, text: str, **fields: Any) -> Iteration:
+    made: dict[str, Any] = {"score": 0.5, "accepted": True, "finish_reason": "stop", "grades": ()}
+    made |= {"feedback": None, "usage": Usage()} | fields
+    return Iteration(number, parent, role, text, **made)
+
+
+def told(datapoint: Datapoint, *turns: Iteration) -> str:
+    done = Refinement("done", "plateau", turns, len(turns) - 1, False)
+    return printed([story(datapoint, done)], console())
+
+
+def test_a_story_has_the_prompt_and_each_turn_with_its_marks() -> None:
     datapoint = a_datapoint(
         {"rubric_str": "a", "name": "first"}, {"rubric_str": "b", "name": "second"}
     )
@@ -461,17 +470,32 @@ def test_the_compact_view_names_items_marks_score_and_acceptance() -> None:
         Grade(0, "first", 1.0, 1.0, True, "llm", "Good."),
         Grade(1, "second", 0.0, 0.0, False, "llm", "Not\nyet " + "so " * 200),
     )
-    response = "\n".join(["some words"] * 100)
-    iteration = Iteration(
-        1, 0, "reviser", response, 0.5, False, "length", grades, None, Usage(), ""
-    )
-    text = printed([iteration_view(datapoint, iteration)], console())
+    draft = a_turn(0, None, "policy", "\n".join(["some words"] * 100), grades=grades)
+    rewrite = a_turn(1, 0, "reviser", "other words", grades=grades, accepted=False)
+    text = told(datapoint, draft, replace(rewrite, finish_reason="length"))
     in_order(
         text,
-        *("sum-1 · iteration 1 · reviser", "some words", "✓ passed · first 1\n"),
-        *("✗ failed · second 0: Not yet so", "✗ not accepted · score 0.5", "length"),
+        *("== sum-1 · 0.5 → 0.5 · failed ==", "What is 122 + 12?"),
+        *("iteration 0 · policy · first draft · score 0.5", "some words", "✓ passed · first 1\n"),
+        *("✗ failed · second 0: Not yet so", "iteration 1 · reviser · ✗ not accepted", "length"),
     )
-    assert len(text.split("\n")) < 25
+    assert len(text.split("\n")) < 60
+
+
+def test_a_story_shows_a_rewrite_by_what_it_changes_and_a_draft_as_it_is() -> None:
+    turns = [
+        a_turn(0, None, "policy", "The sum is 135."),
+        a_turn(1, 0, "reviser", "The sum is 134."),
+        a_turn(2, None, "policy", "Another draft."),
+        a_turn(3, 1, "reviser", "The sum is 134."),
+    ]
+    text = told(a_datapoint(), *turns)
+    in_order(text, "The sum is [-135-]{+134+}.", "Another draft.\n", "the same text as before")
+
+
+def test_a_story_without_a_response_says_why() -> None:
+    text = printed([story(a_datapoint(), None, "no answer in 60 s")], console())
+    in_order(text, "== sum-1 · failed ==", "What is 122 + 12?", "✗ failed", "no answer in 60 s")
 
 
 @pytest.mark.parametrize(
@@ -484,16 +508,15 @@ def test_the_compact_view_names_items_marks_score_and_acceptance() -> None:
         (1, "reviser", True, "✓ accepted · score 0.5"),
     ],
 )
-def test_the_compact_view_speaks_of_acceptance_only_where_there_was_something_to_beat(
+def test_a_story_speaks_of_acceptance_only_where_there_was_something_to_beat(
     number: int, role: Any, accepted: bool, words: str
 ) -> None:
     parent = 0 if role == "reviser" else None
     grades = (Grade(0, "first", 0.5, 0.5, False, "llm"),)
-    iteration = Iteration(
-        number, parent, role, "text", 0.5, accepted, "stop", grades, None, Usage(), ""
-    )
-    text = printed([iteration_view(a_datapoint({"rubric_str": "a"}), iteration)], console())
-    assert f"{words}\n" in text
+    turn = a_turn(number, parent, role, "text", accepted=accepted, grades=grades)
+    before = [a_turn(0, None, "policy", "before")] * number
+    text = told(a_datapoint({"rubric_str": "a"}), *before, turn)
+    assert f" · {role} · {words}\n" in text
     assert ("accepted" in text) == (role == "reviser")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.cli.ending import _finished
+from refinecli.cli.ending import _finished, continuing, program
 from refinecli.data.output_lines import Outcome
 from refinecli.data.sinks import Sink
 from refinecli.models.traffic import Traffic
@@ -67,3 +67,21 @@ def test_a_file_that_did_not_appear_is_named_by_its_partial(tmp_path: Path) -> N
     run = ended(1, "done", sink=Sink(str(tmp_path / "out.jsonl")))
     run.partial = tmp_path / "out.jsonl.partial"
     assert _finished(run).endswith("out.jsonl.partial")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found", "called"),
+    [
+        (".venv/bin/refinecli", None, ".venv/bin/refinecli"),
+        ("my folder/refinecli", "/usr/bin/refinecli", "'my folder/refinecli'"),
+        ("/usr/bin/refinecli", "/usr/bin/refinecli", "refinecli"),
+        ("/somewhere/refinecli/__main__.py", None, "refinecli"),
+    ],
+)
+def test_the_next_command_is_called_as_this_one_was(
+    monkeypatch: pytest.MonkeyPatch, typed: str, found: str | None, called: str
+) -> None:
+    monkeypatch.setattr("sys.argv", [typed, "refine", "in.jsonl"])
+    monkeypatch.setattr("shutil.which", lambda name: found)
+    assert program() == called
+    assert continuing(piped=False) == f"{called} refine in.jsonl"

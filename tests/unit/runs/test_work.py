@@ -16,7 +16,7 @@ from refinecli.models.engine import Engine
 from refinecli.runs.rubric_work import write_rubric
 from refinecli.runs.work import grade_row, refine_row
 from refinecli.settings.load import load
-from refinecli.types import Grade, Iteration
+from refinecli.types import Grade, Refinement
 from tests.support.fakes import Script, Scripted, nobody, roles, score, scores
 
 SETTINGS = load({"refine.strategy": "refine", "refine.max_iterations": 1}, environ={})
@@ -37,13 +37,11 @@ def row(**fields: Any) -> Row:
     return read_row(json.dumps(LINE | fields).encode(), 1, "in.jsonl")
 
 
-def test_a_refined_row_keeps_its_fields_and_shows_each_iteration() -> None:
-    seen: list[Iteration] = []
+def test_a_refined_row_keeps_its_fields_and_hands_its_refinement_on() -> None:
+    made: list[Refinement] = []
     asked = engine(["bad"], scores({"bad": 0, "good": 1}), ["good"])
-    outcome = asyncio.run(
-        refine_row(row(), asked, SETTINGS, lambda datapoint, iteration: seen.append(iteration))
-    )
-    assert [iteration.response for iteration in seen] == ["bad", "good"]
+    outcome = asyncio.run(refine_row(row(), asked, SETTINGS, made.append))
+    assert [iteration.response for iteration in made[0].iterations] == ["bad", "good"]
     assert (outcome.status, outcome.score, outcome.initial_score) == ("done", 1.0, 0.0)
     assert outcome.record["note"] == 1
     assert outcome.record["response"] == "good"
