@@ -13,7 +13,6 @@ import typer
 
 from refinecli.cli.complaints import complain
 from refinecli.cli.completion import complete_formats, complete_kinds, complete_pairings
-from refinecli.cli.job import LISTED
 from refinecli.cli.options import note_if_beyond, takes
 from refinecli.errors import InputError, UsageError
 from refinecli.text.clean import as_line
@@ -131,7 +130,8 @@ class FolderOptions:
             metavar="FORMAT",
             autocompletion=complete_formats,
             rich_help_panel=_OUTPUT,
-            help=f"One of: {', '.join(_FORMATS)}.",
+            show_default=False,
+            help=f"One of: {', '.join(_FORMATS)}. (default: trl)",
         ),
     ] = "trl"
     test_share: Annotated[
@@ -141,7 +141,8 @@ class FolderOptions:
             min=0,
             max=0.9,
             rich_help_panel=_OUTPUT,
-            help="Share of the prompts, or of their `group`s, in the test file.",
+            show_default=False,
+            help="Share of the prompts, or of their `group`s, in the test file. (default: 0.1)",
         ),
     ] = 0.1
     gpu: Annotated[
@@ -153,7 +154,10 @@ class FolderOptions:
     seed: Annotated[
         int,
         typer.Option(
-            metavar="N", rich_help_panel=_OUTPUT, help="Settles the split and what is random."
+            metavar="N",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+            help="Settles the split and what is random. (default: 42)",
         ),
     ] = 42
     force: Annotated[
@@ -242,11 +246,15 @@ class _BadLines:
         self._count = 0
 
     def __call__(self, error: InputError) -> None:
+        from refinecli.cli.job import LISTED
+
         self._count += 1
         if self._count <= LISTED:
             complain(error)
 
     def say_rest(self) -> None:
+        from refinecli.cli.job import LISTED
+
         if self._count > LISTED:
             print(f"error: and {self._count - LISTED:,} more lines", file=sys.stderr)
 

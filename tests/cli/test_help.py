@@ -30,7 +30,7 @@ from tests.conftest import CLEAN, REFINECLI, Result, datapoint, write_jsonl
 from tests.support.report_files import row as refined_row
 
 Cli = Callable[..., Result]
-COMMANDS = ["refine", "grade", "debug-rollout", "generate-data", "report", "help"]
+COMMANDS = ["refine", "grade", "debug-rollout", "generate-data", "report", "export", "help"]
 
 # ------------------------------------------------------------------ what it costs
 
@@ -181,7 +181,7 @@ def make_inputs(folder: Path, example: str) -> None:
             path.write_text(json.dumps([row]))
         elif "generate-data rubrics" in example:
             write_jsonl(path, [{"prompt": "Hi!", "chosen": "Hello!", "rejected": "What?"}])
-        elif example.startswith("refinecli report"):
+        elif example.startswith(("refinecli report", "refinecli export")):
             write_jsonl(path, [refined_row(n, [0.0, 1.0]) for n in range(20)])
         else:
             rows = [datapoint(id=f"addition-{n}", response="4", gold=True) for n in range(18)]
@@ -200,7 +200,7 @@ def test_the_examples_of_every_help_run(cli: Cli, tmp_path: Path, command: list[
                 args = [("20" if arg in ("10000", "1000", "100") else arg) for arg in args]
                 asks = ["--dry-run"] if "rubrics" in args else []
                 result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})
-            elif args[0] in ("report", "help"):
+            elif args[0] in ("report", "export", "help"):
                 asks = ["--dry-run"] if "--regrade" in args else []
                 result = cli(*args, *asks, env={"OPENAI_API_KEY": "a key"})
             else:
