@@ -278,6 +278,17 @@ def test_items_of_single_datapoints_make_no_map(pages: Pages) -> None:
     assert seen_map(pages(run_rows(5)))
 
 
+@in_browser
+def test_of_many_items_the_map_has_those_that_fail_most(pages: Pages) -> None:
+    items = tuple({"name": f"item {n}"} for n in range(40))
+    scores = [[[float(n < 35 or at) for n in range(40)]] for at in range(2)]
+    seen = pages([row(at, one, items=items) for at, one in enumerate(scores)])
+    shown = seen.texts("#mapped bdi")
+    assert len(shown) == 30
+    assert shown[:5] == [f"item {n}" for n in range(35, 40)]
+    assert seen.texts("#unmapped") == ["The 30 items that fail most of 40."]
+
+
 def seen_map(seen: Browser) -> bool:
     return not seen.run("return document.getElementById('map').hidden")
 
