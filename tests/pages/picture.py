@@ -16,7 +16,7 @@ from tests.conftest import CLEAN, REFINECLI
 from tests.support.report_pages import browser
 
 PICTURE = Path(__file__).parents[2] / ".github" / "report.png"
-WIDTH, HEIGHT = 1000, 1024
+WIDTH, HEIGHT = 1000, 1000
 
 
 def make_report(folder: Path) -> Path:
