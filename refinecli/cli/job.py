@@ -146,7 +146,7 @@ def process(
             counted = check_lines(rows, options.keep_going)
             total = counted.rows
             if command.roles == ("grader",) and not counted.asks_grader:
-                # Code grades everything, and code needs no model.
+                # Code or a classifier grades everything, and they need no grader.
                 command = replace(command, roles=())
         waves = _waves(command, rows, out, options)
         in_files = command.batch.used and not command.batch.submits

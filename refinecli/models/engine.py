@@ -26,6 +26,7 @@ from refinecli.models.shaped_by import shaped_by
 from refinecli.models.wrappers import Jury
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import FETCHING, RoleSettings
+from refinecli.settings.urls import shown_url
 from refinecli.text.json_text import digest
 from refinecli.types import (
     ROLES,
@@ -72,8 +73,7 @@ def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool =
     """Find what is missing (weights, keys, prices) before anything is read or started."""
     from refinecli.models.request import api_key
 
-    classifiers = settings.classifiers.values() if "grader" in names else ()
-    for role in (*settings.asked(tuple(names)), *classifiers):
+    for role in (*settings.asked(tuple(names)), *settings.classifiers.values()):
         if role.weights and classifier_in(role.name):
             continue  # its settings have checked it
         if role.weights:
@@ -126,7 +126,9 @@ async def open_engine(
         }
         of_labels = Chat(LabelClient(client), limits, log, calls, log_request)
         classifiers = Classifiers(settings.classifiers, of_labels, stack, calls).completers()
-        for name in completers.keys() & {"judge", *(role.name for role in settings.graders)}:
+        if classifiers:  # they may grade all that there is
+            completers.setdefault("grader", _nobody)
+        for name in completers.keys() & {"grader", "judge", *(one.name for one in settings.jury)}:
             completers[name] = Routed(completers[name], classifiers)
         settled = making.settled
         warnings = settings.warnings if "grader" in names else ()
@@ -137,7 +139,10 @@ async def open_engine(
             roles=_roles(completers),
             limits=limits,
             made_with=Provenance(
-                _models(settled) or _named_grader(settings),
+                {
+                    **(_models(settled) or _named_grader(settings)),
+                    **_named_classifiers(settings),
+                },
                 digest(shaping),
                 shaped_by(shaping, settled),
             ),
@@ -240,8 +245,8 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
     if jurors or "grader" in roles:
         examples = [example.model_dump() for example in settings.grade.examples]
         shaping["grade"] = {**_as_used(settings.grade), "examples": examples}
-    graded = "grader" in roles or jurors
-    for name, role in {**roles, **_classifiers(settings, graded=bool(graded))}.items():
+    classifiers = {role.name: role for role in settings.classifiers.values()}
+    for name, role in {**roles, **classifiers}.items():
         described = {k: v for k, v in asdict(role).items() if k not in FETCHING}
         # Both may hold a secret, and everyone may see the settings of a run.
         described["headers"] = {k: digest(v) for k, v in role.headers.items()}
@@ -251,11 +256,6 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
             described |= {"base_url": None, "weights": _weights_of(role)}
         shaping[name] = described
     return shaping
-
-
-def _classifiers(settings: Settings, *, graded: bool) -> dict[str, RoleSettings]:
-    """Return the classifiers by the names of their roles, where anything is graded."""
-    return {role.name: role for role in settings.classifiers.values()} if graded else {}
 
 
 def _weights_of(role: RoleSettings) -> str | None:
@@ -282,6 +282,14 @@ def _prompts(settings: Settings) -> JSONObject:
     """Return the templates, without those of several items where each is asked about alone."""
     unused = () if settings.grade.batch_items > 1 else ("grader_batch_system", "grader_batch")
     return {key: one for key, one in asdict(settings.prompts).items() if key not in unused}
+
+
+def _named_classifiers(settings: Settings) -> dict[str, str]:
+    """Name each classifier by the place where it is."""
+    return {
+        role.name: shown_url(role.base_url or "") or str(role.weights)
+        for role in settings.classifiers.values()
+    }
 
 
 def _named_grader(settings: Settings) -> dict[str, str]:

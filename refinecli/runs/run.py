@@ -112,7 +112,7 @@ def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted
             bad += 1
             on_error(row.error)
         elif row.datapoint and not asks_grader:
-            asks_grader = any(item.check is None for item in row.datapoint.rubric_items)
+            asks_grader = any(item.asks_grader for item in row.datapoint.rubric_items)
     return Counted(rows, bad, asks_grader)
 
 

@@ -164,7 +164,8 @@ def _run_trl(wanted: Training, base: Path, work: Work, log: Log, *, quiet: bool)
             stdout=shown,
             stderr=shown,
             cwd=wanted.data,
-            env=offline(os.environ),
+            # What will be gone in a later version of a library is its own business.
+            env={"PYTHONWARNINGS": "ignore::FutureWarning", **offline(os.environ)},
             start_new_session=True,
         )
         try:

@@ -64,9 +64,7 @@ def row(**classifier: str) -> dict[str, Any]:
 def grade(cli: Cli, server: Server, folder: Path, line: dict[str, Any], *more: str) -> Result:
     write_jsonl(folder / "in.jsonl", [line])
     settings = ("--set", f"classifier.mood.url={server.url}", "--set", "classifier.mood.retries=0")
-    # The grader itself is nowhere: it is not asked.
-    grader = ("--model", "m", "--base-url", "http://127.0.0.1:9/v1")
-    return cli("grade", str(folder / "in.jsonl"), *grader, *settings, *more)
+    return cli("grade", str(folder / "in.jsonl"), *settings, *more)
 
 
 @pytest.mark.parametrize("reply", [SENTIMENT, [SENTIMENT]], ids=["TEI", "Hugging Face"])
@@ -80,7 +78,19 @@ def test_a_labels_probability_is_the_score(
     (found,) = line["grading"]["grades"]
     assert (line["score"], found["grader"], found["passed"]) == (0.9, "classifier", True)
     assert found["probabilities"] == {"POSITIVE": 0.9, "NEGATIVE": 0.1}
+    assert line["grading"]["models"]["classifier.mood"] == server.url
     assert server.asked == [("/predict", None, {"inputs": "Very well!"})]
+
+
+def test_no_grader_is_needed_where_classifiers_grade_everything(
+    cli: Cli, server: Server, tmp_path: Path
+) -> None:
+    nobody = ("--model", "m", "--base-url", "http://127.0.0.1:9/v1")
+    result = grade(cli, server, tmp_path, row(), *nobody)
+    assert (result.returncode, len(server.asked)) == (0, 1)
+    both = row()
+    both["rubric_items"].append({"rubric_str": "Is it true?"})
+    assert grade(cli, server, tmp_path, both, *nobody).returncode == 3
 
 
 def test_prompt_and_response_are_a_pair_where_the_item_says_so(

@@ -4,6 +4,7 @@
     python -m tests.experiments ifeval --data DIR   # DIR has ifeval.jsonl
     python -m tests.experiments keywords --arms best-of-n adaptive
     python -m tests.experiments payloads            # another question: see payloads.py
+    python -m tests.experiments train               # and another: see training.py
 
 Everything is the real command, and all items are graded by code. What is made stands in
 build/experiments/NAME: run again, finished calls are replayed and only what is missing is asked.
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.experiments import payloads
+from tests.experiments import payloads, training
 
 BUILD = Path(__file__).parents[2] / "build" / "experiments"
 POOL = "best-of-n"  # drafts enough for any arm; the report takes as many as cost the same
@@ -121,15 +122,20 @@ EXPERIMENTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.experiments")
-    parser.add_argument("name", choices=[*EXPERIMENTS, "payloads"])
+    parser.add_argument("name", choices=[*EXPERIMENTS, "payloads", "train"])
     parser.add_argument("-n", type=int, help="datapoints")
     parser.add_argument("--arms", nargs="+", choices=ARMS, metavar="ARM", help="these alone")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where the public data sets are")
+    parser.add_argument("--python", default=sys.executable, help="train: the one with the extras")
+    parser.add_argument("--only", action="append", default=[], metavar="ARM", help="train: one arm")
     options = parser.parse_args()
     folder = BUILD / options.name
     folder.mkdir(parents=True, exist_ok=True)
     if options.name == "payloads":
         payloads.main(folder, refinecli, options.n)
+        return
+    if options.name == "train":
+        training.main(folder, options.python, options.only)
         return
     experiment = EXPERIMENTS[options.name]
     options.n = options.n or experiment.n
