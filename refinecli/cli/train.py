@@ -38,6 +38,14 @@ def train(
             help="A setting of TRL's, such as learning_rate=2e-5; may be repeated.",
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The .gguf file, or `local`, whose metadata and tokenizer a .gguf MODEL gets. "
+            "(default: what the model to start from was converted from)",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, and print TRL's command.")
     ] = False,
@@ -69,7 +77,7 @@ def train(
     from refinecli.training.train import planned_training
     from refinecli.training.train import train as run
 
-    wanted = planned_training(data, model, output, set or [])
+    wanted = planned_training(data, model, output, set or [], like)
     check_target(output, force=force)
     if dry_run:
         print(wanted.preview())

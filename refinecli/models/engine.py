@@ -126,10 +126,7 @@ async def open_engine(
         }
         of_labels = Chat(LabelClient(client), limits, log, calls, log_request)
         classifiers = Classifiers(settings.classifiers, of_labels, stack, calls).completers()
-        if classifiers:  # they may grade all that there is
-            completers.setdefault("grader", _nobody)
-        for name in completers.keys() & {"grader", "judge", *(one.name for one in settings.jury)}:
-            completers[name] = Routed(completers[name], classifiers)
+        _put_next_to_graders(classifiers, completers, settings)
         settled = making.settled
         warnings = settings.warnings if "grader" in names else ()
         for line in (*_described(settled), *warnings):
@@ -151,6 +148,16 @@ async def open_engine(
             resume=chat.resume,
             stop=chat.ending.end,
         )
+
+
+def _put_next_to_graders(
+    classifiers: dict[str, Completer], completers: dict[str, Completer], settings: Settings
+) -> None:
+    """Let the classifiers answer where an item names one, whoever is asked to grade."""
+    if classifiers:  # they may grade all that there is
+        completers.setdefault("grader", _nobody)
+    for name in completers.keys() & {"grader", "judge", *(one.name for one in settings.jury)}:
+        completers[name] = Routed(completers[name], classifiers)
 
 
 def _roles(completers: dict[str, Completer]) -> Roles:

@@ -58,6 +58,7 @@ class Training:
     settings: tuple[str, ...]
     trainer: str
     weights: Path  # the GGUF file, or the directory
+    like: str | None = None  # the GGUF file whose metadata the new one gets
 
     def command(self, base: Path, work: Work) -> list[str]:
         """Return TRL's command, to be run in the folder of the data."""
@@ -91,7 +92,9 @@ class Training:
         }
 
 
-def planned_training(data: Path, model: str, target: Path, settings: Sequence[str]) -> Training:
+def planned_training(
+    data: Path, model: str, target: Path, settings: Sequence[str], like: str | None = None
+) -> Training:
     """Return the training that is meant, or raise UsageError before anything is loaded."""
     for name in ("train.jsonl", CONFIG, "manifest.json"):
         if not (data / name).is_file():
@@ -113,8 +116,9 @@ def planned_training(data: Path, model: str, target: Path, settings: Sequence[st
     elif not (weights / "config.json").exists():
         raise UsageError(f"{model} has no config.json", "name a Hugging Face directory")
     elif is_gguf(target):
-        find_like(weights)
-    return Training(data, model, target, tuple(map(_argument, settings)), trainer, weights)
+        find_like(weights, like)
+    arguments = tuple(map(_argument, settings))
+    return Training(data, model, target, arguments, trainer, weights, like)
 
 
 # Set here, for the same command to find them again.
@@ -195,14 +199,14 @@ def _keep_model(wanted: Training, base: Path, work: Work) -> None:
     made = work.output
     if (base / "refinecli.json").exists():
         copy_note(base, made)
-    remove(wanted.target)
     if is_gguf(wanted.target):
-        Conversion(made, wanted.target, find_like(made)).run()
+        Conversion(made, wanted.target, find_like(made, wanted.like)).run()
     elif (made / ADAPTER).exists():
         Conversion(made, wanted.target).run()
     else:
         for checkpoint in made.glob("checkpoint-*"):
             remove(checkpoint)
+        remove(wanted.target)
         made.rename(wanted.target)
 
 
