@@ -31,7 +31,7 @@ def chosen(iteration: Iteration) -> str:
 
 
 def _step(parent: int | None) -> str:
-    return "a fresh draft" if parent is None else f"a rewrite of {parent}"
+    return "a fresh draft" if parent is None else f"a rewrite of iteration {parent}"
 
 
 def _promise(gain: float, cost: float) -> str:

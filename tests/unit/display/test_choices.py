@@ -71,7 +71,7 @@ def test_each_step_says_what_it_and_the_other_kind_promised() -> None:
         "choice (iteration 1)",
         "a fresh draft, expected to add 0.",
         "to the best score for 110 tokens",
-        "rather than a rewrite of 0, expected to add 0.",
+        "rather than a rewrite of iteration 0, expected to add 0.",
         "one rollout has no earlier rows",
         "fresh draft (iteration 1)",
         "blue gold",
