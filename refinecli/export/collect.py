@@ -124,15 +124,16 @@ def collect(
 def _rows(source: Source, origin: Origin) -> Iterator[Row]:
     """Yield the rows of a file, and note its digest, as `sha256sum` prints it."""
     read = hashlib.sha256()
+    file = source.path if source.path and source.path.is_file() else None
     for number, line in source.read():
-        if not source.rereadable:
+        if file is None:  # a pipe, or a data set that is a folder
             read.update(line + b"\n")
         row = read_row(line, number, source.name)
         origin.rows += 1
         yield row
-    if source.path and source.rereadable:
-        with source.path.open("rb") as file:
-            read = hashlib.file_digest(file, "sha256")
+    if file is not None:
+        with file.open("rb") as content:
+            read = hashlib.file_digest(content, "sha256")
     origin.sha256 = read.hexdigest()
 
 

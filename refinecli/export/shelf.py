@@ -16,7 +16,7 @@ from refinecli.export.offers import Offer
 from refinecli.text.json_text import canonical, dumps, loads
 from refinecli.types import Message
 
-_PAGES = -65536  # 64 MB of the database in memory
+_PAGES = -16384  # 16 MB of the database in memory
 _SCHEMA = (
     "CREATE TABLE prompts (number INTEGER PRIMARY KEY, digest BLOB UNIQUE NOT NULL)",
     "CREATE TABLE offers (place INTEGER PRIMARY KEY, prompt INTEGER NOT NULL, offer BLOB NOT NULL)",
