@@ -79,7 +79,7 @@ def refine(
     """Answer each prompt, grade the answer, draft again or rewrite it, and keep the best.
 
     \b
-    refinecli refine example_data/keywords.jsonl -o out.jsonl --show
+    refinecli refine example_data/sentences.jsonl -o out.jsonl --show
     refinecli refine in.jsonl -o out.jsonl --model MODEL --grader-model GRADER
     refinecli refine in.jsonl -o out.jsonl --base-url http://localhost:8000/v1
     refinecli refine in.jsonl -o baseline.jsonl --strategy best-of-n --drafts 8

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import MappingProxyType
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -15,12 +18,14 @@ from refinecli.types import Datapoint, Grade, Iteration, Refinement, RubricItem
 
 _LINES = 12  # of a text
 _LINES_OF_PROMPT = 4
+_NAME = 40  # characters of a name
+_ENDS = MappingProxyType({True: "passed", False: "not passed", None: "ungraded"})
 
 
 def story(datapoint: Datapoint, refinement: Refinement | None, why: str = "") -> RenderableType:
     """Show all turns of a datapoint: the prompt, then each response, of a rewrite its changes, with
     its items' marks and what became of it. Without a refinement, show `why` there is none."""
-    name = one_line(str(datapoint.id), 40)
+    name = one_line(str(datapoint.id), _NAME)
     asked = Body([("", _asked(datapoint))], Limit(_LINES_OF_PROMPT))
     parts: list[RenderableType] = [label("prompt"), asked]
     if refinement is None:
@@ -35,7 +40,7 @@ def story(datapoint: Datapoint, refinement: Refinement | None, why: str = "") ->
     scores = number(best.score)
     if len(refinement.iterations) > 1:
         scores = f"{number(first)} → {scores}"
-    title = f"{name} · {scores} · {mark(refinement.passed)[2:]}"
+    title = f"{name} · {scores} · {_ENDS[refinement.passed]}"
     return Section(title, parts, "green" if refinement.passed else "yellow")
 
 
@@ -56,8 +61,7 @@ def _turn(
     if iteration.choice:
         parts.append(label(chosen(iteration), "dim"))
     parts.append(_response(refinement, iteration, limit))
-    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
-        parts.append(_item_line(item, grade))
+    parts += _marks(datapoint, iteration)
     if iteration.selection:
         parts.append(label(f"preferred by the selector: {preferred(iteration.selection)}"))
     if iteration.finish_reason not in ("stop", None):
@@ -91,10 +95,22 @@ def _response(refinement: Refinement, iteration: Iteration, limit: Limit) -> Ren
     return Body(word_diff(old, iteration.response, full=False), limit.doubled())
 
 
-def _item_line(item: RubricItem, grade: Grade) -> Text:
+def _marks(datapoint: Datapoint, iteration: Iteration) -> Iterator[Text]:
+    """Show each item that did not pass, and why; then those that passed, in one line."""
+    passed = []
+    for item, grade in zip(datapoint.rubric_items, iteration.grades, strict=False):
+        if grade.passed:
+            passed.append(f"{one_line(grade.name, _NAME)} {number(grade.score)}")
+        else:
+            yield _missed(item, grade)
+    if passed:
+        yield Text.assemble((mark(True), colour(True)), " · ", ", ".join(passed))
+
+
+def _missed(item: RubricItem, grade: Grade) -> Text:
     notes = f" ({notes_of(item)})" if notes_of(item) else ""
-    line = f"{one_line(grade.name, 40)} {number(grade.score)}{notes}"
-    why = grade.error.message if grade.error else grade.feedback if not grade.passed else None
+    line = f"{one_line(grade.name, _NAME)} {number(grade.score)}{notes}"
+    why = grade.error.message if grade.error else grade.feedback
     return Text.assemble(
         (mark(grade.passed), colour(grade.passed)),
         f" · {line}",

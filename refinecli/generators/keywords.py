@@ -13,7 +13,9 @@ words from our own list, for small models. The lower word limit keeps a bare lis
         …, "name": "coverage", "weight": 3,
         "check": {"kind": "contains_all", "words": ["owl", "market", "rope"]}},
        {"rubric_str": "The text has 9 to 30 words",
-        …, "name": "length", "check": {"kind": "words", "min": 9, "max": 30}}]}
+        …, "name": "length", "check": {"kind": "words", "min": 9, "max": 30}},
+       {"rubric_str": "The text speaks of the task", …, "name": "echo", "weight": -3,
+        "check": {"kind": "contains_any", "words": ["words", …]}}]}
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def _concepts(columns: Columns) -> list[str]:
 
 
 def _task(words: list[str]) -> JSONObject:
-    """Build the prompt and its two checks, which measure exactly what it asks for."""
+    """Build the prompt, its two checks, which measure exactly what it asks for, and a penalty for
+    its echo."""
     listed = ", ".join(words)
     low, high = 3 * len(words), max(30, 10 * len(words))
     prompt = (
@@ -75,7 +78,19 @@ def _task(words: list[str]) -> JSONObject:
         name="length",
         check={"kind": "words", "min": low, "max": high},
     )
-    return {"convo": [{"role": "user", "content": prompt}], "rubric_items": [coverage, length]}
+    # The prompt, or a criterion with the words behind it, would pass the other two.
+    echo = rubric_item(
+        "The text speaks of the task",
+        name="echo",
+        weight=-3,  # as much as coverage, which an echo wins
+        check={"kind": "contains_any", "words": [word for word in _ECHOES if word not in words]},
+    )
+    items = [coverage, length, echo]
+    return {"convo": [{"role": "user", "content": prompt}], "rubric_items": items}
+
+
+# Words of the prompt and the criteria that hardly belong to a text of its own.
+_ECHOES = ("words", "given word", "every word", "short text", "the text", "as it is written")
 
 
 # Every word can be a noun in the singular (a walk, the moon), so that a text can use it just as it

@@ -475,9 +475,14 @@ def test_a_story_has_the_prompt_and_each_turn_with_its_marks() -> None:
     text = told(datapoint, draft, replace(rewrite, finish_reason="length"))
     in_order(
         text,
-        *("== sum-1 · 0.5 → 0.5 · failed ==", "What is 122 + 12?"),
-        *("iteration 0 · policy · first draft · score 0.5", "some words", "✓ passed · first 1\n"),
-        *("✗ failed · second 0: Not yet so", "iteration 1 · reviser · ✗ not accepted", "length"),
+        *("== sum-1 · 0.5 → 0.5 · not passed ==", "What is 122 + 12?"),
+        *("iteration 0 · policy · first draft · score 0.5", "some words"),
+        *(
+            "✗ failed · second 0: Not yet so",
+            "✓ passed · first 1\n",
+            "iteration 1 · reviser · ✗ not accepted",
+            "length",
+        ),
     )
     assert len(text.split("\n")) < 60
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.checks.kinds import ContainsAll, WordCount
+from refinecli.checks.kinds import ContainsAll, ContainsAny, WordCount
 from refinecli.cli.generate_imports import Import
 from refinecli.data.rows import read_row
 from refinecli.data.sources import zstd
@@ -249,7 +249,7 @@ def test_the_keyword_list_has_no_inflected_pairs() -> None:
 def test_the_keywords_prompt_names_all_that_its_checks_measure(seed: int) -> None:
     (row,) = generated("keywords", 1, seed)
     datapoint = as_datapoint(row)
-    coverage, length = (item.check for item in datapoint.rubric_items)
+    coverage, length, _ = (item.check for item in datapoint.rubric_items)
     assert isinstance(coverage, ContainsAll)
     assert isinstance(length, WordCount)
     prompt = row["convo"][0]["content"]
@@ -262,13 +262,34 @@ def test_the_keywords_prompt_names_all_that_its_checks_measure(seed: int) -> Non
 @given(seed=st.integers())
 def test_keywords_can_be_met_but_not_by_listing_the_words(seed: int) -> None:
     (row,) = generated("keywords", 1, seed)
-    coverage, length = (item.check for item in as_datapoint(row).rubric_items)
+    coverage, length, echo = (item.check for item in as_datapoint(row).rubric_items)
     assert isinstance(coverage, ContainsAll)
     assert isinstance(length, WordCount)
+    assert isinstance(echo, ContainsAny)
     listing = ", ".join(coverage.words)
     text = " ".join(f"They talked about the {word}." for word in coverage.words)
     assert (coverage.grade(listing).score, length.grade(listing).score) == (1, 0)
     assert (coverage.grade(text).score, length.grade(text).score) == (1, 1)
+    assert echo.grade(text).score == 0
+
+
+@given(seed=st.integers())
+def test_an_echo_of_the_keywords_prompt_or_of_its_criteria_does_not_pass(seed: int) -> None:
+    (row,) = generated("keywords", 1, seed)
+    words = ", ".join(row["rubric_items"][0]["check"]["words"])
+    prompt = row["convo"][0]["content"]
+    criterion = f"{row['rubric_items'][0]['rubric_str']}: {words}."
+    for echo in (prompt, prompt.split(". ")[1], criterion, f"{criterion} And so on and on."):
+        assert _score(as_datapoint(row), echo) <= 0.25
+
+
+def _score(datapoint: Datapoint, response: str) -> float:
+    total, positive = 0.0, 0.0
+    for item in datapoint.rubric_items:
+        assert item.check is not None
+        total += item.weight * item.check.grade(response).score
+        positive += max(0, item.weight)
+    return total / positive
 
 
 # ------------------------------------------------------------------ importing tasks
@@ -284,10 +305,10 @@ def test_keywords_takes_the_words_from_concepts_and_keeps_the_rest() -> None:
     row = imported("keywords", {"id": 3, "concepts": ["dog", " park "], "source": {"split": "x"}})
     assert (row["id"], row["source"]) == (3, {"split": "x"})
     assert "concepts" not in row
-    coverage, length = as_datapoint(row).rubric_items
-    assert isinstance(coverage.check, ContainsAll)
-    assert coverage.check.words == ("dog", "park")
-    assert [item.name for item in (coverage, length)] == ["coverage", "length"]
+    items = as_datapoint(row).rubric_items
+    assert isinstance(items[0].check, ContainsAll)
+    assert items[0].check.words == ("dog", "park")
+    assert [item.name for item in items] == ["coverage", "length", "echo"]
 
 
 def test_keywords_names_a_repeated_concept_once() -> None:
