@@ -112,7 +112,7 @@ class _Grading:
         self._rubric = rubric
         self._sessions = sessions
         self._log = TrainerLog()
-        asked = [item for item in rubric if item.get("check") is None]
+        asked = [item for item in rubric if not (item.get("check") or item.get("classifier"))]
         if asked and not sessions.has_grader:
             raise needs_grader(str(asked[0].get("name") or asked[0].get("rubric_str")))
 

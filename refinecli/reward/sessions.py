@@ -21,7 +21,7 @@ from refinecli.reward.samples import Sample
 from refinecli.reward.sharing import Shared
 from refinecli.settings.load import load
 from refinecli.settings.roles import chain
-from refinecli.types import Grading
+from refinecli.types import Grade, Grading
 
 # A training that took days is worth waiting for: an outage longer than this ends it.
 _OUTAGE_SECONDS = 600.0
@@ -84,7 +84,7 @@ class Session:
                 await asyncio.sleep(PROBE_SECONDS)
                 self.models.resume()
             else:
-                self.answered |= any(one.grader == "llm" and one.graded for one in grading.grades)
+                self.answered |= any(map(asked_a_model, grading.grades))
                 return grading
 
 
@@ -150,8 +150,13 @@ def check_items(samples: Sequence[Sample]) -> None:
     """Raise UsageError for the first item that a model would have to grade."""
     for sample in samples:
         for item in sample.datapoint.rubric_items:
-            if item.check is None:
+            if item.asks_grader:
                 raise needs_grader(item.name)
+
+
+def asked_a_model(grade: Grade) -> bool:
+    """Return True for a verdict that somebody was asked for, and gave."""
+    return grade.graded and grade.grader not in ("check", "empty")
 
 
 def needs_grader(name: str) -> UsageError:

@@ -16,6 +16,7 @@ from refinecli.reward.rewards import NotGradedError, reward_of
 from refinecli.reward.server.counters import Counters
 from refinecli.reward.server.payloads import Asked
 from refinecli.reward.server.rows import Rows
+from refinecli.reward.sessions import asked_a_model
 from refinecli.reward.sharing import Shared
 from refinecli.runs.lifecycle import Started
 from refinecli.runs.work import grade_row
@@ -155,7 +156,7 @@ class Service:
 
     def _check_can_grade(self, row: Row) -> None:
         assert row.datapoint is not None
-        asked = [item for item in row.datapoint.rubric_items if item.check is None]
+        asked = [item for item in row.datapoint.rubric_items if item.asks_grader]
         if asked and not self._has_grader:
             raise InputError(
                 f"the rubric item {asked[0].name!r} is graded by a model, and the server was "
@@ -176,7 +177,7 @@ class Service:
             self._fails(error)
             raise
         assert row.datapoint is not None
-        if self._in_trouble and any(one.grader == "llm" and one.graded for one in found):
+        if self._in_trouble and any(map(asked_a_model, found)):
             self._in_trouble = False
             self._notice("the grader answers again")
         reward = reward_of(row.datapoint.rubric_items, found) if found else None

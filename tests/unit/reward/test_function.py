@@ -242,6 +242,15 @@ def test_an_item_that_needs_a_grader_is_refused_by_name_where_none_is_named() ->
     assert "REFINECLI_CONFIG" in raised.value.hint
 
 
+def test_an_item_of_a_classifier_needs_no_grader() -> None:
+    labels = [{"label": "POSITIVE", "score": 0.75}, {"label": "NEGATIVE", "score": 0.25}]
+    item = {"rubric_str": "Is it kind?", "classifier": {"name": "mood", "label": "POSITIVE"}}
+    with ChatServer(lambda _: Reply(raw=json.dumps(labels).encode())) as server:
+        settings = {"classifier.mood.url": f"{server.url}/predict"}
+        function = rc.reward_function(rubric=[item], settings=settings)
+        assert rewards(function, batch("x", items=None)) == [0.75]
+
+
 def test_a_traceback_shows_the_hint_too() -> None:
     with pytest.raises(rc.UsageError) as raised:
         rewards(rc.reward_function(), batch("x"))
