@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,6 @@ from refinecli.export.shelf import Shelf
 from refinecli.export.splits import Split
 from refinecli.export.words import filters, reasons
 from refinecli.export.write import SIDES, Spool, write_sides
-from refinecli.text.json_text import dumps
 from refinecli.types import JSONObject
 
 
@@ -103,7 +103,7 @@ def _none_left(plan: Plan, responses: int, why: str) -> str:
 
 
 def _write_others(made: Made, plan: Plan, folder: Path) -> None:
-    (folder / "manifest.json").write_bytes(dumps(manifest(made)) + b"\n")
+    (folder / "manifest.json").write_text(json.dumps(manifest(made), indent=1) + "\n", "ascii")
     (folder / "README.md").write_text(card(made), "utf-8")
     for name, content in plan.form.more_files().items():
         (folder / name).write_bytes(content)

@@ -118,7 +118,7 @@ def card(made: Made) -> str:
         "",
         "## Licence",
         "",
-        *(f"- {_escaped(note)}" for note in made.licences),
+        *(f"- {_escaped(one_line(note))}" for note in made.licences),
         "",
     ]
     return "\n".join(lines)

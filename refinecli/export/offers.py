@@ -34,6 +34,7 @@ REASONS = {
     "reference": "of rows with a reference, which a critique may quote",
     "attachments": "with images or files, which the format cannot hold",
     "roles": "with turns that do not alternate, which the reader would empty",
+    "unicode": "with halves of characters, which the format cannot hold",
     "tools": "with tool calls, which the format cannot hold",
 }
 
@@ -141,7 +142,10 @@ def _graded(raw: JSONObject, result: JSONObject) -> Iterator[tuple[JSONObject, s
         yield response, None, confirmed
         return
     best = result.get("best_iteration")
-    for iteration in result["iterations"]:
+    for number, iteration in enumerate(result["iterations"]):
+        parent = iteration.get("parent")
+        if iteration["iteration"] != number or not (parent is None or 0 <= parent < number):
+            raise ValueError(f"iteration {number} is out of order")
         later = confirmed and iteration.get("iteration") == best
         yield iteration, iteration.get("finish_reason"), later
 

@@ -37,7 +37,11 @@ class Verl:
         messages = plain(example.prompt)
         if messages is None:
             return "attachments"
-        return "tools" if any(message.keys() - _KEYS for message in messages) else ""
+        if any(message.keys() - _KEYS for message in messages):
+            return "tools"
+        task = example.task or {}
+        texts = [*(message["content"] for message in messages), task["id"], task["reference"]]
+        return "" if _is_unicode("".join(texts)) else "unicode"
 
     def line(self, example: Example) -> JSONObject:
         task = example.task or {}
@@ -64,6 +68,14 @@ class Verl:
 
 
 _KEYS = {"role", "content"}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON may hold
+        return False
+    return True
 
 
 def _schema() -> pa.Schema:

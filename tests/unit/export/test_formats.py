@@ -169,11 +169,11 @@ def test_tinker_conversations_and_comparisons(tmp_path: Path) -> None:
 
 def test_verls_parquet_has_its_columns_and_the_rubric_as_json(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    rows = [*run(CHAT, None, TOOLS), row(9, [1.0], reference="Seven.")]
+    rows = [*run(CHAT, None, TOOLS), row(9, [1.0], reference="Seven."), row(8, [1.0], id="\ud800")]
     folder = exported(tmp_path, "prompts", rows, form="verl", test_share=0.3).folder
     train = parquet.read_table(folder / "train.parquet").to_pylist()
     test = parquet.read_table(folder / "test.parquet").to_pylist()
-    assert (len(train), len(test)) == (2, 1)  # one has tool calls
+    assert (len(train), len(test)) == (2, 1)  # one has tool calls, one half a character
     every = [*train, *test]
     assert sorted(line["extra_info"]["index"] for line in every) == [0, 1, 2]
     for line in every:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from refinecli.data.sources import LINE_BYTES
+from refinecli.errors import InputError, UsageError
 from refinecli.export.collect import collect
 from refinecli.export.kinds import KINDS
 from refinecli.export.recipe import recipe
@@ -119,3 +120,28 @@ def test_memory_does_not_grow_with_the_runs(tmp_path: Path) -> None:
     few, many = most(50), most(600)  # 12 MB of texts more
     assert many < few + 500_000
     assert KINDS["sft"].keep == ()
+
+
+def test_odd_text_of_rows_goes_through_and_hides_nothing(tmp_path: Path) -> None:
+    odd = "\ud800 \u202e \x1b[31m \U000e0041 }} {{response}}"
+    run = [
+        row(n, [0.5, 1.0], texts=(f"bad {odd} {n}", f"good {odd}"), group=odd, license=odd)
+        for n in range(3)
+    ]
+    made = exported(tmp_path, "dpo", run)
+    assert made.pairs[0] == (f"good {odd}", f"bad {odd} 0")
+    card = (made.folder / "README.md").read_text("utf-8")
+    assert not set("\u202e\x1b\U000e0041") & set(card)
+    manifest = json.loads((made.folder / "manifest.json").read_text())
+    assert manifest["sources"][0]["licences"] == [odd]
+
+
+def test_iterations_out_of_order_are_not_an_output_of_ours(tmp_path: Path) -> None:
+    run = [row(1, [0.5, 1.0]), row(2, [0.5, 1.0])]
+    run[1]["refinement"]["iterations"][1]["parent"] = 1
+    found: list[InputError] = []
+    names = [str(write_jsonl(tmp_path / "run.jsonl", run))]
+    with Shelf(tmp_path / "shelf") as shelf, pytest.raises(UsageError, match="1 of 2 lines"):
+        collect(names, shelf, LINE_BYTES, on_bad=found.append)
+    assert [error.where for error in found] == [f"{names[0]}:2"]
+    assert "iteration 1 is out of order" in found[0].message
