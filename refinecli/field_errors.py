@@ -32,7 +32,7 @@ _PLAIN_WORDS = {
     "model_type": "must be an object",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "float_type": "must be a number",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
@@ -130,4 +130,4 @@ def check_kind(item: Mapping[str, object], place: str = "") -> None:
     """Raise InputError where the kind of one item's check is a list or an object."""
     check = item.get("check")
     if isinstance(check, dict) and isinstance(check.get("kind"), list | dict):
-        raise InputError(f"{place}check: kind must be a text", _HINTS["check"])
+        raise InputError(f"{place}check: kind must be a string", _HINTS["check"])

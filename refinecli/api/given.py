@@ -36,7 +36,7 @@ def completer(function: AnswerFunction, *, name: str | None = None) -> FunctionM
         )
     named = name or getattr(function, "__name__", type(function).__name__)
     if not isinstance(named, str):
-        raise UsageError(f"name: must be a text, not {kind(named)}")
+        raise UsageError(f"name: must be a string, not {kind(named)}")
     return FunctionModel(function, named)
 
 

@@ -257,7 +257,7 @@ async def _graded(
     datapoint: Datapoint, response: str, engine: Engine, settings: Settings, repeats: int
 ) -> Grading:
     if not isinstance(response, str):
-        raise UsageError(f"response: must be a text, not {kind(response)}")
+        raise UsageError(f"response: must be a string, not {kind(response)}")
     check_repeats(repeats, settings.graders, settings.grade)
     grades, usage = await grade_response(datapoint, response, engine, settings, repeats=repeats)
     return Grading(

@@ -39,17 +39,19 @@ class Conversation(NamedTuple):
 def conversation_of(raw: JSONObject, name: str) -> Conversation:
     """Return the conversation that stands under `name`; raise InputError for one given as text
     that cannot be read, or with two system prompts."""
-    found = Conversation(name, None)
-    try:
-        convo = convo_of(raw[name])
-    except InputError as error:
-        raise InputError(found.place(error.args[0]), error.args[1]) from None
+    convo = raw[name]
+    if isinstance(convo, str):
+        try:
+            convo = convo_of(convo)
+        except InputError as error:
+            place = Conversation(name, None).place
+            raise InputError(place(error.args[0]), error.args[1]) from None
     system = raw.get(_SYSTEM)
     if system is None or (isinstance(system, str) and not system.strip()):
         return Conversation(name, convo)
     if not isinstance(system, str | list):
         raise InputError(
-            f"{_SYSTEM}: must be a text", f"give the system prompt in words, or as part of {name}"
+            f"{_SYSTEM}: must be a string", f"give the system prompt in words, or as part of {name}"
         )
     if not isinstance(convo, list) or not convo:
         return Conversation(name, convo)  # validation says what is wrong with it

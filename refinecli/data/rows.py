@@ -125,8 +125,10 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         datapoint = datapoint.model_copy(update={"id": digest([convo, own_items])})
         raw = raw if "id" in raw else {"id": None, **raw}
     raw = {**raw, "id": datapoint.id, "rubric_items": written}
-    kept = [mine if mine is item else {} for mine, item in zip(own or (), items, strict=False)]
-    note = slip(kept) or _stray(raw)
+    kept = own or ()
+    if replaced:
+        kept = [mine if mine is item else {} for mine, item in zip(kept, items, strict=False)]
+    note = slip(kept) or _stray(tuple(raw))
     return Row(line, raw, datapoint, note=note, replaced=replaced)
 
 
@@ -162,10 +164,11 @@ def _own_items(value: object) -> Any:
 _FIELDS = (*CONVO_NAMES, *("rubric_items", "response", "reference"))
 
 
-def _stray(raw: JSONObject) -> str:
+@lru_cache(maxsize=256)  # most rows have the same keys
+def _stray(keys: tuple[str, ...]) -> str:
     """Name a field that is close to one of ours which is absent."""
-    for key in raw:
-        if key not in _FIELDS and (close := _close_to(key)) and close not in raw:
+    for key in keys:
+        if key not in _FIELDS and (close := _close_to(key)) and close not in keys:
             if close in CONVO_NAMES:  # another of these is present
                 continue
             return f"{key} is passed on but means nothing here; did you mean {close}?"
@@ -180,7 +183,7 @@ def _meant(raw: JSONObject, names: Sequence[str]) -> str:
     return ""
 
 
-@lru_cache(maxsize=1024)  # every row has the same keys, and comparing them is slow
+@lru_cache(maxsize=1024)  # comparing names is slow
 def _close_to(key: str) -> str | None:
     return next(iter(difflib.get_close_matches(key, _FIELDS, n=1, cutoff=0.75)), None)
 

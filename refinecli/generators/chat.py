@@ -70,7 +70,7 @@ def _text(columns: Columns, name: str, convo: list[JSONObject], start: int) -> s
             if isinstance(text, dict) and isinstance(text.get("text"), str):
                 text = text["text"]
             if not isinstance(text, str | None):
-                raise columns.fault(f"{name}[{index}].content", "expected a text")
+                raise columns.fault(f"{name}[{index}].content", "expected a string")
             texts.append(text)
     found = [text for text in texts if text is not None]
     return "\n".join(found) if found else None

@@ -21,7 +21,7 @@ def weighted_items(
     entries = columns.row.get(name)
     if not isinstance(entries, list) or not entries:
         problem = "field required" if entries is None else "expected a list of criteria"
-        raise columns.fault(name, problem, "a list of objects, one for each criterion")
+        raise columns.fault(name, problem, "give a list of objects, one for each criterion")
     items = []
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict):
@@ -49,7 +49,7 @@ def distinct(names: Iterable[str]) -> Iterator[str]:
 def weight(columns: Columns, name: str) -> int | float:
     value = columns.row.get(name)
     if value is None:
-        raise columns.fault(name, "field required", "a number; negative for a penalty")
+        raise columns.fault(name, "field required", "give a number, negative for a penalty")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise columns.fault(name, "expected a number")
     if abs(value) > _LARGEST_WEIGHT:
@@ -59,7 +59,7 @@ def weight(columns: Columns, name: str) -> int | float:
 
 def labels(columns: Columns, name: str) -> list[str]:
     """Return the texts in a list that may be missing, without its nulls."""
-    return entries(columns, name, "a text", lambda value: isinstance(value, str))
+    return entries(columns, name, "a string", lambda value: isinstance(value, str))
 
 
 def entries(columns: Columns, name: str, kind: str, fits: Callable[[object], bool]) -> list[Any]:

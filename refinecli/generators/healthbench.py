@@ -83,7 +83,7 @@ def _labelled(columns: Columns) -> JSONObject:
     category = columns.optional_text("category")
     completion = columns.optional_text("completion")
     if completion is None:
-        raise columns.fault("completion", "field required", "the answer that was judged")
+        raise columns.fault("completion", "field required", "give the answer that was judged")
     gold = entries(columns, "binary_labels", "true or false", lambda label: isinstance(label, bool))
     return present(
         {

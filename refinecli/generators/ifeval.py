@@ -55,7 +55,7 @@ def _datapoint(columns: Columns, with_response: bool) -> JSONObject:
 def _key(columns: Columns) -> str | int | None:
     key = columns.row.get("key")
     if isinstance(key, bool) or not isinstance(key, str | int | None):
-        raise columns.fault("key", "expected a text or a whole number")
+        raise columns.fault("key", "expected a string or a whole number")
     return key
 
 

@@ -48,7 +48,7 @@ def texts(columns: Columns, name: str) -> list[str]:
         raise columns.fault(name, problem)
     for index, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            raise columns.fault(f"{name}[{index}]", "expected a text")
+            raise columns.fault(f"{name}[{index}]", "expected a string")
     return texts
 
 

@@ -78,7 +78,7 @@ def _conversation(text: str) -> list[JSONObject]:
 def _group(columns: Columns) -> str | int | None:
     index = columns.row.get("idx")
     if isinstance(index, bool) or not isinstance(index, str | int | None):
-        raise columns.fault("idx", "expected a text or a whole number")
+        raise columns.fault("idx", "expected a string or a whole number")
     return index
 
 

@@ -99,23 +99,23 @@ class Columns:
     prefix: str = ""
 
     def text(self, name: str) -> str:
-        """Return a text that must exist and must not be blank."""
+        """Return a string that must exist and must not be blank."""
         text = self.optional_text(name)
         if text is None or not text.strip():
-            raise self.fault(name, "field required", "a text that is not blank")
+            raise self.fault(name, "field required", "give a string that is not blank")
         return text
 
     def optional_text(self, name: str) -> str | None:
         value = self.row.get(name)
         if value is None or isinstance(value, str):
             return value
-        raise self.fault(name, "expected a text")
+        raise self.fault(name, "expected a string")
 
     def within(self, name: str) -> Columns:
         """Return the columns of the object that this column must hold."""
         value = self.row.get(name)
         if value is None:
-            raise self.fault(name, "field required", "an object")
+            raise self.fault(name, "field required", "give an object")
         if not isinstance(value, dict):
             raise self.fault(name, "expected an object")
         return Columns(self.where, value, f"{self.prefix}{name}.")

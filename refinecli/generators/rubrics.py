@@ -102,5 +102,5 @@ def _response(value: Any, field: str) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     raise InputError(
-        f"{field}: expected a response", "give a text, or messages that end with the assistant's"
+        f"{field}: expected a response", "give a string, or messages that end with the assistant's"
     )

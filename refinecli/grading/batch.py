@@ -56,9 +56,12 @@ _LONGEST_NAME = 60
 def grouped(questions: Sequence[Question], size: int) -> list[tuple[Question, ...]]:
     """Return the questions in the groups that are asked together, of at most `size`. Items that
     code grades, or whose verdict has a form of its own, stay alone."""
-    together = [one for one in questions if takes_part(one.item)]
+    together: list[Question] = []
+    alone: list[Question] = []
+    for one in questions:
+        (together if size > 1 and takes_part(one.item) else alone).append(one)
     groups = [tuple(together[at : at + size]) for at in range(0, len(together), size)]
-    groups += [(one,) for one in questions if not takes_part(one.item)]
+    groups += [(one,) for one in alone]
     return sorted(groups, key=lambda group: group[0].index)
 
 

@@ -19,12 +19,12 @@ from refinecli.types import Completion, JSONObject, JSONReply, RubricItem
 def takes_json(item: RubricItem) -> bool:
     """Return whether an item leaves the form of its verdict to us: one with its own regex or
     instruction keeps to that."""
-    ours = {INSTRUCTION, asking_for(item.score_range)}
+    if item.extraction_regex != EXTRACTION_REGEX:
+        return False
+    asked = item.grader_output_format_instruction
     if item.choices:
-        ours = {naming(item.choices, fault=item.penalty)}
-    return (
-        item.extraction_regex == EXTRACTION_REGEX and item.grader_output_format_instruction in ours
-    )
+        return asked == naming(item.choices, fault=item.penalty)
+    return asked == INSTRUCTION or asked == asking_for(item.score_range)
 
 
 def wanted(item: RubricItem, *, reasons: bool) -> JSONReply:

@@ -58,15 +58,16 @@ def estimate(
         [Question(datapoint, "", p, prompts, options) for p in places if items[p].check is None]
         for places in orders
     ]
-
-    def groups(size: int) -> list[tuple[Question, ...]]:
-        return [group for some in asked for group in grouped(some, size)]
-
-    now, together = groups(options.batch_items), groups(len(items))
+    together = _groups(asked, len(items))
+    now = together if options.batch_items >= len(items) else _groups(asked, options.batch_items)
     if not now:
         return Estimate()
     shared = sum(len(message_text(message)) for message in first) - _own(now[0])
     return Estimate(_sent(now, shared), _sent(together, shared), max(map(len, together)))
+
+
+def _groups(asked: Sequence[Sequence[Question]], size: int) -> list[tuple[Question, ...]]:
+    return [group for some in asked for group in grouped(some, size)]
 
 
 def _sent(groups: Sequence[Sequence[Question]], shared: int) -> Sent:

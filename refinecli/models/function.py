@@ -44,7 +44,7 @@ class FunctionCompleter:
         wants: Wants | None = None,
     ) -> Completion:
         if wants is not None:
-            raise UnsupportedError(f"{self._model.name} is a function, which answers with a text")
+            raise UnsupportedError(f"{self._model.name} is a function, which returns only text")
         limits = self._limits
         asked = with_system(self._role.system, messages)
         with await limits.reserve(lambda left: Amount(calls=1)) as reservation:
@@ -69,7 +69,7 @@ class FunctionCompleter:
             return answer
         if not isinstance(answer, str):
             raise UsageError(
-                f"{self._model.name} returned {_kind(answer)}, and not a text",
+                f"{self._model.name} returned {_kind(answer)}, not a string",
                 "return the reply's text, or a Completion",
             )
         return Completion(answer, "stop")

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
+import orjson
+
 from refinecli.errors import CompletionError
 from refinecli.models.envelope import ending_in, filter_results, reply_object
 from refinecli.models.provider_errors import shortened, stated_error
@@ -66,6 +68,44 @@ def read_completion(content: bytes) -> Completion:
     Raises StatedError where it holds an error, CompletionError by name where it is paid for and
     holds no text that can be read, and RetryableError where it is not a reply.
     """
+    return _ordinary(content) or _carefully(content)
+
+
+# The fields of a message that say nothing more where its content is the model's whole say.
+_ORDINARY_MESSAGE = frozenset(
+    {"role", "content", "refusal", "annotations", "audio", "tool_calls", "function_call"}
+)
+
+
+def _ordinary(content: bytes) -> Completion | None:
+    """Return a reply that is a text which ended by itself, as nearly all are, at a tenth of the
+    cost; None for any other. What it returns is what careful reading would."""
+    if not content.startswith(b"{"):
+        return None
+    try:
+        value = orjson.loads(content)
+        choice = value["choices"][0]
+        message, usage = choice["message"], value["usage"]
+        text = message["content"]
+        if (
+            choice["finish_reason"] == "stop"
+            and type(text) is str
+            and text.strip()
+            and message.keys() <= _ORDINARY_MESSAGE
+            and type(usage) is dict
+            and value.get("error") is None
+            and value.get("base_resp") is None
+            and choice.get("error") is None
+            and choice.get("logprobs") is None
+            and choice.get("native_finish_reason", "stop") == "stop"
+        ):
+            return Completion(text, finish_reason="stop", usage=_usage(usage))
+    except (ValueError, LookupError, TypeError):  # not JSON, or of another shape
+        pass
+    return None
+
+
+def _carefully(content: bytes) -> Completion:
     value = reply_object(content)
     if error := stated_error(value):
         raise error
@@ -328,10 +368,8 @@ def usage_in(content: bytes) -> Usage:
 def _usage(usage: JSONObject) -> Usage:
     """Return what a reply took. Tokens in the total that are in neither part are output that some
     providers leave out of it, such as reasoning."""
-    given = [usage.get("prompt_tokens"), usage.get("input_tokens")]
-    prompt = next((count for count in map(_count, given) if count), 0)
-    given = [usage.get("completion_tokens"), usage.get("output_tokens")]
-    completion = next((count for count in map(_count, given) if count), 0)
+    prompt = _count(usage.get("prompt_tokens")) or _count(usage.get("input_tokens"))
+    completion = _count(usage.get("completion_tokens")) or _count(usage.get("output_tokens"))
     completion = max(completion, _count(usage.get("total_tokens")) - prompt)
     read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")

@@ -43,6 +43,9 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
     """Return a message as text; other parts are named in it and added to `attachments`."""
     attachments = [] if attachments is None else attachments
     content = message.get("content")
+    calls = message.get("tool_calls")
+    if isinstance(content, str) and not calls:
+        return content  # as in nearly all messages, and this runs for each
     pieces = [content] if isinstance(content, str) else []
     for part in content if isinstance(content, list) else []:
         if not isinstance(part, dict):  # in the output of another tool
@@ -52,7 +55,6 @@ def message_text(message: Message, attachments: list[dict[str, Any]] | None = No
         else:
             attachments.append(part)
             pieces.append(f"[attachment {len(attachments)}: {part.get('type', 'unknown')}]")
-    calls = message.get("tool_calls")
     if calls:
         pieces.append(
             "[tool calls] " + json.dumps(calls, ensure_ascii=False, separators=(",", ":"))

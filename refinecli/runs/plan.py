@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -14,6 +14,7 @@ from refinecli.models.request import with_system
 from refinecli.prompts import rubric_messages, with_rubric
 from refinecli.refining.strategies import most_calls as most_calls_of_a_loop
 from refinecli.settings.load import Settings
+from refinecli.settings.roles import RoleSettings
 from refinecli.types import Datapoint, Message
 
 Prompt: TypeAlias = tuple[str, list[Message]]  # the role that it goes to, and what it is sent
@@ -32,33 +33,41 @@ class Plan:
 
 def refine_plan(settings: Settings) -> Plan:
     """Return the plan of refining."""
-    graders = len(settings.graders)
+    graders = settings.graders
     return Plan(
-        lambda point: [*_draft_prompts(settings, point), *_grader_prompts(settings, point)],
-        lambda point: most_calls_of_a_loop(point, settings.refine, settings.grade, graders),
+        lambda point: [
+            *_draft_prompts(settings, point),
+            *_grader_prompts(settings, graders, point),
+        ],
+        lambda point: most_calls_of_a_loop(point, settings.refine, settings.grade, len(graders)),
         settings.warnings,
-        partial(_grading, settings, 1),
+        partial(_grading, settings, graders, 1),
     )
 
 
 def grade_plan(settings: Settings, repeats: int) -> Plan:
     """Return the plan of grading each response `repeats` times."""
+    graders = settings.graders
 
     def calls(datapoint: Datapoint) -> int:
         if datapoint.response is None:
             return 0
         once = most_calls(datapoint.rubric_items, settings.grade)
-        return repeats * len(settings.graders) * once
+        return repeats * len(graders) * once
 
-    prompts = partial(_grader_prompts, settings)
-    return Plan(prompts, calls, settings.warnings, partial(_grading, settings, repeats))
+    prompts = partial(_grader_prompts, settings, graders)
+    return Plan(prompts, calls, settings.warnings, partial(_grading, settings, graders, repeats))
 
 
 def _grading(
-    settings: Settings, repeats: int, datapoint: Datapoint, prompts: list[Prompt]
+    settings: Settings,
+    graders: Sequence[RoleSettings],
+    repeats: int,
+    datapoint: Datapoint,
+    prompts: list[Prompt],
 ) -> Estimate:
-    graders = [role.name for role in settings.graders]
-    first = next((messages for role, messages in prompts if role in graders), None)
+    names = [role.name for role in graders]
+    first = next((messages for role, messages in prompts if role in names), None)
     if first is None:
         return Estimate()
     once = estimate(datapoint, first, settings.prompts, settings.grade)
@@ -95,9 +104,11 @@ def _draft_prompts(settings: Settings, datapoint: Datapoint) -> list[Prompt]:
     return [("policy", with_system(settings.policy.system, convo))]
 
 
-def _grader_prompts(settings: Settings, datapoint: Datapoint) -> list[Prompt]:
+def _grader_prompts(
+    settings: Settings, graders: Sequence[RoleSettings], datapoint: Datapoint
+) -> list[Prompt]:
     """Return the prompt about the first item that a model grades, for each who grades."""
     messages = first_prompt(datapoint, settings.prompts, settings.grade)
     if not messages:
         return []
-    return [(role.name, with_system(role.system, messages)) for role in settings.graders]
+    return [(role.name, with_system(role.system, messages)) for role in graders]

@@ -34,6 +34,16 @@ _HINTS = re.compile(
     rf"</?(?:{'|'.join(TAGS)})|\[/?THINK\]|◁|<\|?channel|\|>|<unused9|<details |^\s*analysis",
     re.IGNORECASE,
 )
+_BEGINS_BARE = re.compile(r"\s*analysis", re.IGNORECASE)
+
+
+def _may_hold_thoughts(text: str) -> bool:
+    """Return False for a text without any of the marks, as nearly all are."""
+    # What each hint begins with is found ten times as fast.
+    signs = "<" in text or "[" in text or "◁" in text or "|>" in text
+    if not signs and _BEGINS_BARE.match(text) is None:
+        return False
+    return _HINTS.search(text) is not None
 
 
 @lru_cache
@@ -57,7 +67,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
     everything after an opening one that is never closed. Text on either side of a block must not
     join into a score.
     """
-    if _HINTS.search(text) is None:
+    if not _may_hold_thoughts(text):
         return "", text
     if (parted := _by_channels(text)) is not None:
         return parted
@@ -84,7 +94,7 @@ def split_leading_reasoning(text: str) -> tuple[str, str]:
     The response may itself mention such tags, so only blocks at the beginning are reasoning, or one
     ended by a closing tag on a line of its own or before a blank line.
     """
-    if _HINTS.search(text) is None:
+    if not _may_hold_thoughts(text):
         return "", text
     if (parted := _by_channels(text)) is not None:
         return parted

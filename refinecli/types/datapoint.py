@@ -278,7 +278,7 @@ class Datapoint(BaseModel):
         for index, message in enumerate(self.convo):
             if message.get("content") is None and not message.get("tool_calls"):
                 raise InputError(
-                    f"convo[{index}].content: field required", "give the message a text"
+                    f"convo[{index}].content: field required", "give the message some text"
                 )
             if not (message.get("content") == [] and message.get("tool_calls")):
                 check_parts(message.get("content"), f"convo[{index}].content")

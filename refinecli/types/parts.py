@@ -9,7 +9,7 @@ from typing import Any
 from refinecli.errors import InputError
 
 # The type of a part, and where it has what it promises: the keys to go through, of which only the
-# last must hold a text. A type that is not listed goes to the endpoint as it is. To hold another
+# last must hold a string. A type that is not listed goes to the endpoint as it is. To hold another
 # type to its promise, add a line.
 _PROMISES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ def check_parts(content: object, place: str) -> None:
     if not isinstance(content, list):
         return
     if not content:
-        raise InputError(f"{place}: must not be empty", "give the message a text")
+        raise InputError(f"{place}: must not be empty", "give the message some text")
     for index, part in enumerate(content):
         _check(part, f"{place}[{index}]")
 
@@ -45,7 +45,7 @@ def check_parts(content: object, place: str) -> None:
 def _check(part: Any, place: str) -> None:
     kind = part.get("type")
     if not isinstance(kind, str) or not kind:
-        problem = "field required" if kind is None else "must be a text"
+        problem = "field required" if kind is None else "must be a string"
         raise InputError(f"{place}.type: {problem}", 'write one like {"type": "text", "text": "…"}')
     path = _PROMISES.get(kind)
     if path == ():  # several shapes are in use, but none that is only its type
@@ -61,6 +61,6 @@ def _check(part: Any, place: str) -> None:
         if value is None:
             raise InputError(f"{place}: field required", f"add it: a part of type {kind} has it")
     if path and not isinstance(value, str):
-        raise InputError(f"{place}: must be a text")
+        raise InputError(f"{place}: must be a string")
     if path and kind not in _MAY_BE_BLANK and not str(value).strip():
         raise InputError(f"{place}: must not be blank", f"add it: a part of type {kind} has it")

@@ -102,7 +102,7 @@ def test_the_keywords_of_a_record_are_its_fields() -> None:
 
 WRONG: list[tuple[Callable[[], object], str, str]] = [
     (lambda: RubricItem(), "rubric_str: field required", "the criterion in words"),
-    (lambda: RubricItem(5), "rubric_str: must be a text", "criterion"),  # type: ignore[arg-type]
+    (lambda: RubricItem(5), "rubric_str: must be a string", "criterion"),  # type: ignore[arg-type]
     (lambda: RubricItem(""), "rubric_str", "criterion"),
     (
         lambda: RubricItem("x", wieght=1),  # type: ignore[call-arg]
@@ -117,7 +117,7 @@ WRONG: list[tuple[Callable[[], object], str, str]] = [
     (lambda: RubricItem("x", choices=["one"]), "choices: needs 2 to 20", ""),
     (lambda: RubricItem("x", extraction_regex="("), "extraction_regex: not a regular", ""),
     (lambda: RubricItem("x", check={"kind": "wods"}), "check: unknown kind 'wods'", "checks"),
-    (lambda: RubricItem("x", check={"kind": []}), "check: kind must be a text", "checks"),
+    (lambda: RubricItem("x", check={"kind": []}), "check: kind must be a string", "checks"),
     (lambda: RubricItem("x", examples=[{"response": "x"}]), "examples[0].score: field", ""),
     (lambda: RubricItem("x", examples=[Example("x", 5)]), "examples: 5", ""),
     (lambda: Example("x"), "score: field required", ""),
@@ -137,14 +137,14 @@ WRONG: list[tuple[Callable[[], object], str, str]] = [
         "convo[0].role: input should be",
         "system, user",
     ),
-    (lambda: Datapoint([{"role": "user"}], ["x"]), "convo[0].content: field", "a text"),
+    (lambda: Datapoint([{"role": "user"}], ["x"]), "convo[0].content: field", "some text"),
     (
         lambda: Datapoint([{"role": "assistant", "content": "x"}], ["x"]),
         "convo: must not end with an assistant message",
         "`response`",
     ),
     (lambda: Datapoint("x", ["x"], respose="y"), "respose: there is no", "response"),  # type: ignore[call-arg]
-    (lambda: Datapoint("x", ["x"], response=5), "response: must be a text", ""),  # type: ignore[arg-type]
+    (lambda: Datapoint("x", ["x"], response=5), "response: must be a string", ""),  # type: ignore[arg-type]
 ]
 
 

@@ -420,7 +420,7 @@ def unasked(*args: Any, **options: Any) -> Callable[[rc.Models], Awaitable[objec
 
 ASK: list[tuple[Callable[[Any], Awaitable[object]], str]] = [
     (lambda models: rc.grade({"convo": "x"}, "4", models), "datapoint: must be a Datapoint"),  # type: ignore[arg-type]
-    (lambda models: rc.grade(POINT, None, models), "response: must be a text, not None"),  # type: ignore[arg-type]
+    (lambda models: rc.grade(POINT, None, models), "response: must be a string, not None"),  # type: ignore[arg-type]
     (lambda models: rc.grade(POINT, "4", "gpt"), "models: must be what `connect` returns"),  # type: ignore[arg-type]
     (lambda models: rc.grade(POINT, "4", models, repeats=2), "2 repeats at temperature 0"),
     (lambda models: anext(rc.grade_all(5, models)), "answered: must be datapoints"),  # type: ignore[arg-type]
@@ -452,7 +452,7 @@ async def no_text(messages: list[Any]) -> Any:
     ("function", "message"),
     [
         (lambda messages: "4", "<lambda> returned a value of type str, and nothing to await"),
-        (no_text, "no_text returned None, and not a text"),
+        (no_text, "no_text returned None, not a string"),
     ],
 )
 def test_a_function_that_is_no_model_is_named(function: Any, message: str) -> None:

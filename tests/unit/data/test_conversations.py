@@ -58,7 +58,7 @@ def test_another_system_prompt_makes_another_datapoint() -> None:
     ("fields", "message"),
     [
         ({"messages": [SYSTEM, ASKED], "system": "B"}, "system: messages begins with another"),
-        ({"messages": [ASKED], "system": 3}, "system: must be a text"),
+        ({"messages": [ASKED], "system": 3}, "system: must be a string"),
         ({"messages": [ASKED], "system": [{"type": "text"}]}, "system[0].text: field required"),
         ({"messages": [{"role": "user"}], "system": "A"}, "messages[0].content: field required"),
         ({"messages": [{"role": "cat", "content": ""}], "system": "A"}, "messages[0].role: "),
@@ -76,10 +76,10 @@ def test_a_fault_next_to_a_system_prompt_is_named_by_its_place_in_the_line(
     [
         ({}, ".type: field required"),
         ({"text": "Hi."}, ".type: field required"),
-        ({"type": 3, "text": "Hi."}, ".type: must be a text"),
+        ({"type": 3, "text": "Hi."}, ".type: must be a string"),
         ({"type": "text"}, ".text: field required"),
         ({"type": "text", "text": None}, ".text: field required"),
-        ({"type": "text", "text": 3}, ".text: must be a text"),
+        ({"type": "text", "text": 3}, ".text: must be a string"),
         ({"type": "image_url"}, ".image_url: field required"),
         ({"type": "image_url", "image_url": {}}, ".image_url.url: field required"),
         ({"type": "image_url", "image_url": {"url": " "}}, ".image_url.url: must not be blank"),

@@ -230,7 +230,7 @@ def test_the_weight_that_fine_tuning_gives_a_message_is_not_sent_to_a_model() ->
         ({"messages": ANSWERED["messages"][-1:]}, "messages: expected a message before"),
         (
             {"messages": [*ASKED, {"role": "assistant", "content": [{"type": "audio"}]}]},
-            "messages[2].content: expected a text",
+            "messages[2].content: expected a string",
         ),
         ({"conversations": []}, "conversations: expected a list of messages"),
         ({"conversations": [3]}, "conversations[0]: expected an object"),

@@ -328,7 +328,7 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"prompt": None}, "prompt: field required"),
     ({"instruction_id_list": None}, "instruction_id_list: field required"),
     ({"instruction_id_list": []}, "instruction_id_list: expected a list"),
-    ({"instruction_id_list": [3]}, "instruction_id_list[0]: expected a text"),
+    ({"instruction_id_list": [3]}, "instruction_id_list[0]: expected a string"),
     ({"kwargs": []}, "kwargs: expected a list as long"),
     ({"kwargs": ["x"]}, "kwargs[0]: expected an object"),
     ({"kwargs": [{}]}, "kwargs[0].num_words: expected a whole number"),

@@ -156,7 +156,7 @@ def test_the_columns_that_a_prompt_was_made_from_come_first() -> None:
         ({"gpt4_score": [0]}, "gpt4_score[0]: expected a number from 1 to 5"),
         ({"gpt4_score": [True]}, "gpt4_score[0]: expected a number from 1 to 5"),
         ({"idx": 1.5}, "idx: expected"),
-        ({"category": 3}, "category: expected a text"),
+        ({"category": 3}, "category: expected a string"),
         ({"id": {}}, "id: "),
     ],
 )

@@ -168,7 +168,7 @@ HEALTHBENCH_ERRORS: list[tuple[dict[str, Any], str]] = [
     ),
     (HEALTHBENCH | {"prompt": ["?"]}, "prompt[0]: expected an object"),
     (HEALTHBENCH | {"prompt": 3}, "prompt: expected a list of messages"),
-    (HEALTHBENCH | {"prompt_id": 3}, "prompt_id: expected a text"),
+    (HEALTHBENCH | {"prompt_id": 3}, "prompt_id: expected a string"),
     (HEALTHBENCH | {"rubrics": None}, "rubrics: field required"),
     (HEALTHBENCH | {"rubrics": []}, "rubrics: expected a list of criteria"),
     (HEALTHBENCH | {"rubrics": ["be good"]}, "rubrics[0]: expected an object"),
@@ -176,23 +176,23 @@ HEALTHBENCH_ERRORS: list[tuple[dict[str, Any], str]] = [
     (HEALTHBENCH | {"ideal_completions_data": "x"}, "ideal_completions_data: expected an object"),
     (
         HEALTHBENCH | {"ideal_completions_data": {"ideal_completion": 1}},
-        "ideal_completions_data.ideal_completion: expected a text",
+        "ideal_completions_data.ideal_completion: expected a string",
     ),
     (with_rubric_entry(criterion=None), "rubrics[0].criterion: field required"),
     (with_rubric_entry(points=None), "rubrics[0].points: field required"),
     (with_rubric_entry(points="5"), "rubrics[0].points: expected a number"),
     (with_rubric_entry(points=True), "rubrics[0].points: expected a number"),
     (with_rubric_entry(points=10**400), "rubrics[0].points: expected a number of at most"),
-    (with_rubric_entry(tags=[3]), "rubrics[0].tags[0]: expected a text"),
+    (with_rubric_entry(tags=[3]), "rubrics[0].tags[0]: expected a string"),
     (
         HEALTHBENCH | {"rubrics": [{"criterion": "x", "points": -1}]},
         "rubrics: no criterion counts in favour",
     ),
     (META | {"completion": None}, "completion: field required"),
-    (META | {"rubric": 3}, "rubric: expected a text"),
+    (META | {"rubric": 3}, "rubric: expected a string"),
     (META | {"binary_labels": True}, "binary_labels: expected a list"),
     (META | {"binary_labels": [True, 1]}, "binary_labels[1]: expected true or false"),
-    (META | {"category": ["x"]}, "category: expected a text"),
+    (META | {"category": ["x"]}, "category: expected a string"),
 ]
 
 
@@ -292,15 +292,18 @@ def test_rar_rows_may_call_their_columns_prompt_and_rubrics() -> None:
     ("row", "message"),
     [
         (RAR | {"question": None}, "question: field required"),
-        (RAR | {"question": [{}]}, "question: expected a text"),
+        (RAR | {"question": [{}]}, "question: expected a string"),
         (RAR | {"question": None, "prompt": [{"role": "x", "content": ""}]}, "prompt[0].role: "),
         (RAR | {"rubric": {}}, "rubric: expected a list of criteria"),
         (RAR | {"rubric": None}, "rubric: field required"),
         (RAR | {"rubric": None, "rubrics": [{}]}, "rubrics[0].description: field required"),
         (RAR | {"rubric": [{"description": "x"}]}, "rubric[0].weight: field required"),
-        (RAR | {"rubric": [{"description": "x", "title": 3}]}, "rubric[0].title: expected a text"),
+        (
+            RAR | {"rubric": [{"description": "x", "title": 3}]},
+            "rubric[0].title: expected a string",
+        ),
         (RAR | {"rubric": RAR["rubric"][1:]}, "rubric: no criterion counts in favour"),
-        (RAR | {"reference_answer": ["x"]}, "reference_answer: expected a text"),
+        (RAR | {"reference_answer": ["x"]}, "reference_answer: expected a string"),
         (RAR | {"id": [1]}, "id: "),
     ],
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from refinecli.errors import CompletionError
 from refinecli.models.provider_errors import StatedError
-from refinecli.models.reply import _WHOLE, read_completion
+from refinecli.models.reply import _WHOLE, _carefully, _ordinary, read_completion
 from refinecli.models.retries import RetryableError
 
 
@@ -363,3 +366,57 @@ def test_blank_reasoning_is_none_and_details_are_read_as_text() -> None:
 def test_a_reply_in_the_form_of_one_chunk_is_read() -> None:
     value = {"choices": [{"delta": {"content": "4"}, "finish_reason": "stop"}]}
     assert read_completion(encoded(value)).text == "4"
+
+
+# ------------------------------------------------------------------ the short way
+
+# Where a reply may be odd, and how.
+PLACES: list[tuple[str | int, ...]] = [
+    *((key,) for key in ("error", "base_resp", "usage", "choices", "message", "status", "data")),
+    *(("choices", 0, key) for key in ("message", "finish_reason", "native_finish_reason")),
+    *(("choices", 0, key) for key in ("error", "logprobs", "stop_reason", "delta", "text")),
+    *(("choices", 0, "message", key) for key in ("content", "refusal", "tool_calls", "error")),
+    *(("choices", 0, "message", key) for key in ("reasoning", "reasoning_content", "audio")),
+    *(("usage", key) for key in ("prompt_tokens", "completion_tokens", "total_tokens")),
+    *(("usage", key) for key in ("input_tokens", "completion_tokens_details")),
+]
+ODD: list[object] = [
+    *(None, True, False, "", " ", "4 ", "stop", "length", "content_filter", "error", 0, 7, -1, 2.5),
+    *([], {}, {"reasoning_tokens": 3}, {"code": 429}, {"status_code": 1002}, [{"message": "busy"}]),
+    {"content": [{"token": "4", "top_logprobs": [{"token": "4", "logprob": -0.1}]}]},
+]
+
+
+def check_both_ways_agree(odd: Sequence[tuple[tuple[str | int, ...], object]]) -> None:
+    value: Any = reply()
+    for (*way, key), put in odd:
+        at = value
+        with suppress(LookupError, TypeError):  # where an earlier one has put something else
+            for step in way:
+                at = at[step]
+            at[key] = put
+    content = encoded(value)
+    if (short := _ordinary(content)) is not None:
+        assert short == _carefully(content) == read_completion(content), value
+
+
+def test_a_reply_that_is_odd_in_one_place_is_read_in_the_short_way_as_in_the_careful_one() -> None:
+    for place, value in product(PLACES, ODD):
+        check_both_ways_agree([(place, value)])
+
+
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(ODD) | JSON), max_size=4))
+def test_so_is_one_that_is_odd_in_several(
+    odd: list[tuple[tuple[str | int, ...], object]],
+) -> None:
+    check_both_ways_agree(odd)
+
+
+@pytest.mark.parametrize("usage", [{}, {"completion_tokens": 2, "total_tokens": 9}])
+@pytest.mark.parametrize("extra", [{}, {"refusal": None, "annotations": [], "tool_calls": None}])
+def test_a_reply_as_most_servers_write_it_goes_the_short_way(
+    usage: dict[str, Any], extra: dict[str, object]
+) -> None:
+    value = reply(**extra) | {"id": "x", "object": "chat.completion", "error": None}
+    value["usage"] |= usage
+    assert _ordinary(encoded(value)) == _carefully(encoded(value))
