@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from refinecli.refining.estimates import Estimates
     from refinecli.runs.learning import Learner
     from refinecli.runs.lifecycle import Ended
+    from refinecli.runs.plan import Plan
     from refinecli.settings.load import Settings
     from refinecli.types import JSONObject, Refinement
 
@@ -125,13 +126,24 @@ def _command(
     """Return the command that refines each row, which learns from earlier rows if it is to."""
     from refinecli.cli.job import RowCommand
     from refinecli.refining.strategies import roles_of
-    from refinecli.runs.learning import Learner
     from refinecli.runs.ordered_map import Places
-    from refinecli.runs.plan import refine_plan
     from refinecli.runs.work import refine_row
 
     places = Places(settings.run.concurrency)
-    learns = settings.refine.strategy == "adaptive" and settings.refine.learn
+
+    # Both are loaded only where they are needed: the start of a run is waited for.
+    def learner() -> Learner | None:
+        if settings.refine.strategy != "adaptive" or not settings.refine.learn:
+            return None
+        from refinecli.runs.learning import Learner
+
+        return Learner(places.resting, fixed)
+
+    def plan() -> Plan:
+        from refinecli.runs.plan import refine_plan
+
+        return refine_plan(settings)
+
     return RowCommand(
         command="refine",
         roles=roles_of(settings.refine),
@@ -141,10 +153,10 @@ def _command(
             partial(_refine_and_show, reporter=reporter) if show else refine_row,
             engine=engine,
             settings=settings,
-            learner=Learner(places.resting, fixed) if learns else None,
+            learner=learner(),
         ),
         places=places,
-        plan=lambda: refine_plan(settings),
+        plan=plan,
         close=lambda ended, reporter: _close(ended, reporter, output),
         follow=after_refine,
     )

@@ -125,11 +125,13 @@ def _row(line: int, raw: JSONObject, rubric: Sequence[JSONObject]) -> Row:
         datapoint = datapoint.model_copy(update={"id": digest([convo, own_items])})
         raw = raw if "id" in raw else {"id": None, **raw}
     raw = {**raw, "id": datapoint.id, "rubric_items": written}
-    kept = own or ()
-    if replaced:
-        kept = [mine if mine is item else {} for mine, item in zip(kept, items, strict=False)]
-    note = slip(kept) or _stray(tuple(raw))
+    note = slip(_kept(own, items) if replaced else own or ()) or _stray(tuple(raw))
     return Row(line, raw, datapoint, note=note, replaced=replaced)
+
+
+def _kept(own: Sequence[JSONObject], items: Sequence[JSONObject]) -> list[JSONObject]:
+    """Return the row's own items, with an empty one in the place of each that is replaced."""
+    return [mine if mine is item else {} for mine, item in zip(own, items, strict=False)]
 
 
 _LOOKED_FOR = "give the conversation prefix under convo, prefix, messages or prompt"

@@ -12,7 +12,6 @@ from refinecli.errors import CompletionError
 from refinecli.models.budget import Amount, Limits, Reservation
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import Endpoint, Log
-from refinecli.models.failures import Refusal, failure
 from refinecli.models.http import Reply, TransportError
 from refinecli.models.pacing.pacer import UNTIMED, Turn
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
@@ -174,6 +173,8 @@ class Sender:
 
     def _failed(self, request: Request, reply: Reply) -> Exception:
         """Return what an error means. It is understood as it came, and shown without the key."""
+        from refinecli.models.failures import Refusal, failure  # most runs need none of it
+
         endpoint = self.endpoint
         self._log(request, reply, reply.content)
         error = failure(

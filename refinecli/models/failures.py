@@ -18,18 +18,18 @@ from urllib.parse import urlsplit
 from refinecli.errors import CompletionError, FailureKind, RunError, option
 from refinecli.models import wordings
 from refinecli.models.envelope import is_web_page, provider_words
+from refinecli.models.negotiation import (
+    FIRST_TOKEN_LIMIT,
+    OPTIONAL,
+    SYSTEM_ROLE,
+    RefusedParameterError,
+)
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.provider_errors import shortened
 from refinecli.models.request import name_of
 from refinecli.models.retries import RetryableError, may_pass
 from refinecli.settings.urls import shown_url
 from refinecli.types import JSONObject, JSONReply, Wants
-
-# Parameters an endpoint may refuse and we can do without.
-OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
-# What a request has that is not a parameter, and can be sent in another way.
-SYSTEM_ROLE = "the system role"
-FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
 
 # Under these a model may be loading.
 _MAY_BE_LOADING = frozenset({400, 404, 409, 424, 425})
@@ -39,14 +39,6 @@ _MAY_BE_BUSY = frozenset({400, 403, 404, 409, 420, 422, 424, 429, 498, 499, 500}
 _QUOTING = frozenset({400, 403, 404, 413, 422, 500})
 # Enough to say what is wrong; a provider may add all of a long prompt.
 _MOST_QUOTED, _MOST_HEARD = 200_000, 20_000  # characters
-
-
-class RefusedParameterError(Exception):
-    """The endpoint refuses the parameter `name`, for the reason in its own words."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from refinecli.errors import CompletionError, UnsupportedError
-from refinecli.models.failures import (
-    FIRST_TOKEN_LIMIT,
-    OPTIONAL,
-    SYSTEM_ROLE,
-    RefusedParameterError,
-)
 from refinecli.models.request import name_of
 from refinecli.types import Completion, FirstTokens, JSONObject, Message, Wants
+
+# Parameters an endpoint may refuse and we can do without.
+OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
+# What a request has that is not a parameter, and can be sent in another way.
+SYSTEM_ROLE = "the system role"
+FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
 
 # A parameter's intended name -> the name that is sent; None where it is not sent.
 Changes: TypeAlias = Mapping[str, str | None]
@@ -25,6 +25,14 @@ Changes: TypeAlias = Mapping[str, str | None]
 # Its name in the newer OpenAI models.
 _RENAMED = MappingProxyType({"max_tokens": "max_completion_tokens"})
 _SYSTEM_ROLES = frozenset({"system", "developer"})
+
+
+class RefusedParameterError(Exception):
+    """The endpoint refuses the parameter `name`, for the reason in its own words."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(slots=True)

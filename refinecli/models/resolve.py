@@ -16,7 +16,6 @@ import orjson
 from refinecli.errors import CompletionError, RunError, UsageError
 from refinecli.models.endpoint import Log
 from refinecli.models.envelope import reply_object
-from refinecli.models.failures import Refusal, failure
 from refinecli.models.local.server import MODEL_NAME, Address, find_weights, fingerprint, serve
 from refinecli.models.provider_errors import stated_error
 from refinecli.models.redaction import Redaction, redaction_for
@@ -144,6 +143,8 @@ async def _models_reply(
     status = _status(reply)
     if 200 <= status < 300:
         return reply
+    from refinecli.models.failures import Refusal, failure  # most runs need none of it
+
     refusal = Refusal(status, reply.headers, reply.content, {}, health.url, hide=hidden.text)
     found = failure(refusal)
     if isinstance(found, RetryableError):

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from refinecli.data import output_lines
 from refinecli.data.output_lines import Outcome
 from refinecli.data.rows import Row
 from refinecli.errors import CompletionError
 from refinecli.grading.votes import grade_by_votes
-from refinecli.refining.estimates import Estimates, lesson_of
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import WRITERS, Prices
 from refinecli.types import Datapoint, Grade, Refinement, Usage
 
 if TYPE_CHECKING:
     from refinecli.models.engine import Engine
+    from refinecli.refining.estimates import Estimates
     from refinecli.runs.learning import Learner
     from refinecli.settings.load import Settings
 
@@ -28,6 +29,7 @@ NO_RESPONSE = "there is no response to grade"
 _ONLY_REASONING = "there is no response to grade: it ends inside its reasoning"
 
 OnGrades = Callable[[Row, Sequence[Grade]], None]
+_Price: TypeAlias = tuple[float | None, float | None]  # of a role's tokens in and out
 
 
 # ------------------------------------------------------------------ refine
@@ -59,14 +61,22 @@ async def refine_datapoint(
 def prices_of(settings: Settings) -> Prices:
     """Return the prices of the roles that an adaptive loop asks, of a jury their mean; none unless
     all of them have some. What is all for nothing, such as the embedded model, counts by tokens."""
-    groups = {name: [settings.roles[name]] for name in ("policy", "reviser")}
-    groups["grader"] = list(settings.graders)
-    into = {name: _mean([role.input_price for role in asked]) for name, asked in groups.items()}
-    out = {name: _mean([role.output_price for role in asked]) for name, asked in groups.items()}
+    policy, reviser = settings.roles["policy"], settings.roles["reviser"]
+    return _prices(
+        (policy.input_price, policy.output_price),
+        (reviser.input_price, reviser.output_price),
+        *[(role.input_price, role.output_price) for role in settings.graders],
+    )
+
+
+@lru_cache(maxsize=1)  # asked for by each row
+def _prices(policy: _Price, reviser: _Price, *graders: _Price) -> Prices:
+    groups = {"policy": [policy], "reviser": [reviser], "grader": list(graders)}
     by_role = {
         name: (price, out_price)
-        for name in groups
-        if (price := into[name]) is not None and (out_price := out[name]) is not None
+        for name, asked in groups.items()
+        if (price := _mean([into for into, _ in asked])) is not None
+        and (out_price := _mean([out for _, out in asked])) is not None
     }
     known = len(by_role) == len(groups) and any(map(any, by_role.values()))
     return Prices(by_role) if known else Prices()
@@ -93,6 +103,8 @@ async def refine_row(
         except CompletionError as error:
             return output_lines.failed(row.raw, error, "policy")
         if learning and refinement.status == "done" and not engine.failed_once(row.datapoint):
+            from refinecli.refining.estimates import lesson_of
+
             learning.lesson = lesson_of(refinement.iterations)
     if on_refinement:
         on_refinement(refinement)

@@ -59,6 +59,7 @@ def _closing(number: int | None = None) -> re.Pattern[str]:
     return re.compile("|".join(end for _, end in pairs), re.IGNORECASE)
 
 
+@lru_cache(maxsize=1)  # a verdict and its reasons are read one after the other
 def split_reasoning(text: str) -> tuple[str, str]:
     """Split a grader's reply into its reasoning and the rest.
 

@@ -16,7 +16,8 @@ from collections import Counter
 
 from refinecli.errors import CompletionError, RunError
 from refinecli.grading.scoring import extract
-from refinecli.models.failures import Refusal, RefusedParameterError, failure
+from refinecli.models.failures import Refusal, failure
+from refinecli.models.negotiation import RefusedParameterError
 from refinecli.models.provider_errors import StatedError
 from refinecli.models.reply import read_completion
 from refinecli.models.retries import RetryableError

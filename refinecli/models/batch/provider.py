@@ -15,8 +15,9 @@ from urllib.parse import quote
 import orjson
 
 from refinecli.errors import CompletionError, RunError
-from refinecli.models.failures import Refusal, RefusedParameterError, failure
+from refinecli.models.failures import Refusal, failure
 from refinecli.models.http import HttpClient, Reply, TransportError, joined
+from refinecli.models.negotiation import RefusedParameterError
 from refinecli.models.redaction import redaction_for
 from refinecli.models.request import api_key, headers
 from refinecli.models.retries import Health, RetryableError, retried

@@ -38,17 +38,24 @@ def in_our_words(path: Path, kind: type[UsageError | OutputError] = UsageError) 
     """Raise SQLite's errors in our words: what happened to which file, and the way out."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
+        raise our_words(path, error, kind) from error
+
+
+def our_words(
+    path: Path, error: Exception, kind: type[UsageError | OutputError]
+) -> UsageError | OutputError:
+    """Return an error of SQLite's in our words."""
+    if isinstance(error, sqlite3.OperationalError):
         hint = f"use {_ELSEWHERE} to keep further replies elsewhere; those in it are kept"
         if "full" in str(error):
             hint = "make room, then run the same command again; the replies in it are kept"
-        raise kind(f"{path}: the call cache: {error}", hint) from error
-    except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
-        raise kind(
-            f"{path}: the call cache is damaged, or not a call cache: {error}",
-            "move it away, and every call is paid for again; or save what "
-            f"`sqlite3 {path} .recover` can",
-        ) from error
+        return kind(f"{path}: the call cache: {error}", hint)
+    return kind(
+        f"{path}: the call cache is damaged, or not a call cache: {error}",
+        "move it away, and every call is paid for again; or save what "
+        f"`sqlite3 {path} .recover` can",
+    )
 
 
 def create(path: Path) -> None:

@@ -32,6 +32,7 @@ from refinecli.models.cache.file import (
     create,
     in_our_words,
     open_unchanged,
+    our_words,
 )
 from refinecli.models.cache.writer import NewReply, Writer
 from refinecli.types import Datapoint, JSONObject
@@ -70,9 +71,11 @@ class OpenFile:
         kind: type[UsageError | OutputError] = UsageError,
     ) -> list[Any]:
         """Run a statement; SQLite's errors come as one of our `kind`."""
-        with in_our_words(self.path, kind):
+        try:
             # Fetch everything at once: a half-read answer would keep the log from being cleared.
             return self.reader.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise our_words(self.path, error, kind) from error
 
     def flush(self) -> None:
         """Wait until everything queued for writing can be read."""

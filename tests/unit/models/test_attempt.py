@@ -15,8 +15,8 @@ from refinecli.models.attempt import Sender
 from refinecli.models.budget import UNLIMITED, Amount, Limits
 from refinecli.models.cached import SharedReplies
 from refinecli.models.endpoint import endpoint_at
-from refinecli.models.failures import RefusedParameterError
 from refinecli.models.http import HttpClient, Reply, TransportError
+from refinecli.models.negotiation import RefusedParameterError
 from refinecli.models.pacing.pacer import Pacer
 from refinecli.models.redaction import Redaction
 from refinecli.models.request import Request

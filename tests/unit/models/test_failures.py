@@ -10,13 +10,8 @@ import pytest
 
 from refinecli.errors import CompletionError, RunError
 from refinecli.models.envelope import provider_words
-from refinecli.models.failures import (
-    FIRST_TOKEN_LIMIT,
-    SYSTEM_ROLE,
-    Refusal,
-    RefusedParameterError,
-    failure,
-)
+from refinecli.models.failures import Refusal, failure
+from refinecli.models.negotiation import FIRST_TOKEN_LIMIT, SYSTEM_ROLE, RefusedParameterError
 from refinecli.models.retries import RetryableError
 from refinecli.types import FirstTokens, JSONReply
 

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from refinecli.errors import CompletionError, UnsupportedError
-from refinecli.models.failures import RefusedParameterError
-from refinecli.models.negotiation import Terms, answers, changed, negotiated, without_system_role
+from refinecli.models.negotiation import (
+    RefusedParameterError,
+    Terms,
+    answers,
+    changed,
+    negotiated,
+    without_system_role,
+)
 from refinecli.models.request import name_of
 from refinecli.types import Completion, FirstTokens, JSONObject, JSONReply, Message, Wants
 
