@@ -15,12 +15,13 @@ import pytest
 from hypothesis import settings
 
 from tests.support.forked import ForkedCommand
+from tests.support.thoroughness import PROFILE
 
 # A busy machine is not a failure. A quarter of the usual examples while working: what they miss,
 # the full run of .ci/run finds.
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=100)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+settings.load_profile(PROFILE)
 
 # Half the time of collecting the tests is compiling them: done once, whatever the environment says.
 sys.dont_write_bytecode = False

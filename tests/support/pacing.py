@@ -14,9 +14,10 @@ import pytest
 
 from refinecli.models.pacing.pacer import Pacer
 from refinecli.models.retries import backoff
+from tests.support.thoroughness import THOROUGH
 
 T = TypeVar("T")
-SEEDS = range(5)
+SEEDS = range(5 if THOROUGH else 2)
 
 
 # ------------------------------------------------------------------ virtual time

@@ -103,14 +103,14 @@ def test_at_80_columns_the_least_important_is_left_out() -> None:
     )
 
 
-@pytest.mark.parametrize("total", [None, 0, 3, 10_000, 123_456_789])
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 140, 300])
-def test_it_is_always_two_lines_that_fit(width: int, total: int | None) -> None:
-    run = busy()
-    run.progress.total = total
-    lines = run.view(width)
-    assert len(lines) == 2
-    assert all(len(line) < width for line in lines)
+def test_it_is_always_two_lines_that_fit(width: int) -> None:
+    for total in (None, 0, 3, 10_000, 123_456_789):
+        run = busy()
+        run.progress.total = total
+        lines = run.view(width)
+        assert len(lines) == 2
+        assert all(len(line) < width for line in lines)
 
 
 def test_what_went_wrong_is_left_out_last() -> None:

@@ -59,12 +59,13 @@ def gained(payload: Payload, case: Case, prompt: Prompt, grader: Grader) -> floa
 
 
 @every_target
-@pytest.mark.parametrize("prompt", [bare, in_tags, *ALL_OURS.values()])
 @pytest.mark.parametrize("grader", [honest, gullible])
 def test_without_a_payload_both_graders_fail_a_bad_answer_in_every_prompt(
-    target: Target, prompt: Prompt, grader: Grader
+    target: Target, grader: Grader
 ) -> None:
-    assert [score(case, case.bad, target, prompt, grader) for case in CASES] == [0] * len(CASES)
+    for prompt in (bare, in_tags, *ALL_OURS.values()):
+        found = [score(case, case.bad, target, prompt, grader) for case in CASES]
+        assert found == [0] * len(CASES), prompt
 
 
 @every_payload
@@ -88,21 +89,24 @@ def test_tags_that_anybody_can_write_stop_neither_those_who_close_them_nor_a_quo
 # ------------------------------------------------------------------ what holds
 
 
-@pytest.mark.parametrize("way", ALL_OURS)
+def gains(payload: Payload, grader: Grader) -> dict[str, list[float]]:
+    """What a payload gains in each of our ways to ask, case by case."""
+    return {
+        way: [gained(payload, case, prompt, grader) for case in CASES]
+        for way, prompt in ALL_OURS.items()
+    }
+
+
 @every_payload
-def test_no_payload_gains_anything_by_being_quoted(payload: Payload, way: str) -> None:
+def test_no_payload_gains_anything_by_being_quoted(payload: Payload) -> None:
     """The parser alone: the verdict is the grader's own, before a quotation and after one."""
-    for case in CASES:
-        assert gained(payload, case, ALL_OURS[way], honest) == 0
+    assert gains(payload, honest) == dict.fromkeys(ALL_OURS, [0] * len(CASES))
 
 
-@pytest.mark.parametrize("way", ALL_OURS)
 @every_payload
-def test_a_gullible_grader_is_taken_in_only_by_what_no_prompt_can_stop(
-    payload: Payload, way: str
-) -> None:
-    for case in CASES:
-        assert gained(payload, case, ALL_OURS[way], gullible) == (1 if payload.open else 0)
+def test_a_gullible_grader_is_taken_in_only_by_what_no_prompt_can_stop(payload: Payload) -> None:
+    gain = 1 if payload.open else 0
+    assert gains(payload, gullible) == dict.fromkeys(ALL_OURS, [gain] * len(CASES))
 
 
 @every_payload

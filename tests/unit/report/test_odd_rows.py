@@ -17,6 +17,7 @@ from refinecli.report.html.page import write_html
 from refinecli.report.runs import read_run
 from refinecli.report.table import renderables
 from refinecli.text.json_text import dumps
+from tests.support.thoroughness import some
 
 USAGE = {"calls": 2, "prompt_tokens": 3, "completion_tokens": 4}
 ODD = (None, [None], [[]], {}, "x", 1e30, -1e308, 10**400, {"a": [None]}, -5, True)
@@ -80,9 +81,12 @@ def report(tmp_path: Path, row: dict[str, Any]) -> None:
     write_html(tmp_path / "out.html", figures, file)
 
 
-@pytest.mark.parametrize("path", list(places(ROW)), ids=lambda path: ".".join(map(str, path)))
+PLACES = list(places(ROW))
+
+
+@pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
 def test_any_field_may_be_odd(tmp_path: Path, path: tuple[Any, ...]) -> None:
-    for odd in ODD:
+    for odd in some(ODD, PLACES.index(path)):
         with suppress(RefineError):
             report(tmp_path, changed(path, odd))
 

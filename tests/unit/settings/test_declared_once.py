@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,30 +27,35 @@ def variable(place: str) -> str:
     return "REFINECLI_" + place.upper().replace(".", "__")
 
 
-@pytest.mark.parametrize("place", ALL)
-def test_a_wrong_value_is_refused_by_name_from_every_source(place: str, tmp_path: Path) -> None:
-    section, key = place.rsplit(".", 1)
+def refusal(**sources: Any) -> UsageError:
+    """Return the error in which loading the settings ends."""
+    try:
+        load({}, **({"sets": (), "environ": {}} | sources))
+    except UsageError as error:
+        return error
+    raise AssertionError(f"not refused: {sources}")
+
+
+def test_a_wrong_value_is_refused_by_name_from_every_source(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
-    file.write_text(f"[{section}]\n{key} = {wrong(place)}\n")
-    with pytest.raises(UsageError) as from_file:
-        load({}, environ={}, paths=[file])
-    assert from_file.value.message.startswith(f"{file}: ")
-    assert key in from_file.value.message
-    with pytest.raises(UsageError) as from_set:
-        load({}, [f"{place}={wrong(place)}"], {})
-    assert from_set.value.message.startswith(f"--set {place}")
-    if section not in ("jury.a", "classifier.a"):
-        with pytest.raises(UsageError) as from_environment:
-            load({}, environ={variable(place): wrong(place)})
-        assert from_environment.value.message.startswith(f"environment {variable(place)}")
+    for place in ALL:
+        section, key = place.rsplit(".", 1)
+        file.write_text(f"[{section}]\n{key} = {wrong(place)}\n")
+        message = refusal(paths=[file]).message
+        assert message.startswith(f"{file}: ")
+        assert key in message
+        message = refusal(sets=[f"{place}={wrong(place)}"]).message
+        assert message.startswith(f"--set {place}")
+        if section not in ("jury.a", "classifier.a"):
+            message = refusal(environ={variable(place): wrong(place)}).message
+            assert message.startswith(f"environment {variable(place)}")
 
 
-@pytest.mark.parametrize("place", ALL)
-def test_a_slip_in_its_name_is_found_and_the_name_suggested(place: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        load({}, [f"{place}x=1"], {})
-    assert caught.value.message == f"--set {place}x: there is no setting {place}x"
-    assert caught.value.hint == f"did you mean {place.rsplit('.', 1)[1]}?"
+def test_a_slip_in_its_name_is_found_and_the_name_suggested() -> None:
+    for place in ALL:
+        error = refusal(sets=[f"{place}x=1"])
+        assert error.message == f"--set {place}x: there is no setting {place}x"
+        assert error.hint == f"did you mean {place.rsplit('.', 1)[1]}?"
 
 
 def test_show_config_has_every_setting_in_its_section(capsys: pytest.CaptureFixture[str]) -> None:
