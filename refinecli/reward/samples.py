@@ -101,12 +101,12 @@ def _parted(prompt: Any, completion: Any) -> tuple[object, str]:
         *before, last = completion
         said = text_of(last) if last.get("role") == "assistant" else ""
     else:
-        raise InputError("completions: must be a text or a list of messages")
+        raise InputError("completions: must be a string or a list of messages")
     if isinstance(prompt, str) and not before:
         return prompt, said
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     if not _are_messages(turns):
-        raise InputError("prompts: must be a text or a list of messages")
+        raise InputError("prompts: must be a string or a list of messages")
     if not before and turns and turns[-1].get("role") == "assistant":
         return turns[:-1], text_of(turns[-1]) + said
     return [*turns, *before], said
