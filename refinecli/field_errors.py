@@ -54,7 +54,7 @@ def refuse_unknown(given: Iterable[str], known: Collection[str]) -> None:
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            hint = f"did you mean {close[0]}?" if close else f"use one of: {', '.join(known)}"
             raise InputError(f"{name}: there is no such field", hint)
 
 
@@ -74,13 +74,20 @@ def input_error(error: ValidationError) -> InputError:
         "float_type",
     }:
         message = _PLAIN_WORDS["float_type"]
-    message = message.removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    message = worded(message)
     more = len({_place(detail["loc"]) for detail in details}) - 1
     suffix = f" (and {more} more {'mistake' if more == 1 else 'mistakes'})" if more else ""
     leaf = re.split(r"[.\[]", path)
     hint = next((_HINTS[part] for part in reversed(leaf) if part in _HINTS), "")
     return InputError(f"{path}: {message}{suffix}" if path else message + suffix, hint)
+
+
+def worded(message: str) -> str:
+    """Return a message of pydantic's as the end of a sentence that begins with the field."""
+    message = message.removeprefix("Value error, ")
+    if message.startswith(asked := "Input should "):
+        message = f"must {message.removeprefix(asked)}"
+    return message[:1].lower() + message[1:]
 
 
 def _said(detail: Any) -> str:

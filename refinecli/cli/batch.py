@@ -80,7 +80,7 @@ class BatchOptions:
     def check(self) -> None:
         """Raise UsageError for options that mean nothing together."""
         if self.batch_wait not in ("yes", "no"):
-            raise UsageError(f"--batch-wait {self.batch_wait}: is not yes or no", "use one of them")
+            raise UsageError(f"--batch-wait {self.batch_wait}: must be yes or no")
         alone = ("--batch-wait no" if self.batch_wait == "no" else "") or (
             f"--batch-min {self.batch_min}" if self.batch_min else ""
         )

@@ -15,6 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from refinecli.errors import UsageError
+from refinecli.field_errors import worded
 from refinecli.item_defaults import example_fields
 from refinecli.types import Example
 
@@ -52,6 +53,6 @@ def _read(path: Path, lines: list[bytes]) -> Iterator[Example]:
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             place = ".".join(map(str, detail["loc"])) or "example"
-            raise UsageError(f"{path}:{number}: {place}: {detail['msg']}", _HINT) from None
+            raise UsageError(f"{path}:{number}: {place}: {worded(detail['msg'])}", _HINT) from None
         except ValueError as error:
             raise UsageError(f"{path}:{number}: {error}", _HINT) from None

@@ -268,7 +268,7 @@ def _must_be_ours(path: Path) -> None:
     else:
         return
     raise UsageError(
-        f"{path}: is {kind}, where the lines of this run would go until it is over", "remove it"
+        f"{path}: is {kind}, but this run keeps its lines there until it is over", "remove it"
     )
 
 

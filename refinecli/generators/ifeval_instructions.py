@@ -44,7 +44,7 @@ def _unknown(instruction: str, arguments: Columns) -> Part:
 def texts(columns: Columns, name: str) -> list[str]:
     texts = columns.row.get(name)
     if not isinstance(texts, list) or not texts:
-        problem = "field required" if texts is None else "expected a list of texts"
+        problem = "field required" if texts is None else "expected a list of strings"
         raise columns.fault(name, problem)
     for index, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():

@@ -40,7 +40,7 @@ def judged_datapoint(columns: Columns) -> JSONObject:
     found = _PARTS.fullmatch(columns.text("instruction"))
     if found is None or not found["instruction"].strip():
         headings = f"{_INSTRUCTION} … {_RESPONSE} … {_RUBRIC} …"
-        raise columns.fault("instruction", "not all parts of a judge prompt are in it", headings)
+        raise columns.fault("instruction", "some parts of a judge prompt are missing", headings)
     response, heading, reference = found["response"].rpartition(f"\n{_REFERENCE}\n")
     if not heading:
         response, reference = reference, ""
@@ -89,7 +89,7 @@ def _item(columns: Columns, rubric: str) -> JSONObject:
     criterion, *descriptions = re.split(r"\nScore [1-5]:", f"\n{rubric.strip()}")
     criterion = criterion.strip()
     if len(descriptions) != 5 or not criterion or not all(map(str.strip, descriptions)):
-        raise columns.fault("instruction", "its rubric is not a criterion and five scores")
+        raise columns.fault("instruction", "its rubric must be a criterion and five scores")
     if criterion.startswith("[") and criterion.endswith("]"):
         criterion = criterion[1:-1]
     parts = {f"score{n}": text for n, text in enumerate(descriptions, 1)}

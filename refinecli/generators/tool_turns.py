@@ -73,7 +73,7 @@ def _calls_in(text: str) -> list[JSONObject]:
         raise ValueError(f"a call of a tool that is not JSON: {error}") from None
     calls = value if isinstance(value, list) else [value]
     if not calls:
-        raise ValueError("a list of no calls")
+        raise ValueError("an empty list of calls")
     return [_function(call) for call in calls]
 
 

@@ -265,7 +265,8 @@ def _check_has_its_say(text: str, ending: str | None, reasoning: bool, message: 
         raise CompletionError("no_answer", "the model reasoned, and gave no answer")
     if not (ending is None or ending == "length" or ending in _WHOLE):
         raise CompletionError(
-            "bad_reply", f"the reply ended with {shortened(ending, 80)!r}, which is not a whole one"
+            "bad_reply",
+            f"the reply ended with {shortened(ending, 80)!r}, which no whole reply does",
         )
 
 

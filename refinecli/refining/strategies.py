@@ -235,7 +235,7 @@ def strategy_named(name: str) -> Strategy:
     close = difflib.get_close_matches(name, STRATEGIES, n=1)
     raise UsageError(
         f"there is no strategy {name!r}",
-        (f"did you mean {close[0]}? " if close else "") + f"known: {', '.join(STRATEGIES)}",
+        (f"did you mean {close[0]}? " if close else "") + f"use one of: {', '.join(STRATEGIES)}",
     )
 
 

@@ -115,7 +115,7 @@ class RunCache:
             )
         if there is not None and replaced:  # checked before that run is given up
             raise UsageError(
-                f"{replaced}: exists already, and has what other settings gave",
+                f"{replaced}: exists already, with the output of other settings",
                 f"use {option('force')} to replace it, or write to another file",
             )
         if there is not None and not self.offline:

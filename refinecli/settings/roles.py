@@ -77,7 +77,7 @@ class RoleConfig(BaseModel):
     @classmethod
     def _is_a_name(cls, name: str | None) -> str | None:
         if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise ValueError("names an environment variable, it is not the key itself")
+            raise ValueError("must name an environment variable, not hold the key itself")
         return name
 
     @field_validator("base_url")

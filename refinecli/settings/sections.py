@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic.dataclasses import dataclass as checked
 
 from refinecli.errors import UsageError
+from refinecli.field_errors import worded
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import RefineOptions
@@ -122,7 +123,7 @@ def places() -> list[str]:
 def _unknown(path: list[str], known: Sequence[str], given: Given) -> UsageError:
     dotted = ".".join(path)
     close = difflib.get_close_matches(path[-1], known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    hint = f"did you mean {close[0]}?" if close else f"use one of: {', '.join(known)}"
     if path[-1] == "api_key":
         hint = "name the variable that holds the key in api_key_env"
     source = given.sources.get(dotted) or given.source_within(f"{dotted}.")
@@ -136,7 +137,7 @@ def section(kind: type[T], path: Sequence[str], table: object, given: Given) -> 
     except ValidationError as error:
         detail = error.errors(include_url=False, include_context=False)[0]
         dotted = place_of([*path, *map(str, detail["loc"])])
-        message = detail["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        message = worded(detail["msg"]).replace("valid tuple", "list")
         source = given.sources.get(dotted) or given.source_within(f"{'.'.join(path)}.")
         place = source.names(dotted) if source else dotted
-        raise UsageError(f"{place}: {message[:1].lower()}{message[1:]}") from None
+        raise UsageError(f"{place}: {message}") from None

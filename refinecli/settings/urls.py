@@ -17,7 +17,7 @@ def checked_url(text: str) -> str:
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError("not an http:// or https:// URL, such as http://localhost:8000/v1")
     if any(character.isspace() or not character.isprintable() for character in url):
-        raise ValueError("a URL has no blanks and no control characters")
+        raise ValueError("a URL must not hold spaces or control characters")
     if parts.username is not None or parts.password is not None:
         raise ValueError("a URL must not hold a password: use api_key_env")
     return url

@@ -230,7 +230,7 @@ def test_costs_count_at_a_discount_and_a_budget_is_kept_before_submission(
     [
         (["--batch-wait", "no"], "--batch-wait no means nothing without --batch"),
         (["--batch-min", "3"], "--batch-min 3 means nothing without --batch"),
-        (["--batch", "--batch-wait", "maybe"], "--batch-wait maybe: is not yes or no"),
+        (["--batch", "--batch-wait", "maybe"], "--batch-wait maybe: must be yes or no"),
     ],
 )
 def test_options_of_batches_go_with_batch(

@@ -86,9 +86,7 @@ def test_a_setting_of_one_line_comes_from_every_source(run: Run, tmp_path: Path)
 def test_a_setting_of_one_line_is_validated_and_suggested(run: Run) -> None:
     wrong = run("refine", "--set", "refine.most_words=0", "--show-config")
     assert wrong.returncode == 2
-    assert wrong.stderr == (
-        "error: --set refine.most_words: input should be greater than or equal to 1\n"
-    )
+    assert wrong.stderr == ("error: --set refine.most_words: must be greater than or equal to 1\n")
     slip = run("refine", "--set", "refine.most_word=8", "--show-config")
     assert "hint: did you mean most_words?" in slip.stderr
 

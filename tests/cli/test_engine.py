@@ -396,7 +396,7 @@ def test_an_input_made_shorter_while_it_is_read_is_told_and_what_was_paid_for_is
     with FaultServer(spoils(data, keep)) as server:
         result = cli(*RUN, *at(server), "--concurrency", "1", "--summary", "summary.json")
         assert result.returncode == 3, result.stderr
-        assert "in.jsonl: 40 lines came of the 60" in result.stderr
+        assert "in.jsonl: 40 lines could be read of the 60" in result.stderr
         assert "every reply is kept" in result.stderr
         assert not (tmp_path / "out.jsonl").exists()
         assert summary(tmp_path / "summary.json")["calls"] == 80

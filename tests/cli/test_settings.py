@@ -77,7 +77,7 @@ def test_no_config_is_picked_up_from_the_working_directory(cli: Cli, tmp_path: P
         ),
         (
             "[policy]\ntop_p = 2\n",
-            "error: config.toml: policy.top_p: input should be less than or equal to 1\n",
+            "error: config.toml: policy.top_p: must be less than or equal to 1\n",
         ),
     ],
 )

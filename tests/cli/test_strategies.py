@@ -224,7 +224,7 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
             ["--set refine.accept means", "strategy adaptive", "use the strategy refine"],
         ),
         (["--strategy", "best-of-m"], ["no strategy 'best-of-m'", "did you mean best-of-n?"]),
-        (["--strategy", "tree"], ["no strategy 'tree'", f"known: {', '.join(STRATEGIES)}"]),
+        (["--strategy", "tree"], ["no strategy 'tree'", f"use one of: {', '.join(STRATEGIES)}"]),
         (["--set", "refine.strategy=7"], ["no strategy '7'"]),
         (
             ["--strategy", "refine", "--set", "refine.accept=worse"],

@@ -109,7 +109,7 @@ WRONG: list[tuple[Callable[[], object], str, str]] = [
         "wieght: there is no such field",
         "did you mean weight?",
     ),
-    (lambda: RubricItem("x", zzz=1), "zzz: there is no such", "known: rubric_str,"),  # type: ignore[call-arg]
+    (lambda: RubricItem("x", zzz=1), "zzz: there is no such", "use one of: rubric_str,"),  # type: ignore[call-arg]
     (lambda: RubricItem("x", weight="1"), "weight: must be a number", "negative"),  # type: ignore[arg-type]
     (lambda: RubricItem("x", weight=float("nan")), "weight: ", "negative"),
     (lambda: RubricItem("x", pass_score=2), "pass_score: ", "such as 0.7"),
@@ -134,7 +134,7 @@ WRONG: list[tuple[Callable[[], object], str, str]] = [
     (lambda: Datapoint([], ["x"]), "convo: must not be empty", ""),
     (
         lambda: Datapoint([{"role": "robot", "content": "x"}], ["x"]),  # type: ignore[typeddict-item]
-        "convo[0].role: input should be",
+        "convo[0].role: must be",
         "system, user",
     ),
     (lambda: Datapoint([{"role": "user"}], ["x"]), "convo[0].content: field", "some text"),

@@ -108,7 +108,7 @@ class Batches:
             self._save(all)
             raise RunError(
                 f"{entry.file}: batch {batch.id} was refused: {batch.errors or 'nobody says why'}",
-                "mend what it says; the same command submits it again",
+                "fix what it reports, then run the same command to submit it again",
             )
         for n, file_id in enumerate(batch.files, start=1):
             # Two providers may give their batches the same id.

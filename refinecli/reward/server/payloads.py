@@ -92,7 +92,7 @@ def reward(body: object) -> Asked:
     given = without_nulls(_object(body))
     response = next((given[name] for name in _RESPONSES if name in given), None)
     if not isinstance(response, str):
-        raise InputError("response: field required", "send what the model answered, as a text")
+        raise InputError("response: field required", "send the model's answer as a string")
     more = _more(given.get("extra_info")) | _more(given.get("metadata"))
     columns = {name: given.get(name, more.get(name)) for name in _COLUMNS}
     label = given.get("label", columns["id"])
@@ -118,7 +118,7 @@ def _texts(given: JSONObject, name: str) -> list[str]:
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise InputError(f"{name}: must be a list of texts")
+        raise InputError(f"{name}: must be a list of strings")
     return value
 
 

@@ -395,7 +395,7 @@ CONNECT: list[tuple[dict[str, Any], str]] = [
     ({"settings": 5}, "settings: must be a mapping"),
     ({"settings": {"mode": "json"}}, "settings: 'mode' is not a setting"),
     ({"settings": {"grade.mod": "x"}}, "grade.mod: there is no setting"),
-    ({"settings": {"grade.mode": "json"}}, "grade.mode: input should be"),
+    ({"settings": {"grade.mode": "json"}}, "grade.mode: must be"),
     ({"settings": {"grade.mode": fine}}, "grade.mode: a function cannot be"),
     ({"settings": {"judge.model": fine}}, "judge.model: a function cannot be"),
     ({"config": 5}, "config: must be a path"),

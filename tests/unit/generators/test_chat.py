@@ -144,7 +144,7 @@ def test_one_observation_may_hold_the_results_of_all_calls() -> None:
             "conversations[1].value: a call of a tool witho",
         ),
         ([("function_call", '{"name": "find"}')], "conversations[1].value: a call of find without"),
-        ([("function_call", "[]")], "conversations[1].value: a list of no calls"),
+        ([("function_call", "[]")], "conversations[1].value: an empty list of calls"),
         ([("observation", "1815")], "conversations[1].value: is an observation without a call"),
         ([("function_call", FIND), ("gpt", "Jane.")], "conversations[2].value: expected the obse"),
         (

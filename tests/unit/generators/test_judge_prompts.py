@@ -143,9 +143,9 @@ def test_the_columns_that_a_prompt_was_made_from_come_first() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"instruction": prompt().replace("###Response", "##Response")}, "instruction: not all"),
-        ({"instruction": prompt(instruction=" ")}, "instruction: not all parts"),
-        ({"instruction": prompt(rubric="[Is it?]")}, "instruction: its rubric is not"),
+        ({"instruction": prompt().replace("###Response", "##Response")}, "instruction: some"),
+        ({"instruction": prompt(instruction=" ")}, "instruction: some parts"),
+        ({"instruction": prompt(rubric="[Is it?]")}, "instruction: its rubric must be"),
         (
             {"instruction": prompt(rubric=RUBRIC.replace("Score 3: ", ""))},
             "instruction: its rubric",

@@ -561,8 +561,8 @@ def test_a_strategy_says_how_many_rewrites_gradings_and_judgements_it_can_take(
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("refin", "did you mean refine? known: adaptive, refine, best-of-n, "),
-        ("zzz", "known: adaptive, refine, "),
+        ("refin", "did you mean refine? use one of: adaptive, refine, best-of-n, "),
+        ("zzz", "use one of: adaptive, refine, "),
     ],
 )
 def test_a_strategy_that_does_not_exist_is_named_with_those_that_do(name: str, hint: str) -> None:

@@ -26,7 +26,7 @@ def settled(*sets: str, **flags: object) -> Settings:
         (
             ["refine.strategy=tree"],
             "there is no strategy 'tree'",
-            "known: adaptive, refine, best-of-n",
+            "use one of: adaptive, refine, best-of-n",
         ),
         (
             ["refine.strategy=self-refine", "refine.drafts=2"],
