@@ -201,7 +201,7 @@ class WorkOnRows:
             return
         name = "the input" if self.rows.more else self.rows.source.name
         raise UsageError(
-            f"{name}: {came:,} lines could be read of the {self.total:,} that it had when the run began",
+            f"{name}: {came:,} lines could be read of the {self.total:,} that it had at the start",
             "leave the input as it is while a run reads it; run the same command to continue",
         )
 
