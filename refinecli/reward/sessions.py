@@ -15,7 +15,7 @@ from typing import Any
 from refinecli.api import Models, connect, grade
 from refinecli.api.arguments import path_in, several
 from refinecli.api.given import is_set
-from refinecli.errors import RefineError, RunError, UsageError, option
+from refinecli.errors import RunError, UsageError, option
 from refinecli.reward.outages import PROBE_SECONDS, may_pass
 from refinecli.reward.samples import Sample
 from refinecli.reward.sharing import Shared
@@ -113,7 +113,7 @@ class Sessions:
             self._open[loop] = _Kept(models)
         try:
             return await asyncio.shield(self._open[loop].opened)
-        except RefineError:
+        except Exception:
             self._open.pop(loop, None)
             raise
 
@@ -138,8 +138,10 @@ class _Kept:
             async with models:
                 self.opened.set_result(Session(models))
                 await asyncio.Event().wait()
-        except RefineError as error:
-            self.opened.set_exception(error)
+        except Exception as error:
+            if self.opened.done():
+                raise
+            self.opened.set_exception(error)  # whatever it is: many may wait for this
 
     async def close(self) -> None:
         self._keeper.cancel()

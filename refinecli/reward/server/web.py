@@ -90,9 +90,9 @@ class _Handlers:
         """Answer a datapoint with its graded line, and a list of them with a list."""
         body = await _body(request)
         if not isinstance(body, list):
-            return _json(dumps(await self._line(body)) + b"\n")
+            return _json(dumps(await self._line(body)))
         lines = await asyncio.gather(*map(self._line_or_error, body, count(1)))
-        return _json(b"[" + b",\n".join(map(dumps, lines)) + b"]\n")
+        return _json(b"[" + b",\n".join(map(dumps, lines)) + b"]")
 
     async def _line(self, entry: object) -> JSONObject:
         if not isinstance(entry, dict):
@@ -214,12 +214,13 @@ async def _body(request: web.Request) -> object:
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json")
+    # The newline is for who reads it in a terminal.
+    return web.Response(body=body + b"\n", status=status, content_type="application/json")
 
 
 def _error(status: int, message: str, hint: str) -> web.Response:
     error = {"message": message, **({"hint": hint} if hint else {})}
-    response = _json(dumps({"error": error}) + b"\n", status)
+    response = _json(dumps({"error": error}), status)
     if status == 503:
         response.headers["Retry-After"] = _RETRY_AFTER
     if status == 401:

@@ -463,3 +463,20 @@ def test_a_loop_that_outlives_the_call_keeps_its_connection_and_each_loop_has_it
         assert opened == 1
         asyncio.run(twice())
         assert opened == 2
+
+
+def test_a_connection_that_cannot_be_opened_is_raised_for_all_who_wait_and_tried_again(
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "replies.db"
+    function = rc.reward_function(grader_model=Grader(), cache=cache)
+    cache.write_text("not a database")
+
+    async def main() -> None:
+        both = (function(**batch(text)) for text in ("one", "two"))
+        found = await asyncio.gather(*both, return_exceptions=True)
+        assert all(isinstance(error, rc.RefineError) for error in found)
+        cache.unlink()
+        assert await function(**batch("good")) == [1.0]
+
+    asyncio.run(main())
