@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _CHOICE = "What goes in"
 _OUTPUT = "Output"
+# From which share of the pairs on, and of how many, it is worth saying which side is the longer.
+_ONE_SIDED = 0.7
+_ENOUGH = 10
 _NAMES = ("sft", "dpo", "kto", "reward", "prompts", "critic", "reviser")
 _FORMATS = ("trl", "openai", "llamafactory", "verl", "tinker")
 
@@ -383,9 +386,7 @@ def _said(made: Made, folder: Path) -> list[str]:
 def _warnings(made: Made) -> list[str]:
     """Return what a model would learn besides."""
     train = made.sides["train"].statistics
-    share = train.longer / train.rows if train.rows else 0
-    if made.kind.paired and train.rows >= 10 and not 0.3 <= share <= 0.7:
-        which = "longer" if share > 0.5 else "shorter"
-        most = max(share, 1 - share)
-        return [f"note: the better one is the {which} in {most:.0%} of the pairs"]
+    for which, count in (("longer", train.longer), ("shorter", train.shorter)):
+        if made.kind.paired and train.rows >= _ENOUGH and count > _ONE_SIDED * train.rows:
+            return [f"note: the better one is the {which} in {count / train.rows:.0%} of the pairs"]
     return []

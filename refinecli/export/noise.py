@@ -88,16 +88,17 @@ class Noise:
 
 
 def _repeats(grades: Sequence[JSONObject], datapoint: Datapoint) -> Iterator[float]:
-    """Yield a response's score by each repeat in which every item was graded."""
+    """Yield a response's score by each repeat in which every item was graded. Jurors are several
+    graders, whose differences are not noise."""
     by_repeat: dict[int, dict[int, float]] = defaultdict(dict)
     fixed: dict[int, float] = {}
     for grade in grades:
-        votes = [v for v in grade.get("votes") or () if "repeat" in v and "juror" not in v]
+        votes = [vote for vote in grade.get("votes") or () if "juror" not in vote]
         if not votes and isinstance(grade.get("score"), int | float):
             fixed[grade["item"]] = grade["score"]
-        for vote in votes:
+        for repeat, vote in enumerate(votes):
             if isinstance(vote.get("score"), int | float):
-                by_repeat[vote["repeat"]][grade["item"]] = vote["score"]
+                by_repeat[repeat][grade["item"]] = vote["score"]
     items = datapoint.rubric_items
     positive = sum(item.weight for item in items if item.weight > 0)
     for scores in by_repeat.values():

@@ -40,6 +40,7 @@ class Statistics:
     rows: int = 0
     good: int = 0
     longer: int = 0
+    shorter: int = 0
     spreads: dict[str, Spread] = field(default_factory=dict)
 
     def add(self, example: Example) -> None:
@@ -52,6 +53,7 @@ class Statistics:
         if example.worse is not None:
             self._of("rejected", len(example.worse))
             self.longer += len(example.answer) > len(example.worse)
+            self.shorter += len(example.answer) < len(example.worse)
         if example.score is not None:
             self._of(f"score of {better}", example.score)
         if example.margin is not None:
@@ -64,5 +66,9 @@ class Statistics:
         return {
             "rows": self.rows,
             **{name: spread.record() for name, spread in self.spreads.items()},
-            **({"chosen_is_longer": self.longer} if "rejected" in self.spreads else {}),
+            **(
+                {"chosen_is_longer": self.longer, "chosen_is_shorter": self.shorter}
+                if "rejected" in self.spreads
+                else {}
+            ),
         }

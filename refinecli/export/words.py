@@ -49,7 +49,8 @@ def _filters(kind: Kind, chosen: Selection, noise: Noise, *, default_margin: boo
             yield f"the better one scores {chosen.min_score:g} or more"
     if "min_margin" in kind.options:
         why = f" ({noise.in_words()})" if default_margin else ""
-        yield f"better by {number(chosen.min_margin) if chosen.min_margin else 'any'} margin{why}"
+        least = f"{number(chosen.min_margin)} or more" if chosen.min_margin else "any margin"
+        yield f"better by {least}{why}"
     if kind.paired:
         yield _length(chosen)
     if chosen.confirmed:

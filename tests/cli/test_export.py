@@ -176,3 +176,22 @@ def test_a_long_system_prompt_comes_from_the_runs_settings(cli: Cli, tmp_path: P
     assert cli(*base, "--config", "run.toml").returncode == 0
     first = read_jsonl(tmp_path / "made" / "train.jsonl")[0]["prompt"][0]
     assert first == {"role": "system", "content": system}
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (("poor", "much better"), "note: the better one is the longer in 100% of the pairs\n"),
+        (("not good", "good"), "note: the better one is the shorter in 100% of the pairs\n"),
+        (("four", "five"), ""),
+    ],
+)
+def test_a_side_that_is_always_the_longer_is_named(
+    cli: Cli, tmp_path: Path, texts: tuple[str, str], said: str
+) -> None:
+    rows = [row(n, [0.1, 0.9], texts=texts) for n in range(12)]
+    write_jsonl(tmp_path / "out.jsonl", rows)
+    result = cli("export", "out.jsonl", "--to", "dpo", "-o", "made")
+    assert result.returncode == 0
+    assert said in result.stderr
+    assert ("note: " in result.stderr) is bool(said)

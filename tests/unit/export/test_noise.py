@@ -28,7 +28,7 @@ def test_a_later_grade_shows_the_noise(tmp_path: Path) -> None:
 
 
 def test_repeats_show_the_noise_of_their_median(tmp_path: Path) -> None:
-    votes = [{"repeat": n, "score": score} for n, score in enumerate((0.2, 0.4, 0.6))]
+    votes = [{"score": score} for score in (0.2, 0.4, 0.6)]
     run = [graded_row(1, 0.4, response="a"), graded_row(1, 1.0, response="b")]
     run[0]["grading"]["grades"][0]["votes"] = votes
     made = exported(tmp_path, "dpo", run)
@@ -56,3 +56,10 @@ def test_a_later_grade_by_another_grader_says_nothing_of_noise(tmp_path: Path) -
     for made in rows:
         made["grading"]["models"] = {"grader": "another"}
     assert exported(tmp_path, "dpo", rows).made.collected.noise.deviation is None
+
+
+def test_jurors_who_differ_are_not_noise(tmp_path: Path) -> None:
+    run = [graded_row(1, 0.4, response="a"), graded_row(1, 1.0, response="b")]
+    votes = [{"juror": name, "score": score} for name, score in (("x", 0.2), ("y", 0.6))]
+    run[0]["grading"]["grades"][0]["votes"] = votes
+    assert exported(tmp_path, "dpo", run).made.collected.noise.deviation is None
