@@ -19,8 +19,9 @@ def say_results(ended: Ended, reporter: Reporter) -> None:
     from refinecli.display.closing import comparison, failures
 
     highlights = ended.summary.highlights
-    for line in comparison(highlights, reporter.width):
-        reporter.result(line)
+    if highlights.tried:  # else there is no need of a width, and of what measures it
+        for line in comparison(highlights, reporter.width):
+            reporter.result(line)
     if failed := failures(highlights):
         reporter.notice(failed)
     say_where(ended, reporter)

@@ -164,10 +164,10 @@ def _command(
 
 def _learned(file: Path | None, settings: Settings) -> Estimates | None:
     """Return the estimates in another run's output, if it is named."""
-    from refinecli.runs.learning import learned_from
-
     if file is None:
         return None
+    from refinecli.runs.learning import learned_from
+
     options = settings.refine
     if options.strategy != "adaptive" or not options.learn:
         why = f"the strategy {options.strategy}" if options.learn else "refine.learn = false"

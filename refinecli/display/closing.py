@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from refinecli.display.marks import number
 from refinecli.runs.highlights import Highlights, Pair
 from refinecli.text.clean import one_line
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _NAME = 40  # characters of an id
 _ITEMS = 60  # characters of the names of items
@@ -18,6 +20,8 @@ def comparison(highlights: Highlights, width: int) -> Iterator[Text]:
     """Show how many answers became better, and the largest gains, each text in one line."""
     if not highlights.tried:
         return
+    from rich.text import Text  # which takes a tenth of a short run
+
     counts = f"{highlights.better:,} better than at first, {highlights.equal:,} equal"
     yield Text(f"answers: {counts}, {highlights.worse:,} worse")
     for pair in highlights.largest:
@@ -25,6 +29,8 @@ def comparison(highlights: Highlights, width: int) -> Iterator[Text]:
 
 
 def _pair(pair: Pair, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
     mended = f" · mended: {one_line(', '.join(pair.mended), _ITEMS)}" if pair.mended else ""
     head = Text.assemble(
         "  ",
