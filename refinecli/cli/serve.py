@@ -217,6 +217,7 @@ class _Serving:
             has_grader=bool(self.roles),
             forget=self._forget,
             notice=reporter.notice,
+            on_outcome=reporter.advance,
         )
         at = self.address
         most = self.settings.run.line_bytes

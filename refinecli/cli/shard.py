@@ -7,13 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refinecli.data.part_files import file_digest
 from refinecli.errors import UsageError
-from refinecli.runs.shards import PartOf, Shard
 
 if TYPE_CHECKING:
     from refinecli.cli.options import OutputOptions
     from refinecli.runs.run import Input
+    from refinecli.runs.shards import PartOf, Shard
 
 
 def part_of(shard: Shard, rows: Input, out: OutputOptions) -> tuple[Input, PartOf]:
@@ -21,6 +20,9 @@ def part_of(shard: Shard, rows: Input, out: OutputOptions) -> tuple[Input, PartO
 
     Raises UsageError unless both the input and the output are regular files.
     """
+    from refinecli.data.part_files import file_digest
+    from refinecli.runs.shards import PartOf
+
     path = rows.source.path
     if rows.more or path is None or not rows.rereadable:
         raise UsageError(

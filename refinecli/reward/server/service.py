@@ -74,6 +74,7 @@ class Service:
         has_grader: bool,
         forget: Callable[[], None] = lambda: None,
         notice: Callable[[str], None] = lambda text: None,
+        on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         self.counters = Counters()
         self.stopping = asyncio.Event()
@@ -83,7 +84,7 @@ class Service:
         self._rows = rows
         self._ungraded = ungraded
         self._has_grader = has_grader
-        self._forget, self._notice = forget, notice
+        self._forget, self._notice, self._on_outcome = forget, notice, on_outcome
         self._in_trouble = False  # as was last said
         self._to_forget = False
         self._probe_at = 0.0
@@ -212,4 +213,5 @@ class Service:
         summary = self._started.summary
         summary.finished += 1
         summary.add(graded.outcome)
+        self._on_outcome(graded.outcome)
         self.counters.add(graded.outcome.status, graded.reward, graded.grades)
