@@ -30,7 +30,7 @@ _OUTPUT = "Output"
 # From which share of the pairs on, and of how many, it is worth saying which side is the longer.
 _ONE_SIDED = 0.7
 _ENOUGH = 10
-_NAMES = ("sft", "dpo", "kto", "reward", "prompts", "critic", "reviser")
+_NAMES = ("sft", "dpo", "kto", "reward", "critic", "reviser", "prompts")
 _FORMATS = ("trl", "openai", "llamafactory", "verl", "tinker")
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from refinecli.export.formats import FORMATS
+from refinecli.export.kinds import KINDS
+from refinecli.export.selection import PAIRINGS
 from refinecli.text.json_text import digest
 from tests.conftest import Result, Start, jsonl, read_jsonl, write_jsonl
 from tests.support.report_files import failed_row, row
@@ -49,6 +52,13 @@ def test_an_export_says_what_went_in_and_the_three_main_reasons_for_the_rest(
     assert manifest["sources"][0]["sha256"] == hashlib.sha256(run.read_bytes()).hexdigest()
     assert manifest["dropped"] == {"cut_off": 12, "empty": 12, "not_passed": 12, "failed": 1}
     assert manifest["kept"] == 12
+
+
+def test_the_help_names_every_kind_format_and_pairing(cli: Cli) -> None:
+    shown = " ".join(cli("export", "--help").stdout.replace("│", " ").split())
+    assert f"One of: {', '.join(KINDS)}." in shown
+    assert f"One of: {', '.join(FORMATS)}." in shown
+    assert all(pairing in shown for pairing in PAIRINGS)
 
 
 def test_equal_runs_give_equal_bytes_also_through_a_pipe(cli: Cli, tmp_path: Path) -> None:
