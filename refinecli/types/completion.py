@@ -23,6 +23,14 @@ class Usage:
     cached_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
+        if not (
+            self.calls
+            or self.prompt_tokens
+            or self.completion_tokens
+            or self.reasoning_tokens
+            or self.cached_tokens
+        ):  # as at the start of each sum, several times a row, and a new one takes a microsecond
+            return other
         return Usage(
             self.calls + other.calls,
             self.prompt_tokens + other.prompt_tokens,

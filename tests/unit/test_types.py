@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from refinecli.types import (
     ExampleFields,
     ItemFields,
     RubricItem,
+    Usage,
 )
 
 CONVO = [{"role": "user", "content": "What is 2 + 2?"}]
@@ -163,3 +166,12 @@ def test_what_no_json_can_hold_is_refused_by_name() -> None:
     message: Any = {"role": "user", "content": "x", "extra": object()}
     with pytest.raises(InputError, match="convo: cannot be written as JSON"):
         Datapoint([message], ["x"])
+
+
+def test_usage_adds_up_field_by_field_from_nothing_too() -> None:
+    fields = [field.name for field in dataclasses.fields(Usage)]
+    ones = [Usage(**{name: 1}) for name in fields]
+    assert sum(ones, Usage()) == Usage(**dict.fromkeys(fields, 1))
+    for one in ones:
+        assert one + Usage() == Usage() + one == one
+        assert one + one == Usage(**{name: 2 * value for name, value in asdict(one).items()})
