@@ -49,6 +49,8 @@ def python() -> Path:
     for command in (
         [sys.executable, "-m", "venv", str(environment)],
         [*pip, *(word for lock in LOCKS for word in ("-r", str(lock)))],
+        # Elsewhere the same version may be a build for GPUs, whose libraries are not in the lock.
+        [str(interpreter), "-c", "import torch"],
     ):
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
@@ -67,7 +69,12 @@ def test_two_steps_on_exported_data_make_a_model_that_refine_takes(
         done = subprocess.run(
             [str(python), "-m", "refinecli", *arguments],
             cwd=tmp_path,
-            env={**CLEAN, "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+            env={
+                **CLEAN,
+                "PYTHONPATH": str(ROOT),
+                "PATH": os.environ["PATH"],
+                "HF_HOME": str(tmp_path / "hf"),
+            },
             capture_output=True,
             text=True,
             check=False,
