@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from rich.cells import cell_len, set_cell_size
 
 from refinecli.display.marks import number
 from refinecli.runs.highlights import Highlights, Pair
 from refinecli.text.clean import one_line
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
 _NAME = 40  # characters of an id
 _ITEMS = 60  # characters of the names of items
 
+# The parts of a line, each with its style: a log needs no Rich for it, which takes long to load.
+Line: TypeAlias = Sequence[tuple[str, str]]
 
-def comparison(highlights: Highlights, width: int) -> Iterator[Text]:
+
+def comparison(highlights: Highlights, width: int) -> Iterator[Line]:
     """Show how many answers became better, and the largest gains, each text in one line."""
     if not highlights.tried:
         return
-    from rich.text import Text  # which takes a tenth of a short run
-
     counts = f"{highlights.better:,} better than at first, {highlights.equal:,} equal"
-    yield Text(f"answers: {counts}, {highlights.worse:,} worse")
+    yield [(f"answers: {counts}, {highlights.worse:,} worse", "")]
     for pair in highlights.largest:
         yield from _pair(pair, width)
 
 
-def _pair(pair: Pair, width: int) -> Iterator[Text]:
-    from rich.text import Text
-
+def _pair(pair: Pair, width: int) -> Iterator[Line]:
+    name = one_line(pair.id, _NAME)
     mended = f" · mended: {one_line(', '.join(pair.mended), _ITEMS)}" if pair.mended else ""
-    head = Text.assemble(
-        "  ",
-        (one_line(pair.id, _NAME), "bold"),
-        f"  {number(pair.before)} → {number(pair.after)}{mended}",
-    )
-    yield _cut(head, width)
-    yield _cut(Text.assemble(("  - ", "red"), one_line(pair.first) or "(empty)"), width)
-    yield _cut(Text.assemble(("  + ", "green"), one_line(pair.best) or "(empty)"), width)
+    scores = f"  {number(pair.before)} → {number(pair.after)}{mended}"
+    yield [(f"  {name}", "bold"), (_cut(scores, width - cell_len(name) - 2), "")]
+    yield [("  - ", "red"), (_cut(one_line(pair.first) or "(empty)", width - 4), "")]
+    yield [("  + ", "green"), (_cut(one_line(pair.best) or "(empty)", width - 4), "")]
 
 
-def _cut(line: Text, width: int) -> Text:
-    line.truncate(width, overflow="ellipsis")
-    return line
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
 
 
 def failures(highlights: Highlights) -> str:

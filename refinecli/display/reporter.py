@@ -25,7 +25,8 @@ from refinecli.text.clean import as_line
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
-    from rich.text import Text
+
+    from refinecli.display.closing import Line
 
 # On a plain standard error (a log file, CI) a line every 30 seconds is news; more is noise. The
 # rate needs more frequent looks.
@@ -106,15 +107,21 @@ class Reporter:
         if not self._quiet:
             self._line(text)
 
-    def result(self, line: Text) -> None:
+    def result(self, line: Line) -> None:
         """Show a line of the end of a run, where there is no bar any more."""
-        if not self._quiet:
-            self.console.print(line, soft_wrap=True)
+        if self._quiet:
+            return
+        if self._terminal is None:
+            self._line("".join(text for text, _ in line))
+            return
+        from rich.text import Text
+
+        self.console.print(Text.assemble(*line), soft_wrap=True)
 
     @property
     def width(self) -> int:
         """The columns that a line may have: the terminal's, or enough for a log."""
-        return self.console.width if self.console.is_terminal else _COLUMNS_OF_A_LOG
+        return _COLUMNS_OF_A_LOG if self._terminal is None else self.console.width
 
     def detail(self, text: str) -> None:
         """Show a line to those who gave `-v`."""

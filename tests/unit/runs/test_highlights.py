@@ -25,7 +25,7 @@ def seen(*outcomes: Outcome) -> Highlights:
 
 
 def said(highlights: Highlights, width: int = 100) -> list[str]:
-    return [line.plain for line in comparison(highlights, width)]
+    return ["".join(text for text, _ in line) for line in comparison(highlights, width)]
 
 
 def test_answers_are_counted_by_what_became_of_them() -> None:
