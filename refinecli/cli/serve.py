@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import sys
@@ -248,6 +247,8 @@ def _counted(rows: int) -> str:
 
 async def _stopped() -> None:
     """Return when the first signal comes, which cancels the task: it is the usual end."""
+    import asyncio  # which the help of commands does without
+
     try:
         await asyncio.get_running_loop().create_future()
     except asyncio.CancelledError:

@@ -114,7 +114,7 @@ def test_a_commands_own_options_stand_before_those_that_it_shares(command: str) 
     shown = shown_by(command, "--help")
     panels = re.findall(r"^╭─ (\w+)", shown, re.MULTILINE)
     assert panels[:2] == ["Arguments", "Options"]
-    assert set(panels[2:]) <= {"Data", "Models", "Run"}
+    assert set(panels[2:]) <= {"Data", "Models", "Run", "Batches"}
     assert shown.index("refinecli " + command) < shown.index("╭─ Arguments")
 
 
@@ -218,7 +218,7 @@ PROGRAM = Path(sys.executable).with_name("refinecli")
 @pytest.mark.parametrize(
     ("complete", "begun", "offered"),
     [
-        (complete_topics, "tr", ["training-data"]),
+        (complete_topics, "training-", ["training-data"]),
         (complete_topics, "ref", ["reference", "refine"]),
         (complete_strategies, "s", ["self-refine"]),
         (complete_kinds, "r", ["reward", "reviser"]),
@@ -244,7 +244,7 @@ def test_what_is_offered(
     [
         ("refinecli refine --strategy best", "best-of-n"),
         ("refinecli generate-data add", "addition"),
-        ("refinecli help tr", "training-data"),
+        ("refinecli help training-", "training-data"),
         ("refinecli grade --set grade.mo", "grade.mode="),
     ],
 )
