@@ -418,7 +418,6 @@ def test_the_example_data_are_prompts_with_two_responses_each(cli: Cli) -> None:
         (["chat", "--from", "in.jsonl", "--contrast", "a,b"], "--contrast: the task chat asks no"),
         (["addition", "--model", "m"], "--model: the task addition asks no model"),
         (["addition", "--keep-going"], "--keep-going: the task addition asks no model"),
-        (["addition", "-q"], "--quiet: the task addition asks no model"),
         (["addition", "--dry-run"], "only rubrics does"),
         (["addition", "--set", "run.seed=3"], "--set: the task addition"),
     ],

@@ -21,7 +21,7 @@ from tests.support.guide_pages import (
 
 Cli = Callable[..., Result]
 SHELL = [block for page in DOCUMENTS for block in blocks(page) if block.language == "sh"]
-TOPICS = [page.stem for page in PAGES]
+TOPICS = sorted(page.stem for page in PAGES)
 
 
 def place(block: Block) -> str:

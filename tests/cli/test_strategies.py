@@ -232,7 +232,7 @@ def test_a_gain_is_called_optimistic_only_where_the_best_of_several_grades_is_ke
         ),
         (
             ["--strategy", "self-refine", "--set", "refine.principles=Be brief."],
-            ["refine.principles", "should be a list"],
+            ["refine.principles", "must be a list"],
         ),
         (
             ["--drafts", "3", "--set", "policy.temperature=0"],

@@ -613,7 +613,7 @@ def test_all_of_commongen_hard_is_imported() -> None:
     rows = list(TASKS["keywords"].read(read_objects(path), with_response=False))
     assert len(rows) == 100
     for row, (_, source) in zip(rows, read_objects(path), strict=True):
-        coverage, length = as_datapoint(row).rubric_items
+        coverage, length, _ = as_datapoint(row).rubric_items
         assert isinstance(coverage.check, ContainsAll)
         assert isinstance(length.check, WordCount)
         assert list(coverage.check.words) == source["concepts"]
