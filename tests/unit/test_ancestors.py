@@ -235,6 +235,7 @@ def test_code_in_a_score_is_not_run(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+@pytest.mark.slow
 def test_nothing_in_the_package_evaluates_text() -> None:
     calls = [
         f"{path.name}:{node.lineno}"

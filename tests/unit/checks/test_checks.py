@@ -1062,6 +1062,7 @@ def test_a_check_that_takes_long_goes_on_in_a_thread(
     assert [on_loop for _, on_loop in calls] == [limit < 0.2 for limit in seconds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["words", "sentences", "paragraphs", "characters"])
 @pytest.mark.parametrize(
     "piece", ["A b. ", "e\u0301\u0316", "\n \n", "ก", "。", "<b", "&#", "1,1 ", "🇩🇪"]

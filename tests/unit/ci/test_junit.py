@@ -237,6 +237,7 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
         file.add(Case("a", 1, "passed"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_datapoints(tmp_path: Path) -> None:
     file = JUnitFile(tmp_path / "j.xml", "s", "in.jsonl")
     tracemalloc.start()
@@ -256,6 +257,7 @@ def test_memory_does_not_grow_with_the_datapoints(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ kinds of errors
 
 
+@pytest.mark.slow
 def test_every_kind_of_error_can_be_required() -> None:
     """The first argument of what is raised, wherever it is a literal."""
     makers = {"CompletionError", "RetryableError", "Failure"}

@@ -578,6 +578,7 @@ LIKELY = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     st.binary(max_size=200)
     | JSON.map(lambda value: json.dumps(value).encode())

@@ -98,6 +98,7 @@ def test_an_empty_test_file_is_not_named_as_a_split(tmp_path: Path) -> None:
     assert "split: test" not in (made.folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_runs(tmp_path: Path) -> None:
     def most(rows: int) -> int:
         names = [

@@ -474,6 +474,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", IMPORTING)
 @given(data=st.data())
 def test_any_json_in_a_row_gives_a_datapoint_or_an_error_with_its_place(

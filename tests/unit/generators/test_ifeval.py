@@ -212,6 +212,7 @@ def named(case: Case) -> str:
     return f"{case[0]} {json.dumps(case[1])}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=named)
 @given(data=st.data())
 def test_a_check_passes_what_ifevals_verifier_passes(case: Case, data: st.DataObject) -> None:

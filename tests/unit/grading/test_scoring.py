@@ -364,6 +364,7 @@ ANYTHING = st.text(st.characters(exclude_categories=()), max_size=200)
 REPLIES = ANYTHING | st.lists(st.sampled_from(PIECES) | ANYTHING, max_size=20).map("".join)
 
 
+@pytest.mark.slow
 @given(
     text=REPLIES,
     pattern=st.sampled_from(PATTERNS),

@@ -237,6 +237,7 @@ def picky(*refused: str) -> Script:
     return script
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["temperature", "max_tokens", "seed"])
 def test_a_refused_parameter_is_settled_once_and_said_once(name: str) -> None:
     told = Told()

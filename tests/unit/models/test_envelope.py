@@ -345,6 +345,7 @@ def test_an_error_that_a_good_reply_only_quotes_is_none() -> None:
     assert read_completion(lines({**REPLY, "data": SLOW})).text == "4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [b":\n", b": wait\n\n", b" ", b"data: {}\n", b"{}\n", b'{"data":', b"[DONE]\n", b'"', b"[{}],"],

@@ -114,6 +114,7 @@ def test_a_body_that_stops_coming_is_a_timeout() -> None:
         done.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", ["body", "headers"])
 def test_a_server_that_drips_forever_is_a_timeout(within: str) -> None:
     done = threading.Event()

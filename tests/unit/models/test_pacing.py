@@ -39,6 +39,7 @@ def test_a_short_job_loses_little_to_the_start() -> None:
     assert Job(Free()).run(500, 2).seconds <= 1.1 * at_best
 
 
+@pytest.mark.slow
 def test_a_thousand_in_flight_are_reached_within_three_round_trips() -> None:
     job = Job(Free(), most=1024, latency=0.2).run(5000)
     assert job.peak == 1024
@@ -150,6 +151,7 @@ def test_a_limit_of_20_a_second_is_used_up_and_seldom_run_into(
         assert job.refused <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [None, 1.0], ids=["silent", "retry-after"])
 @pytest.mark.parametrize(("rate", "calls"), [(5, 300), (100, 2000)])
 def test_limits_of_other_sizes_are_used_up(rate: int, calls: int, after: float | None) -> None:
@@ -205,6 +207,7 @@ def test_what_limits_in_flight_with_latencies_that_vary_does_not_bring_it_down()
 # ------------------------------------------------------------------ noise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [False, True], ids=["delayed", "at-once"])
 @pytest.mark.parametrize("noise", [0.05, 0.1, 0.25, 0.4])
 def test_random_refusals_are_not_taken_for_a_limit(noise: float, at_once: bool) -> None:
@@ -231,6 +234,7 @@ def test_random_refusals_do_not_bring_a_long_job_down(noise: float) -> None:
         assert job.run(1000).seconds <= 3 * without
 
 
+@pytest.mark.slow
 def test_noise_does_not_hide_a_limit_that_comes_later() -> None:
     class Both(Bucket):
         def takes(self, now: float) -> bool:
@@ -253,6 +257,7 @@ def test_an_outage_is_probed_now_and_then_and_work_goes_on_after_it(after: float
     assert job.seconds <= 120 + 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [None, 1.0])
 def test_an_outage_in_mid_run_ends_within_seconds_of_its_end(after: float | None) -> None:
     job = Job(Outage(after, 2, 62)).run(10_000)
@@ -399,6 +404,7 @@ def test_whatever_happens_all_are_served_and_nothing_leaks(
 # ------------------------------------------------------------------ rpm, tpm, hints
 
 
+@pytest.mark.slow
 @given(
     rpm=st.integers(1, 600), most=st.integers(1, 64), pauses=st.lists(st.floats(0, 90), max_size=3)
 )
@@ -530,5 +536,6 @@ def test_a_hint_is_no_limit_where_much_is_left_or_it_is_one_by_the_day() -> None
     assert paced(Hints(requests=Allowance(0, 86_400, limit=1000))) > 10_000
 
 
+@pytest.mark.slow
 def test_a_hint_that_is_wrong_does_not_keep_it_slow() -> None:
     assert paced(Hints(requests=Allowance(0, 60, limit=1)), seconds=120) > 5000

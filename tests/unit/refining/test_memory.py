@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from statistics import mean
 
+import pytest
+
 from refinecli.prompts import Prompts
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import RefineOptions
@@ -68,6 +70,7 @@ def test_without_it_the_first_rewrite_that_is_rejected_is_the_last_but_a_copy() 
         assert (one.stop_reason == "repeated") == (copies([one]) == 1)
 
 
+@pytest.mark.slow
 def test_with_it_no_row_ends_as_repeated_and_twice_as_many_pass() -> None:
     made, without = (refined("refine", memory=memory) for memory in (True, False))
     assert Counter(one.stop_reason for one in made)["repeated"] == copies(made) == 0
@@ -75,6 +78,7 @@ def test_with_it_no_row_ends_as_repeated_and_twice_as_many_pass() -> None:
     assert kept(made) > kept(without) + 0.1
 
 
+@pytest.mark.slow
 def test_the_adaptive_loop_pays_for_no_copy_and_goes_further_with_it() -> None:
     made, without = (refined("adaptive", memory=memory) for memory in (True, False))
     assert copies(made) == copies(without) == 0

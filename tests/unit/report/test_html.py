@@ -244,6 +244,7 @@ def test_a_run_that_only_graded_has_no_gains(tmp_path: Path) -> None:
     assert "Optimism" not in said
 
 
+@pytest.mark.slow
 def test_thousands_of_datapoints_all_open_and_cost_a_kilobyte_each(tmp_path: Path) -> None:
     page = page_of(tmp_path, run_rows(1000))
     assert len(page.details) == len(page.points) == 1000

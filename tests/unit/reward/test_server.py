@@ -268,6 +268,7 @@ def test_two_rows_with_one_id_are_refused_and_equal_ones_are_not(tmp_path: Path)
 # ------------------------------------------------------------------ failures
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_at_once_to_a_slow_failing_grader_are_all_graded_and_none_is_0(
     tmp_path: Path,
 ) -> None:

@@ -123,6 +123,7 @@ def test_no_mark_of_a_pair_is_ever_taken_for_an_answer(text: str) -> None:
     assert len(thought) + len(answer) <= len(text) + text.count("<") + text.count("\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["<think>", "</think>", "<|channel|>a<|message|>", "[THINK]", "◁"])
 def test_marks_without_end_are_read_in_linear_time(mark: str) -> None:
     for split in (split_leading_reasoning, split_reasoning):
@@ -130,6 +131,7 @@ def test_marks_without_end_are_read_in_linear_time(mark: str) -> None:
         split("</think>" + mark * 50_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     ["<think></think>", "</think> ", "<think>", "<think>\n", "</think>\n\n", "analysis", "\n"],

@@ -98,6 +98,7 @@ def test_what_stands_around_sentences_does_not_change_their_number(
 PIECES = ["a", "B.", "!", "?", "...", '"', "(", "<", "<!--", "<b", "\n", " ", "1.", "。", "\n- "]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join))
 @settings(deadline=None, max_examples=20)
 def test_a_long_text_of_any_pattern_takes_linear_time(pattern: str) -> None:
