@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject
 
 INSTALL = "pip install 'refinecli[train]'"
-# On Linux the index that pip uses by default has builds with gigabytes of CUDA.
-INSTALL_CPU = "torch without CUDA is in pip's extra index https://download.pytorch.org/whl/cpu"
+# On Linux torch's usual builds bring gigabytes of CUDA along.
+INSTALL_CPU = "without a GPU install a CPU build of torch first, by its own instructions"
 _CONVERTS = ("torch", "transformers", "gguf", "safetensors")
 _TRAINS = (*_CONVERTS, "trl", "datasets", "accelerate", "peft")
 
