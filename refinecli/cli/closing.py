@@ -19,7 +19,7 @@ def say_results(ended: Ended, reporter: Reporter) -> None:
     from refinecli.display.closing import comparison, failures
 
     highlights = ended.summary.highlights
-    if highlights.tried:  # else there is no need of a width, and of what measures it
+    if highlights.tried:  # otherwise nothing needs the width, or Rich to measure it
         for line in comparison(highlights, reporter.width):
             reporter.result(line)
     if failed := failures(highlights):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, Protocol, Unpack, overload
 
 from refinecli.api.files import Rubric, items_of
@@ -118,31 +119,17 @@ class _Grading:
 
     def total(self) -> RewardFunction:
         """Return the function whose rewards are scores."""
-
-        async def rubric(
-            prompts: Sequence[Any],
-            completions: Sequence[Any],
-            *,
-            rubric_items: Sequence[Any] | None = None,
-            reference: Sequence[Any] | None = None,
-            id: Sequence[Any] | None = None,
-            log_metric: LogMetric | None = None,
-            log_extra: LogExtra | None = None,
-            **_: Any,
-        ) -> list[float | None]:
-            columns = {"rubric_items": rubric_items, "reference": reference, "id": id}
-            with hint_as_note():
-                samples = read_samples(prompts, completions, columns, self._rubric)
-                gradings = await self._graded(samples, log_metric, log_extra)
-            return [_score(one) for one in gradings]
-
-        return rubric
+        return self._function("rubric", _score, logs=True)
 
     def of_item(self, name: str, *, logs: bool) -> RewardFunction:
         """Return the function whose rewards are what one item adds to scores; None too where a row
         has no such item. One of the functions `logs` for all."""
+        return self._function(name, partial(_share, name=name), logs=logs)
 
-        async def rubric_item(
+    def _function(
+        self, name: str, reward: Callable[[Grading], float | None], *, logs: bool
+    ) -> RewardFunction:
+        async def rubric(
             prompts: Sequence[Any],
             completions: Sequence[Any],
             *,
@@ -158,10 +145,10 @@ class _Grading:
             with hint_as_note():
                 samples = read_samples(prompts, completions, columns, self._rubric)
                 gradings = await self._graded(samples, metric, extra)
-            return [_share(one, name) for one in gradings]
+            return [reward(one) for one in gradings]
 
-        rubric_item.__name__ = rubric_item.__qualname__ = name
-        return rubric_item
+        rubric.__name__ = rubric.__qualname__ = name
+        return rubric
 
     async def _graded(
         self, samples: Sequence[Sample], log_metric: LogMetric | None, log_extra: LogExtra | None

@@ -1,7 +1,7 @@
 """Drive a provider's batches by OpenAI's protocol: upload a file of requests, create a batch, look
 at it, fetch what came.
 
-Azure, Together, Groq and LiteLLM's proxy speak it too. A request that fails is sent again as others
+Others offer it too. A request that fails is sent again as others
 are; before a batch is created again, it is looked for by its mark.
 """
 

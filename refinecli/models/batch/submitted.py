@@ -92,10 +92,10 @@ class Batches:
 
     # -------------------------------------------------------------- one batch
 
-    async def _carry(self, entry: Submitted, all: list[Submitted], stay: bool) -> bool:
+    async def _carry(self, entry: Submitted, entries: list[Submitted], stay: bool) -> bool:
         """Bring one batch to its end, from wherever it is; return False where that has not come."""
         provider = self._provider(entry)
-        batch = await self._submitted(entry, all, provider)
+        batch = await self._submitted(entry, entries, provider)
         pause = min(_FIRST_PAUSE, self.seconds)
         while not batch.over:
             if not stay:
@@ -105,7 +105,7 @@ class Batches:
             batch = await provider.batch(entry.id)
         if batch.status == "failed":
             entry.id, entry.begun, entry.mark = "", False, new_mark()
-            self._save(all)
+            self._save(entries)
             raise RunError(
                 f"{entry.file}: batch {batch.id} was refused: {batch.errors or 'nobody says why'}",
                 "fix what it reports, then run the same command to submit it again",
@@ -115,24 +115,26 @@ class Batches:
             name = f"{Path(entry.file).stem}.{batch.id.replace('/', '_')}.{n}.jsonl"
             await provider.fetch(file_id, self.folder / name)
         entry.done = True
-        self._save(all)
+        self._save(entries)
         self.say(f"{entry.file}: batch {batch.id} is {batch.status}: {batch.counts}")
         return True
 
-    async def _submitted(self, entry: Submitted, all: list[Submitted], provider: Provider) -> Batch:
+    async def _submitted(
+        self, entry: Submitted, entries: list[Submitted], provider: Provider
+    ) -> Batch:
         if entry.id:
             return await provider.batch(entry.id)
         batch = await provider.find(entry.mark) if entry.begun else None
         if batch is None:
             entry.begun = True
-            self._save(all)
+            self._save(entries)
             with tempfile.TemporaryFile() as lines:
                 with (self.folder / entry.file).open("rb") as file:
                     file.seek(entry.start)
                     lines.write(file.read(entry.size))
                 batch = await provider.submit(lines, entry.file, entry.mark)
         entry.id = batch.id
-        self._save(all)
+        self._save(entries)
         self.say(f"{entry.file}: {entry.requests:,} requests submitted as batch {batch.id}")
         return batch
 

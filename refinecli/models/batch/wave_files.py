@@ -148,6 +148,8 @@ _KEEP = """INSERT INTO results VALUES (?, ?, ?, ?, ?)
 
 def _entry_of(line: bytes, wave: int) -> dict[str, Any] | None:
     """Return the line's object where it is a result of that wave; half a line is none yet."""
+    if f"wave{wave:03}-".encode() not in line:  # results of earlier waves stay in the folder
+        return None
     try:
         entry = orjson.loads(line)
         name = _ID.fullmatch(entry["custom_id"])
