@@ -178,7 +178,8 @@ class Waves:
 def _waiting(files: list[Path], requests: int, rows: int = 0) -> WaveError:
     names = ", ".join(map(str, files))
     results = files[0].with_name(f"{files[0].stem}.results.jsonl")
-    waiting = f", without which {rows:,} datapoints cannot continue" if rows else ""
+    datapoints = "1 datapoint" if rows == 1 else f"{rows:,} datapoints"
+    waiting = f", without which {datapoints} cannot continue" if rows else ""
     return WaveError(
         f"requests to be answered: {requests:,} in {names}{waiting}",
         f"send them as a provider's batch or through `vllm run-batch`, and put the results into "
