@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -237,8 +238,8 @@ def export(
         return interrupted.code
     finally:
         bad.say_rest()
-    if not out.quiet:
-        print("\n".join(as_line(line) for line in _said(made, folder)), file=sys.stderr)
+    for line in [] if out.quiet else _said(made, folder, gpu=out.gpu):
+        print(as_line(line), file=sys.stderr)
     return 0
 
 
@@ -358,8 +359,7 @@ def _system(settings: Settings) -> Callable[[JSONObject], str]:
     return lambda result: system_of(result, settings.roles["policy"].system or "")
 
 
-def _said(made: Made, folder: Path) -> list[str]:
-    """Return the lines to print."""
+def _said(made: Made, folder: Path, *, gpu: bool) -> list[str]:
     from refinecli.export.words import reasons
     from refinecli.stats.wording import plural
 
@@ -375,12 +375,20 @@ def _said(made: Made, folder: Path) -> list[str]:
     if made.dropped:
         lines.append(f"left out: {reasons(made.dropped)}")
     lines += _warnings(made)
-    if made.format == "trl":
-        lines.append(
-            f"to train: cd {folder} && trl {made.kind.trainer} --config trl.yaml "
-            "--model_name_or_path MODEL"
-        )
-    return lines
+    return lines + _next_step(made, folder, gpu=gpu)
+
+
+def _next_step(made: Made, folder: Path, *, gpu: bool) -> list[str]:
+    """Return what trains on the folder: for a CPU the command here, and TRL's own as well."""
+    if made.format != "trl":
+        return []
+    there = shlex.quote(str(folder))
+    trl = f"cd {there} && trl {made.kind.trainer} --config trl.yaml --model_name_or_path MODEL"
+    if gpu:
+        return [f"next: {trl}"]
+    form = "-model" if made.kind.trainer == "reward" else ".gguf"  # which a reward model has not
+    train = f"refinecli train {there} --model local -o {shlex.quote(f'{folder}{form}')}"
+    return [f"next: {train}", f"or: {trl}"]
 
 
 def _warnings(made: Made) -> list[str]:

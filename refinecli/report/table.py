@@ -56,8 +56,15 @@ def _section(spell: Callable[[str], str], title: str, body: Iterable[str]) -> It
 
 
 def _about(page: Columns, figures: JSONObject) -> Iterator[Text]:
-    for run in figures["runs"] if is_comparison(figures) else figures["runs"][-1:]:
-        yield from _about_run(page, run)
+    if not is_comparison(figures):
+        yield from _about_run(page, figures["runs"][-1])
+        return
+    by_code = figures["claim"]["basis"] == "code"
+    for run in figures["runs"]:
+        # Nothing was refined: a strategy did nothing, and where code grades, nor did a grader.
+        how = "grade" if run["strategy"] == "grade" else "one response"
+        asked = {k: v for k, v in run["models"].items() if not (by_code and k == "grader")}
+        yield from _about_run(page, {**run, "strategy": how, "models": asked})
 
 
 def _about_run(page: Columns, run: JSONObject) -> Iterator[Text]:

@@ -43,7 +43,8 @@ def test_an_export_says_what_went_in_and_the_three_main_reasons_for_the_rest(
         "made/test.jsonl",
         "left out: cut off, or without a good ending: 12; empty: 12; not passed: 12; other "
         "reasons: 1",
-        "to train: cd made && trl sft --config trl.yaml --model_name_or_path MODEL",
+        "next: refinecli train made --model local -o made.gguf",
+        "or: cd made && trl sft --config trl.yaml --model_name_or_path MODEL",
     ]
     made = tmp_path / "made"
     names = {path.name for path in made.iterdir()}
@@ -52,6 +53,22 @@ def test_an_export_says_what_went_in_and_the_three_main_reasons_for_the_rest(
     assert manifest["sources"][0]["sha256"] == hashlib.sha256(run.read_bytes()).hexdigest()
     assert manifest["dropped"] == {"cut_off": 12, "empty": 12, "not_passed": 12, "failed": 1}
     assert manifest["kept"] == 12
+
+
+def test_what_trains_next_is_a_command_for_this_machine_or_for_a_gpu(
+    cli: Cli, tmp_path: Path
+) -> None:
+    run = str(write_jsonl(tmp_path / "out.jsonl", drafts()))
+    rewards = cli("export", run, "--to", "reward", "--pairs", "best-worst", "-o", "my pairs")
+    assert rewards.stderr.splitlines()[-2:] == [
+        "next: refinecli train 'my pairs' --model local -o 'my pairs-model'",
+        "or: cd 'my pairs' && trl reward --config trl.yaml --model_name_or_path MODEL",
+    ]
+    elsewhere = cli("export", run, "--to", "sft", "-o", "made", "--gpu").stderr
+    assert elsewhere.splitlines()[-1] == (
+        "next: cd made && trl sft --config trl.yaml --model_name_or_path MODEL"
+    )
+    assert "refinecli train" not in elsewhere
 
 
 def test_the_help_names_every_kind_format_and_pairing(cli: Cli) -> None:

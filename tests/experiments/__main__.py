@@ -129,13 +129,14 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="train: the one with the extras")
     parser.add_argument("--only", action="append", default=[], metavar="ARM", help="train: one arm")
     options = parser.parse_args()
-    folder = BUILD / options.name
+    other = options.name == "train" and options.data  # prompts: not among the files of the first
+    folder = BUILD / (f"{options.name}-data" if other else options.name)
     folder.mkdir(parents=True, exist_ok=True)
     if options.name == "payloads":
         payloads.main(folder, refinecli, options.n)
         return
     if options.name == "train":
-        training.main(folder, options.python, options.only)
+        training.main(folder, options.python, options.only, options.data)
         return
     experiment = EXPERIMENTS[options.name]
     options.n = options.n or experiment.n

@@ -2,21 +2,23 @@
 
     python -m tests.experiments train --python VENV/bin/python                # all that is missing
     python -m tests.experiments train --python VENV/bin/python --only "SFT"   # one arm
+    python -m tests.experiments train --python VENV/bin/python --data DIR     # on CommonGen-Hard
 
 VENV has refinecli with its extras local, report and train. What is trained on are eight drafts each
-of forty prompts of `keywords`; two hundred prompts that share no set of words with them are held
-out, and each arm answers each once. Every step is a command of some minutes whose file stands in
-build/experiments/train, so a run that was stopped continues. Prints a Markdown table: an arm next
-to the base that was converted in the same way, untrained, and what it did to each item, to the
-length and to the variety of the answers.
+of forty prompts of `keywords`, or with DIR/commongen_hard.jsonl of four concepts each; two hundred
+prompts that share no set of words with them are held out, and each arm answers each once. Every
+step is a command of some minutes whose file stands in build/experiments/train, so a run that was
+stopped continues. Prints a Markdown table: an arm next to the base that was converted in the same
+way, untrained, and what it did to each item, to the length and to the variety of the answers. The
+last column is the CPU time of the training, of all processes, and of the answers.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,7 @@ class Arm:
 
 SFT = ("--to", "sft", "--max-per-prompt", "2", "--test-share", "0")
 DPO = ("--to", "dpo", "--pairs", "best-worst", "--test-share", "0")
+GRPO = ("--to", "prompts", "--test-share", "0")
 ARMS: Mapping[str, Arm] = {
     "base": Arm(),
     BASE: Arm("base.gguf"),
@@ -58,6 +61,7 @@ ARMS: Mapping[str, Arm] = {
     ),
     "SFT, LoRA": Arm("lora.gguf", SFT, LORA),
     "DPO": Arm("dpo.gguf", DPO),
+    "GRPO": Arm("grpo.gguf", GRPO),
     "SFT, second seed": Arm("sft-2.gguf", SFT, ("seed=7",)),
     "random, second seed": Arm("random-2.gguf", (*SFT, "--random", "--seed", "7"), ("seed=7",)),
     "SFT, second round": Arm("sft-round-2.gguf", SFT, control="SFT", drafts_of="sft.gguf"),
@@ -78,9 +82,9 @@ class Bench:
         """Return the file, which the command makes unless it is there."""
         path = self.folder / name
         if not path.exists():
-            began = time.monotonic()
+            before = cpu_seconds()
             self.run(*command, "-o", name)
-            self._note(name, time.monotonic() - began)
+            self._note(name, cpu_seconds() - before)
         return path
 
     def run(self, *command: str) -> str:
@@ -102,20 +106,30 @@ class Bench:
         self._seconds.write_text(json.dumps(self.seconds() | {name: round(seconds)}, indent=1))
 
 
-def main(folder: Path, python: str, only: Sequence[str]) -> None:
+def cpu_seconds() -> float:
+    """Return what all commands have computed so far: wall time says little on a busy machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main(folder: Path, python: str, only: Sequence[str], data: Path | None) -> None:
     bench = Bench(folder, python)
-    write_prompts(bench)
-    print("| arm | n | score | difference (95%) | coverage | length | words | distinct | s |")
+    write_prompts(bench, data)
+    print("| arm | n | score | difference (95%) | coverage | length | words | distinct | CPU s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, arm in ARMS.items():
         if not only or name in only:
             print(line(bench, name, arm), flush=True)
 
 
-def write_prompts(bench: Bench) -> None:
-    """Write prompts to train on and prompts held out: no set of words is on both sides, though the
-    words are of one pool, and none is twice."""
-    everything = bench.made("all.jsonl", "generate-data", "keywords", "-n", "400", "--seed", "42")
+def write_prompts(bench: Bench, data: Path | None) -> None:
+    """Write prompts to train on and prompts held out: no set of words is on both sides, and none
+    is twice. The words of `keywords` are of one pool; concepts are of other lists on each side."""
+    source = ("-n", "400", "--seed", "42")
+    if data is not None:
+        write_concepts(data / "commongen_hard.jsonl", bench.folder / "concepts.jsonl")
+        source = ("--from", "concepts.jsonl")
+    everything = bench.made("all.jsonl", "generate-data", "keywords", *source)
     by_words: dict[frozenset[str], str] = {}
     for text in everything.read_text("utf-8").splitlines():
         checks = [item["check"] for item in json.loads(text)["rubric_items"]]
@@ -127,6 +141,16 @@ def write_prompts(bench: Bench) -> None:
         ("test.jsonl", rows[PROMPTS : PROMPTS + HELD_OUT]),
     ):
         (bench.folder / name).write_text("".join(part), "utf-8")
+
+
+def write_concepts(lists: Path, file: Path) -> None:
+    """Write the second half of the lists, on which no wording was chosen, in fours."""
+    lines = lists.read_text("utf-8").splitlines()
+    cuts = []
+    for line in lines[len(lines) // 2 :]:
+        words = json.loads(line)["concepts"]
+        cuts += [{"concepts": words[at : at + 4]} for at in range(0, len(words) - 3, 4)]
+    file.write_text("".join(json.dumps(cut) + "\n" for cut in cuts), "utf-8")
 
 
 def answers(bench: Bench, name: str, arm: Arm) -> Path:

@@ -65,6 +65,21 @@ def shown(figures: JSONObject, width: int = 80) -> str:
     return "\n".join(line.plain for line in renderables(figures, width=width))
 
 
+def test_single_answers_that_code_grades_name_neither_a_loop_nor_a_grader(
+    compared: Compared,
+) -> None:
+    def answers(model: str, passing: int) -> list[Row]:
+        items = [{"check": {"kind": "words", "max": 9}}]
+        made = [row(at, [float(at < passing)], items=items) for at in range(30)]
+        for line in made:
+            line["refinement"]["models"] = {"policy": model, "grader": model}
+        return made
+
+    text = shown(compared(answers("base", 10), answers("tuned", 25)))
+    assert "old.jsonl: one response, policy base\n" in text
+    assert "new.jsonl: one response, policy tuned\n" in text
+
+
 # ------------------------------------------------------------------ which is better
 
 
