@@ -31,6 +31,7 @@ from refinecli.grading.scoring import weight_of
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts, message_text
 from refinecli.refining.strategies import STRATEGIES
+from refinecli.stats.wording import plural
 from refinecli.text.clean import clean, one_line
 from refinecli.text.word_diff import word_diff
 from refinecli.types import Datapoint, Grade, Iteration, Refinement, RubricItem
@@ -260,5 +261,5 @@ def result_section(rollout: Rollout) -> Section:
         by_model = any(g.grader == "llm" for it in refinement.iterations for g in it.grades)
         parts += [Text(_OPTIMISTIC)] if by_grade and by_model else []
     usage = refinement.usage
-    parts.append(label(f"{usage.calls:,} calls · {tokens(usage)}", "dim"))
+    parts.append(label(f"{plural(usage.calls, 'call')} · {tokens(usage)}", "dim"))
     return Section("result", parts, "green" if refinement.passed else "red")

@@ -15,6 +15,9 @@ from refinecli.types import Completion, FirstTokens, JSONObject, Message, Wants
 
 # Parameters an endpoint may refuse and we can do without.
 OPTIONAL = ("temperature", "top_p", "seed", "max_tokens", "max_completion_tokens")
+# Those with the same few values in all requests. Each call has a seed of its own, so one that was
+# taken says nothing about the next.
+_REPEATED = tuple(name for name in OPTIONAL if name != "seed")
 # What a request has that is not a parameter, and can be sent in another way.
 SYSTEM_ROLE = "the system role"
 FIRST_TOKEN_LIMIT = "max_tokens with logprobs"
@@ -66,7 +69,7 @@ class Terms:
 
     def took(self, body: JSONObject) -> None:
         """Note what an answered request had."""
-        self.taken.update((name, repr(body[name])) for name in OPTIONAL if name in body)
+        self.taken.update((name, repr(body[name])) for name in _REPEATED if name in body)
 
     def settle(self, refused: RefusedParameterError, sent: Changes) -> str:
         """Leave out or rename what was refused, for all calls; return what to say about it, nothing

@@ -33,8 +33,6 @@ async def adaptive(rollout: Rollout) -> Refinement:
     failure after the first response keeps it and makes the refinement's status `failed`.
     """
     iterations, failure = await graded_drafts(rollout)
-    for iteration in iterations:
-        rollout.show(rollout.datapoint, iteration)
     most = len(iterations) + rollout.options.max_iterations
     requests = _Requests(rollout, iterations)
     declined: Step | None = None
@@ -61,7 +59,6 @@ async def adaptive(rollout: Rollout) -> Refinement:
         )
         iterations.append(new)
         _note_feedback(iterations, new, requests)
-        rollout.show(rollout.datapoint, new)
     made = finished(rollout, iterations, best_of(iterations), stop, failure)
     return replace(made, declined=declined.as_alternative() if declined else None)
 

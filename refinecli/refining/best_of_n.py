@@ -15,8 +15,6 @@ async def best_of_n(rollout: Rollout) -> Refinement:
     first scores: N is fixed beforehand.
     """
     iterations, failure = await graded_drafts(rollout)
-    for iteration in iterations:
-        rollout.show(rollout.datapoint, iteration)
     best = best_of(iterations)
     stop: StopReason = "max_iterations"
     if failure:

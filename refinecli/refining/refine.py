@@ -32,8 +32,6 @@ async def refine(rollout: Rollout) -> Refinement:
     """
     iterations, failure = await graded_drafts(rollout)
     best = best_of(iterations)
-    for iteration in iterations:
-        rollout.show(rollout.datapoint, iteration)
 
     first_round = len(iterations)
     stop: StopReason | None = "failed" if failure else None
@@ -64,7 +62,6 @@ async def refine(rollout: Rollout) -> Refinement:
         if repeated and rollout.options.stop_on_repeat:
             stop = "repeated"
         best = new if new.accepted else best
-        rollout.show(rollout.datapoint, new)
     return finished(rollout, iterations, best, stop, failure)
 
 

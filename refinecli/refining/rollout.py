@@ -15,7 +15,7 @@ from refinecli.refining.strategies import (
     Rollout,
     prior,
 )
-from refinecli.types import Datapoint, Observer, Refinement, Roles
+from refinecli.types import Datapoint, Refinement, Roles
 
 if TYPE_CHECKING:
     from refinecli.refining.estimates import Estimates
@@ -29,7 +29,6 @@ async def refine(
     roles: Roles,
     options: RefineOptions,
     prompts: Prompts,
-    observe: Observer | None = None,
     *,
     grading: GradeOptions = _AS_USUAL,
     seed: int | None = None,
@@ -37,20 +36,18 @@ async def refine(
     prices: Prices = _NO_PRICES,
     estimates: Callable[[], Awaitable[Estimates]] | None = None,
 ) -> Refinement:
-    """Refine one datapoint's response, passing each iteration to `observe` as soon as it is done.
+    """Refine one datapoint's response in the loop that `options` name.
 
     `redraws`, `prices` and `estimates` are what an adaptive loop goes by: the writers whose second
     reply to a request can differ from the first, the cost of tokens, and what earlier rows showed.
 
     Raise CompletionError where not even a first response could be had.
     """
-    show = observe or (lambda datapoint, iteration: None)
     rollout = Rollout(
         datapoint,
         roles,
         options,
         prompts,
-        show,
         grading,
         seed,
         redraws,

@@ -231,8 +231,6 @@ async def graded_ends(rollout: Rollout, iterations: list[Iteration], kept: int) 
         ends = await gather([graded(rollout, first), graded(rollout, last)])
     result = list(iterations)
     result[0], result[kept] = ends
-    for iteration in result:
-        rollout.show(rollout.datapoint, iteration)
     return result
 
 

@@ -26,7 +26,7 @@ from refinecli.grading.verdict import GradeOptions
 if TYPE_CHECKING:
     from refinecli.prompts import Prompts
     from refinecli.refining.estimates import Estimates
-    from refinecli.types import Datapoint, Observer, Refinement, Roles, Usage
+    from refinecli.types import Datapoint, Refinement, Roles, Usage
 
 
 @checked(
@@ -103,7 +103,7 @@ async def prior() -> Estimates:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One datapoint on its way through a loop; `show` gets each iteration once it is done.
+    """One datapoint on its way through a loop.
 
     The roles in `redraws` could reply to the same request in another way. `estimates` are what
     earlier rows say about this one, and are waited for.
@@ -113,7 +113,6 @@ class Rollout:
     roles: Roles
     options: RefineOptions
     prompts: Prompts
-    show: Observer
     grading: GradeOptions
     seed: int | None
     redraws: frozenset[str] = WRITERS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -163,6 +163,3 @@ class Refinement:
     @property
     def initial_score(self) -> float | None:
         return self.iterations[0].score
-
-
-Observer: TypeAlias = Callable[[Datapoint, Iteration], None]

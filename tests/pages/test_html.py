@@ -100,7 +100,7 @@ def test_a_datapoint_opens_with_its_changes_and_marks(pages: Callable[..., Brows
     iterations = rows[0]["refinement"]["iterations"]
     headings = seen.texts("#dialog .iteration h3")
     assert headings[0].startswith("Draft 0")
-    assert headings[1].startswith("Rewrite 1 of 0")
+    assert headings[1].startswith("Rewrite 1, of iteration 0")
     assert len(seen.texts("#dialog .iteration")) == len(iterations)
     marks = seen.texts("#dialog .iteration:last-child .mark")
     assert marks == ["✓"] * 4

@@ -319,12 +319,12 @@ def test_an_adaptive_step_says_what_it_is_and_why_it_was_chosen(pages: Pages) ->
     seen = pages([one], "#dp-0")
     assert seen.texts("#dialog .reason") == [
         "Chosen: a fresh draft, +0.125 for 91 tokens; "
-        "a rewrite of 0 promised +0.025 for 188 tokens",
-        "Chosen: a rewrite of 0, +0.300 for 1,200 tokens; nothing else was possible",
+        "a rewrite of iteration 0 promised +0.025 for 188 tokens",
+        "Chosen: a rewrite of iteration 0, +0.300 for 1,200 tokens; nothing else was possible",
     ]
     headings = seen.texts("#dialog .iteration h3")
     assert [text.split("policy")[0].split("reviser")[0] for text in headings] == [
-        *("Draft 0", "Draft 1", "Rewrite 2 of 0")
+        *("Draft 0", "Draft 1", "Rewrite 2, of iteration 0")
     ]
     assert "✓ accepted" in headings[1]
     assert "✗ not accepted" in headings[2]

@@ -239,3 +239,13 @@ def test_what_the_system_says_precedes_the_parts_of_a_turn_that_has_an_image() -
         [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [image]}]
     )
     assert sent == [{"role": "user", "content": [{"type": "text", "text": "Be brief."}, image]}]
+
+
+def test_a_run_of_many_seeds_remembers_none_of_them(terms: Terms) -> None:
+    endpoint = Endpoint()
+    for seed in range(100):
+        terms.took({**BODY, "seed": seed})
+    assert len(terms.taken) == 2
+    endpoint.refused = ("seed",)
+    endpoint.ask(terms, body={**BODY, "seed": 1})
+    assert endpoint.sent[-1] == BODY

@@ -16,7 +16,7 @@ from refinecli.errors import BudgetError, CompletionError, RunError
 from refinecli.prompts import Prompts
 from refinecli.refining.rollout import refine
 from refinecli.refining.strategies import RefineOptions
-from refinecli.types import Completion, Datapoint, Draw, Iteration, Refinement, Roles, Usage
+from refinecli.types import Completion, Datapoint, Draw, Refinement, Roles, Usage
 from tests.support.fakes import (
     Answer,
     Call,
@@ -352,19 +352,6 @@ def test_usage_adds_up() -> None:
     assert found.iterations[0].usage == Usage(4, 310, 31, 5, 2)
     assert found.iterations[1].usage == Usage(4, 320, 32)
     assert found.usage == Usage(8, 630, 63, 5, 2)
-
-
-def test_each_iteration_is_shown_as_soon_as_it_is_graded() -> None:
-    shown: list[Iteration] = []
-
-    def grader(call: Call) -> Answer:
-        assert len(shown) == {"r0": 0, "r1": 1, "r2": 2}[call.graded_response]
-        return score(0)
-
-    models = roles(["r0"], ["r1", "r2"], Scripted(grader))
-    options = RefineOptions("refine", max_iterations=2)
-    asyncio.run(refine(datapoint(), models, options, Prompts(), lambda point, it: shown.append(it)))
-    assert [it.response for it in shown] == ["r0", "r1", "r2"]
 
 
 def test_equal_replies_give_equal_records() -> None:

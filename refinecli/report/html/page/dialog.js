@@ -24,7 +24,7 @@ function messages(detail) {
 // A response is a draft, or a rewrite of an earlier one.
 function kindOf(one) {
   if (one.role === undefined) return "Response";
-  if (one.parent !== undefined) return `Rewrite ${one.iteration} of ${one.parent}`;
+  if (one.parent !== undefined) return `Rewrite ${one.iteration}, of iteration ${one.parent}`;
   return one.role === "input" ? `Given response ${one.iteration}` : `Draft ${one.iteration}`;
 }
 
@@ -98,8 +98,8 @@ function reasonOf(one) {
   if (!one.choice) return null;
   const promised = (step) => `${signed(step.gain)} for ${whole.format(Math.round(step.cost))} tokens`;
   const { instead } = one.choice;
-  const other = instead && (instead.parent === null ? "a fresh draft" : `a rewrite of ${instead.parent}`);
-  const taken = one.parent === undefined ? "a fresh draft" : `a rewrite of ${one.parent}`;
+  const other = instead && (instead.parent === null ? "a fresh draft" : `a rewrite of iteration ${instead.parent}`);
+  const taken = one.parent === undefined ? "a fresh draft" : `a rewrite of iteration ${one.parent}`;
   return element("p", { class: "note reason" }, `Chosen: ${taken}, ${promised(one.choice)}` +
     (instead ? `; ${other} promised ${promised(instead)}` : "; nothing else was possible"));
 }
