@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 
 from refinecli.data.rows import Row
 from refinecli.errors import UsageError
-from refinecli.grading.estimate import Estimate, Sent
+from refinecli.grading.estimate import CHARACTERS_PER_TOKEN, Estimate, Sent
 from refinecli.prompts import message_text
 from refinecli.text.clean import as_line, as_lines
 from refinecli.types import Message
 
 if TYPE_CHECKING:
+    from refinecli.cli.waves_ahead import WavesAhead
     from refinecli.data.output_lines import Outcome
     from refinecli.models.engine import Engine
     from refinecli.runs.plan import Plan
     from refinecli.runs.run import Work
-
-# A rough count for English text and most tokenizers; the true one needs the model's own.
-CHARACTERS_PER_TOKEN = 4
 
 
 # The number of a row's calls that the cache answers, and whether those are all.
 Cached = Callable[[Row], tuple[int, bool]]
 
 
-def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
+def describe(
+    rows: Iterable[Row], name: str, plan: Plan, cached: Cached, waves: WavesAhead | None = None
+) -> int:
     """Print what would be sent on standard error, once all rows of the input of that name have been
     read; return the exit code."""
     datapoints = calls = replayed = characters = bad = 0
@@ -39,10 +39,7 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
     for warning in plan.warnings:
         print(as_line(warning), file=sys.stderr)
     for row in rows:
-        for note in row.notes:
-            if note not in noted:
-                noted.add(note)
-                print(as_line(f"{row.file or name}:{row.line}: {note}"), file=sys.stderr)
+        _print_notes(row, name, noted)
         if row.datapoint is None:
             bad += 1
             continue
@@ -51,15 +48,18 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
         replayed += hits
         if all_hit:
             continue
-        calls += plan.calls(row.datapoint) - hits
+        calls += (most := plan.calls(row.datapoint) - hits)
         prompts = plan.prompts(row.datapoint)
         characters += sum([len(message_text(m)) for _, messages in prompts for m in messages])
-        grading += plan.grading(row.datapoint, prompts)
+        grading += (estimate := plan.grading(row.datapoint, prompts))
+        if waves:
+            waves.add(row.datapoint, plan, most, prompts, estimate)
         first = first or prompts
     for messages, roles in _by_prompt(first):
         print_prompt(" and the ".join(roles), messages)
-    if grading.sent.calls:
-        print(_graded(grading), file=sys.stderr)
+    closing = [_graded(grading)] if grading.sent.calls else []
+    for line in (*closing, *(waves.lines() if waves else ())):
+        print(as_line(line), file=sys.stderr)
     tokens = characters // CHARACTERS_PER_TOKEN
     unreadable = f" ({bad} lines cannot be used)" if bad else ""
     cached_ones = f" ({replayed:,} more are cached)" if replayed else ""
@@ -71,6 +71,13 @@ def describe(rows: Iterable[Row], name: str, plan: Plan, cached: Cached) -> int:
         file=sys.stderr,
     )
     return 0
+
+
+def _print_notes(row: Row, name: str, noted: set[str]) -> None:
+    for note in row.notes:
+        if note not in noted:
+            noted.add(note)
+            print(as_line(f"{row.file or name}:{row.line}: {note}"), file=sys.stderr)
 
 
 def _graded(grading: Estimate) -> str:
@@ -108,9 +115,9 @@ def replayed(
             work, traffic = begin(engine), engine.limits.traffic
 
             def cached(row: Row) -> tuple[int, bool]:
-                before = traffic.replayed
-                outcome = runner.run(_finished(work(row)))
-                return traffic.replayed - before, "offline" not in outcome.failures
+                before, missing = traffic.replayed, traffic.missing
+                runner.run(_finished(work(row)))
+                return traffic.replayed - before, traffic.missing == missing
 
             return cached
 

@@ -156,7 +156,8 @@ def process(
         if options.dry_run:
             if waves:
                 waves.list_open()
-            return _dry_run(command, rows, sink, cache, None if out.force else _coming(rows, total))
+            coming = None if out.force else _coming(rows, total)
+            return _dry_run(command, rows, sink, cache, coming, waves)
         run = _Run(command, rows, out, options, total, part)
         passes = run.passes(cache, sink)
         return run.conclude(waves.run(passes) if waves else passes(None, Traffic()))
@@ -306,6 +307,7 @@ def _dry_run(
     sink: Sink | None,
     cache: RunCache | None,
     coming: int | None,
+    waves: WaveRun | None,
 ) -> int:
     """Say what would be sent; `coming` lines would replace those of an existing file."""
     from refinecli.cli.dry_run import describe, nothing_cached, replayed
@@ -317,18 +319,21 @@ def _dry_run(
     if sink and sink.path and cache and cache.has_written(sink.path):
         check_shortens(sink.path, sink.name, coming)
     say = partial(describe, rows.all_rows(), rows.source.name, command.plan())
-    if cache is None or not cache.exists:
+    calls = cache.open() if cache and cache.exists else None
+    ahead = waves.ahead(calls.facts if calls else None) if waves else None
+    if calls is None and ahead is None:
         return say(nothing_cached)
-    calls, silent = cache.open(), Reporter(command.command, quiet=True, verbose=False)
+    silent = Reporter(command.command, quiet=True, verbose=False)
 
     def begin(engine: Engine) -> Work:
-        cache.begin(place_of(command.command, rows, sink, command.shard), engine.shaping)
-        return command.work(engine, silent)
+        if cache and calls:
+            cache.begin(place_of(command.command, rows, sink, command.shard), engine.shaping)
+        work = command.work(engine, silent)
+        return ahead.within(work) if ahead else work
 
-    with replayed(
-        lambda: open_engine(command.settings, command.roles, command.shapes, silent, calls), begin
-    ) as cached:
-        return say(cached)
+    opened = partial(open_engine, command.settings, command.roles, command.shapes, silent, calls)
+    with replayed(partial(opened, waves=ahead.wave if ahead else None), begin) as cached:
+        return say(cached, ahead)
 
 
 LISTED = 20  # bad lines; a file of the wrong kind has no others

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from refinecli.cli.dry_run import CHARACTERS_PER_TOKEN, print_prompt
+from refinecli.cli.dry_run import print_prompt
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files
 from refinecli.cli.job import reporter_of
@@ -19,6 +19,7 @@ from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions
 from refinecli.cli.run_cache import named_cache
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError
+from refinecli.grading.estimate import CHARACTERS_PER_TOKEN
 from refinecli.models.engine import check_endpoints, open_engine
 from refinecli.models.local.server import find_weights
 from refinecli.models.traffic import Traffic, traffic_words

@@ -16,8 +16,10 @@ from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
     from refinecli.cli.batch import BatchOptions
+    from refinecli.cli.waves_ahead import WavesAhead
     from refinecli.models.batch.submitted import Batches
     from refinecli.models.batch.waves import Waves
+    from refinecli.models.cache.store import Facts
     from refinecli.models.traffic import Traffic
     from refinecli.runs.lifecycle import Ended
     from refinecli.settings.load import Settings
@@ -89,6 +91,14 @@ class WaveRun:
 
         execute(self._with_batches(stop))
         return 0
+
+    def ahead(self, facts: Facts | None) -> WavesAhead:
+        """Return all that is known of the waves to come; `facts` are those of the call cache."""
+        from refinecli.cli.waves_ahead import WavesAhead
+        from refinecli.models.batch.waves import WaveAhead
+
+        wave = WaveAhead(self.folder, self.settings.run.batch_discount)
+        return WavesAhead(wave, wave.look(facts), self.settings, self.asked)
 
     def list_open(self) -> None:
         """List the batches that were submitted and have not delivered yet."""

@@ -12,6 +12,9 @@ from refinecli.grading.verdict import GradeOptions, Question
 from refinecli.prompts import PENALTY, Prompts, message_text
 from refinecli.types import Datapoint, Message
 
+# A rough count for English text and most tokenizers; the true one needs the model's own.
+CHARACTERS_PER_TOKEN = 4
+
 # What stands around a criterion that is one of several: its tag with a name, and blank lines.
 _AROUND = 30
 

@@ -36,3 +36,9 @@ def stages(items: Sequence[RubricItem]) -> tuple[list[int], ...]:
     required = [place for place, item in enumerate(items) if item.required and not item.check]
     rest = [p for p, item in enumerate(items) if not item.required and not item.check]
     return checks, required, rest
+
+
+def waits(items: Sequence[RubricItem], *, gated: bool) -> int:
+    """Return how many times at most the grading of a response waits for a grader's replies."""
+    orders = stages(items) if gated else (range(len(items)),)
+    return sum(any(items[place].asks_grader for place in places) for places in orders)

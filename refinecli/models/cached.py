@@ -20,11 +20,15 @@ from refinecli.types import Completion, Wants
 
 
 class SharedReplies:
-    """The replies of one run, each requested once; `calls` keeps them on disk, if it exists."""
+    """The replies of one run, each requested once; `calls` keeps them on disk, if it exists.
+    `by_files`: what an offline cache lacks may come another way."""
 
-    def __init__(self, calls: CallCache | None, traffic: Traffic) -> None:
+    def __init__(
+        self, calls: CallCache | None, traffic: Traffic, *, by_files: bool = False
+    ) -> None:
         self.calls = calls
         self._traffic = traffic
+        self._by_files = by_files
         self._in_flight: dict[bytes, asyncio.Future[Completion]] = {}
 
     @property
@@ -81,7 +85,8 @@ class SharedReplies:
                 completion = other.result()
                 self._traffic.replayed += 1
                 return completion
-        if self.offline:
+        if self.offline and not self._by_files:
+            self._traffic.missing += 1
             raise _missing(request, endpoint)
         future = in_flight[key] = asyncio.get_running_loop().create_future()
         try:
@@ -100,8 +105,8 @@ class SharedReplies:
             del in_flight[key]
 
     async def keep(self, request: Request, content: bytes, *, usable: bool) -> None:
-        """Return once the reply is on disk."""
-        if self.calls:
+        """Return once the reply is on disk, unless nothing may be written there."""
+        if self.calls and not self.calls.offline:
             row = row_name(request.draw.datapoint_id, request.draw.occurrence)
             await self.calls.store(request.key, content, row, usable=usable)
 

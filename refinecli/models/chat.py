@@ -47,7 +47,7 @@ class Chat:
         self._client = client
         self._limits = limits
         self._log = log
-        self._replies = SharedReplies(calls, limits.traffic)
+        self._replies = SharedReplies(calls, limits.traffic, by_files=waves is not None)
         self._log_request = log_request
         self._waves = waves
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}

@@ -12,6 +12,7 @@ class Traffic:
 
     sent: int = 0  # HTTP requests
     replayed: int = 0  # answered from the call cache
+    missing: int = 0  # not there, and not sent either
     refused: int = 0  # 429s and the like
     retried: int = 0  # requests that were sent again, refused or failed
     in_flight: int = 0  # sent, and not answered yet

@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from refinecli.errors import UsageError
 from refinecli.grading.batch import most_calls as most_calls_of
+from refinecli.grading.gate import waits
 from refinecli.grading.verdict import GradeOptions
 
 if TYPE_CHECKING:
@@ -126,9 +127,11 @@ class Strategy:
 
     `options` are those of OPTIONS that mean something to it. `calls` returns at most how many
     responses it writes besides the drafts, how many it has graded, and how many other calls it
-    makes. `by_grade` says whether it keeps what was graded best, so that a gain is optimistic.
-    `feedback_by` is the role, if any, that is asked about an answer before it is rewritten; these
-    calls count as the answer's. With `history`, a rewrite request follows all responses so far.
+    makes; `steps`, how many times at most it waits for other replies than grades, and how many
+    times for grades. `by_grade` says whether it keeps what was graded best, so that a gain is
+    optimistic. `feedback_by` is the role, if any, that is asked about an answer before it is
+    rewritten; these calls count as the answer's. With `history`, a rewrite request follows all
+    responses so far.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Strategy:
     roles: tuple[str, ...]
     options: frozenset[str]
     calls: Callable[[RefineOptions], tuple[int, int, int]]
+    steps: Callable[[RefineOptions], tuple[int, int]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     by_grade: bool = False
     feedback_by: Literal["critic", "selector"] | None = None
@@ -159,6 +163,21 @@ def _ends(options: RefineOptions) -> int:
     return 1 + (options.max_iterations > 0)
 
 
+def _steps_of_a_loop(options: RefineOptions) -> tuple[int, int]:
+    rounds = options.max_iterations
+    votes = rounds if options.accept == "pairwise" else 0
+    return 1 + rounds + votes, 1 + rounds
+
+
+def _steps_of_drafts(options: RefineOptions) -> tuple[int, int]:
+    in_turn = options.drafts if options.stop_when_passed else 1
+    return in_turn, in_turn
+
+
+def _steps_graded_at_the_end(options: RefineOptions) -> tuple[int, int]:
+    return 1 + 2 * options.max_iterations, 1
+
+
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         strategy.name: strategy
@@ -173,6 +192,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                     options.drafts + options.max_iterations,
                     0,
                 ),
+                _steps_of_a_loop,
                 {"memory": True},
                 by_grade=True,
             ),
@@ -182,6 +202,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "reviser", "grader"),
                 OPTIONS - {"principles", "min_gain", "learn", "stop_when_passed"},
                 _refine_calls,
+                _steps_of_a_loop,
                 by_grade=True,
             ),
             Strategy(
@@ -190,6 +211,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "grader"),
                 frozenset({"drafts", "stop_when_passed"}),
                 lambda options: (0, options.drafts, 0),
+                _steps_of_drafts,
                 {"drafts": 4, "max_iterations": 0},
                 by_grade=True,
             ),
@@ -199,6 +221,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "reviser", "grader", "critic"),
                 frozenset({"max_iterations", "stop_on_repeat", "principles"}),
                 lambda options: (options.max_iterations, _ends(options), options.max_iterations),
+                _steps_graded_at_the_end,
                 feedback_by="critic",
                 history=True,
             ),
@@ -212,6 +235,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                     _ends(options),
                     2 * options.max_iterations,
                 ),
+                _steps_graded_at_the_end,
                 feedback_by="selector",
             ),
             Strategy(
@@ -220,6 +244,7 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
                 ("policy", "grader", "critic", "selector"),
                 frozenset({"max_iterations"}),
                 lambda options: (0, _ends(options), 6 * options.max_iterations),
+                _steps_graded_at_the_end,
                 {"max_iterations": 1},
             ),
         )
@@ -249,7 +274,23 @@ def most_calls(
 ) -> int:
     """Bound the calls of a datapoint: every response written and graded, item by item, each item by
     each of the `graders` and with its one retry."""
-    written, graded, other = STRATEGIES[options.strategy].calls(options)
-    of_one = most_calls_of(datapoint.rubric_items, grading)
+    written, _, other = STRATEGIES[options.strategy].calls(options)
     given = datapoint.response is not None
-    return options.drafts - int(given) + written + other + graders * of_one * graded
+    grades = most_grades(datapoint, options, grading, graders)
+    return options.drafts - int(given) + written + other + grades
+
+
+def most_grades(
+    datapoint: Datapoint, options: RefineOptions, grading: GradeOptions, graders: int = 1
+) -> int:
+    """Bound the calls among those that grade."""
+    _, graded, _ = STRATEGIES[options.strategy].calls(options)
+    return graders * most_calls_of(datapoint.rubric_items, grading) * graded
+
+
+def most_waves(datapoint: Datapoint, options: RefineOptions, grading: GradeOptions) -> int:
+    """Bound the waves of a datapoint: the times that it waits for replies, each of which can be
+    used."""
+    others, gradings = STRATEGIES[options.strategy].steps(options)
+    drafted = datapoint.response is not None and (options.drafts == 1 or options.stop_when_passed)
+    return others - int(drafted) + gradings * waits(datapoint.rubric_items, gated=grading.gate)

@@ -9,10 +9,12 @@ from typing import TypeAlias
 
 from refinecli.grading.batch import most_calls
 from refinecli.grading.estimate import Estimate, estimate
+from refinecli.grading.gate import waits
 from refinecli.grading.grade import first_prompt
 from refinecli.models.request import with_system
 from refinecli.prompts import rubric_messages, with_rubric
 from refinecli.refining.strategies import most_calls as most_calls_of_a_loop
+from refinecli.refining.strategies import most_grades, most_waves
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings
 from refinecli.types import Datapoint, Message
@@ -23,12 +25,15 @@ Prompt: TypeAlias = tuple[str, list[Message]]  # the role that it goes to, and w
 @dataclass(frozen=True, slots=True)
 class Plan:
     """For a datapoint: its first prompts, the most calls that it can take, and, from its prompts,
-    what grading one response of it sends. For all of them: `warnings`."""
+    what grading one response of it sends; the most `grades` among its calls, and the most `waves`
+    that it takes. For all of them: `warnings`."""
 
     prompts: Callable[[Datapoint], list[Prompt]]
     calls: Callable[[Datapoint], int]
     warnings: tuple[str, ...] = ()
     grading: Callable[[Datapoint, list[Prompt]], Estimate] = lambda point, prompts: Estimate()
+    grades: Callable[[Datapoint], int] = lambda point: 0
+    waves: Callable[[Datapoint], int] = lambda point: 0
 
 
 def refine_plan(settings: Settings) -> Plan:
@@ -42,6 +47,8 @@ def refine_plan(settings: Settings) -> Plan:
         lambda point: most_calls_of_a_loop(point, settings.refine, settings.grade, len(graders)),
         settings.warnings,
         partial(_grading, settings, graders, 1),
+        lambda point: most_grades(point, settings.refine, settings.grade, len(graders)),
+        lambda point: most_waves(point, settings.refine, settings.grade),
     )
 
 
@@ -55,8 +62,14 @@ def grade_plan(settings: Settings, repeats: int) -> Plan:
         once = most_calls(datapoint.rubric_items, settings.grade)
         return repeats * len(graders) * once
 
+    def waves(datapoint: Datapoint) -> int:
+        if datapoint.response is None:
+            return 0
+        return waits(datapoint.rubric_items, gated=settings.grade.gate)
+
     prompts = partial(_grader_prompts, settings, graders)
-    return Plan(prompts, calls, settings.warnings, partial(_grading, settings, graders, repeats))
+    grading = partial(_grading, settings, graders, repeats)
+    return Plan(prompts, calls, settings.warnings, grading, calls, waves)
 
 
 def _grading(

@@ -127,6 +127,56 @@ def test_a_run_in_waves_writes_the_bytes_of_a_live_run_for_the_same_requests(
     assert not (tmp_path / "out.jsonl.cache").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--strategy", "refine", "--max-iterations", "1"],
+        ["--strategy", "best-of-n", "--set", "refine.stop_when_passed=true"],
+        ["--strategy", "rm-gallery", "--max-iterations", "1"],
+    ],
+    ids=["refine", "one draft after another", "rm-gallery"],
+)
+def test_a_dry_run_counts_the_next_wave_and_bounds_their_number(
+    cli: Cli, tmp_path: Path, options: list[str]
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(12))
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", *options, "--batch-files", "waves", *NOWHERE]
+    most = []
+    for wave in range(1, 30):
+        before = {path.name for path in tmp_path.rglob("*")}
+        dry = cli(*run, "--dry-run")
+        assert {path.name for path in tmp_path.rglob("*")} == before
+        if cli(*run).returncode != 5:
+            assert "no wave is needed: no reply is missing" in dry.stderr
+            break
+        entries = requests_in(tmp_path / "waves" / f"wave-{wave:03}.jsonl")
+        assert f"next wave: number {wave}, {len(entries)} request" in dry.stderr
+        assert "price" not in dry.stderr
+        waiting = cli(*run, "--dry-run").stderr
+        assert f"requests to be answered: {len(entries)} in waves/wave-{wave:03}" in waiting
+        if wave == 4:  # the last grades: what they are of was kept, and is not all there is to ask
+            live = cli(*run[: run.index("--batch-files")], *NOWHERE, "--dry-run")
+            assert " 0 calls" not in live.stderr
+        most.append(int(dry.stderr.partition("waves: at most ")[2].split()[0].strip(",;")))
+        write_jsonl(tmp_path / "waves" / f"{wave}.jsonl", [answered(entry) for entry in entries])
+    assert wave - 1 <= min(most)
+
+
+def test_a_dry_run_in_waves_says_what_they_cost(cli: Cli, tmp_path: Path) -> None:
+    text = "x" * 4000  # 1,000 tokens
+    row = datapoint(convo=[{"role": "user", "content": text}], rubric_items=[check_item("red")])
+    write_jsonl(tmp_path / "in.jsonl", [row])
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--strategy", "refine", "--batch-files", "w"]
+    prices = ["--set", "policy.input_price=2000", "--set", "policy.output_price=1000"]
+    dry = cli(*run, *NOWHERE, *prices, "--dry-run").stderr
+    assert "1 request, about 1,000 prompt tokens, $1.00 with no replies" in dry
+    assert "price of all 4 calls: at most about $4.00 with no replies" in dry
+    dry = cli(*run, *NOWHERE, *prices, "--dry-run", "--set", "policy.max_tokens=1000").stderr
+    assert "about 1,000 prompt tokens, $1.50 with replies of max_tokens" in dry
+    assert "price of all 4 calls: at most about $6.00 with replies of max_tokens" in dry
+    assert not (tmp_path / "w").exists()
+
+
 def bodies(found: Any) -> list[str]:
     return sorted(json.dumps(body, sort_keys=True) for body in found)
 

@@ -19,6 +19,7 @@ import orjson
 
 from refinecli.data.repeats import Occurrences
 from refinecli.errors import CompletionError, UsageError, WaveError, option
+from refinecli.grading.estimate import CHARACTERS_PER_TOKEN
 from refinecli.models.batch.wave_files import (
     Answered,
     NewWave,
@@ -30,6 +31,7 @@ from refinecli.models.batch.wave_files import (
 from refinecli.models.budget import Amount
 from refinecli.models.http import Reply
 from refinecli.models.retries import RetryableError
+from refinecli.prompts import message_text
 from refinecli.types import Completion
 
 if TYPE_CHECKING:
@@ -91,9 +93,12 @@ class Waves:
         """Find the latest wave, and what came for it."""
         self.folder.mkdir(exist_ok=True)
         self._facts = facts
+        self._find(facts)
+
+    def _find(self, facts: Facts | None) -> None:
         latest = latest_wave(self.folder)
         self._new = NewWave(self.folder, latest + 1)
-        over = facts.get(self._fact)
+        over = facts.get(self._fact) if facts else None
         if latest and latest != over:
             self._answered = Answered(self.folder, latest)
             if not self._answered.results:
@@ -173,6 +178,44 @@ class Waves:
         self._new.discard()
         if self._answered:
             self._answered.close()
+
+
+class WaveAhead(Waves):
+    """The wave that a run would write now: counted, and not written."""
+
+    def __init__(self, folder: Path, discount: float = 1.0) -> None:
+        super().__init__(folder, discount)
+        self.characters = 0  # of prompts
+        self.cost = 0.0  # of prompts, and of the longest replies, except `unbounded` ones
+        self.unbounded = 0
+
+    def look(self, facts: Facts | None) -> str:
+        """Find the latest wave; return what is said of one that nothing came for."""
+        if self.folder.is_dir():
+            try:
+                self._find(facts)
+            except WaveError as waiting:
+                return waiting.message
+        return ""
+
+    @property
+    def number(self) -> int:
+        """The number of the wave."""
+        return self._new.number
+
+    async def _park(self, request: Request, sender: Sender, tries: int) -> None:
+        sender.limits.traffic.missing += 1
+        if self._written.next(request.key):
+            return
+        body, role = request.body, sender.role
+        characters = sum(len(message_text(message)) for message in body["messages"])
+        longest = body.get("max_tokens") or body.get("max_completion_tokens") or 0
+        self.requests += 1
+        self.characters += characters
+        self.unbounded += not longest
+        into, out = role.input_price or 0.0, role.output_price or 0.0
+        tokens = characters / CHARACTERS_PER_TOKEN
+        self.cost += (tokens * into + longest * out) / 1e6 * self.discount
 
 
 def _waiting(files: list[Path], requests: int, rows: int = 0) -> WaveError:
