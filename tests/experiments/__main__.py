@@ -136,7 +136,7 @@ def main() -> None:
         payloads.main(folder, refinecli, options.n)
         return
     if options.name == "train":
-        training.main(folder, options.python, options.only, options.data)
+        training.main(folder, options.python, options.only, options.data, options.n)
         return
     experiment = EXPERIMENTS[options.name]
     options.n = options.n or experiment.n

@@ -5,12 +5,12 @@
     python -m tests.experiments train --python VENV/bin/python --data DIR     # on CommonGen-Hard
 
 VENV has refinecli with its extras local, report and train. What is trained on are eight drafts each
-of forty prompts of `keywords`, or with DIR/commongen_hard.jsonl of four concepts each; two hundred
-prompts that share no set of words with them are held out, and each arm answers each once. Every
-step is a command of some minutes whose file stands in build/experiments/train, so a run that was
-stopped continues. Prints a Markdown table: an arm next to the base that was converted in the same
-way, untrained, and what it did to each item, to the length and to the variety of the answers. The
-last column is the CPU time of the training, of all processes, and of the answers.
+of forty prompts of `keywords`, or with DIR/commongen_hard.jsonl of four concepts each. Two hundred
+prompts (-n) that share no set of words with them are held out, and each arm answers each once.
+Every step is a command of some minutes whose file stands in build/experiments/train, so a run that
+was stopped continues. Prints a Markdown table: an arm next to the base that was converted in the
+same way, untrained, and what it did to each item, to the length and to the variety of the answers.
+The last column is the CPU time of the training, of all processes, and of the answers.
 """
 
 from __future__ import annotations
@@ -69,6 +69,12 @@ ARMS: Mapping[str, Arm] = {
     "adaptive": Arm(asked=("--strategy", "adaptive"), control="base"),
 }
 
+# With other prompts, the models that were trained on `keywords` are tried too.
+CARRIED_OVER: Mapping[str, Arm] = {
+    "SFT of keywords": Arm("../train/sft.gguf"),
+    "random drafts of keywords": Arm("../train/random.gguf"),
+}
+
 
 class Bench:
     """The folder of the experiment, and the commands that fill it: each file once."""
@@ -112,17 +118,20 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def main(folder: Path, python: str, only: Sequence[str], data: Path | None) -> None:
+def main(
+    folder: Path, python: str, only: Sequence[str], data: Path | None = None, n: int | None = None
+) -> None:
     bench = Bench(folder, python)
-    write_prompts(bench, data)
-    print("| arm | n | score | difference (95%) | coverage | length | words | distinct | CPU s |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, arm in ARMS.items():
+    write_prompts(bench, data, n or HELD_OUT)
+    columns = ("coverage", "length", "echo", "words", "distinct", "CPU s")
+    print(f"| arm | n | score | difference (95%) | {' | '.join(columns)} |")
+    print("|---" * (4 + len(columns)) + "|")
+    for name, arm in {**ARMS, **(CARRIED_OVER if data else {})}.items():
         if not only or name in only:
             print(line(bench, name, arm), flush=True)
 
 
-def write_prompts(bench: Bench, data: Path | None) -> None:
+def write_prompts(bench: Bench, data: Path | None, n: int) -> None:
     """Write prompts to train on and prompts held out: no set of words is on both sides, and none
     is twice. The words of `keywords` are of one pool; concepts are of other lists on each side."""
     source = ("-n", "400", "--seed", "42")
@@ -138,7 +147,7 @@ def write_prompts(bench: Bench, data: Path | None) -> None:
     rows = list(by_words.values())
     for name, part in (
         ("train.jsonl", rows[:PROMPTS]),
-        ("test.jsonl", rows[PROMPTS : PROMPTS + HELD_OUT]),
+        ("test.jsonl", rows[PROMPTS : PROMPTS + n]),
     ):
         (bench.folder / name).write_text("".join(part), "utf-8")
 
@@ -155,11 +164,13 @@ def write_concepts(lists: Path, file: Path) -> None:
 
 def answers(bench: Bench, name: str, arm: Arm) -> Path:
     """Return the arm's answers to the prompts held out, after all that they need."""
+    if arm.model != "local":
+        bench.made("base", "convert", "local")  # once, for all
     if arm.model == "base.gguf":
-        converted = bench.made("base", "convert", "local")
-        bench.made(arm.model, "convert", converted.name)
+        bench.made(arm.model, "convert", "base")
     elif arm.export:
-        bench.made(arm.model, "train", data(bench, arm), *options("--set", arm.settings))
+        start = ("--model", "base", *options("--set", arm.settings))
+        bench.made(arm.model, "train", data(bench, arm), *start)
     file = f"{name.replace(', ', '-').replace(' ', '-')}.jsonl"
     asked = ("--model", arm.model, "--seed", "7", "--max-errors", "100%", *arm.asked)
     return bench.made(file, "refine", "test.jsonl", *asked)
@@ -192,7 +203,7 @@ def line(bench: Bench, name: str, arm: Arm) -> str:
     words = mean(len(text.split()) for text in said)
     return (
         f"| {name} | {len(scores)} | {mean(scores):.3f} | {difference} "
-        f"| {item(rows, 'coverage'):.2f} | {item(rows, 'length'):.2f} "
+        f"| {item(rows, 'coverage'):.2f} | {item(rows, 'length'):.2f} | {item(rows, 'echo'):.2f} "
         f"| {words:.0f} | {len(set(said))} of {len(said)} "
         f"| {bench.seconds().get(arm.model, 0):.0f} + {bench.seconds().get(file.name, 0):.0f} |"
     )
