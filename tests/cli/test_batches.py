@@ -163,6 +163,20 @@ def test_open_batches_are_listed_and_can_be_cancelled(
     assert without_place((tmp_path / "out.jsonl").read_bytes()) == lines
 
 
+def test_a_batch_that_is_over_is_not_cancelled(
+    cli: Cli, tmp_path: Path, live: tuple[bytes, int]
+) -> None:
+    with BatchServer(SCRIPT, looks=1) as server:
+        assert cli(*batched(server), "--batch-wait", "no", env=ENV).returncode == 5
+        ended = cli(*batched(server), "--batch-cancel", env=ENV)
+        assert (ended.returncode, ended.stderr) == (0, "batch batch_0: completed\n")
+        record = tmp_path / "out.jsonl.batch" / "batches.json"
+        entries = json.loads(record.read_text())
+        record.write_text(json.dumps([{**entry, "id": ""} for entry in entries]))  # as if killed
+        found = cli(*batched(server), "--batch-cancel", env=ENV)
+        assert found.stderr == "batch batch_0: completed\n"
+
+
 @pytest.mark.parametrize(("least", "batches"), [(12, 4), (13, 0)])
 def test_a_wave_of_fewer_requests_goes_live_with_all_that_follows(
     cli: Cli, tmp_path: Path, live: tuple[bytes, int], least: int, batches: int

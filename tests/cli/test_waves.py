@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -219,6 +220,50 @@ def test_until_results_come_the_wave_is_only_named_again(tmp_path: Path, cli: Cl
     assert [path.name for path in (tmp_path / "waves").iterdir()] == ["wave-001.jsonl"]
 
 
+def test_neither_others_results_nor_half_a_file_have_a_wave_asked_again(
+    tmp_path: Path, cli: Cli
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(2))
+    run = ["refine", "in.jsonl", "-o", "out.jsonl", "--max-iterations", "0", *NOWHERE]
+    run += ["--batch-files", "waves"]
+    cli(*run)
+    results = [answered(entry) for entry in requests_in(tmp_path / "waves" / "wave-001.jsonl")]
+    strange = {"custom_id": f"wave001-try1-{'0' * 32}"}
+    write_jsonl(tmp_path / "waves" / "other.jsonl", [{**one, **strange} for one in results])
+    result = cli(*run)
+    assert result.returncode == 5
+    assert "2 results are there, all for other requests" in result.stderr
+    path = tmp_path / "waves" / "coming.jsonl"
+    write_jsonl(path, results)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    result = cli(*run)
+    assert result.returncode == 5
+    assert "waves/coming.jsonl: ends in half a line" in result.stderr
+    path.write_bytes(whole.removesuffix(b"\n"))
+    result = cli(*run)
+    assert "without which 2 datapoints cannot continue" in result.stderr
+    asked = requests_in(tmp_path / "waves" / "wave-002.jsonl")
+    assert all("<criterion>" in json.dumps(entry) for entry in asked)
+
+
+def test_in_a_folder_that_was_removed_nothing_is_asked_twice(tmp_path: Path, cli: Cli) -> None:
+    run = ["refine", "in.jsonl", "--max-iterations", "0", "--batch-files", "waves", *NOWHERE]
+    run += ["--cache", "calls.db"]
+    asked = []
+    for count in (1, 2):
+        write_jsonl(tmp_path / "in.jsonl", rows(count))
+        while cli(*run, "-o", f"{count}.jsonl").returncode == 5:
+            for path in (tmp_path / "waves").glob("wave-???.jsonl"):
+                entries = requests_in(path)
+                write_jsonl(path.with_suffix(".out.jsonl"), map(answered, entries))
+            latest = tmp_path / "waves" / f"wave-{latest_wave(tmp_path / 'waves'):03}.jsonl"
+            asked += requests_in(latest)
+        shutil.rmtree(tmp_path / "waves")
+    assert len(asked) == 6
+    assert len({entry["custom_id"] for entry in asked}) == 6
+
+
 def test_what_is_missing_or_failed_is_asked_again_and_nothing_else(
     tmp_path: Path, waves: WavesOfATest
 ) -> None:
@@ -312,6 +357,7 @@ def test_a_budget_bounds_the_wave(tmp_path: Path, cli: Cli) -> None:
         (["-o", "out.jsonl", "--strategy", "refine", "--offline"], "means nothing with --offline"),
         (["-o", "out.jsonl", "--strategy", "refine", "--model", "local"], "the embedded model"),
         (["-o", "out.jsonl", "--strategy", "refine", "--batch-files", "in.jsonl"], "not a folder"),
+        (["-o", "out.jsonl", "--strategy", "refine", "--batch-files", "no/waves"], "No such file"),
         (["-o", "out.jsonl", "--max-iterations", "0"], "cannot ask for its model"),
     ],
 )

@@ -82,9 +82,17 @@ class Batches:
             raise WaveError(f"wave {wave}: not done yet: {names}", "look again later")
 
     async def cancel(self) -> list[Batch]:
-        """Cancel every batch that is open, and return them."""
-        entries = [entry for entry in self.read() if entry.id and not entry.done]
-        return await gather(self._provider(entry).cancel(entry.id) for entry in entries)
+        """Cancel every batch that is open, and return them as they are then."""
+        found = await gather(self._ended(one) for one in self.read() if one.begun and not one.done)
+        return [batch for batch in found if batch]
+
+    async def _ended(self, entry: Submitted) -> Batch | None:
+        """Cancel one batch, unless it is over; None where the provider never got it."""
+        provider = self._provider(entry)
+        batch = await (provider.batch(entry.id) if entry.id else provider.find(entry.mark))
+        if batch is None or batch.over:
+            return batch
+        return await provider.cancel(batch.id)
 
     def read(self) -> list[Submitted]:
         """Return what was submitted, or was about to be."""

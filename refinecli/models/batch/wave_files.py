@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from refinecli.errors import OutputError, UsageError
+from refinecli.errors import OutputError, UsageError, WaveError
 from refinecli.text.clean import one_line
 
 _NAME = re.compile(r"wave-(\d+)(?:-[^.]*)?\.jsonl")
@@ -57,7 +57,8 @@ def _waves(folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 class Answered:
-    """The requests of one wave, and where the results for them are.
+    """The requests of one wave, and where the results for them are. Results for other requests,
+    such as those of another run, count for nothing; `strays` is their number.
 
     The index is a database of SQLite in a file that it removes itself, so that a million results
     need little memory.
@@ -71,6 +72,7 @@ class Answered:
             "WITHOUT ROWID"
         )
         self._wave = wave
+        self.strays = 0
         self._files: list[BinaryIO] = []
         waves = {path for _, path in _waves(folder)}
         for path in files_of(folder, wave):
@@ -132,12 +134,35 @@ class Answered:
     def _read_results(self, path: Path) -> None:
         file = path.open("rb")
         self._files.append(file)
-        start = 0
+        start, ours, line = 0, False, b""
         for line in file:
             if entry := _entry_of(line, self._wave):
-                row = (entry["custom_id"], _is_good(entry), len(self._files) - 1, start, len(line))
-                self._index.execute(_KEEP, row)
+                self._note(entry, start, len(line))
+                ours = True
             start += len(line)
+        if ours and not line.endswith(b"\n") and not _is_json(line):
+            # All that is missing in it would be asked for, and paid for, again.
+            raise WaveError(
+                f"{path}: ends in half a line, so not all of it is there yet",
+                "run the same command once it is; if it stays as it is, remove that line",
+            )
+
+    def _note(self, entry: dict[str, Any], start: int, size: int) -> None:
+        """Remember where a result is, if it is for one of the requests."""
+        name = _ID.fullmatch(entry["custom_id"])
+        if name is None or self.tries(bytes.fromhex(name[3])) != int(name[2]):
+            self.strays += 1
+            return
+        row = (entry["custom_id"], _is_good(entry), len(self._files) - 1, start, size)
+        self._index.execute(_KEEP, row)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 # A success stands before an error, wherever each was found.

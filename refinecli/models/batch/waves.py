@@ -91,19 +91,28 @@ class Waves:
 
     def open(self, facts: Facts) -> None:
         """Find the latest wave, and what came for it."""
-        self.folder.mkdir(exist_ok=True)
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{option('batch_files', self.folder)}: {error.strerror}",
+                "name a folder that can be written to, in one that exists",
+            ) from None
         self._facts = facts
         self._find(facts)
 
     def _find(self, facts: Facts | None) -> None:
         latest = latest_wave(self.folder)
-        self._new = NewWave(self.folder, latest + 1)
-        over = facts.get(self._fact) if facts else None
-        if latest and latest != over:
+        found = facts.get(self._fact) if facts else None
+        over = found if isinstance(found, int) else 0
+        # Where the folder was removed since, no number is used twice.
+        self._new = NewWave(self.folder, max(latest, over) + 1)
+        if latest > over:
             self._answered = Answered(self.folder, latest)
             if not self._answered.results:
                 self.requests = self._answered.requests
-                raise _waiting(files_of(self.folder, latest), self._answered.requests)
+                files, strays = files_of(self.folder, latest), self._answered.strays
+                raise _waiting(files, self._answered.requests, strays=strays)
 
     def asks(self, url: str, model: str) -> None:
         """Note an endpoint and a model that the run may ask."""
@@ -218,13 +227,14 @@ class WaveAhead(Waves):
         self.cost += (tokens * into + longest * out) / 1e6 * self.discount
 
 
-def _waiting(files: list[Path], requests: int, rows: int = 0) -> WaveError:
+def _waiting(files: list[Path], requests: int, rows: int = 0, strays: int = 0) -> WaveError:
     names = ", ".join(map(str, files))
     results = files[0].with_name(f"{files[0].stem}.results.jsonl")
     datapoints = "1 datapoint" if rows == 1 else f"{rows:,} datapoints"
     waiting = f", without which {datapoints} cannot continue" if rows else ""
+    other = f"; {strays:,} results are there, all for other requests" if strays else ""
     return WaveError(
-        f"requests to be answered: {requests:,} in {names}{waiting}",
+        f"requests to be answered: {requests:,} in {names}{waiting}{other}",
         f"send them as a provider's batch or through `vllm run-batch`, and put the results into "
         f"{files[0].parent}, such as {results.name}",
     )
