@@ -1,5 +1,5 @@
-"""Estimate what grading a response sends, from its first prompt and the texts of its items: making
-every prompt would take many times as long."""
+"""Estimate what grading a response sends, from its first prompt and the texts of its items: filling
+in every prompt would take many times as long."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The calls that grading sends, and those with as many items `together` as there can be, which
-    are `most` of them."""
+    """What grading is going to send, and what it would with all items of a stage `together` in one
+    call, of which the largest has `most` items."""
 
     sent: Sent = Sent()
     together: Sent = Sent()

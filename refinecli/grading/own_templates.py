@@ -25,7 +25,7 @@ def lost_code(prompts: Prompts, options: GradeOptions, systems: Iterable[str]) -
             continue
         yield (
             f"warning: prompts.{name} has no {{{{nonce}}}}, and the grader's system prompt says "
-            "that the tags around the response bear a code: the grader looks for one that is not "
+            "that the tags around the response carry a code: the grader looks for one that is not "
             "there, and a response may close its own tags; write <response-{{nonce}}> and "
             f"</response-{{{{nonce}}}}>, or set prompts.{system} too"
         )

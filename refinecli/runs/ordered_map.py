@@ -1,4 +1,4 @@
-"""Map work over a dataset, ordered, bounded and cancellable: its only concurrency."""
+"""Map work over a dataset, in order, bounded and cancellable: rows run side by side here alone."""
 
 from __future__ import annotations
 

@@ -152,9 +152,9 @@ def how_to_name(role: str) -> str:
 
 
 def later_place_wins(name: str, role: object, given: Given) -> None:
-    """Forget what belongs to a place to ask that was overruled.
+    """Forget the settings of an endpoint that a higher source overruled.
 
-    A role's model and its endpoint name that place. If one source says `local` and another a URL,
+    A role's model and its URL say where it is asked. If one source says `local` and another a URL,
     the higher source wins. The name of a weights file next to a URL is that of a model served
     there.
     """
@@ -178,8 +178,8 @@ def inherited(name: str, own: RoleConfig, other: RoleConfig) -> RoleConfig:
     """Return a role with what it inherits from the `other`, its fallback, where it is silent.
 
     A role with its own `base_url` inherits no key name, headers or extra_body, so that none goes to
-    a host it was not meant for. The place to ask is inherited, and so are `system` and sampling,
-    except by a role that speaks for itself: the grader is not the writer in another place.
+    a host it was not meant for. Where it is asked is inherited, and so are `system` and sampling,
+    except by a role that speaks for itself: the grader is not the writer under another name.
     """
     in_its_place = own.model is None and own.base_url is None
     kept = {"timeout", "retries"}
