@@ -2,11 +2,14 @@
 
     python -m tests.experiments keywords     # its best-of-n arm records eight drafts a row
     python -m tests.experiments.frontier build/experiments/keywords/best-of-n.jsonl
+    python -m tests.experiments.frontier sixteen-drafts.jsonl --best-of 8 --most 8 12 16
 
 The loop is the real one, also the order in which rows learn. Rows and the drafts of each row are
 shuffled many times, so that what is compared is settings and not luck; rewrites are taken to be
 useless, and to cost what they cost here on average. Prints a Markdown table: the mean score and the
-share of the tokens of all drafts, for best-of-n that stops at a draft that passes and for the loop.
+share of best-of-n's tokens, for best-of-n that stops at a draft that passes and for the loop with
+at most so many responses. With more drafts recorded than best-of-n takes, what the loop saves in
+some rows it may spend in others.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from refinecli.prompts import Prompts
@@ -75,6 +80,13 @@ def shuffled(rows: Sequence[Recorded], times: int) -> Iterator[list[Recorded]]:
         yield [Recorded(one.point, rng.sample(one.drafts, len(one.drafts))) for one in mixed]
 
 
+def fixed(rows: Sequence[Recorded], count: int) -> tuple[float, int]:
+    """Return the score and the tokens of best-of-n."""
+    drafts = [row.drafts[:count] for row in rows]
+    score = sum(max(draft.score for draft in some) for some in drafts) / len(rows)
+    return score, sum(draft.tokens for some in drafts for draft in some)
+
+
 def stopping(rows: Sequence[Recorded], most: int) -> tuple[float, int]:
     """Return the score and the tokens of best-of-n that stops at full marks."""
     score, tokens = 0.0, 0
@@ -116,29 +128,34 @@ def main() -> None:
     parser.add_argument("drafts", type=Path, help="what best-of-n wrote")
     parser.add_argument("--times", type=int, default=20, help="shuffles")
     parser.add_argument("--min-gain", type=float, nargs="*", default=[0.01, 0.015, 0.02, 0.025])
+    parser.add_argument("--best-of", type=int, help="best-of-n's drafts; all that are recorded")
+    parser.add_argument("--most", type=int, nargs="*", help="the loop's responses; as many")
     options = parser.parse_args()
     mixed = list(shuffled(recorded(options.drafts), options.times))
-    most = len(mixed[0][0].drafts)
-    whole = sum(draft.tokens for row in mixed[0] for draft in row.drafts)
-    best = sum(max(draft.score for draft in row.drafts) for row in mixed[0]) / len(mixed[0])
-    print("| | score | tokens |")
-    print("|---|---|---|")
-    print(f"| best-of-n, {most} | {best:.3f} | 100% |")
-    for drafts in range(most, most // 2, -1):
-        line(f"best-of-n, {drafts}, stops", [stopping(rows, drafts) for rows in mixed], whole)
-    for gain in options.min_gain:
+    count = options.best_of or len(mixed[0][0].drafts)
+    control = [fixed(rows, count) for rows in mixed]
+    print("| | score | ahead (95%) | tokens |")
+    print("|---|---|---|---|")
+    line(f"best-of-n, {count}", control, control)
+    for drafts in range(count, count // 2, -1):
+        line(f"best-of-n, {drafts}, stops", [stopping(rows, drafts) for rows in mixed], control)
+    for most, gain in product(options.most or [count], options.min_gain):
         loop = RefineOptions("adaptive", max_iterations=most - 1, min_gain=gain)
-        line(
-            f"adaptive, min_gain {gain:g}",
-            [asyncio.run(adaptive(rows, loop)) for rows in mixed],
-            whole,
-        )
+        found = [asyncio.run(adaptive(rows, loop)) for rows in mixed]
+        line(f"adaptive, at most {most}, min_gain {gain:g}", found, control)
 
 
-def line(name: str, found: Sequence[tuple[float, int]], whole: int) -> None:
-    score = sum(one for one, _ in found) / len(found)
-    share = sum(tokens for _, tokens in found) / len(found) / whole
-    print(f"| {name} | {score:.3f} | {share:.0%} |", flush=True)
+def line(
+    name: str, found: Sequence[tuple[float, int]], control: Sequence[tuple[float, int]]
+) -> None:
+    """Print a line. The ends are those of 95 in 100 shuffles, not of a mean."""
+    score, share = (
+        mean(one for one, _ in found),
+        sum(t for _, t in found) / sum(t for _, t in control),
+    )
+    ahead = sorted(one - best for (one, _), (best, _) in zip(found, control, strict=True))
+    low, high = (ahead[round(at * (len(ahead) - 1))] for at in (0.025, 0.975))
+    print(f"| {name} | {score:.3f} | {low:+.3f} to {high:+.3f} | {share:.0%} |", flush=True)
 
 
 if __name__ == "__main__":
