@@ -137,7 +137,7 @@ def main() -> None:
     print("| | score | ahead (95%) | tokens |")
     print("|---|---|---|---|")
     line(f"best-of-n, {count}", control, control)
-    for drafts in range(count, count // 2, -1):
+    for drafts in range(len(mixed[0][0].drafts), count // 2, -1):
         line(f"best-of-n, {drafts}, stops", [stopping(rows, drafts) for rows in mixed], control)
     for most, gain in product(options.most or [count], options.min_gain):
         loop = RefineOptions("adaptive", max_iterations=most - 1, min_gain=gain)
