@@ -35,8 +35,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What grading is going to send, and what it would with all items of a stage `together` in one
-    call, of which the largest has `most` items."""
+    """Calls that grading is going to send, and those with all items of a stage `together` in one, of
+    which the largest has `most` items."""
 
     sent: Sent = Sent()
     together: Sent = Sent()
