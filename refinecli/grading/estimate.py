@@ -35,8 +35,8 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Calls that grading is going to send, and those with all items of a stage `together` in one, of
-    which the largest has `most` items."""
+    """Calls that grading is going to send, and those with all items of a stage `together` in one,
+    of which the largest has `most` items."""
 
     sent: Sent = Sent()
     together: Sent = Sent()
