@@ -121,7 +121,7 @@ class Sender:
             )
         except TransportError as error:
             error = self.redaction.error(error)
-            self._log(request, error, b"")
+            self._log(request, error)
             raise RetryableError(error.kind, str(error)) from error
         finally:
             traffic.in_flight -= 1
@@ -147,7 +147,7 @@ class Sender:
             if isinstance(error, CompletionError):
                 self.endpoint.health.succeeded()
                 await self.replies.keep(request, content, usable=False)
-            self._log(request, reply, reply.content)
+            self._log(request, reply)
             raise self.redaction.error(error) from None
         usage = completion.usage
         turn.succeeded(given, usage.prompt_tokens + usage.completion_tokens or None)
@@ -158,7 +158,7 @@ class Sender:
         if not isinstance(usable, bool):
             usable = await usable
         await self.replies.keep(request, content, usable=usable)
-        self._log(request, reply, reply.content)
+        self._log(request, reply)
         if not usable:
             why = "it was cut off" if completion.cut_off else "what was asked for is not in it"
             self.detail(request, f"the reply cannot be used: {why}")
@@ -176,7 +176,7 @@ class Sender:
         from refinecli.models.failures import Refusal, failure  # most runs need none of it
 
         endpoint = self.endpoint
-        self._log(request, reply, reply.content)
+        self._log(request, reply)
         error = failure(
             Refusal(
                 reply.status,
@@ -208,9 +208,10 @@ class Sender:
         clipped = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         self.log.detail(f"{draw.datapoint_id}: {draw.role}: {clipped}")
 
-    def _log(self, request: Request, came: Reply | TransportError, content: bytes) -> None:
+    def _log(self, request: Request, came: Reply | TransportError) -> None:
         if self.log_request:
             url = shown_url(self.endpoint.url)
+            content = b"" if isinstance(came, TransportError) else came.as_sent or came.content
             clean = self.redaction.logged(content)
             data = self.redaction.reply(request.data)  # `extra_body` may hold a secret
             self.log_request(request.draw, url, data, came, clean)

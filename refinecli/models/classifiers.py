@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from refinecli.errors import RunError
-from refinecli.models.attempt import Posts
+from refinecli.models.attempt import Posts, RequestLog
 from refinecli.models.local.classifier import directory_digest, serve_classifier
 from refinecli.models.role_completers import Lazy
 from refinecli.prompts.conversation import message_text
@@ -37,7 +37,7 @@ from refinecli.types import (
 if TYPE_CHECKING:
     from refinecli.models.cache.store import CallCache
     from refinecli.models.chat import Chat
-    from refinecli.models.http import Reply
+    from refinecli.models.http import Reply, TransportError
 
 _OF_CHAT = frozenset({"model", "messages", "temperature", "seed"})
 
@@ -104,7 +104,21 @@ class LabelClient:
     ) -> Reply:
         reply = await self.client.post(url, orjson.dumps(inputs(body)), headers, seconds)
         found = labels(reply.content) if 200 <= reply.status < 300 else None
-        return reply if found is None else replace(reply, content=_as_chat(found))
+        if found is None:
+            return reply
+        return replace(reply, content=_as_chat(found), as_sent=reply.content)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelLog:
+    """A log of requests, in the form in which classifiers are sent them."""
+
+    log: RequestLog
+
+    def __call__(
+        self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
+    ) -> None:
+        self.log(draw, url, orjson.dumps(inputs(body)), came, content)
 
 
 def inputs(body: bytes) -> JSONObject:

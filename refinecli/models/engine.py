@@ -16,7 +16,7 @@ from refinecli.data.output_lines import Provenance
 from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
-from refinecli.models.classifiers import Classifiers, LabelClient, Routed
+from refinecli.models.classifiers import Classifiers, LabelClient, LabelLog, Routed
 from refinecli.models.function import FunctionModel
 from refinecli.models.local.classifier import directory_digest
 from refinecli.models.local.server import MODEL_NAME, find_weights, fingerprint
@@ -124,7 +124,8 @@ async def open_engine(
             name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
             for name, role in roles.items()
         }
-        of_labels = Chat(LabelClient(client), limits, log, calls, log_request)
+        log_labels = LabelLog(log_request) if log_request else None
+        of_labels = Chat(LabelClient(client), limits, log, calls, log_labels)
         classifiers = Classifiers(settings.classifiers, of_labels, stack, calls).completers()
         _put_next_to_graders(classifiers, completers, settings)
         settled = making.settled

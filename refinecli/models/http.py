@@ -70,13 +70,15 @@ class TransportError(Exception):
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A complete HTTP reply, whose header names are compared without regard to case. `began` is
-    when the request was sent, in seconds since 1970, and `seconds` how long it took."""
+    when the request was sent, in seconds since 1970, and `seconds` how long it took. `as_sent` is
+    what came where `content` was put into another form."""
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     began: float = 0.0
     seconds: float = 0.0
+    as_sent: bytes | None = None
 
 
 class _Connector(aiohttp.TCPConnector):

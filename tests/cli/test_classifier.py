@@ -122,6 +122,21 @@ def test_an_outage_is_never_a_score(
     assert kind is None or found["error"]["type"] == kind
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_the_log_of_requests_holds_what_was_sent_and_what_came(
+    cli: Cli, server: Server, tmp_path: Path, status: int
+) -> None:
+    server.reply = (status, [SENTIMENT])
+    log = tmp_path / "log.jsonl"
+    extra = ("--set", "classifier.mood.extra_body.truncate=true")
+    grade(cli, server, tmp_path, row(sees="conversation"), *extra, "--log-requests", str(log))
+    (line,) = read_jsonl(log)
+    assert [line["request"]] == [body for _, _, body in server.asked]
+    assert line["request"] == {"inputs": [["How are you?", "Very well!"]], "truncate": True}
+    assert (line["url"], line["role"]) == (server.url, "classifier.mood")
+    assert (line["status"], json.loads(line["reply"])) == (status, [SENTIMENT])
+
+
 def test_answers_are_kept_and_not_asked_for_again(cli: Cli, server: Server, tmp_path: Path) -> None:
     cache = ("--cache", str(tmp_path / "calls.db"))
     first = grade(cli, server, tmp_path, row(), *cache)
