@@ -30,6 +30,7 @@ class Noise:
     total: float = 0.0
     count: int = 0
     by_model: bool = False
+    by_classifier: bool = False
 
     def add(self, raw: JSONObject, datapoint: Datapoint) -> None:
         """Take in what a row says about it."""
@@ -40,7 +41,9 @@ class Noise:
         graded = list(result["iterations"]) if refined else [result]
         if refined and isinstance(grading, dict):
             graded.append(grading)
-        if not any(grade.get("grader") == "llm" for one in graded for grade in one["grades"]):
+        by = {grade.get("grader") for one in graded for grade in one["grades"]}
+        self.by_classifier |= "classifier" in by
+        if "llm" not in by:
             return
         self.by_model = True
         for one in graded:
@@ -75,7 +78,9 @@ class Noise:
     def in_words(self) -> str:
         """Say where the default margin comes from."""
         if not self.by_model:
-            return "code graded, which repeats itself"
+            return (
+                f"{'a classifier' if self.by_classifier else 'code'} graded, which repeats itself"
+            )
         if self.deviation is None:
             return (
                 "the grader's noise is not known: there are no repeats and no later grade, so "

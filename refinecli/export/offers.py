@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from refinecli.models.reply import is_whole
 from refinecli.report.cases import grader_of, models_of, strategy_of
 from refinecli.text.json_text import digest
-from refinecli.types import Datapoint, JSONObject, Message
+from refinecli.types import Datapoint, JSONObject, Message, classifier_in
 
 # Why a response, a row or a pair does not go in, in the words that a person reads.
 REASONS = {
@@ -100,12 +100,18 @@ def has_failed(raw: JSONObject) -> bool:
 
 
 def scale_of(datapoint_items: object, result: JSONObject) -> str:
-    """Return what makes scores comparable: the rubric, and the grader where a model graded."""
+    """Return what makes scores comparable: the rubric, and who graded where code did not."""
+    models, by = models_of(result), graders_in(result)
+    asked = [grader_of(models) if "llm" in by else ""]
+    if "classifier" in by:
+        asked += [f"{role} {model}" for role, model in models.items() if classifier_in(role)]
+    return digest([datapoint_items, *asked])
+
+
+def graders_in(result: JSONObject) -> set[str]:
+    """Return what kinds of graders gave a result its grades."""
     iterations = result.get("iterations") or [result]
-    by_model = any(
-        grade.get("grader") == "llm" for one in iterations for grade in one.get("grades") or ()
-    )
-    return digest([datapoint_items, grader_of(models_of(result)) if by_model else ""])
+    return {grade.get("grader") for one in iterations for grade in one.get("grades") or ()}
 
 
 def responses_of(raw: JSONObject, dropped: Counter[str]) -> tuple[Response, ...]:

@@ -165,6 +165,7 @@ def _reward(*, gpu: bool) -> list[Setting]:
             "center_rewards_coefficient", 0.01, "Rewards around 0; else only differences mean much."
         ),
         Setting("max_length", 2048 if gpu else 1024, "Tokens of prompt and answer; more is cut."),
+        Setting("lora_task_type", "SEQ_CLS", "With use_peft: or its last layer would not be kept."),
     ]
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 
 class Chat:
-    """All endpoints of one run: one HTTP client, one set of limits, one cache, one log."""
+    """Endpoints of one run: one HTTP client, one set of limits, one cache, one log. `ending` is
+    that of the others where a run has several of these."""
 
     def __init__(
         self,
@@ -42,8 +43,9 @@ class Chat:
         calls: CallCache | None = None,
         log_request: RequestLog | None = None,
         waves: Waves | None = None,
+        ending: Ending | None = None,
     ) -> None:
-        self.ending = Ending()
+        self.ending = ending or Ending()
         self._client = client
         self._limits = limits
         self._log = log

@@ -8,12 +8,12 @@ JSON object; `LabelClient` puts both into the form of the wire.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from refinecli.models.cache.store import CallCache
     from refinecli.models.chat import Chat
     from refinecli.models.http import Reply, TransportError
+
+Form: TypeAlias = Callable[[bytes], JSONObject]  # of a conversation, as it goes over the wire
 
 _OF_CHAT = frozenset({"model", "messages", "temperature", "seed"})
 
@@ -71,10 +73,11 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Classifiers:
-    """The classifiers of the settings, each started when it is first asked."""
+    """The classifiers of the settings, each started when it is first asked; `chat` opens endpoints
+    that are asked in a form."""
 
     settings: Mapping[str, RoleSettings]
-    chat: Chat
+    chat: Callable[[Form], Chat]
     stack: AsyncExitStack
     calls: CallCache | None
 
@@ -83,13 +86,14 @@ class Classifiers:
 
     async def _make(self, role: RoleSettings) -> Completer:
         if role.weights is None:
-            return self.chat.completer(role, path="")
+            return self.chat(inputs).completer(role, path="")
         folder, key = Path(role.weights), ""
         url = "http://127.0.0.1/predict"
         if not (self.calls and self.calls.offline):
             url, key = await self.stack.enter_async_context(serve_classifier(folder))
         place = f"classifier:{directory_digest(folder)}"
-        return self.chat.completer(replace(role, base_url=url), key=key, place=place, path="")
+        there = replace(role, base_url=url)
+        return self.chat(turns).completer(there, key=key, place=place, path="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +102,12 @@ class LabelClient:
     they were the texts of a chat model."""
 
     client: Posts
+    form: Form
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], seconds: float
     ) -> Reply:
-        reply = await self.client.post(url, orjson.dumps(inputs(body)), headers, seconds)
+        reply = await self.client.post(url, orjson.dumps(self.form(body)), headers, seconds)
         found = labels(reply.content) if 200 <= reply.status < 300 else None
         if found is None:
             return reply
@@ -114,11 +119,12 @@ class LabelLog:
     """A log of requests, in the form in which classifiers are sent them."""
 
     log: RequestLog
+    form: Form
 
     def __call__(
         self, draw: Draw, url: str, body: bytes, came: Reply | TransportError, content: bytes
     ) -> None:
-        self.log(draw, url, orjson.dumps(inputs(body)), came, content)
+        self.log(draw, url, orjson.dumps(self.form(body)), came, content)
 
 
 def inputs(body: bytes) -> JSONObject:
@@ -131,6 +137,16 @@ def inputs(body: bytes) -> JSONObject:
     if not before:
         return {"inputs": response, **rest}
     return {"inputs": [[_prompt(before), response]], **rest}
+
+
+def turns(body: bytes) -> JSONObject:
+    """Return what goes to a directory's child: for a conversation its turns too, which a chat
+    template writes as the model was trained on them."""
+    messages = orjson.loads(body)["messages"]
+    if len(messages) == 1:
+        return inputs(body)
+    said = [{"role": one["role"], "content": message_text(one)} for one in messages]
+    return {**inputs(body), "messages": said}
 
 
 def _prompt(messages: Sequence[Message]) -> str:

@@ -16,7 +16,7 @@ from refinecli.data.output_lines import Provenance
 from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
-from refinecli.models.classifiers import Classifiers, LabelClient, LabelLog, Routed
+from refinecli.models.classifiers import Classifiers, Form, LabelClient, LabelLog, Routed
 from refinecli.models.function import FunctionModel
 from refinecli.models.local.classifier import directory_digest
 from refinecli.models.local.server import MODEL_NAME, find_weights, fingerprint
@@ -124,8 +124,12 @@ async def open_engine(
             name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
             for name, role in roles.items()
         }
-        log_labels = LabelLog(log_request) if log_request else None
-        of_labels = Chat(LabelClient(client), limits, log, calls, log_labels)
+
+        def of_labels(form: Form) -> Chat:
+            log_labels = LabelLog(log_request, form) if log_request else None
+            asks = LabelClient(client, form)
+            return Chat(asks, limits, log, calls, log_labels, ending=chat.ending)
+
         classifiers = Classifiers(settings.classifiers, of_labels, stack, calls).completers()
         _put_next_to_graders(classifiers, completers, settings)
         settled = making.settled
@@ -293,11 +297,15 @@ def _prompts(settings: Settings) -> JSONObject:
 
 
 def _named_classifiers(settings: Settings) -> dict[str, str]:
-    """Name each classifier by the place where it is."""
-    return {
-        role.name: shown_url(role.base_url or "") or str(role.weights)
-        for role in settings.classifiers.values()
-    }
+    """Name each classifier by the place where it is, and by what is in it: each training may write
+    its own `rm`."""
+    return {role.name: _place_of(role) for role in settings.classifiers.values()}
+
+
+def _place_of(role: RoleSettings) -> str:
+    if role.weights:
+        return f"{role.weights} {directory_digest(Path(role.weights))[:12]}"
+    return shown_url(role.base_url or "")
 
 
 def _named_grader(settings: Settings) -> dict[str, str]:

@@ -69,7 +69,7 @@ def planned(
     if not source.is_dir():
         if is_gguf(target) or like is not None:
             raise UsageError(f"{model} is not a directory", "only a directory becomes a GGUF file")
-        weights = find_weights(model, to_run=False)
+        weights = weights_of(model)
         wanted = Conversion(weights, target, named=model)
     elif not any((source / name).exists() for name in ("config.json", ADAPTER)):
         raise UsageError(f"{source} has no config.json", "name a Hugging Face directory")
@@ -82,6 +82,16 @@ def planned(
     check_installed()
     check_target(target, force=force)
     return wanted
+
+
+def weights_of(model: str) -> Path:
+    """Return the GGUF file behind `local` or a path; a model on a server cannot be trained."""
+    if model != MODEL_NAME and not Path(model).exists():
+        raise UsageError(
+            f"there is no file or directory {model}",
+            f"name a .gguf file, a Hugging Face directory, or {MODEL_NAME}",
+        )
+    return find_weights(model, to_run=False)
 
 
 def is_gguf(path: Path) -> bool:
@@ -136,7 +146,7 @@ def find_like(folder: Path, named: str | None = None) -> Path:
     directory's own note, if it is still the same."""
     hint = f"name a GGUF file of the model that it was made of: {option('like', 'FILE.gguf')}"
     if named is not None:
-        return find_weights(named, to_run=False)
+        return weights_of(named)
     try:
         note = json.loads((folder / NOTE).read_text("utf-8"))
         gguf, digest = str(note["gguf"]), note["sha256"]
@@ -144,7 +154,7 @@ def find_like(folder: Path, named: str | None = None) -> Path:
         raise UsageError(f"{folder} has no note of a GGUF file", hint) from None
     if gguf != MODEL_NAME and not Path(gguf).exists():
         raise UsageError(f"{gguf}, which {folder} was made of, is gone", hint)
-    weights = find_weights(gguf, to_run=False)
+    weights = weights_of(gguf)
     if file_digest(weights) != digest:
         raise UsageError(f"{weights} is not the file that {folder} was made of", hint)
     return weights

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,33 +48,54 @@ def offline(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, **_OFFLINE}
 
 
-def script(name: str) -> str:
-    """Return the path of a script of this package; by file, so that neither the working folder nor
-    how refinecli came to be importable decides what it imports."""
-    return str(Path(__file__).with_name(f"{name}.py"))
+def tied(name: str, arguments: Sequence[str | Path]) -> list[str]:
+    """Return the command that runs a script of this package until its stdin ends; by file, so that
+    neither the working folder nor how refinecli came to be importable decides what it imports."""
+    here = Path(__file__).parent
+    return [
+        sys.executable,
+        "-P",
+        str(here / "tied.py"),
+        str(here / f"{name}.py"),
+        *map(str, arguments),
+    ]
 
 
 def ask(name: str, arguments: Sequence[str | Path], *, log: Path) -> JSONObject:
     """Run a script of this package, and return the object that it prints; its other words go to the
     log. Raise RunError with what is wrong."""
-    command = [sys.executable, "-P", script(name), *map(str, arguments)]
     with log.open("ab") as words:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(
+            tied(name, arguments),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,
             env=offline(os.environ),
-            check=False,
+            start_new_session=True,
         )
-    lines = done.stdout.decode(errors="replace").strip().split("\n")
+        with ending(process):
+            assert process.stdout is not None
+            said = process.stdout.read()
+            status = process.wait()
+    lines = said.decode(errors="replace").strip().split("\n")
     try:
         answer: JSONObject = json.loads(lines[-1])
     except ValueError:
-        answer = {"problem": f"it ended with status {done.returncode}: {_last_words(log)}"}
+        answer = {"problem": f"it ended with status {status}: {_last_words(log)}"}
     if problem := answer.get("problem"):
         raise RunError(f"cannot convert: {one_line(str(problem), 400)}")
     return answer
+
+
+@contextmanager
+def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a process that is tied to its stdin with the block, whatever ends that."""
+    try:
+        yield
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
 
 
 def _last_words(log: Path) -> str:

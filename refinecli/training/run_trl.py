@@ -1,32 +1,21 @@
-"""Run TRL's own command, and end it with all its processes when stdin ends.
+"""Run TRL's own command.
 
     python -m refinecli.training.run_trl sft --config trl.yaml --model_name_or_path DIR
 
-Stdin ends with the process that started this one, however that dies: nobody trains on behind the
-back of the next command. It has to be started as the leader of a group of its own, and imports
-nothing of refinecli.
+It imports nothing of refinecli.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import os
-import signal
 import subprocess
 import sys
-import threading
-
-
-def _end_with_parent() -> None:
-    try:
-        while os.read(0, 4096):
-            pass
-    finally:
-        os.killpg(0, signal.SIGKILL)  # TRL's launcher has started a process for the training
 
 
 def main() -> int:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Of a setting that nobody knows, accelerate shows its own hundred ahead of the error.
+    argparse.ArgumentParser.print_usage = lambda self, file=None: None  # type: ignore[method-assign]
     from trl.cli.main import main as trl
 
     with contextlib.suppress(subprocess.CalledProcessError):  # has said why

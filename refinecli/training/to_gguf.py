@@ -1,9 +1,11 @@
 """Write a Hugging Face directory of the llama architecture as a GGUF file, in F16.
 
     python -m refinecli.training.to_gguf DIR MODEL.gguf OTHER.gguf
+    python -m refinecli.training.to_gguf DIR OTHER.gguf
 
-Metadata and tokenizer are those of the other file, whose tensors are replaced by name. It prints
-one JSON object: what it wrote, or what is wrong. It imports nothing of refinecli.
+The second checks that it could be done. Metadata and tokenizer are those of the other file, whose
+tensors are replaced by name. It prints one JSON object: what it wrote, or what is wrong. It imports
+nothing of refinecli.
 """
 
 from __future__ import annotations
@@ -103,7 +105,7 @@ def check_fit(like: Any, weights: Weights, names: dict[str, str]) -> None:
             )
 
 
-def convert(folder: Path, target: Path, pattern: Path) -> dict[str, object]:
+def convert(folder: Path, target: Path | None, pattern: Path) -> dict[str, object]:
     like = gguf.GGUFReader(pattern)
     architecture = like.fields["general.architecture"].contents()
     if architecture != ARCHITECTURE:
@@ -113,6 +115,9 @@ def convert(folder: Path, target: Path, pattern: Path) -> dict[str, object]:
     weights = Weights(folder)
     names = names_in_gguf(weights, like.fields[f"{ARCHITECTURE}.block_count"].contents())
     check_fit(like, weights, names)
+    done: dict[str, object] = {"architecture": ARCHITECTURE, "tensors": len(like.tensors)}
+    if target is None:
+        return done
     heads = {
         "attn_q": like.fields[f"{ARCHITECTURE}.attention.head_count"].contents(),
         "attn_k": like.fields[f"{ARCHITECTURE}.attention.head_count_kv"].contents(),
@@ -135,13 +140,13 @@ def convert(folder: Path, target: Path, pattern: Path) -> dict[str, object]:
             values = permuted(values, heads[part]) if part in heads else values
         writer.write_tensor_data(values.astype(precision(list(values.shape))))
     writer.close()
-    return {"architecture": ARCHITECTURE, "tensors": len(like.tensors)}
+    return done
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m refinecli.training.to_gguf")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("target", type=Path)
+    parser.add_argument("target", type=Path, nargs="?")
     parser.add_argument("like", type=Path)
     options = parser.parse_args()
     try:

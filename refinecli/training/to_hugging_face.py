@@ -33,10 +33,17 @@ def from_gguf(source: Path, target: Path) -> dict[str, object]:
 
 
 def from_adapter(source: Path, target: Path) -> dict[str, object]:
-    """Write the base of a LoRA adapter with the adapter's changes in its weights."""
-    from peft import AutoPeftModelForCausalLM
+    """Write the base of a LoRA adapter with the adapter's changes in its weights; that of a reward
+    model brings its last layer along."""
+    from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification
 
-    adapted = AutoPeftModelForCausalLM.from_pretrained(str(source), dtype=torch.float32)
+    adapter = str(source)
+    if json.loads((source / "adapter_config.json").read_text())["task_type"] == "SEQ_CLS":
+        adapted = AutoPeftModelForSequenceClassification.from_pretrained(
+            adapter, num_labels=1, dtype=torch.float32
+        )
+    else:
+        adapted = AutoPeftModelForCausalLM.from_pretrained(adapter, dtype=torch.float32)
     model = adapted.merge_and_unload()
     tokenizer = AutoTokenizer.from_pretrained(str(source))
     model.save_pretrained(target)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import refinecli
 from refinecli.errors import RunError, UsageError, option
-from refinecli.models.local.server import file_digest, find_weights
+from refinecli.models.local.server import file_digest
 from refinecli.training.convert import (
     ADAPTER,
     Conversion,
@@ -25,9 +25,10 @@ from refinecli.training.convert import (
     is_gguf,
     planned,
     remove,
+    weights_of,
 )
-from refinecli.training.environment import offline, script
-from refinecli.training.work import Work, opened
+from refinecli.training.environment import ask, ending, offline, tied
+from refinecli.training.work import Work, opened, write_json
 
 if TYPE_CHECKING:
     from refinecli.types import JSONObject
@@ -112,7 +113,7 @@ def planned_training(
         )
     weights = Path(model)
     if not weights.is_dir():
-        weights = find_weights(model, to_run=False)
+        weights = weights_of(model)
     elif not (weights / "config.json").exists():
         raise UsageError(f"{model} has no config.json", "name a Hugging Face directory")
     elif is_gguf(target):
@@ -145,12 +146,23 @@ def train(wanted: Training, log: Log, *, quiet: bool = False, restart: bool = Fa
                 log(f"{wanted.model} is converted, which takes a while")
                 planned(wanted.model, work.base).run()
             base = work.base
-        if not work.done.exists():
+        if not (work.done.exists() and work.output.exists()):
+            _check_way_back(wanted, base, work)
             _run_trl(wanted, base, work, log, quiet=quiet)
         record = json.loads(work.done.read_text("utf-8"))
-        _keep_model(wanted, base, work)
-        _write_manifest(wanted, record)
+        model = _model(wanted, base, work)
+        _write_manifest(wanted, model, record)
+        if wanted.target.is_dir():
+            remove(wanted.target)
+        model.replace(wanted.target)
         remove(work.folder)
+
+
+def _check_way_back(wanted: Training, base: Path, work: Work) -> None:
+    """Raise RunError where the model that is to be trained would fit no GGUF file afterwards."""
+    if is_gguf(wanted.target):
+        log = work.folder / "convert.log"
+        ask("to_gguf", [base, find_like(base, wanted.like)], log=log)
 
 
 def _run_trl(wanted: Training, base: Path, work: Work, log: Log, *, quiet: bool) -> None:
@@ -163,7 +175,7 @@ def _run_trl(wanted: Training, base: Path, work: Work, log: Log, *, quiet: bool)
     with errors.open("ab") as words:
         shown = words if quiet else sys.stderr
         process = subprocess.Popen(
-            [sys.executable, "-P", script("run_trl"), *command[1:]],
+            tied("run_trl", command[1:]),
             stdin=subprocess.PIPE,  # its end ends the training
             stdout=shown,
             stderr=shown,
@@ -172,17 +184,19 @@ def _run_trl(wanted: Training, base: Path, work: Work, log: Log, *, quiet: bool)
             env={"PYTHONWARNINGS": "ignore::FutureWarning", **offline(os.environ)},
             start_new_session=True,
         )
-        try:
+        with ending(process):
             status = process.wait()
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
     if status:
         where = f"{errors} says why" if quiet else "its own words above say why"
+        if status == _REFUSED:
+            correct = f"correct it in the command, or in {wanted.data / CONFIG}; {where}"
+            raise UsageError(f"trl {wanted.trainer} refuses a setting", correct)
         raise RunError(f"trl {wanted.trainer} ended with status {status}", where)
     record = {"command": command, "seconds": round(time.monotonic() - began), **_course(work)}
-    work.done.write_text(json.dumps(record), "utf-8")
+    write_json(work.done, record)
+
+
+_REFUSED = 2  # by Python's parsers of arguments, TRL's and accelerate's
 
 
 def _course(work: Work) -> JSONObject:
@@ -194,20 +208,21 @@ def _course(work: Work) -> JSONObject:
     return {"steps": state["global_step"], "log": state["log_history"]}
 
 
-def _keep_model(wanted: Training, base: Path, work: Work) -> None:
-    """Put the model where it was wanted, in the form that its name says."""
+def _model(wanted: Training, base: Path, work: Work) -> Path:
+    """Return where in the folder the model stands, in the form that the target's name says."""
     made = work.output
     if (base / "refinecli.json").exists():
         copy_note(base, made)
+    model = work.folder / f"model{'.gguf' if is_gguf(wanted.target) else ''}"
     if is_gguf(wanted.target):
-        Conversion(made, wanted.target, find_like(made, wanted.like)).run()
+        Conversion(made, model, find_like(made, wanted.like)).run()
     elif (made / ADAPTER).exists():
-        Conversion(made, wanted.target).run()
+        Conversion(made, model).run()
     else:
         for checkpoint in made.glob("checkpoint-*"):
             remove(checkpoint)
-        remove(wanted.target)
-        made.rename(wanted.target)
+        return made
+    return model
 
 
 # ------------------------------------------------------------------ the record
@@ -220,10 +235,10 @@ def _digest(model: Path) -> str | JSONObject:
     return {path.name: file_digest(path) for path in sorted(model.glob("*.safetensors"))}
 
 
-def _write_manifest(wanted: Training, record: JSONObject) -> None:
+def _write_manifest(wanted: Training, model: Path, record: JSONObject) -> None:
     manifest = {
         "made_by": f"refinecli {refinecli.__version__}",
-        "model": {"name": wanted.target.name, "sha256": _digest(wanted.target)},
+        "model": {"name": wanted.target.name, "sha256": _digest(model)},
         "base": {"name": wanted.model, "sha256": _digest(wanted.weights)},
         "data": {
             "name": str(wanted.data),
@@ -237,5 +252,4 @@ def _write_manifest(wanted: Training, record: JSONObject) -> None:
         "versions": {name: version(name) for name in _VERSIONS},
         **record,
     }
-    path = wanted.target.with_name(f"{wanted.target.name}.json")
-    path.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    write_json(wanted.target.with_name(f"{wanted.target.name}.json"), manifest)

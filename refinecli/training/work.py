@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from refinecli.errors import UsageError, option
 from refinecli.training.convert import remove
@@ -40,39 +40,73 @@ class Work:
 
     def last_checkpoint(self) -> Path | None:
         """Return the newest checkpoint that is whole: its state is what TRL writes last."""
-        found = [path for path in self.output.glob("checkpoint-*") if (path / _STATE).exists()]
+        found = [path for path in self.output.glob("checkpoint-*") if _is_whole(path / _STATE)]
         return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 _STATE = "trainer_state.json"
 
 
+def _is_whole(state: Path) -> bool:
+    try:
+        return isinstance(json.loads(state.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
+
+
+def write_json(path: Path, value: JSONObject) -> None:
+    """Write a file that is there whole, or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+    partial.replace(path)
+
+
 @contextmanager
 def opened(folder: Path, what: JSONObject, *, restart: bool) -> Iterator[Work]:
     """Hold the folder for one command, and check that it is of the same training."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("a") as lock:
+    with _lock(folder) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"another command is training in {folder}", "wait for it") from None
         if restart:
-            for path in folder.iterdir():
-                if path.name != "lock":
-                    remove(path)
-        _check_same(folder, what)
+            _clear(folder)
+        _check_same(Work(folder), what)
         yield Work(folder)
 
 
-def _check_same(folder: Path, what: JSONObject) -> None:
-    record = folder / "command.json"
-    if not record.exists():
-        record.write_text(json.dumps(what, indent=2) + "\n", "utf-8")
-        return
-    before = json.loads(record.read_text("utf-8"))
-    changed = [key for key in what if before.get(key) != what[key]]
-    if changed:
+def _lock(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(exist_ok=True)
+        return (folder / "lock").open("a")
+    except OSError as error:
+        why = "the folder of the training cannot be made"
         raise UsageError(
-            f"{folder} holds a training that was begun with another {' and '.join(changed)}",
+            f"{folder}: {why}: {error.strerror}",
+            f"name another place with {option('output', 'MODEL')}",
+        ) from None
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != "lock":
+            remove(path)
+
+
+def _check_same(work: Work, what: JSONObject) -> None:
+    """Refuse to continue another training; one that has no checkpoint yet is begun again instead,
+    such as after a slip in a setting."""
+    record = work.folder / "command.json"
+    before = json.loads(record.read_text("utf-8")) if record.exists() else {}
+    changed = [key for key in what if before.get(key) != what[key]]
+    if not changed:
+        return
+    if before and (work.done.exists() or work.last_checkpoint()):
+        raise UsageError(
+            f"{work.folder} holds a training that was begun with another {' and '.join(changed)}",
             f"give the same command, or begin again with {option('restart')}",
         )
+    if "model" in changed:
+        remove(work.base)
+    remove(work.output)
+    write_json(record, what)

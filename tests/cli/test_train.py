@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,9 @@ def main(argv):
         calls.write(json.dumps([argv, os.getcwd(), os.environ["HF_HUB_OFFLINE"]]) + "\\n")
     if "--fail=true" in argv:
         return 7
+    if "--odd=true" in argv:
+        import argparse
+        argparse.ArgumentParser(prog="trl").parse_args(["--odd=true"])
     resumed = "--resume_from_checkpoint" in argv
     for step in (2,) if resumed else (1, 2):
         folder = out / f"checkpoint-{step}"
@@ -33,6 +37,8 @@ def main(argv):
         log = [{"loss": 1 / step, "step": step}]
         state = {"global_step": step, "log_history": log}
         (folder / "trainer_state.json").write_text(json.dumps(state))
+        if "--late=true" in argv:
+            return 7
         if step == 1 and "--wait=true" in argv:
             (out / "checkpoint-2").mkdir()  # was being written
             while True:
@@ -120,11 +126,23 @@ def test_the_model_stands_where_it_was_wanted_with_a_record_and_nothing_else(trl
 
 def test_a_failure_of_trl_is_an_error_and_can_be_tried_again(trl: Path) -> None:
     with pytest.raises(RunError, match="trl sft ended with status 7"):
-        train(wanted(trl, "fail=true"), silent, quiet=True)
+        train(wanted(trl, "late=true"), silent, quiet=True)
     assert not (trl / "new").exists()
     with pytest.raises(UsageError, match="begun with another settings"):
         train(wanted(trl), silent, quiet=True)
     train(wanted(trl), silent, quiet=True, restart=True)
+    assert (trl / "new").exists()
+
+
+def test_after_a_slip_in_a_setting_the_right_command_just_begins(trl: Path) -> None:
+    with pytest.raises(UsageError, match="trl sft refuses a setting") as refused:
+        train(wanted(trl, "odd=true"), silent, quiet=True)
+    said = (trl / "new.work" / "trl.log").read_text()
+    assert said == "trl: error: unrecognized arguments: --odd=true\n"  # no list of all the others
+    assert re.fullmatch(
+        "correct it in the command, or in .*yaml; .*log says why", refused.value.hint
+    )
+    train(wanted(trl), silent, quiet=True)
     assert (trl / "new").exists()
 
 
@@ -182,6 +200,7 @@ def test_a_checkpoint_that_was_being_written_does_not_count(trl: Path) -> None:
     assert work.last_checkpoint() is None
     for name in ("checkpoint-9", "checkpoint-10"):
         (work.output / name / "trainer_state.json").write_text("{}")
+    (work.output / "checkpoint-11" / "trainer_state.json").write_text('{"epoch": 1.')
     assert work.last_checkpoint() == work.output / "checkpoint-10"
 
 
@@ -198,12 +217,22 @@ def test_what_is_no_setting_of_trls_is_refused(trl: Path, settings: list[str], w
         wanted(trl, *settings)
 
 
+def test_a_folder_that_cannot_be_made_is_named_with_the_reason(trl: Path) -> None:
+    training = wanted(trl)
+    training.work.folder.write_text("a file")
+    with pytest.raises(UsageError, match=r"new\.work: the folder of the training cannot be made: "):
+        train(training, silent, quiet=True)
+
+
 def test_what_cannot_be_trained_is_refused_before_anything_is_loaded(trl: Path) -> None:
     folder, model = data(trl / "data"), str(base(trl / "base"))
     with pytest.raises(UsageError, match="a reward model has no GGUF form"):
         planned_training(data(trl / "rm", "reward"), model, trl / "rm.gguf", ())
     with pytest.raises(UsageError, match="has no note of a GGUF file"):
         planned_training(folder, model, trl / "new.gguf", ())
+    with pytest.raises(UsageError, match="there is no file or directory gpt-9") as nowhere:
+        planned_training(folder, "gpt-9", trl / "new", ())
+    assert nowhere.value.hint == "name a .gguf file, a Hugging Face directory, or local"
     with pytest.raises(UsageError, match="names none of the kinds"):
         planned_training(data(trl / "odd", "odd"), model, trl / "new", ())
     with pytest.raises(UsageError, match=r"has no train\.jsonl"):

@@ -41,9 +41,11 @@ class Classifier:
         """Return each label with its probability, the likeliest first."""
         config = self._model.config
         with self._lock, torch.inference_mode():
-            tokens = self._tokens(asked["inputs"])
+            tokens = self._tokens(asked)
+            # Some models count two positions that no text gets, and only the tokenizer says so.
             most = getattr(config, "max_position_embeddings", None)
-            if most and tokens["input_ids"].shape[1] > most:
+            most = min(most or sys.maxsize, self._tokenizer.model_max_length)
+            if tokens["input_ids"].shape[1] > most:
                 raise TooLongError(f"{tokens['input_ids'].shape[1]} tokens, of {most} at most")
             logits = self._model(**tokens).logits[0].float()
         one_by_one = len(logits) == 1 or config.problem_type == "multi_label_classification"
@@ -54,19 +56,15 @@ class Classifier:
         ]
         return sorted(found, key=lambda one: -one["score"])
 
-    def _tokens(self, inputs: Any) -> Any:
-        """Return the tokens of a text, or of a prompt and a response: as the chat template writes
-        them, which a reward model was trained on, or as a pair."""
-        if isinstance(inputs, str):
-            return self._tokenizer(inputs, return_tensors="pt")
-        ((prompt, response),) = inputs
-        if self._tokenizer.chat_template:
-            turns = [
-                {"role": "user", "content": prompt},
-                {"role": "assistant", "content": response},
-            ]
-            text = self._tokenizer.apply_chat_template(turns, tokenize=False)
+    def _tokens(self, asked: dict[str, Any]) -> Any:
+        """Return the tokens of a text, or of a conversation: as the chat template writes it, which
+        a reward model was trained on, or as a pair."""
+        if self._tokenizer.chat_template and "messages" in asked:
+            text = self._tokenizer.apply_chat_template(asked["messages"], tokenize=False)
             return self._tokenizer(text, return_tensors="pt", add_special_tokens=False)
+        if isinstance(asked["inputs"], str):
+            return self._tokenizer(asked["inputs"], return_tensors="pt")
+        ((prompt, response),) = asked["inputs"]
         return self._tokenizer(prompt, response, return_tensors="pt")
 
 
@@ -83,7 +81,7 @@ def handler_of(classifier: Classifier, api_key: str) -> type[BaseHTTPRequestHand
                 self._answer(200, classifier.probabilities(json.loads(body)))
             except TooLongError as error:
                 self._answer(413, {"error": f"the context length is exceeded: {error}"})
-            except (ValueError, KeyError, TypeError) as error:
+            except Exception as error:  # of the model's code, or its template's
                 self._answer(400, {"error": f"{type(error).__name__}: {error}"})
 
         def _answer(self, status: int, value: object) -> None:

@@ -42,13 +42,17 @@ def test_without_either_the_margin_is_any_and_says_so(tmp_path: Path) -> None:
     assert any("the grader's noise is not known" in phrase for phrase in made.made.filters)
 
 
-def test_code_has_no_noise(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("grader", "words"),
+    [("check", "code graded"), ("classifier", "a classifier graded, which repeats itself")],
+)
+def test_code_and_classifiers_have_no_noise(tmp_path: Path, grader: str, words: str) -> None:
     run = [row(1, [0.2, 0.9])]
     for iteration in run[0]["refinement"]["iterations"]:
-        iteration["grades"][0]["grader"] = "check"
+        iteration["grades"][0]["grader"] = grader
     made = exported(tmp_path, "dpo", run)
-    assert made.made.collected.noise == Noise()
-    assert any("code graded" in phrase for phrase in made.made.filters)
+    assert made.made.collected.noise == Noise(by_classifier=grader == "classifier")
+    assert any(words in phrase for phrase in made.made.filters)
 
 
 def test_a_later_grade_by_another_grader_says_nothing_of_noise(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from refinecli.errors import UsageError
 from tests.support.exports import exported
 from tests.support.report_files import graded_row, row
 
@@ -122,3 +123,18 @@ def test_the_control_pairs_at_random(tmp_path: Path) -> None:
 def test_a_rewrite_that_is_worse_is_not_a_tie(tmp_path: Path) -> None:
     made = exported(tmp_path, "dpo", [row(1, [0.5, 0.2, 0.5, 0.9])], pairs="steps")
     assert made.dropped == {"not_better": 1, "tie": 1}
+
+
+@pytest.mark.parametrize(("second", "comparable"), [("rm 1f", True), ("rm 2e", False)])
+def test_scores_of_two_reward_models_are_not_compared(
+    tmp_path: Path, second: str, comparable: bool
+) -> None:
+    run = [graded_row(1, 0.2, response=A), graded_row(1, 0.9, response=B)]
+    for made, model in zip(run, ("rm 1f", second), strict=True):
+        made["grading"]["grades"][0]["grader"] = "classifier"
+        made["grading"]["models"] = {"classifier.rm": model}
+    if comparable:
+        assert exported(tmp_path, "dpo", run).pairs == [(B, A)]
+    else:
+        with pytest.raises(UsageError, match="no pair is left"):
+            exported(tmp_path, "dpo", run)

@@ -31,7 +31,7 @@ OWN = {
     "sft": {"completion_only_loss"},
     "dpo": {"beta", "precompute_ref_log_probs"},
     "kto": {"beta", "desirable_weight", "undesirable_weight", "precompute_ref_log_probs"},
-    "reward": {"center_rewards_coefficient"},
+    "reward": {"center_rewards_coefficient", "lora_task_type"},
     "grpo": {
         *("reward_funcs", "num_generations", "max_completion_length"),
         *("use_vllm", "vllm_mode"),

@@ -337,6 +337,30 @@ def test_models_send_again_after_resume() -> None:
         asyncio.run(main(server.url))
 
 
+def test_classifiers_are_asked_again_after_resume() -> None:
+    refused = True
+
+    def script(request: Request) -> Reply:
+        labels = [{"label": "POSITIVE", "score": 0.75}]
+        return error(401, "no such key") if refused else Reply(raw=json.dumps(labels).encode())
+
+    async def main(url: str) -> None:
+        nonlocal refused
+        asked = {"name": "mood", "label": "POSITIVE"}
+        item = {"rubric_str": "Is it kind?", "classifier": asked}
+        point = rc.Datapoint("Hi?", [item])
+        settings = {"classifier.mood.url": f"{url}/predict"}
+        async with rc.connect("m", base_url=url, settings=settings) as models:
+            with pytest.raises(rc.RunError):
+                await rc.grade(point, "x", models)
+            refused = False
+            models.resume()
+            assert (await rc.grade(point, "x", models)).score == 0.75
+
+    with ChatServer(script) as server:
+        asyncio.run(main(server.url))
+
+
 # ------------------------------------------------------------------ the trainer's log
 
 
