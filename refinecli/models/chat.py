@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 
 class Chat:
-    """Endpoints of one run: one HTTP client, one set of limits, one cache, one log. `ending` is
-    that of the others where a run has several of these."""
+    """All endpoints of one run: one HTTP client, one set of limits, one cache, one log."""
 
     def __init__(
         self,
@@ -43,9 +42,8 @@ class Chat:
         calls: CallCache | None = None,
         log_request: RequestLog | None = None,
         waves: Waves | None = None,
-        ending: Ending | None = None,
     ) -> None:
-        self.ending = ending or Ending()
+        self.ending = Ending()
         self._client = client
         self._limits = limits
         self._log = log
@@ -91,6 +89,13 @@ class Chat:
         if self._waves:
             self._waves.asks(url, role.model)
         return RoleChat(role, seed, sender, self._waves)
+
+    def through(self, client: Posts, log_request: RequestLog | None) -> Chat:
+        """Return the endpoints of the same run that are asked through another client; they end, and
+        are resumed, with these."""
+        other = Chat(client, self._limits, self._log, self._replies.calls, log_request)
+        other.ending = self.ending
+        return other
 
     def resume(self) -> None:
         """Send again after a RunError; what the endpoints have shown of their health stays."""

@@ -73,27 +73,32 @@ class Routed:
 
 @dataclass(frozen=True, slots=True)
 class Classifiers:
-    """The classifiers of the settings, each started when it is first asked; `chat` opens endpoints
-    that are asked in a form."""
+    """The classifiers of the settings, each started when it is first asked."""
 
     settings: Mapping[str, RoleSettings]
-    chat: Callable[[Form], Chat]
+    chat: Chat
+    client: Posts
     stack: AsyncExitStack
     calls: CallCache | None
+    log_request: RequestLog | None = None
 
     def completers(self) -> dict[str, Completer]:
         return {name: Lazy(partial(self._make, role)) for name, role in self.settings.items()}
 
     async def _make(self, role: RoleSettings) -> Completer:
         if role.weights is None:
-            return self.chat(inputs).completer(role, path="")
+            return self._chat(inputs).completer(role, path="")
         folder, key = Path(role.weights), ""
         url = "http://127.0.0.1/predict"
         if not (self.calls and self.calls.offline):
             url, key = await self.stack.enter_async_context(serve_classifier(folder))
         place = f"classifier:{directory_digest(folder)}"
         there = replace(role, base_url=url)
-        return self.chat(turns).completer(there, key=key, place=place, path="")
+        return self._chat(turns).completer(there, key=key, place=place, path="")
+
+    def _chat(self, form: Form) -> Chat:
+        log = LabelLog(self.log_request, form) if self.log_request else None
+        return self.chat.through(LabelClient(self.client, form), log)
 
 
 @dataclass(frozen=True, slots=True)

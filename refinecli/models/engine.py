@@ -16,7 +16,7 @@ from refinecli.data.output_lines import Provenance
 from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
-from refinecli.models.classifiers import Classifiers, Form, LabelClient, LabelLog, Routed
+from refinecli.models.classifiers import Classifiers, Routed
 from refinecli.models.function import FunctionModel
 from refinecli.models.local.classifier import directory_digest
 from refinecli.models.local.server import MODEL_NAME, find_weights, fingerprint
@@ -124,14 +124,8 @@ async def open_engine(
             name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
             for name, role in roles.items()
         }
-
-        def of_labels(form: Form) -> Chat:
-            log_labels = LabelLog(log_request, form) if log_request else None
-            asks = LabelClient(client, form)
-            return Chat(asks, limits, log, calls, log_labels, ending=chat.ending)
-
-        classifiers = Classifiers(settings.classifiers, of_labels, stack, calls).completers()
-        _put_next_to_graders(classifiers, completers, settings)
+        classifiers = Classifiers(settings.classifiers, chat, client, stack, calls, log_request)
+        _put_next_to_graders(classifiers.completers(), completers, settings)
         settled = making.settled
         warnings = settings.warnings if "grader" in names else ()
         for line in (*_described(settled), *warnings):
