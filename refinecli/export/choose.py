@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Chooser:
         """Return what the format can hold; count the rest."""
         fit = []
         for example in examples:
-            if problem := self.form.problem(example):
+            if problem := self.form.problem(example) or _half_a_character(example):
                 self.dropped[problem] += 1
             else:
                 fit.append(example)
@@ -85,3 +86,13 @@ class Chooser:
         for offers in self._offered(shelf):
             random = Random(f"{self.selection.seed} {prompt_digest(offers[0].prompt).hex()}")
             yield offers, self._fit(draw(offers, self.selection, random))
+
+
+def _half_a_character(example: Example) -> str:
+    """Return the reason not to write a lone surrogate, which JSON may hold, and over which readers
+    give up the whole file."""
+    try:
+        json.dumps(example.stored(), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "unicode"
+    return ""

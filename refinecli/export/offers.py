@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from refinecli.models.reply import is_whole
 from refinecli.report.cases import grader_of, models_of, strategy_of
 from refinecli.text.json_text import digest
+from refinecli.text.reasoning import split_leading_reasoning
 from refinecli.types import Datapoint, JSONObject, Message, classifier_in
 
 # Why a response, a row or a pair does not go in, in the words that a person reads.
@@ -144,7 +145,8 @@ def _graded(raw: JSONObject, result: JSONObject) -> Iterator[tuple[JSONObject, s
     grading = raw.get("grading")
     confirmed = isinstance(grading, dict) and grading.get("passed") is True
     if "iterations" not in result:
-        response = {"response": raw.get("response") or "", "score": raw.get("score"), **result}
+        said = split_leading_reasoning(raw.get("response") or "")[1]  # as it was graded
+        response = {"response": said, "score": raw.get("score"), **result}
         yield response, None, confirmed
         return
     best = result.get("best_iteration")

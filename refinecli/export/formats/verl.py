@@ -39,9 +39,7 @@ class Verl:
             return "attachments"
         if any(message.keys() - _KEYS for message in messages):
             return "tools"
-        task = example.task or {}
-        texts = [*(message["content"] for message in messages), task["id"], task["reference"]]
-        return "" if _is_unicode("".join(texts)) else "unicode"
+        return ""
 
     def line(self, example: Example) -> JSONObject:
         task = example.task or {}
@@ -68,14 +66,6 @@ class Verl:
 
 
 _KEYS = {"role", "content"}
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON may hold
-        return False
-    return True
 
 
 def _schema() -> pa.Schema:

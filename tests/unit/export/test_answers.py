@@ -168,3 +168,16 @@ def test_the_control_of_labels_has_as_many_of_both(tmp_path: Path) -> None:
     assert (labels.count(True), labels.count(False)) == (40, 80)
     good = [text.startswith("answer 2 ") for text in made.texts]
     assert sum(g and label for g, label in zip(good, labels, strict=True)) < 30
+
+
+def test_what_was_not_graded_of_a_response_is_not_in_it(tmp_path: Path) -> None:
+    thought = graded_row(1, 1.0, response="<think>They ask for 4.</think>It is 4.")
+    endless = graded_row(2, 1.0, response="<think>They ask for 4.")
+    made = exported(tmp_path, "sft", [thought, endless], min_score=0.5)
+    assert (made.texts, made.dropped) == (["It is 4."], {"empty": 1})
+
+
+def test_half_a_character_over_which_readers_stumble_is_left_out(tmp_path: Path) -> None:
+    run = [graded_row(n, 1.0, response=text) for n, text in enumerate(("\ud800!", "\u2028\x00"))]
+    made = exported(tmp_path, "sft", run, min_score=0.5)
+    assert (made.texts, made.dropped) == (["\u2028\x00"], {"unicode": 1})
