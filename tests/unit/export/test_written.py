@@ -124,9 +124,10 @@ def test_memory_does_not_grow_with_the_runs(tmp_path: Path) -> None:
 
 
 def test_odd_text_of_rows_goes_through_and_hides_nothing(tmp_path: Path) -> None:
-    odd = "\ud800 \u202e \x1b[31m \U000e0041 }} {{response}}"
+    odd = "\u202e \x1b[31m \U000e0041 }} {{response}}"
+    beside = f"\ud800 {odd}"
     run = [
-        row(n, [0.5, 1.0], texts=(f"bad {odd} {n}", f"good {odd}"), group=odd, license=odd)
+        row(n, [0.5, 1.0], texts=(f"bad {odd} {n}", f"good {odd}"), group=beside, license=beside)
         for n in range(3)
     ]
     made = exported(tmp_path, "dpo", run)
@@ -134,7 +135,7 @@ def test_odd_text_of_rows_goes_through_and_hides_nothing(tmp_path: Path) -> None
     card = (made.folder / "README.md").read_text("utf-8")
     assert not set("\u202e\x1b\U000e0041") & set(card)
     manifest = json.loads((made.folder / "manifest.json").read_text())
-    assert manifest["sources"][0]["licences"] == [odd]
+    assert manifest["sources"][0]["licences"] == [beside]
 
 
 def test_iterations_out_of_order_are_not_an_output_of_ours(tmp_path: Path) -> None:
