@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,7 @@ class BatchServer:
     endings: list[str] = field(default_factory=list)
     refusals: int = 0
     failing: Callable[[dict[str, Any]], bool] = lambda entry: False
+    latency: float = 0  # seconds that a chat request's reply is held back
     before: Callable[[str], None] = lambda step: None
     others: int = 0  # batches that are there already, and are not ours
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class BatchServer:
 
     def __enter__(self) -> BatchServer:
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -197,6 +199,13 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing: clients are killed here."""
+
+
 def _handler(server: BatchServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -220,6 +229,8 @@ def _handler(server: BatchServer) -> type[BaseHTTPRequestHandler]:
         def _answer(self, method: str, data: bytes) -> None:
             server.keys.add(self.headers.get("authorization", ""))
             kind = self.headers.get("content-type", "")
+            if self.path.endswith("/chat/completions"):
+                time.sleep(server.latency)
             with server._lock:
                 status, content = server.answer(method, self.path, data, kind)
             self.send_response(status)
