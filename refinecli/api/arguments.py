@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from refinecli.errors import UsageError
+from refinecli.text.urls import is_url
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -17,6 +18,11 @@ def path_in(value: StrPath, name: str) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{name}: must be a path, not {kind(value)}")
     return Path(value)
+
+
+def location_in(value: StrPath, name: str) -> str:
+    """Return the path or URL; raise UsageError naming the argument where it is neither."""
+    return value if isinstance(value, str) and is_url(value) else str(path_in(value, name))
 
 
 def several(value: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:

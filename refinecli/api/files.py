@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from refinecli.api.arguments import StrPath, path_in
+from refinecli.api.arguments import StrPath, location_in
 from refinecli.data.rubric_file import read_rubric
 from refinecli.data.sources import Source
 from refinecli.errors import InputError
@@ -20,12 +20,12 @@ Rubric: TypeAlias = StrPath | Iterable[str | RubricItem | JSONObject]
 def read_datapoints(
     path: StrPath, *, rubric: Rubric | None = None, limit: int | None = None
 ) -> Iterator[Datapoint]:
-    """Yield the datapoints of a JSONL file (.gz and .zst too), as the commands read them.
+    """Yield the datapoints of a JSONL file or URL (.gz, .zst and .parquet too), as the commands do.
 
     `rubric` is added to every row: a file, or items; one with a name of its own replaces the row's
     item of that name. Raises InputError with the line's number at a line that cannot be used.
     """
-    source = Source(str(path_in(path, "path")))
+    source = Source(location_in(path, "path"))
     notes: list[str] = []
     rows = Input(source, items_of(rubric, notes), limit)
     for note in notes:
@@ -48,7 +48,7 @@ def items_of(rubric: Rubric | None, notes: list[str]) -> list[JSONObject]:
     if rubric is None:
         return []
     if isinstance(rubric, str | os.PathLike):
-        return read_rubric(path_in(rubric, "rubric"), notes.append)
+        return read_rubric(location_in(rubric, "rubric"), notes.append)
     items = [RubricItem(item) if isinstance(item, str) else item for item in rubric]
     return [item.given() if isinstance(item, RubricItem) else item for item in items]
 
@@ -60,7 +60,7 @@ def load_rubric(path: StrPath) -> list[RubricItem]:
     """
     known = RubricItem.model_fields
     notes: list[str] = []
-    items = read_rubric(path_in(path, "path"), notes.append)
+    items = read_rubric(location_in(path, "path"), notes.append)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return [

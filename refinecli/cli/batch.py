@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.errors import UsageError
+from refinecli.text.urls import is_url
 
 if TYPE_CHECKING:
     from refinecli.cli.options import ModelOptions, OutputOptions
@@ -92,7 +93,8 @@ class BatchOptions:
         flag = "--batch" if self.submits else f"--batch-files {self.batch_files}"
         if options.offline:
             raise UsageError(f"{flag} means nothing with --offline", "leave one of them out")
-        there = out.output if out.output not in (None, "-") else options.cache
+        local = out.output not in (None, "-") and not is_url(str(out.output))
+        there = out.output if local else options.cache
         if there is None:
             raise UsageError(
                 f"{flag} needs a call cache to keep the replies from wave to wave",

@@ -34,7 +34,7 @@ def say_where(ended: Ended, reporter: Reporter) -> None:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.errors.most_common())
         first = f"; the first: {summary.first_failure}" if summary.first_failure else ""
         reporter.notice(f"{ended.bad:,} failed or stayed ungraded: {kinds}{first}")
-    if sink and sink.path and sink.path.is_file():
+    if sink and sink.has_file:
         reporter.notice(f"output: {sink.name}")
 
 
@@ -74,5 +74,4 @@ def after_rubrics(ended: Ended) -> Sequence[str]:
 def _file(ended: Ended) -> str:
     """Return the name of the output, for a shell, "" where it is not a file."""
     sink = ended.job.sink
-    is_file = sink and sink.path and sink.path.is_file()
-    return quoted(sink.name) if sink and is_file and ended.summary.datapoints else ""
+    return quoted(sink.name) if sink and sink.has_file and ended.summary.datapoints else ""

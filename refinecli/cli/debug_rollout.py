@@ -317,5 +317,5 @@ class _Rollout:
             threshold=settings.refine.threshold,
             min_gain=settings.refine.min_gain,
         )
-        terminal = sink.path is None and sys.stdout.isatty()
+        terminal = sink.is_stdout and sys.stdout.isatty()
         return rendered(parts, terminal=terminal).encode()

@@ -14,6 +14,7 @@ from refinecli.cli.leaving import at_last
 from refinecli.errors import RefineError, WaveError
 from refinecli.models.traffic import traffic_words
 from refinecli.text.clean import as_line
+from refinecli.text.urls import clean_of_credentials
 
 if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
@@ -151,8 +152,21 @@ def _finished(ended: Ended) -> str:
 
 def continuing(*, piped: bool) -> str:
     """Return the given command in a form that can be pasted."""
-    command = " ".join([program(), *map(quoted, sys.argv[1:])])
+    words = map(_without_credentials, ("", *sys.argv[1:]), sys.argv[1:])
+    command = " ".join([program(), *map(quoted, words)])
     return f"… | {command}" if piped else command
+
+
+# The only URLs on a command line that keep what is after the `?`: it is a part of an endpoint's
+# address, whose key never is.
+_ENDPOINTS = ("--base-url", "--grader-base-url", "--set")
+
+
+def _without_credentials(before: str, word: str) -> str:
+    """Return a word of a command line without what may be a credential in the URL of a file."""
+    if before in _ENDPOINTS or word.startswith(_ENDPOINTS):
+        return word
+    return clean_of_credentials(word)
 
 
 def program() -> str:

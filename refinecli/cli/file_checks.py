@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, SeveralInputs
+from refinecli.cli.run_cache import gathered_at
 from refinecli.errors import UsageError
+from refinecli.text.urls import is_url
 
 if TYPE_CHECKING:
     from refinecli.runs.run import Input
@@ -29,8 +31,11 @@ def check_files(
     would overwrite another."""
     taken = {}
     for name in data.inputs:
-        taken[Path(name).resolve()] = "the input"
-    if out.output:
+        if not is_url(name):
+            taken[Path(name).resolve()] = "the input"
+    if out.output and is_url(out.output) and options.cache:
+        taken[gathered_at(options.cache.resolve(), out.output)] = "kept for the run itself"
+    elif out.output:
         file = Path(out.output).resolve()
         taken[file] = "the output"
         for suffix in _OWN:
@@ -63,6 +68,8 @@ def check_stdout(rows: Input) -> None:
     if not stat.S_ISREG(written.st_mode):
         return
     for source in rows.sources:
+        if source.remote:
+            continue
         read = source.path.stat() if source.path else os.fstat(0)
         if os.path.samestat(read, written):
             raise UsageError(

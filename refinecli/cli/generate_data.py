@@ -221,6 +221,8 @@ def _write(
         made = [(sink, sink.lines) for sink, _ in sinks]
         for sink, _ in sinks:
             sink.commit()
+            if sink.is_remote:
+                execute(sink.deliver())
     except BrokenPipeError:
         return 0
     except Interrupted as interrupted:
@@ -238,7 +240,7 @@ def _write(
 
 def _say_next(made: Sequence[tuple[Sink, int]]) -> None:
     """Say how many datapoints are in each file, and what to do with them."""
-    files = [(sink.name, lines) for sink, lines in made if sink.path and sink.path.is_file()]
+    files = [(sink.name, lines) for sink, lines in made if sink.has_file]
     for name, lines in files:
         print(as_line(f"{lines} datapoints in {name}"), file=sys.stderr)
     if files and files[0][1]:

@@ -23,7 +23,7 @@ from refinecli.cli.options import (
     SeveralInputs,
     rubric_of,
 )
-from refinecli.cli.run_cache import cache_for
+from refinecli.cli.run_cache import cache_for, gathered_at
 from refinecli.cli.shard import part_of
 from refinecli.errors import InputError, UsageError
 
@@ -105,11 +105,9 @@ def input_of(
     if len(names) > 1 and "-" in names:
         raise UsageError("- is standard input, which is read alone", "name files only, or only -")
     first, *more = [Source(name, most=settings.run.line_bytes) for name in names or (None,)]
-    read: list[Path] = []
-    for source in (first, *more):
-        if source.path and any(source.path.samefile(path) for path in read):
+    for at, source in enumerate(more):
+        if any(source.is_same_as(one) for one in (first, *more[:at])):
             raise UsageError(f"{source.name}: is named twice", "name each file once")
-        read += [source.path] if source.path else []
     remarks = partial(lost_penalties, settings.prompts, settings.grade)
     return Input(first, rubric, data.limit, reader or read_row, more, remarks)
 
@@ -190,15 +188,17 @@ def _sink(
     """Return the destination of lines; None if they would fill a terminal and hide what the command
     sums up."""
     from refinecli.data.sinks import Sink
+    from refinecli.data.targets import target_of
 
     if command.sums_up and out.output is None and sys.stdout.isatty():
         return None
-    file = Path(out.output or "-").resolve()  # a run knows its file by its resolved name
+    target = target_of(out.output)
     return Sink(
         out.output,
-        force=out.force or (cache is not None and cache.has_written(file)),
+        force=out.force or (cache is not None and target is not None and cache.has_written(target)),
         sources=rows.sources,
-        continues=cache is not None and cache.belongs_to(file),
+        continues=cache is not None and target is not None and cache.belongs_to(target),
+        gathered=gathered_at(cache.path, out.output) if cache else None,
     )
 
 
@@ -251,7 +251,7 @@ class _Run:
             close=lambda: command.close(ended, self.reporter),
             end=lambda code, early: command.end(code, early, ended),
             follow=lambda: command.follow(ended),
-            piped=self.rows.source.path is None,
+            piped=self.rows.source.is_stdin,
         )
 
     def _fresh(self) -> tuple[RunCache | None, Sink | None]:
@@ -316,8 +316,8 @@ def _dry_run(
     from refinecli.runs.lifecycle import check_shortens
     from refinecli.runs.run import place_of
 
-    if sink and sink.path and cache and cache.has_written(sink.path):
-        check_shortens(sink.path, sink.name, coming)
+    if sink and sink.target and cache and cache.has_written(sink.target):
+        check_shortens(sink.target.given, sink.name, coming)
     say = partial(describe, rows.all_rows(), rows.source.name, command.plan())
     calls = cache.open() if cache and cache.exists else None
     ahead = waves.ahead(calls.facts if calls else None) if waves else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def merge(
     out: OutputOptions,
     parts: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(metavar="PART", help="What `--shard` runs wrote, in any order."),
     ],
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")] = False,
@@ -41,11 +40,13 @@ def merge(
     from refinecli.runs.signals import Interrupted, execute
 
     in_order = parts_in_order(parts)
-    sources = [Source(str(part)) for part in parts]
+    sources = [Source(part) for part in parts]
     sink = Sink(out.output, force=out.force, sources=sources)
     try:
         execute(_write(in_order, sink))
         sink.commit()
+        if sink.is_remote:
+            execute(sink.deliver())
     except Interrupted as interrupted:
         return interrupted.code
     finally:

@@ -124,7 +124,7 @@ class ModelOptions:
         typer.Option(metavar="URL", rich_help_panel=_MODEL, help="The grader's endpoint."),
     ] = None
     rubric: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
             rich_help_panel=_DATA,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +21,7 @@ from refinecli.cli.options import (
     takes,
 )
 from refinecli.errors import UsageError, option
+from refinecli.text.urls import clean_of_credentials
 
 if TYPE_CHECKING:
     from refinecli.cli.job import RowCommand
@@ -67,7 +67,7 @@ def refine(
         typer.Option(metavar="X", help="The score that passes. (default: every item must pass)"),
     ] = None,
     learned: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE", help="Go by what another run's output shows of drafts and rewrites."
         ),
@@ -162,7 +162,7 @@ def _command(
     )
 
 
-def _learned(file: Path | None, settings: Settings) -> Estimates | None:
+def _learned(file: str | None, settings: Settings) -> Estimates | None:
     """Return the estimates in another run's output, if it is named."""
     if file is None:
         return None
@@ -172,7 +172,8 @@ def _learned(file: Path | None, settings: Settings) -> Estimates | None:
     if options.strategy != "adaptive" or not options.learn:
         why = f"the strategy {options.strategy}" if options.learn else "refine.learn = false"
         raise UsageError(
-            f"{option('learned', file)} means nothing with {why}", "leave one of them out"
+            f"{option('learned', clean_of_credentials(file))} means nothing with {why}",
+            "leave one of them out",
         )
     return learned_from(file)
 

@@ -53,12 +53,13 @@ def fresh_grades(
 
     A run that ended early has reported what is kept and how to continue, and raises typer.Exit.
     """
-    path = Path(run.file)
-    _check_run(run, path)
+    source = run.source()
+    _check_run(run, source)
     settings = perturbed(options.settings())
-    rows = Input(Source(str(path), most=None))  # the report has read it already
-    cache = _cache(path, options)
-    check_files(InputOptions(input=str(path)), OutputOptions(), replace(options, cache=cache.path))
+    rows = Input(source)  # the report has read it already
+    cache = _cache(source, options)
+    data = InputOptions(input=source.given)
+    check_files(data, OutputOptions(), replace(options, cache=cache.path))
     roles = []
     if any(not item.by_code for case in run.cases for item in case.items):
         roles = [name for name in settings.roles if name in _ROLES]
@@ -84,8 +85,8 @@ def fresh_grades(
     return body.found, _graded(body, cache, options, reporter)
 
 
-def _check_run(run: Run, path: Path) -> None:
-    if not path.is_file():
+def _check_run(run: Run, source: Source) -> None:
+    if not source.rereadable:
         raise UsageError("--regrade reads the run twice", "name its file")
     if not count_pairs(run):
         raise UsageError(
@@ -94,10 +95,17 @@ def _check_run(run: Run, path: Path) -> None:
         )
 
 
-def _cache(path: Path, options: ModelOptions) -> RunCache:
+def _cache(source: Source, options: ModelOptions) -> RunCache:
     """Return the cache that keeps replies for the next report: next to the run, or where the user
     says."""
-    place = options.cache or path.with_name(f"{path.name}.regrade.cache")
+    place = options.cache
+    if source.path and not place:
+        place = source.path.with_name(f"{source.path.name}.regrade.cache")
+    if place is None:
+        raise UsageError(
+            f"--regrade: {source.name}: nothing on this machine would keep the replies",
+            "name a local file that does: --cache PATH",
+        )
     return replace(named_cache(options, place), stays=True, temporary=options.cache is None)
 
 

@@ -46,7 +46,7 @@ class RegradeOptions(ModelOptions):
             help="Send seeds derived from this one. (default: 42)",
         ),
     ] = None
-    rubric: Path | None = field(init=False, default=None)
+    rubric: str | None = field(init=False, default=None)
     keep_going: bool = field(init=False, default=False)
     restart: bool = field(init=False, default=False)
 
@@ -341,7 +341,7 @@ def _write_html(
     def replies(line: int) -> JSONObject:
         return fresh.replies(keys[line]) if fresh and line in keys else {}
 
-    write_html(path, figures, Path(run.file), other=other, replies=replies)
+    write_html(path, figures, run.given, other=other, replies=replies)
 
 
 def _print(figures: JSONObject) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.errors import UsageError
@@ -20,19 +19,18 @@ def part_of(shard: Shard, rows: Input, out: OutputOptions) -> tuple[Input, PartO
 
     Raises UsageError unless both the input and the output are regular files.
     """
-    from refinecli.data.part_files import file_digest
+    from refinecli.data.targets import target_of
     from refinecli.runs.shards import PartOf
 
-    path = rows.source.path
-    if rows.more or path is None or not rows.rereadable:
+    if rows.more or not rows.rereadable:
         raise UsageError(
             f"--shard {shard} needs one regular file to divide",
             "name one INPUT that every part can read",
         )
-    file = None if out.output in (None, "-") else Path(str(out.output))
-    if file is None or (file.exists() and not file.is_file()):
+    target = target_of(out.output)
+    if target is None:
         raise UsageError(f"--shard {shard} needs a file for its part", "name it: -o FILE")
     total = sum(1 for _ in islice(rows.source.read(), rows.limit))
     places = shard.rows(total)
-    part = PartOf(shard, len(places), rows.limit, file_digest(path))
+    part = PartOf(shard, len(places), rows.limit, rows.source.digest())
     return replace(rows, skip=places.start, limit=places.stop), part

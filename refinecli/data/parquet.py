@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from refinecli.data.column_types import ColumnType
 from refinecli.errors import UsageError
@@ -45,9 +45,10 @@ def is_saved_dataset(path: Path) -> bool:
 class ParquetLines:
     """A parquet file, or a directory of `datasets`, as a file of lines; a row group at a time."""
 
-    def __init__(self, path: Path) -> None:
-        _need_pyarrow(path)
-        self._path = path
+    def __init__(self, file: Path | BinaryIO, name: str) -> None:
+        _need_pyarrow(name)
+        self._file = file
+        self._name = name
         self._lines = self._all()
 
     def readline(self, limit: int = -1) -> bytes:
@@ -73,7 +74,7 @@ class ParquetLines:
         import pyarrow as pa
 
         try:
-            for batch in _batches(self._path):
+            for batch in _batches(self._file):
                 readers = [_reader(field) for field in batch.schema]
                 columns = [column.to_pylist() for column in batch.columns]
                 names = batch.schema.names
@@ -86,22 +87,22 @@ class ParquetLines:
                     yield dumps(row) + b"\n"
         except (pa.ArrowException, OSError) as error:
             raise UsageError(
-                f"{self._path}: {_words(error)}", "check that the file is complete"
+                f"{self._name}: {_words(error)}", "check that the file is complete"
             ) from None
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    if path.is_dir():
+def _batches(file: Path | BinaryIO) -> Iterator[pa.RecordBatch]:
+    if isinstance(file, Path) and file.is_dir():
         import pyarrow as pa
 
-        state = loads((path / _SAVED).read_bytes())
+        state = loads((file / _SAVED).read_bytes())
         for entry in state["_data_files"]:
-            with pa.memory_map(str(path / entry["filename"])) as file:
-                yield from pa.ipc.open_stream(file)
+            with pa.memory_map(str(file / entry["filename"])) as part:
+                yield from pa.ipc.open_stream(part)
         return
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(path) as parquet:
+    with ParquetFile(file) as parquet:
         yield from parquet.iter_batches(batch_size=_ROWS_READ)
 
 
@@ -138,9 +139,9 @@ def _value(value: Any) -> Any:
 # ------------------------------------------------------------------ writing
 
 
-def check_can_write(path: Path) -> None:
+def check_can_write(name: str) -> None:
     """Raise UsageError where parquet cannot be written."""
-    _need_pyarrow(path)
+    _need_pyarrow(name)
 
 
 def write_parquet(lines: Path, target: Path) -> None:
@@ -202,10 +203,10 @@ def _arrow(one: ColumnType) -> pa.DataType:
     return plain.get(one.kind, pa.null())
 
 
-def _need_pyarrow(path: Path) -> None:
+def _need_pyarrow(name: str) -> None:
     if find_spec("pyarrow") is None:
         raise UsageError(
-            f"{path}: parquet needs pyarrow",
+            f"{name}: parquet needs pyarrow",
             "run pip install 'refinecli[parquet]', or '.[parquet]' in a checkout",
         )
 

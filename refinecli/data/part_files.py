@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from refinecli.data.remote import RemoteObject
 from refinecli.text.json_text import dumps, loads
+from refinecli.text.urls import is_url
 
 
 class PartFile(BaseModel):
@@ -24,25 +25,27 @@ class PartFile(BaseModel):
     output: str
 
 
-def part_file(part: Path) -> Path:
-    """Return the path of the record next to a part."""
-    return part.with_name(f"{part.name}.part.json")
+def part_file(part: str) -> str:
+    """Return the path of the record next to a part, or its URL."""
+    return f"{part}.part.json"
 
 
-def write_part_file(record: PartFile, part: Path) -> None:
+def write_part_file(record: PartFile, part: str) -> None:
     """Write the record next to the part; it appears whole."""
-    path = part_file(part)
+    content = dumps(record.model_dump()) + b"\n"
+    if is_url(part):
+        RemoteObject(part_file(part)).write(content)
+        return
+    path = Path(part_file(part))
     unfinished = path.with_name(f"{path.name}.partial")
-    unfinished.write_bytes(dumps(record.model_dump()) + b"\n")
+    unfinished.write_bytes(content)
     unfinished.replace(path)
 
 
-def read_part_file(path: Path) -> PartFile:
-    """Read a record. Raises OSError where there is none, ValueError where it is none of ours."""
-    return PartFile.model_validate(loads(path.read_bytes()))
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def read_part_file(path: str) -> PartFile:
+    """Read a record. Raises OSError or UsageError where there is none, ValueError where it is none
+    of ours."""
+    if is_url(path):
+        with RemoteObject(path).open() as file:
+            return PartFile.model_validate(loads(file.read()))
+    return PartFile.model_validate(loads(Path(path).read_bytes()))

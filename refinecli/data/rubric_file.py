@@ -12,25 +12,26 @@ from refinecli.field_errors import check_kind, in_our_words
 from refinecli.item_defaults import item_fields
 from refinecli.text import toml_text
 from refinecli.text.json_text import loads
+from refinecli.text.urls import is_url, without_credentials
 from refinecli.types import JSONObject, RubricItem
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_rubric(path: Path, on_note: Callable[[str], None]) -> list[JSONObject]:
+def read_rubric(path: Path | str, on_note: Callable[[str], None]) -> list[JSONObject]:
     """Read the items of a rubric file: TOML `[[rubric_items]]`, or JSON with those or a list.
 
-    `on_note` is called with a probable slip, such as a key close to one of ours. Raise UsageError
-    naming what is wrong.
+    It may be behind a URL. `on_note` is called with a probable slip, such as a key close to one of
+    ours. Raise UsageError naming what is wrong.
     """
-    named = option("rubric", path)
+    shown = without_credentials(path) if isinstance(path, str) and is_url(path) else str(path)
+    named = option("rubric", shown)
     try:
-        data = path.read_bytes()
+        data = _content(path).removeprefix(_BOM)
     except OSError as error:
         raise UsageError(f"{named}: {error.strerror}") from None
     try:
-        data = data.removeprefix(_BOM)
-        value = toml_text.loads(data.decode()) if path.suffix == ".toml" else loads(data)
+        value = toml_text.loads(data.decode()) if shown.endswith(".toml") else loads(data)
     except ValueError as error:
         raise UsageError(f"{named}: {error}", "write TOML (.toml) or JSON") from None
     items = value.get("rubric_items") if isinstance(value, dict) else value
@@ -38,8 +39,17 @@ def read_rubric(path: Path, on_note: Callable[[str], None]) -> list[JSONObject]:
         raise UsageError(f"{named}: no rubric items in it", "list them under `rubric_items`")
     _check_items(items, named)
     if note := slip(items):
-        on_note(f"{path}: {note}")
+        on_note(f"{shown}: {note}")
     return items
+
+
+def _content(path: Path | str) -> bytes:
+    if isinstance(path, str) and is_url(path):
+        from refinecli.data.remote import RemoteObject
+
+        with RemoteObject(path).open() as file:
+            return file.read()
+    return Path(path).read_bytes()
 
 
 def _check_items(items: Sequence[Any], named: str) -> None:

@@ -1,15 +1,16 @@
-"""Write result lines to files that appear when complete, devices, or standard output."""
+"""Write result lines to files that appear when complete, URLs, devices, or standard output."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import fcntl
-import filecmp
 import gzip
 import os
 import select
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import count
@@ -19,6 +20,7 @@ from typing import BinaryIO, cast
 from refinecli.data.answered_before import answered_before
 from refinecli.data.parquet import check_can_write, write_parquet
 from refinecli.data.sources import Source, in_daemon_thread, zstd
+from refinecli.data.targets import FileTarget, UrlTarget, target_of
 from refinecli.errors import UsageError, option
 
 _MOST_WAITING = 1024  # lines
@@ -33,6 +35,9 @@ class Sink:
     without it leaves the written lines where they are, if there are any. An existing `FILE.partial`
     is overwritten if this run `continues` the run that wrote it, and otherwise renamed. By its
     suffix a file becomes parquet once all its lines are there, since columns depend on every row.
+
+    What goes to a URL is gathered in a file at `gathered`, else in a temporary one, and leaves with
+    `deliver`: an upload lasts as long as it takes, and a run may last for days.
     """
 
     def __init__(
@@ -42,11 +47,17 @@ class Sink:
         force: bool = False,
         sources: Sequence[Source] = (),
         continues: bool = False,
+        gathered: Path | None = None,
     ) -> None:
+        self.target = target_of(path)
         self.path = None if path is None or path == "-" else Path(path)
-        if self.path and not _is_device(self.path):
-            self.path = self.path.resolve()  # follow a link to its target
         self.name = "standard output" if self.path is None else str(path)
+        if isinstance(self.target, UrlTarget):
+            self.path, self.name = None, self.target.key
+        elif isinstance(self.target, FileTarget):
+            self.path = self.target.path
+        self._temporary: Path | None = None
+        self._delivered = False
         self.lines = 0
         self._force = force
         self._continues = continues
@@ -58,20 +69,60 @@ class Sink:
         self._descriptor: int | None = None  # of a named pipe or device
         self._waiting: list[bytes] = []
         self._writing: asyncio.Future[None] | None = None
+        self._suffix = self.target.suffix if self.target else self.path.suffix if self.path else ""
+        if self.target is None:
+            return
+        if self._suffix == _PARQUET:
+            check_can_write(self.name)
+        self._check_target(sources)
         if self.path is not None:
-            if self.path.suffix == _PARQUET:
-                check_can_write(self.path)
-            self.partial = _partial_path(self.path, self.name, force, sources)
+            self.partial = self.path.with_name(f"{self.path.name}.partial")
+        else:
+            self.partial = gathered
+
+    def _check_target(self, sources: Sequence[Source]) -> None:
+        target = self.target
+        assert target is not None
+        if self.path is not None and self.path.is_dir():
+            raise UsageError(f"{self.name}: is a directory", "name a file")
+        if self.path is not None and not self.path.parent.is_dir():
+            raise UsageError(f"{self.path.parent}: no such directory", "make it first")
+        if any(target.is_read_by(source) for source in sources):
+            raise UsageError(
+                f"{self.name}: input and output are the same file", "write to another file"
+            )
+        if not self._force and target.exists():
+            raise UsageError(f"{self.name}: exists already", f"use {option('force')} to replace it")
+
+    @property
+    def is_stdout(self) -> bool:
+        """True if it is standard output."""
+        return self.path is None and self.target is None
+
+    @property
+    def is_remote(self) -> bool:
+        """True if it goes to a URL."""
+        return isinstance(self.target, UrlTarget)
+
+    @property
+    def has_file(self) -> bool:
+        """True if its file is in its place."""
+        return self._delivered or (self.path is not None and self.path.is_file())
 
     async def open(self) -> None:
         """Make the output ready, and find out whether it can be written. Nothing changes yet,
         except that no other run may write there."""
-        if self.path is None:
+        if self.is_stdout:
             return
         try:
+            if isinstance(self.target, UrlTarget):
+                await in_daemon_thread(self.target.remote.check_can_write)
+            if self.is_remote and self.partial is None:
+                self._temporary = Path(tempfile.mkdtemp(prefix="refinecli-"))
+                self.partial = self._temporary / "output.partial"
             if self.partial is None:  # a pipe, whose reader may not be there yet
                 raw = await in_daemon_thread(_open_binary, self.path, "wb")
-                if (file := _packing(raw, self.path.suffix, self._stack)) is raw:
+                if (file := _packing(raw, self._suffix, self._stack)) is raw:
                     self._descriptor = raw.fileno()  # each line leaves as it is written
                 else:
                     self._file = file
@@ -83,9 +134,9 @@ class Sink:
 
     def _begin(self) -> None:
         """Empty the file."""
-        if self._unbegun is not None and self.path is not None:
+        if self._unbegun is not None:
             self._unbegun.truncate()
-            self._file = _packing(self._unbegun, self.path.suffix, self._stack)
+            self._file = _packing(self._unbegun, self._suffix, self._stack)
             self._unbegun = None
 
     async def write(self, line: bytes) -> None:
@@ -136,30 +187,43 @@ class Sink:
             await in_daemon_thread(_write_all, descriptor, b"\n".join([*lines, b""]))
 
     def commit(self, before: Callable[[str], None] = lambda signature: None) -> None:
-        """Move the finished file into place, after passing its signature to `before`."""
+        """Move the finished file into place, after passing its signature to `before`; one that goes
+        to a URL waits for `deliver`."""
         self._begin()
         self._stack.close()
-        if self._file is not None and self.partial is not None and self.path is not None:
-            if self.path.suffix == _PARQUET:
+        if self._file is not None and self.partial is not None and self.target is not None:
+            if self._suffix == _PARQUET:
                 unfinished = self.partial.with_name(f"{self.partial.name}.parquet")
                 write_parquet(self.partial, unfinished)
                 unfinished.replace(self.partial)
             with self.partial.open("rb") as file:
                 os.fsync(file.fileno())
-            before(signature(self.partial, self.path))
-            if not self._force and self.path.exists():
+            before(self.target.signature(self.partial))
+            if not self._force and self.target.exists():
                 raise FileExistsError(
                     errno.EEXIST,
                     f"it has appeared since the start; the results are in {self.partial}",
                 )
+            if self.path is None:
+                return
             self.partial.replace(self.path)
         self._file = None
+
+    async def deliver(self) -> None:
+        """Send what was committed to its URL, if it goes to one."""
+        if not isinstance(self.target, UrlTarget):
+            return
+        assert self.partial is not None
+        await in_daemon_thread(self.target.remote.upload, self.partial)
+        self._delivered = True
+        self._file = None
+        self.partial.unlink()
 
     def repeats_the_file(self) -> bool:
         """Return True where the finished lines are those that the file already has."""
         assert self.partial is not None
-        assert self.path is not None
-        return filecmp.cmp(self.partial, self.path, shallow=False)
+        assert self.target is not None
+        return self.target.has_the_bytes_of(self.partial)
 
     def answered_before(self) -> int:
         """Count the calls behind the finished lines that the file to be replaced rests on, too."""
@@ -196,33 +260,8 @@ class Sink:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _is_device(path: Path) -> bool:
-    """Return whether it is a device or a pipe, which a file cannot replace."""
-    return path.exists() and not path.is_file() and not path.is_dir()
-
-
-def _partial_path(path: Path, name: str, force: bool, sources: Sequence[Source]) -> Path | None:
-    """Return the path to write to until the file is complete; None for devices and pipes."""
-    if path.is_dir():
-        raise UsageError(f"{name}: is a directory", "name a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such directory", "make it first")
-    if path.exists():
-        if any(source.path and source.path.samefile(path) for source in sources):
-            raise UsageError(f"{name}: input and output are the same file", "write to another file")
-        if _is_device(path):
-            return None
-        if not force:
-            raise UsageError(f"{name}: exists already", f"use {option('force')} to replace it")
-    return path.with_name(path.name + ".partial")
-
-
-def signature(file: Path, place: Path) -> str:
-    """Describe a written file at its place, so that any later change shows."""
-    there = file.stat()
-    return f"{place.name}: {there.st_size} bytes, {there.st_mtime_ns}"
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
 
 def _open_binary(path: Path, mode: str) -> BinaryIO:

@@ -1,9 +1,10 @@
-"""Read lines from files or standard input, decompressing by suffix."""
+"""Read lines from files, URLs or standard input, decompressing by suffix."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import os
 import select
 import stat
@@ -11,15 +12,19 @@ import sys
 import threading
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from refinecli.data.parquet import ParquetLines, is_saved_dataset
 from refinecli.data.wrong_kinds import wrong_kind
 from refinecli.errors import UsageError, option
+from refinecli.text.urls import is_url
+
+if TYPE_CHECKING:
+    from refinecli.data.remote import RemoteObject
 
 T = TypeVar("T")
 _BOM = b"\xef\xbb\xbf"
@@ -62,8 +67,10 @@ async def in_daemon_thread(function: Callable[..., T], *args: object) -> T:
 
 
 class Source:
-    """The lines of a file or of standard input, as (line number, bytes), without blank lines.
+    """The lines of a file, of what is behind a URL, or of standard input, as (line number, bytes),
+    without blank lines.
 
+    `given` is what it was made with, and `name` how it is shown: a URL may hold credentials.
     `rereadable` says whether it can be read twice, so that all bad lines can be found first.
     A line of more than `most` bytes is refused, since a packed file can hide one that fills the
     memory.
@@ -73,23 +80,55 @@ class Source:
         self, path: str | None, *, documents: bool = False, most: int | None = LINE_BYTES
     ) -> None:
         self.most = most
-        self.path = None if path is None or path == "-" else Path(path)
-        self.name = str(self.path) if self.path else "<stdin>"
+        self.given = "-" if path is None else path
         self.documents = documents
+        self.path: Path | None = None
+        self.remote: RemoteObject | None = None
+        if is_url(self.given):
+            self.remote = _remote(self.given)
+            self.name, self.rereadable = self.remote.name, True
+            self.remote.look()
+            return
+        self.path = None if self.given == "-" else Path(self.given)
+        self.name = str(self.path) if self.path else "<stdin>"
         if self.path:
             _must_be_readable(self.path)
         self.rereadable = self.path is not None and (self.path.is_file() or self.path.is_dir())
 
     @property
+    def is_stdin(self) -> bool:
+        """True if it is standard input."""
+        return self.path is None and self.remote is None
+
+    @property
+    def suffix(self) -> str:
+        """The ending of its name, which says how it is packed; "" of standard input."""
+        named = self.path or self.remote
+        return named.suffix if named else ""
+
+    @property
     def is_packed(self) -> bool:
         """True if it unpacks to any size, whatever its own is."""
-        return self.path is not None and self.path.suffix in (".gz", ".zst", ".parquet")
+        return self.suffix in (".gz", ".zst", ".parquet")
+
+    def is_same_as(self, other: Source) -> bool:
+        """Return whether both are the same file, or the same URL."""
+        if self.path and other.path:
+            return self.path.samefile(other.path)
+        return self.remote is not None and self.given == other.given
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the bytes of a file or of what is behind a URL, in hexadecimal."""
+        if self.remote:
+            return self.remote.digest()
+        assert self.path is not None
+        return file_digest(self.path)
 
     def check_kind(self) -> None:
         """Raise UsageError if a regular file does not begin like JSON Lines."""
-        if self.path is None or not self.rereadable:
+        if not self.rereadable:
             return
-        with self._reporting_damage(), _open_to_read(self.path) as file:
+        with self._reporting_damage(), self._opened() as file:
             self._must_be_lines(file.read(_HEAD))
 
     def _must_be_lines(self, head: bytes) -> None:
@@ -99,10 +138,7 @@ class Source:
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Yield all lines, waiting for each."""
         self.check_kind()
-        with (
-            self._reporting_damage(),
-            _open_to_read(self.path) if self.path else sys.stdin.buffer as file,
-        ):
+        with self._reporting_damage(), self._opened() as file:
             # A byte more shows that a line is too long.
             limit = -1 if self.most is None else self.most + 1
             for number, line in enumerate(iter(lambda: file.readline(limit), b""), start=1):
@@ -121,6 +157,19 @@ class Source:
         )
 
     @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """Open it, unpacked."""
+        with ExitStack() as stack:
+            raw: Path | BinaryIO
+            if self.remote:
+                raw = cast(BinaryIO, stack.enter_context(self.remote.open()))
+            elif self.path:
+                raw = self.path
+            else:
+                raw = stack.enter_context(sys.stdin.buffer)
+            yield stack.enter_context(_unpacked(raw, self.suffix, self.name))
+
+    @contextmanager
     def _reporting_damage(self) -> Iterator[None]:
         try:
             yield
@@ -131,6 +180,13 @@ class Source:
 
     async def stream(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield all lines as they arrive."""
+        if self.remote:
+            # In a thread: requests are in flight, and the next block may take a while.
+            lines = self.read()
+            while some := await in_daemon_thread(_several, lines):
+                for number, line in some:
+                    yield number, line
+            return
         if self.rereadable:
             for number, line in self.read():
                 yield number, line
@@ -157,6 +213,23 @@ class Source:
                 self._must_fit(number + 1, size)
         for found in _line(number + 1, b"".join(rest)):
             yield found
+
+
+def _remote(url: str) -> RemoteObject:
+    from refinecli.data.remote import RemoteObject
+
+    return RemoteObject(url)
+
+
+def _several(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Return the next lines, of about a block together."""
+    found, size = [], 0
+    for number, line in lines:
+        found.append((number, line))
+        size += len(line)
+        if size >= _CHUNK:
+            break
+    return found
 
 
 def _read(descriptor: int) -> bytes:
@@ -188,14 +261,21 @@ def _must_be_readable(path: Path) -> None:
         raise UsageError(f"{path}: {error.strerror}", hint) from None
 
 
-def _open_to_read(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        return cast(BinaryIO, zstd().open(path, "rb"))
-    if path.suffix == ".parquet" or path.is_dir():
-        return cast(BinaryIO, ParquetLines(path))
-    return path.open("rb")
+def _unpacked(raw: Path | BinaryIO, suffix: str, name: str) -> BinaryIO:
+    """Open a file, or the folder of a data set, or read on from an open one."""
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.open(raw, "rb"))
+    if suffix == ".zst":
+        return cast(BinaryIO, zstd().open(raw, "rb"))
+    if suffix == ".parquet" or (isinstance(raw, Path) and raw.is_dir()):
+        return cast(BinaryIO, ParquetLines(raw, name))
+    return raw.open("rb") if isinstance(raw, Path) else raw
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def zstd() -> ModuleType:

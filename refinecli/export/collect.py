@@ -124,17 +124,14 @@ def collect(
 def _rows(source: Source, origin: Origin) -> Iterator[Row]:
     """Yield the rows of a file, and note its digest, as `sha256sum` prints it."""
     read = hashlib.sha256()
-    file = source.path if source.path and source.path.is_file() else None
+    is_file = source.remote or (source.path and source.path.is_file())
     for number, line in source.read():
-        if file is None:  # a pipe, or a data set that is a folder
+        if not is_file:  # a pipe, or a data set that is a folder
             read.update(line + b"\n")
         row = read_row(line, number, source.name)
         origin.rows += 1
         yield row
-    if file is not None:
-        with file.open("rb") as content:
-            read = hashlib.file_digest(content, "sha256")
-    origin.sha256 = read.hexdigest()
+    origin.sha256 = source.digest() if is_file else read.hexdigest()
 
 
 def _offered(row: Row, found: Collected, system: Callable[[JSONObject], str]) -> Offer | None:

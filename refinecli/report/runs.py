@@ -39,6 +39,11 @@ class Run:
     fresh_grader: str  # from a later `grade`
     failures: dict[str, int]  # failed datapoints by type of error
     shaped_by: JSONObject = field(default_factory=dict)  # what was set, where it is recorded
+    given: str = ""  # `file` as it was given: a URL may hold credentials, which are not shown
+
+    def source(self) -> Source:
+        """Return the lines of its file once more, if it is rereadable."""
+        return Source(self.given or self.file, most=None)
 
     @property
     def gated(self) -> int:
@@ -90,10 +95,11 @@ def read_run(path: str, label: str | None = None, most: int | None = LINE_BYTES)
             "give report the output of `refinecli refine` or `refinecli grade`",
         )
     day = _day(source.path, label)
+    named = source.path or (Path(source.remote.path) if source.remote else None)
     counts = gathered.counts
     return Run(
         file=source.name,
-        label=label or (source.path.name if source.path else "stdin"),
+        label=label or (named.name if named else "stdin"),
         date=day,
         strategy=_common(gathered.strategies),
         models=loads(_common(gathered.models, "{}").encode()) if len(gathered.models) < 2 else {},
@@ -111,13 +117,14 @@ def read_run(path: str, label: str | None = None, most: int | None = LINE_BYTES)
         shaped_by=loads(_common(gathered.shaped_by, "{}").encode())
         if len(gathered.shaped_by) < 2
         else {},
+        given=source.given,
     )
 
 
 def responses(run: Run, chosen: Callable[[Case], int]) -> Iterator[tuple[Case, str]]:
     """Yield each datapoint with the text of one of its responses, reading the file once more."""
     cases = iter(run.cases)
-    for _, line in Source(run.file, most=None).read():
+    for _, line in run.source().read():
         row = loads(line)
         if _result(row)[0] is None:
             continue

@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, TypeAlias
 
-from refinecli.data.sources import Source
 from refinecli.report.cases import Case, Key, Mark
 from refinecli.report.pairing import Common, same_input
 from refinecli.report.rubric_changes import ItemPair, item_pairs
@@ -180,9 +178,9 @@ def read_rows(run: Run, wanted: Collection[Key]) -> dict[Key, JSONObject]:
     input or another thing that can be read only once."""
     lines = {case.line: case.key for case in run.cases if case.key in wanted}
     found: dict[Key, JSONObject] = {}
-    if not lines or not Path(run.file).is_file():
+    if not lines or not (source := run.source()).rereadable:
         return found
-    for number, line in Source(run.file, most=None).read():
+    for number, line in source.read():
         if number in lines:
             found[lines[number]] = loads(line)
             if len(found) == len(lines):

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError, option
@@ -117,13 +116,14 @@ class LearningRow:
         return await self.learner.before(self.place)
 
 
-def learned_from(path: Path) -> Estimates:
+def learned_from(path: str) -> Estimates:
     """Return the estimates that another run's output gives.
 
     Raises UsageError where it cannot be read, or holds no refinement.
     """
     lessons, rows = Lessons(), 0
-    for _, line in Source(str(path)).read():
+    source = Source(path)
+    for _, line in source.read():
         try:
             made = loads(line)["refinement"]
             steps = [Tried(it["role"], it["parent"], it["score"]) for it in made["iterations"]]
@@ -134,7 +134,7 @@ def learned_from(path: Path) -> Estimates:
         lessons.add(lesson)
     if not rows:
         raise UsageError(
-            f"{option('learned', path)}: there is no refinement in it",
+            f"{option('learned', source.name)}: there is no refinement in it",
             "name a file that `refinecli refine` wrote",
         )
     return lessons.estimates

@@ -177,6 +177,8 @@ class _Run:
             execute(self._main())
             if self._job.sink:
                 self._job.sink.commit(self._note_output)
+                if self._job.sink.is_remote:
+                    execute(self._job.sink.deliver())
             ended.whole = True
         except BrokenPipeError:
             ended.early = "the reader of standard output went away"
@@ -225,7 +227,7 @@ class _Run:
             ended.traffic.add(job.before)
             gc.freeze()  # so that collections look only at what calls leave behind
             gc.set_threshold(50_000)
-            below = job.sink is not None and job.sink.path is None and sys.stdout.isatty()
+            below = job.sink is not None and job.sink.is_stdout and sys.stdout.isatty()
             display.start(job.total, ended.summary, ended.traffic, data_below=below)
             unsettled = calls.runs.unsettled if calls else lambda datapoint: None
             await job.body(Started(engine, ended.summary, unsettled, job.waves))
@@ -234,15 +236,15 @@ class _Run:
         """Continue this run in the cache. An output that a run left unchanged may not be replaced
         by another run, nor made shorter by the run itself."""
         job = self._job
-        file = job.sink.path if job.sink else None
-        if job.forced or job.sink is None or file is None or not file.is_file():
+        target = job.sink.target if job.sink else None
+        if job.forced or job.sink is None or target is None or not target.exists():
             cache.begin(job.place, shaping)
             return
         name = job.sink.name
         cache.begin(job.place, shaping, replaced=name)
-        if not cache.has_written(file, this_run=True):
+        if not cache.has_written(target, this_run=True):
             raise UsageError(f"{name}: exists already", f"use {option('force')} to replace it")
-        check_shortens(file, name, job.limit if job.total is None else job.total)
+        check_shortens(target.given, name, job.limit if job.total is None else job.total)
         self._has_file = True
 
     def _note_output(self, signature: str) -> None:
@@ -258,7 +260,7 @@ class _Run:
     def _describe_part(self, part: PartOf, sink: Sink) -> None:
         from refinecli.data.part_files import write_part_file
 
-        assert sink.path is not None
+        assert sink.target is not None
         assert sink.partial is not None
         place = self._job.place
         settings = {
@@ -266,7 +268,7 @@ class _Run:
             "rubric": place["rubric"],
             "shaping": self._shaping,
         }
-        write_part_file(part.record(settings, sink.partial), sink.path)
+        write_part_file(part.record(settings, sink.partial), sink.target.given)
 
     @property
     def _keeps_no_replies(self) -> bool:
@@ -295,7 +297,7 @@ class _Run:
         job, ended = self._job, self._ended
         ended.holds_replies = cache.holds_replies
         if ended.too_many_errors and cache.offline and job.sink:
-            cache.remember(job.sink.path)
+            cache.remember(job.sink.target)
         limited = job.limit is not None and ended.summary.datapoints >= job.limit
         try:
             note = cache.end(code, whole=ended.whole, locked=self._locked, limited=limited)
@@ -314,14 +316,14 @@ class _Run:
             ended.code = max(ended.code, 3)
 
 
-def check_shortens(file: Path, name: str, coming: int | None) -> None:
+def check_shortens(file: str, name: str, coming: int | None) -> None:
     """Raise UsageError if the existing output would have fewer lines after a run that writes
     `coming` lines; None means unknown."""
     from refinecli.data.sources import Source
 
     if coming is None:
         return
-    there = sum(1 for _ in Source(str(file), most=None).read())
+    there = sum(1 for _ in Source(file, most=None).read())
     if coming < there:
         raise UsageError(
             f"{name}: has {there:,} lines, and this run would write {coming:,}",

@@ -123,13 +123,19 @@ def place_of(
     # As seen from the output: a folder with both may be moved and mounted elsewhere.
     folder = sink.path.parent if sink and sink.path else Path.cwd()
     sources = [
-        os.path.relpath(source.path.resolve(), folder) if source.path and source.rereadable else "-"
+        os.path.relpath(source.path.resolve(), folder)
+        if source.path and source.rereadable
+        else source.name
+        if source.remote
+        else "-"
         for source in rows.sources
     ]
+    target = sink.target if sink else None
+    output = target.key if target else str(sink.path) if sink and sink.path else "-"
     return {
         "command": command,
         "input": sources if rows.more else sources[0],
-        "output": str(sink.path) if sink and sink.path else "-",
+        "output": output,
         "rubric": list(rows.rubric),
         **({"shard": str(shard)} if shard else {}),
     }

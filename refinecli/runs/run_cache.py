@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from refinecli.errors import RefineError, UsageError, option
 
 if TYPE_CHECKING:
+    from refinecli.data.targets import Target
     from refinecli.models.cache.store import CallCache
     from refinecli.types import JSONObject
 
@@ -78,19 +79,15 @@ class RunCache:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def belongs_to(self, output: Path) -> bool:
+    def belongs_to(self, output: Target) -> bool:
         """Return whether a run that is not over keeps its replies here and writes to that file."""
-        return self.exists and (
-            self.is_default or self.open().runs.writes_to(str(output.resolve()))
-        )
+        return self.exists and (self.is_default or self.open().runs.writes_to(output.key))
 
-    def has_written(self, output: Path, *, this_run: bool = False) -> bool:
+    def has_written(self, output: Target, *, this_run: bool = False) -> bool:
         """Return whether the file is just as a run, not yet over, left it."""
-        from refinecli.data.sinks import signature
-
-        if not (self.exists and output.is_file()):
+        if not (self.exists and output.exists()):
             return False
-        return self.open().runs.has_written(signature(output, output), this_run=this_run)
+        return self.open().runs.has_written(output.signature(), this_run=this_run)
 
     def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
         """Continue this run, or start it. A default cache that belongs to another run is refused,
@@ -121,10 +118,9 @@ class RunCache:
         if there is not None and not self.offline:
             self.calls.runs.restart(name, settings)
 
-    def remember(self, output: Path | None) -> None:
+    def remember(self, output: Target | None) -> None:
         """Note that the output is ours, the only thing that is written offline: so what is missing
         in it can be asked for later."""
-        from refinecli.data.sinks import signature
         from refinecli.models.cache.store import CallCache
 
         if not self.is_default or output is None or self.settings is None:
@@ -132,7 +128,7 @@ class RunCache:
         with suppress(RefineError):  # it may lie where nothing can be written
             calls = CallCache(self.path)
             calls.runs.begin("", self.settings)
-            calls.runs.wrote(signature(output, output))
+            calls.runs.wrote(output.signature())
             calls.close()
 
     @property

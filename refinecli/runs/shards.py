@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from refinecli.data.part_files import PartFile, file_digest, part_file, read_part_file
-from refinecli.data.sources import Source
+from refinecli.data.part_files import PartFile, part_file, read_part_file
+from refinecli.data.sources import Source, file_digest
 from refinecli.errors import UsageError, option
 from refinecli.text.json_text import digest
+from refinecli.text.urls import is_url, without_credentials
 from refinecli.types import JSONObject
 
 
@@ -72,14 +73,15 @@ class PartOf:
 
 
 class Part(NamedTuple):
-    """A part as it was named, and its record."""
+    """A part as it was named, how it is shown, and its record."""
 
-    path: Path
+    given: str
+    path: str
     shard: Shard
     record: PartFile
 
 
-def parts_in_order(paths: Sequence[Path]) -> list[Part]:
+def parts_in_order(paths: Sequence[str]) -> list[Part]:
     """Return the parts of one whole in their order.
 
     Raises UsageError that names those that are missing, there twice, changed since, or of other
@@ -89,7 +91,7 @@ def parts_in_order(paths: Sequence[Path]) -> list[Part]:
     _must_agree(parts)
     _must_be_complete(parts)
     for part in parts:
-        if _digest_of_part(part.path) != part.record.output:
+        if _digest_of_part(part) != part.record.output:
             raise UsageError(
                 f"{part.path}: has changed since it was written",
                 f"run its command again, with {option('shard', part.shard)}",
@@ -100,22 +102,23 @@ def parts_in_order(paths: Sequence[Path]) -> list[Part]:
 def lines_of(parts: Sequence[Part]) -> Iterator[bytes]:
     """Yield the lines of the parts in order."""
     for part in parts:
-        for _, line in Source(str(part.path), most=None).read():
+        for _, line in Source(part.given, most=None).read():
             yield line
 
 
-def _digest_of_part(path: Path) -> str:
+def _digest_of_part(part: Part) -> str:
     try:
-        return file_digest(path)
+        return Source(part.given).digest()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "run its command again") from None
+        raise UsageError(f"{part.path}: {error.strerror}", "run its command again") from None
 
 
-def _read_part(path: Path) -> Part:
+def _read_part(given: str) -> Part:
+    path = without_credentials(given) if is_url(given) else given
     where = part_file(path)
     try:
-        record = read_part_file(where)
-        return Part(path, shard_of(record.shard), record)
+        record = read_part_file(part_file(given))
+        return Part(given, path, shard_of(record.shard), record)
     except OSError as error:
         raise UsageError(
             f"{where}: {error.strerror}; {path} is not a finished part",
@@ -153,7 +156,7 @@ def _must_agree(parts: Sequence[Part]) -> None:
 
 def _must_be_complete(parts: Sequence[Part]) -> None:
     """Raise UsageError if a part is there twice or missing."""
-    by_index: dict[int, Path] = {}
+    by_index: dict[int, str] = {}
     for part in parts:
         if other := by_index.get(part.shard.index):
             raise UsageError(

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from refinecli.data.sources import Source
 from refinecli.report.html.details import grade, shown
 from refinecli.report.html.rows import Row, rounded, sign
 from refinecli.report.html.text import fields
@@ -45,9 +43,9 @@ class OtherRun:
 
     def rows(self, lines: Collection[int]) -> Mapping[int, bytes]:
         """Return the older run's own lines, by those of the newer; none if it was a stream."""
-        if not Path(self.run.file).is_file():
+        source = self.run.source()
+        if not source.rereadable:
             return {}
-        source = Source(self.run.file, most=None)
         wanted = {self.pairs[line].old.line: line for line in lines if line in self.pairs}
         return {wanted[line]: text for line, text in source.read() if line in wanted}
 

@@ -33,7 +33,7 @@ from refinecli.types import JSONObject
 def write_html(
     path: Path,
     report: JSONObject,
-    run: Path,
+    run: Path | str,
     *,
     other: OtherRun | None = None,
     replies: Replies = no_replies,

@@ -45,12 +45,14 @@ def no_replies(line: int) -> JSONObject:
     return {}
 
 
-def read_run(run: Path, other: OtherRun | None = None, replies: Replies = no_replies) -> RunPage:
+def read_run(
+    run: Path | str, other: OtherRun | None = None, replies: Replies = no_replies
+) -> RunPage:
     """Read the file of a run; of two, the newer one, with the `other` next to it."""
     source = Source(str(run), most=None)  # the report has looked at it
     if not source.rereadable:
         raise UsageError(
-            f"{run}: a page needs a file that can be read twice", "give a regular file"
+            f"{source.name}: a page needs a file that can be read twice", "give a regular file"
         )
     found, sizes = [], []
     for index, line, record, size in _records(source):

@@ -91,7 +91,7 @@ def test_what_json_cannot_say_and_what_is_damaged_is_named(tmp_path: Path) -> No
 def test_row_groups_are_read_one_at_a_time(tmp_path: Path) -> None:
     table = pa.table({"n": list(range(3000))})
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=100)
-    with ParquetLines(tmp_path / "in.parquet") as lines:
+    with ParquetLines(tmp_path / "in.parquet", "in.parquet") as lines:
         assert json.loads(lines.readline()) == {"n": 0}
     assert [row["n"] for row in read(tmp_path / "in.parquet")] == list(range(3000))
 
