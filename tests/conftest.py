@@ -43,7 +43,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 
 # Variables that are read when they are needed; others are read by the interpreter as it starts, or
 # by a library as it is imported. A system that is not Linux may not bear a fork without `exec`.
-_READ_LATE = ("REFINECLI_", "OPENAI_")
+_READ_LATE = ("REFINECLI_", "OPENAI_", "AWS_")
 _FORKS = sys.platform == "linux"
 
 

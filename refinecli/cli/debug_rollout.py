@@ -22,6 +22,7 @@ from refinecli.cli.options import (
 )
 from refinecli.cli.run_cache import cache_for
 from refinecli.errors import UsageError
+from refinecli.text.urls import clean_of_credentials
 
 if TYPE_CHECKING:
     from refinecli.data.rows import Row
@@ -120,7 +121,9 @@ def debug_rollout(
         from refinecli.cli.dry_run import describe, nothing_cached
         from refinecli.runs.plan import refine_plan
 
-        return describe([row], data.input or "", refine_plan(settings), nothing_cached)
+        return describe(
+            [row], clean_of_credentials(data.input or ""), refine_plan(settings), nothing_cached
+        )
     return _run(data, row, settings, outputs, models, full=full)
 
 
@@ -243,7 +246,9 @@ def _run(
 
     reporter = reporter_of("debug-rollout", models)
     for note in row.notes:
-        reporter.notice(f"{data.input or 'the built-in datapoint'}:{row.line}: {note}")
+        reporter.notice(
+            f"{clean_of_credentials(data.input or 'the built-in datapoint')}:{row.line}: {note}"
+        )
     job = Job(
         settings=settings,
         roles=roles_of(settings.refine),
@@ -298,6 +303,7 @@ class _Rollout:
             await record.drain()
             if text:
                 record.commit()
+                await record.deliver()
 
     def _transcript(self, refinement: Refinement | None, sink: Sink) -> bytes:
         """Return the transcript for standard output or a file."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from refinecli.cli.closing import say_where
 from refinecli.cli.grade_gates import verdict_on
 from refinecli.text.clean import as_line
+from refinecli.text.urls import clean_of_credentials
 
 if TYPE_CHECKING:
     from refinecli.ci.junit import Case, Ending
@@ -121,7 +122,7 @@ class Watch:
 
 def listeners_of(inputs: Sequence[str], junit: Path | None, *, quiet: bool) -> list[_Listener]:
     listeners: list[_Listener] = []
-    name = ", ".join(name for name in inputs if name != "-") or None
+    name = ", ".join(clean_of_credentials(name) for name in inputs if name != "-") or None
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from refinecli.ci.github import GitHub
 

@@ -233,9 +233,10 @@ def _close(ended: Ended, reporter: Reporter, output: str | None) -> bool:
         winners = ", ".join(f"{who} {count}" for who, count in summary.winners.most_common())
         reporter.notice(f"preferred by the selector: {winners}")
     if gain and by_grade and summary.noisy:
+        name = clean_of_credentials(output or "OUTPUT")
         reporter.notice(
             "that gain is optimistic: the best of several noisy grades is kept. To check it, run "
-            f"refinecli report {output or 'OUTPUT'} --regrade with this run's models"
+            f"refinecli report {name} --regrade with this run's models"
         )
     say_results(ended, reporter)
     return False

@@ -172,7 +172,7 @@ def report(
         _print(figures)
     if not models.quiet:
         say_written(outputs)
-    _report_to_github(names[-1], verdicts)
+    _report_to_github(read[-1].file, verdicts)
     return max(code, _missed(verdicts, fresh))
 
 

@@ -119,6 +119,15 @@ class RemoteObject:
 
     # -------------------------------------------------------------- writing
 
+    def check_is_store(self) -> None:
+        """Raise UsageError for an address that is only read from."""
+        if self.scheme in _WEB:
+            stores = ", ".join(f"{one}://" for one in _PACKAGES)
+            raise UsageError(
+                f"{self.name}: {self.scheme}:// can only be read",
+                f"write to a file, or to a URL of {stores}",
+            )
+
     def exists(self) -> bool:
         """Return whether there is an object; raise UsageError where that cannot be found out."""
 

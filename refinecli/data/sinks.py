@@ -249,7 +249,7 @@ class Sink:
             self._unbegun = None
         kept = None
         if begun and self.partial is not None:
-            if self.lines:
+            if self.lines and self._temporary is None:
                 kept = self.partial
             else:
                 self.partial.unlink(missing_ok=True)

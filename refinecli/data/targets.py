@@ -62,6 +62,7 @@ class UrlTarget:
 
         self.given = url
         self.remote = RemoteObject(url)
+        self.remote.check_is_store()
         self.key = self.remote.name
         self.suffix = self.remote.suffix
 

@@ -54,10 +54,11 @@ PURE = ORDER[: ORDER.index("refining") + 1]
 
 # Where each library from outside may be imported; folders end in a slash.
 HOMES = {
-    # One module asks, and one listens.
-    "aiohttp": ("models/http.py", "reward/server/web.py"),
+    # One module asks, one listens, and one says in its types how long a download may be silent.
+    "aiohttp": ("models/http.py", "reward/server/web.py", "data/remote.py"),
     "backports": ("data/sources.py",),
     "certifi": ("models/http.py",),
+    "fsspec": ("data/remote.py",),
     "gguf": ("training/to_gguf.py",),
     "httpx": ("models/http.py",),
     "icu4py": ("text/words.py",),

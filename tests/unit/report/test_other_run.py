@@ -87,7 +87,7 @@ def test_rows_are_compared_by_the_grades_that_the_figures_compare(compare: Compa
 def test_a_run_that_was_a_stream_has_its_scores_but_not_its_texts(tmp_path: Path) -> None:
     old, new = (read_run(str(write_jsonl(tmp_path / name, [one(0, [1.0, 1.0])]))) for name in "ab")
     path = tmp_path / "page.html"
-    other = OtherRun.of(replace(old, file="<stdin>"), new)
+    other = OtherRun.of(replace(old, file="<stdin>", given="-"), new)
     write_html(path, build([old, new]), tmp_path / "b", other=other)
     page = Page(path.read_text("utf-8"))
     assert page.points[0][-1] == [1.0, True, "pp"]
