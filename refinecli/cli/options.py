@@ -33,7 +33,7 @@ class InputOptions:
     input: Annotated[
         str | None,
         typer.Argument(
-            metavar="INPUT", help="A JSONL file (.gz, .zst, .parquet too), or - for stdin."
+            metavar="INPUT", help="A JSONL file or URL (.gz, .zst, .parquet too), or - for stdin."
         ),
     ] = None
     limit: Annotated[
@@ -54,7 +54,8 @@ class SeveralInputs:
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="JSONL files (.gz, .zst, .parquet too), read one after the other, or - for stdin.",
+            help="JSONL files or URLs (.gz, .zst, .parquet too), read one after the other, or - for "
+            "stdin.",
         ),
     ] = None
     limit: Annotated[
@@ -83,7 +84,8 @@ class OutputOptions:
             "-o",
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="Where results go; the file appears when it is complete. (default: stdout)",
+            help="Where results go, a file or a URL; it appears when it is complete. "
+            "(default: stdout)",
         ),
     ] = None
     force: Annotated[
