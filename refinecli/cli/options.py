@@ -54,8 +54,8 @@ class SeveralInputs:
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="JSONL files or URLs (.gz, .zst, .parquet too), read one after the other, or - for "
-            "stdin.",
+            help="JSONL files or URLs (.gz, .zst, .parquet too), read one after the other, "
+            "or - for stdin.",
         ),
     ] = None
     limit: Annotated[
