@@ -38,7 +38,7 @@ class FileTarget:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()  # follow a link to its target
         self.given = self.key = str(self.path)
-        self.suffix = path.suffix
+        self.suffix = self.path.suffix
 
     def exists(self) -> bool:
         return self.path.is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.errors import RefineError, UsageError, option
+from refinecli.text.urls import is_url
 
 if TYPE_CHECKING:
     from refinecli.data.targets import Target
@@ -87,6 +88,8 @@ class RunCache:
         """Return whether the file is just as a run, not yet over, left it."""
         if not (self.exists and output.exists()):
             return False
+        if is_url(output.given) and not self.belongs_to(output):
+            return False  # its signature would take a download
         return self.open().runs.has_written(output.signature(), this_run=this_run)
 
     def begin(self, place: JSONObject, shaping: JSONObject, replaced: str = "") -> None:
