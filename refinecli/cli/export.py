@@ -17,7 +17,6 @@ from refinecli.cli.completion import complete_formats, complete_kinds, complete_
 from refinecli.cli.options import note_if_beyond, takes
 from refinecli.errors import InputError, UsageError
 from refinecli.text.clean import as_line
-from refinecli.text.urls import was_url
 
 if TYPE_CHECKING:
     from refinecli.export.export import Plan
@@ -229,8 +228,6 @@ def export(
     _needs_a_run(ctx, runs)
     bad = _BadLines()
     plan, folder = _plan(runs or ["-"], to, chosen, out, _settings(config, set)), out.output
-    if folder is not None and was_url(str(folder)):
-        raise UsageError("export writes a folder on this machine", "name a DIR, and copy it")
     if folder is None:
         raise UsageError("export needs a directory", "name a new one with -o DIR")
     try:

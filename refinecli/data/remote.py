@@ -19,7 +19,6 @@ from refinecli.errors import OutputError, RefineError, UsageError
 from refinecli.text.urls import has_password, scheme_of, without_credentials
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from fsspec import AbstractFileSystem
 
 T = TypeVar("T")
@@ -235,7 +234,7 @@ class _Blocks(io.RawIOBase):
         self._at = start + offset
         return self._at
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
         wanted = min(len(view), max(_LEAST, min(self._at, _BLOCK)))
         data = self._remote.retried(lambda: self._fetch(wanted))

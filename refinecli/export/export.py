@@ -23,6 +23,7 @@ from refinecli.export.shelf import Shelf
 from refinecli.export.splits import Split
 from refinecli.export.words import filters, reasons
 from refinecli.export.write import SIDES, Spool, write_sides
+from refinecli.text.urls import was_url
 from refinecli.types import JSONObject
 
 
@@ -117,6 +118,8 @@ def _write_others(made: Made, plan: Plan, folder: Path) -> None:
 def appearing(folder: Path, *, force: bool) -> Iterator[Path]:
     """Yield a new folder next to the place of another; what is in it goes there if all goes well,
     and is removed otherwise."""
+    if was_url(str(folder)):
+        raise UsageError("an export is a folder on this machine", "name a directory, and copy it")
     folder = folder.resolve()
     _check(folder, force=force)
     try:
