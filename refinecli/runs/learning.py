@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError, option
@@ -116,13 +117,13 @@ class LearningRow:
         return await self.learner.before(self.place)
 
 
-def learned_from(path: str) -> Estimates:
+def learned_from(path: str | Path) -> Estimates:
     """Return the estimates that another run's output gives.
 
     Raises UsageError where it cannot be read, or holds no refinement.
     """
     lessons, rows = Lessons(), 0
-    source = Source(path)
+    source = Source(str(path))
     for _, line in source.read():
         try:
             made = loads(line)["refinement"]
