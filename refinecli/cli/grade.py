@@ -21,6 +21,7 @@ from refinecli.cli.options import (
     rubric_of,
     takes,
 )
+from refinecli.cli.shard import shard_named
 from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +104,6 @@ def grade(
     """
     from refinecli.cli.job import RowCommand, needs_input, process
     from refinecli.runs.plan import grade_plan
-    from refinecli.runs.shards import shard_of
     from refinecli.settings.checks import check_repeats
 
     labels = _labels(gold_field)
@@ -137,7 +137,7 @@ def grade(
         follow=after_grade,
         files=[("--junit", junit), ("--calibrate", calibrate)],
         sums_up=True,
-        shard=shard_of(shard) if shard else None,
+        shard=shard_named(shard),
         batch=batch,
     )
     return process(command, data, out, models)

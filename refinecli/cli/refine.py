@@ -20,6 +20,7 @@ from refinecli.cli.options import (
     show_note,
     takes,
 )
+from refinecli.cli.shard import shard_named
 from refinecli.errors import UsageError, option
 from refinecli.text.urls import clean_of_credentials
 
@@ -101,7 +102,6 @@ def refine(
 
         return show_config(settings, roles_of(settings.refine))
     from refinecli.cli.job import needs_input, process
-    from refinecli.runs.shards import shard_of
     from refinecli.settings.checks import check_feedback, check_refining
 
     needs_input(ctx, data)
@@ -112,8 +112,7 @@ def refine(
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     command = _command(settings, _learned(learned, settings), show, out.output)
     check_learning(batch, settings, learned=learned is not None)
-    part = shard_of(shard) if shard else None
-    command = replace(command, shard=part, batch=batch)
+    command = replace(command, shard=shard_named(shard), batch=batch)
     return process(command, data, out, models)
 
 

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from refinecli.runs.shards import PartOf, Shard
 
 
+def shard_named(text: str | None) -> Shard | None:
+    """Return the part that `--shard` names, if it is given; raises UsageError where it is none."""
+    if text is None:
+        return None
+    from refinecli.runs.shards import shard_of
+
+    return shard_of(text)
+
+
 def part_of(shard: Shard, rows: Input, out: OutputOptions) -> tuple[Input, PartOf]:
     """Return the rows of the part, and what is known of it before it is worked on.
 

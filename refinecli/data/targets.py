@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +47,8 @@ class FileTarget:
         return f"{self.path.name}: {there.st_size} bytes, {there.st_mtime_ns}"
 
     def has_the_bytes_of(self, file: Path) -> bool:
+        import filecmp  # few runs come here
+
         return filecmp.cmp(file, self.path, shallow=False)
 
     def is_read_by(self, source: Source) -> bool:

@@ -17,24 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from refinecli.errors import RunError
-from refinecli.models.attempt import Posts, RequestLog
 from refinecli.models.local.classifier import directory_digest, serve_classifier
 from refinecli.models.role_completers import Lazy
 from refinecli.prompts.conversation import message_text
 from refinecli.settings.roles import RoleSettings
-from refinecli.types import (
-    Completer,
-    Completion,
-    Draw,
-    JSONObject,
-    Message,
-    Usable,
-    Wants,
-    classifier_in,
-)
+from refinecli.types import Completer, Draw, JSONObject, Message
 
 if TYPE_CHECKING:
+    from refinecli.models.attempt import Posts, RequestLog
     from refinecli.models.cache.store import CallCache
     from refinecli.models.chat import Chat
     from refinecli.models.http import Reply, TransportError
@@ -42,33 +32,6 @@ if TYPE_CHECKING:
 Form: TypeAlias = Callable[[bytes], JSONObject]  # of a conversation, as it goes over the wire
 
 _OF_CHAT = frozenset({"model", "messages", "temperature", "seed"})
-
-
-class Routed:
-    """A grader next to which classifiers answer for the items that name them."""
-
-    def __init__(self, grader: Completer, classifiers: Mapping[str, Completer]) -> None:
-        self._grader = grader
-        self._classifiers = classifiers
-
-    async def __call__(
-        self,
-        messages: Sequence[Message],
-        draw: Draw,
-        usable: Usable | None = None,
-        wants: Wants | None = None,
-    ) -> Completion:
-        name = classifier_in(draw.role)
-        if name is None:
-            return await self._grader(messages, draw, usable, wants)
-        if name not in self._classifiers:
-            known = ", ".join(self._classifiers) or "none"
-            raise RunError(
-                f"a rubric item names the classifier {name!r}, and the settings have {known}",
-                f"set it up in a section [classifier.{name}]",
-                type="not_found",
-            )
-        return await self._classifiers[name](messages, draw, usable, wants)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -16,14 +16,10 @@ from refinecli.data.output_lines import Provenance
 from refinecli.errors import RunError, UsageError, option
 from refinecli.grading.verdict import GradeOptions
 from refinecli.models.budget import Amount, Limits
-from refinecli.models.classifiers import Classifiers, Routed
-from refinecli.models.function import FunctionModel
-from refinecli.models.local.classifier import directory_digest
-from refinecli.models.local.server import MODEL_NAME, find_weights, fingerprint
 from refinecli.models.resolve import LOCAL_SLOTS, Resolver
 from refinecli.models.role_completers import Lazy, RoleCompleters
 from refinecli.models.shaped_by import shaped_by
-from refinecli.models.wrappers import Jury
+from refinecli.models.wrappers import Jury, Routed
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import FETCHING, RoleSettings
 from refinecli.settings.urls import shown_url
@@ -48,6 +44,7 @@ if TYPE_CHECKING:
     from refinecli.models.batch.waves import Waves
     from refinecli.models.cache.store import CallCache
     from refinecli.models.endpoint import Log
+    from refinecli.models.function import FunctionModel
     from refinecli.models.http import HttpClient
 
 _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
@@ -77,6 +74,8 @@ def check_endpoints(settings: Settings, names: Iterable[str], *, offline: bool =
         if role.weights and classifier_in(role.name):
             continue  # its settings have checked it
         if role.weights:
+            from refinecli.models.local.server import find_weights
+
             find_weights(role.weights, to_run=not offline)
         elif not offline:
             api_key(role)
@@ -108,31 +107,23 @@ async def open_engine(
     when it is first called, and the digest is of what is known before. With `waves` nothing is
     sent: replies come from files.
     """
-    from refinecli.models.chat import Chat
-
     roles = {role.name: role for role in settings.asked(names)}
     asked = [role for role in roles.values() if role.name not in functions]
     limits = Limits(_concurrency(settings, asked, lazily, log), _budget(settings))
+    answering = _Answering()
     async with AsyncExitStack() as stack:
-        client = _client([*asked, *settings.classifiers.values()])
-        stack.push_async_callback(client.aclose)
-        chat = Chat(client, limits, log, calls, log_request, waves)
-        resolve = Resolver(client, stack, calls, log, chat.ending.pause)
-        jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
-        making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
-        completers: dict[str, Completer] = {
-            name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
-            for name, role in roles.items()
-        }
-        classifiers = Classifiers(settings.classifiers, chat, client, stack, calls, log_request)
-        _put_next_to_graders(classifiers.completers(), completers, settings)
-        settled = making.settled
+        if roles or settings.classifiers:  # else nobody is asked, and no HTTP client imported
+            client = _client([*asked, *settings.classifiers.values()])
+            stack.push_async_callback(client.aclose)
+            chats = _Chats(client, limits, log, calls, log_request, waves)
+            answering = await chats.answering(settings, roles, functions, stack, lazily=lazily)
+        settled = answering.settled
         warnings = settings.warnings if "grader" in names else ()
         for line in (*_described(settled), *warnings):
             log.notice(line)
         shaping = _shaping(settings, settled, shapes)
         yield Engine(
-            roles=_roles(completers),
+            roles=_roles(answering.completers),
             limits=limits,
             made_with=Provenance(
                 {
@@ -144,9 +135,62 @@ async def open_engine(
             ),
             shaping=shaping,
             failed_once=calls.runs.failed_once if calls else lambda datapoint: False,
-            resume=chat.resume,
-            stop=chat.ending.end,
+            resume=answering.resume,
+            stop=answering.stop,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """All who answer in a run: completers by role, the roles that ask an endpoint as they were
+    resolved, and the Engine's `resume` and `stop`."""
+
+    completers: dict[str, Completer] = field(default_factory=dict)
+    settled: dict[str, RoleSettings] = field(default_factory=dict)
+    resume: Callable[[], None] = lambda: None
+    stop: Callable[[RunError], None] = lambda error: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chats:
+    """The parts that all chats of a run share."""
+
+    client: HttpClient
+    limits: Limits
+    log: Log
+    calls: CallCache | None
+    log_request: RequestLog | None
+    waves: Waves | None
+
+    async def answering(
+        self,
+        settings: Settings,
+        roles: Mapping[str, RoleSettings],
+        functions: Mapping[str, FunctionModel],
+        stack: AsyncExitStack,
+        *,
+        lazily: bool,
+    ) -> _Answering:
+        """Return a completer for each role, and for the classifiers next to the graders."""
+        from refinecli.models.chat import Chat
+
+        log, limits, calls = self.log, self.limits, self.calls
+        chat = Chat(self.client, limits, log, calls, self.log_request, self.waves)
+        resolve = Resolver(self.client, stack, calls, log, chat.ending.pause)
+        jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
+        making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
+        completers: dict[str, Completer] = {
+            name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
+            for name, role in roles.items()
+        }
+        classifiers: dict[str, Completer] = {}
+        if settings.classifiers:
+            from refinecli.models.classifiers import Classifiers
+
+            asking = (chat, self.client, stack, calls, self.log_request)
+            classifiers = Classifiers(settings.classifiers, *asking).completers()
+        _put_next_to_graders(classifiers, completers, settings)
+        return _Answering(completers, making.settled, chat.resume, chat.ending.end)
 
 
 def _put_next_to_graders(
@@ -267,9 +311,13 @@ def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObj
 def _weights_of(role: RoleSettings) -> str | None:
     """Identify the embedded model: the released one by name, a file by all its bytes, since each
     training may write its own `model.gguf`."""
+    from refinecli.models.local.server import MODEL_NAME, fingerprint
+
     if role.weights in (None, MODEL_NAME):
         return role.model
     if classifier_in(role.name):
+        from refinecli.models.local.classifier import directory_digest
+
         return directory_digest(Path(role.weights))
     return f"{role.model} {fingerprint(role.weights, Path(role.weights))}"
 
@@ -298,6 +346,8 @@ def _named_classifiers(settings: Settings) -> dict[str, str]:
 
 def _place_of(role: RoleSettings) -> str:
     if role.weights:
+        from refinecli.models.local.classifier import directory_digest
+
         return f"{role.weights} {directory_digest(Path(role.weights))[:12]}"
     return shown_url(role.base_url or "")
 

@@ -16,7 +16,6 @@ import orjson
 from refinecli.errors import CompletionError, RunError, UsageError
 from refinecli.models.endpoint import Log
 from refinecli.models.envelope import reply_object
-from refinecli.models.local.server import MODEL_NAME, Address, find_weights, fingerprint, serve
 from refinecli.models.provider_errors import stated_error
 from refinecli.models.redaction import Redaction, redaction_for
 from refinecli.models.retries import Health, RetryableError, retried
@@ -28,6 +27,7 @@ from refinecli.text.json_text import digest
 if TYPE_CHECKING:
     from refinecli.models.cache.store import CallCache
     from refinecli.models.http import HttpClient, Reply
+    from refinecli.models.local.server import Address
 
 # The embedded server's slots; more requests would only wait in its queue.
 LOCAL_SLOTS = 4
@@ -59,6 +59,8 @@ class Resolver:
         """Return the role with its endpoint and model. For the embedded server, also return its key
         and its name in the call cache; for other endpoints, both are empty."""
         if role.weights:
+            from refinecli.models.local.server import find_weights
+
             return await self._served(role, find_weights(role.weights, to_run=not self._offline))
         if role.model is None:
             asked = (role.base_url, role.api_key_env)
@@ -68,6 +70,8 @@ class Resolver:
         return role, "", ""
 
     async def _served(self, role: RoleSettings, path: Path) -> tuple[RoleSettings, str, str]:
+        from refinecli.models.local.server import MODEL_NAME, Address, fingerprint, serve
+
         if path not in self._servers:
             self._servers[path] = (
                 Address("http://127.0.0.1/v1", "", path.stem)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from refinecli.models.function import FunctionCompleter, FunctionModel
 from refinecli.models.wrappers import Juror, Jury, TryOnly
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from refinecli.models.budget import Limits
     from refinecli.models.chat import Chat
     from refinecli.models.endpoint import Log
+    from refinecli.models.function import FunctionModel
     from refinecli.models.resolve import Resolver
 
 
@@ -38,6 +38,8 @@ class RoleCompleters:
         """Settle the role and return its completer."""
         completer: Completer
         if function := self.functions.get(role.name):
+            from refinecli.models.function import FunctionCompleter  # for Python callers
+
             completer = FunctionCompleter(function, role, self.limits)
         else:
             settled, key, place = await self.resolve(role)

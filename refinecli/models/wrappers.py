@@ -1,12 +1,13 @@
-"""Wrap completers in completers: jurors, and the embedded model as a grader."""
+"""Wrap completers in completers: jurors, the embedded model as a grader, and a grader next to
+classifiers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from refinecli.errors import CompletionError, FailureKind, RunError, option
-from refinecli.types import Completer, Completion, Draw, Message, Usable, Wants
+from refinecli.types import Completer, Completion, Draw, Message, Usable, Wants, classifier_in
 
 if TYPE_CHECKING:
     from refinecli.models.endpoint import Log
@@ -84,3 +85,33 @@ class TryOnly:
             )
             self._log = None
         return await self._grader(messages, draw, usable, wants)
+
+
+class Routed:
+    """A grader next to which classifiers answer for the items that name them."""
+
+    def __init__(self, grader: Completer, classifiers: Mapping[str, Completer]) -> None:
+        self._grader = grader
+        self._classifiers = classifiers
+
+    def __call__(
+        self,
+        messages: Sequence[Message],
+        draw: Draw,
+        usable: Usable | None = None,
+        wants: Wants | None = None,
+    ) -> Coroutine[Any, Any, Completion]:
+        # It only passes a call on, without one more coroutine around it.
+        return self._answering(classifier_in(draw.role))(messages, draw, usable, wants)
+
+    def _answering(self, name: str | None) -> Completer:
+        if name is None:
+            return self._grader
+        if name not in self._classifiers:
+            known = ", ".join(self._classifiers) or "none"
+            raise RunError(
+                f"a rubric item names the classifier {name!r}, and the settings have {known}",
+                f"set it up in a section [classifier.{name}]",
+                type="not_found",
+            )
+        return self._classifiers[name]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from refinecli.data.sinks import Sink
     from refinecli.models.batch.waves import Waves
     from refinecli.models.engine import Engine
+    from refinecli.models.request_log import RequestLog
     from refinecli.runs.run_cache import RunCache
     from refinecli.runs.shards import PartOf
     from refinecli.settings.load import Settings
@@ -200,7 +201,6 @@ class _Run:
 
     async def _main(self) -> None:
         from refinecli.models.engine import open_engine
-        from refinecli.models.request_log import RequestLog
 
         job, ended, display = self._job, self._ended, self._display
         async with AsyncExitStack() as stack:
@@ -214,7 +214,7 @@ class _Run:
                 assert calls is not None
                 stack.callback(job.waves.close)
                 job.waves.open(calls.facts)
-            log = stack.enter_context(RequestLog(job.log_requests)) if job.log_requests else None
+            log = stack.enter_context(_request_log(job.log_requests)) if job.log_requests else None
             engine = await stack.enter_async_context(
                 open_engine(
                     job.settings, job.roles, job.shapes, display, calls, log, waves=job.waves
@@ -329,3 +329,9 @@ def check_shortens(file: str, name: str, coming: int | None) -> None:
             f"{name}: has {there:,} lines, and this run would write {coming:,}",
             f"use {option('force')} to replace it, or {option('output')} to write to another file",
         )
+
+
+def _request_log(path: Path) -> RequestLog:
+    from refinecli.models.request_log import RequestLog  # with all of HTTP
+
+    return RequestLog(path)

@@ -17,7 +17,7 @@ class ClassifierConfig(BaseModel):
     """A classifier as written down: the URL that takes `{"inputs": …}`, or a Hugging Face directory
     that is served for the length of the run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     url: str | None = None
     directory: str | None = None

@@ -82,8 +82,15 @@ def _end_of_set(pattern: str, place: int) -> int:
     return place
 
 
+_PLAIN = r"([^()\[\]{}|.*+?^$\\]*)"
+# Plain text around one group of anything, as usual. Importing `regex` and compiling with it takes
+# longer than the rest of checking an item, and can wait until there is a reply to read.
+_SURELY_VALID = re.compile(rf"{_PLAIN}\(\.[*+]?\??\){_PLAIN}")
+
+
 def _must_compile(pattern: str) -> str:
-    compiled(pattern)
+    if len(pattern) > MOST_CHARACTERS or not _SURELY_VALID.fullmatch(pattern):
+        compiled(pattern)
     return pattern
 
 
@@ -101,7 +108,6 @@ def last_match(pattern: str, text: str, seconds: float = SECONDS) -> regex.Match
 
 
 # Plain text, one group, plain text; white space that a pattern merely allows is left out.
-_PLAIN = r"([^()\[\]{}|.*+?^$\\]*)"
 _ONE_GROUP = re.compile(rf"{_PLAIN}\((?:\?P?<\w+>)?[^()]*\){_PLAIN}")
 
 

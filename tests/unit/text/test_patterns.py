@@ -7,8 +7,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from refinecli.text.patterns import MOST_REPEATED, compiled
+from refinecli.text.patterns import MOST_REPEATED, Pattern, compiled
 
 BOMBS = [
     ".{100000000}",
@@ -62,3 +63,23 @@ def test_any_pattern_is_compiled_or_refused(pattern: str) -> None:
 
 def test_what_may_be_repeated_most_is_compiled() -> None:
     assert compiled(f"a{{{MOST_REPEATED}}}").search("a" * MOST_REPEATED)
+
+
+@given(
+    st.text("a(){}[]\\,0|?*+^.<>/", max_size=12),
+    st.sampled_from(["(.*?)", "(.+)", "(.)", "(.*"]),
+    st.text("a(){}[]\\,0|?*+^.<>/", max_size=12),
+)
+def test_a_pattern_is_valid_exactly_if_it_compiles(before: str, group: str, after: str) -> None:
+    try:
+        compiled(before + group + after)
+    except ValueError:
+        with pytest.raises(ValidationError):
+            TypeAdapter(Pattern).validate_python(before + group + after)
+    else:
+        assert TypeAdapter(Pattern).validate_python(before + group + after)
+
+
+def test_a_usual_pattern_that_is_too_long_is_not_valid() -> None:
+    with pytest.raises(ValidationError, match="100,000 at most"):
+        TypeAdapter(Pattern).validate_python("a" * 100_000 + "(.*?)")
