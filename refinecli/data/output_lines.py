@@ -80,6 +80,7 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         "refinement": refinement_record(refinement, made_with),
     }
     failures = _failures(refinement.best.grades)
+    grades = [grade for iteration in refinement.iterations for grade in iteration.grades]
     if refinement.error:
         record["error"] = {**_failure(refinement.error), "stage": refinement.error.stage}
         failures = (refinement.error.type,)
@@ -92,9 +93,9 @@ def refined(raw: JSONObject, refinement: Refinement, made_with: Provenance) -> O
         failures=failures if refinement.status != "done" else (),
         winners=tuple(_winners(refinement)),
         why=refinement.error.message if refinement.error else _why(refinement.best.grades),
-        noisy=any(_by_model(iteration.grades) for iteration in refinement.iterations),
-        fell_back=sum(_fell_back(iteration.grades) for iteration in refinement.iterations),
-        votes_missing=sum(_votes_missing(iteration.grades) for iteration in refinement.iterations),
+        noisy=_by_model(grades),
+        fell_back=_fell_back(grades),
+        votes_missing=_votes_missing(grades),
         steps=tuple(_steps(refinement.iterations)),
         declined=refinement.declined is not None,
     )

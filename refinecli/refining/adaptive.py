@@ -60,7 +60,7 @@ async def adaptive(rollout: Rollout) -> Refinement:
         iterations.append(new)
         _note_feedback(iterations, new, requests)
     made = finished(rollout, iterations, best_of(iterations), stop, failure)
-    return replace(made, declined=declined.as_alternative() if declined else None)
+    return replace(made, declined=declined.as_alternative()) if declined else made
 
 
 def _reason_to_stop(best: Iteration, written: int, most: int) -> StopReason | None:

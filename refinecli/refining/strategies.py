@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -147,9 +148,15 @@ class Strategy:
 
     def __call__(self, rollout: Rollout) -> Awaitable[Refinement]:
         """Run the strategy; raise CompletionError where not even a first response could be had."""
-        module = self.name.replace("-", "_")
-        loop = getattr(import_module(f"{__package__}.{module}"), module)
-        return loop(rollout)  # type: ignore[no-any-return]
+        return _loop(self.name)(rollout)
+
+
+@cache  # for each row
+def _loop(name: str) -> Callable[[Rollout], Awaitable[Refinement]]:
+    module = name.replace("-", "_")
+    loop: Callable[[Rollout], Awaitable[Refinement]]
+    loop = getattr(import_module(f"{__package__}.{module}"), module)
+    return loop
 
 
 def _refine_calls(options: RefineOptions) -> tuple[int, int, int]:

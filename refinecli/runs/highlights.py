@@ -53,7 +53,8 @@ class Highlights:
             self.graded += 1
             failed = dict.fromkeys(grade["name"] for grade in grades if grade["passed"] is False)
             counted = self.failures
-            counted.update(name for name in failed if name in counted or len(counted) < _NAMES)
+            if failed:
+                counted.update(name for name in failed if name in counted or len(counted) < _NAMES)
         refinement = outcome.record.get("refinement")
         if outcome.score is None or outcome.initial_score is None or refinement is None:
             return

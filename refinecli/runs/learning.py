@@ -8,10 +8,12 @@ a quarter of the rows before it, and waits only for rows that began long ago.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from refinecli.data.sources import Source
 from refinecli.errors import UsageError, option
@@ -24,6 +26,7 @@ from refinecli.refining.estimates import (
     lesson_of,
 )
 from refinecli.text.json_text import loads
+from refinecli.types import Iteration
 
 Rest = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -52,18 +55,12 @@ class Learner:
         self._after: dict[int, asyncio.Future[Estimates]] = {}
         self._ended: BaseException | None = None
 
-    @contextmanager
-    def row(self) -> Iterator[LearningRow]:
-        """Take in the next row, for as long as the block lasts; its lesson is what was set then.
+    def row(self) -> LearningRow:
+        """Take in the next row, for as long as its block lasts; its lesson is what was set then.
         An error that leaves the block ends the waiting of all rows, with that error."""
         row = LearningRow(self, self._rows)
         self._rows += 1
-        try:
-            yield row
-        except BaseException as error:
-            self._end(error)
-            raise
-        self._teach(row.place, row.lesson)
+        return row
 
     async def before(self, place: int) -> Estimates:
         """Return the estimates for a row at this place, as soon as the rows that they rest on are
@@ -78,7 +75,8 @@ class Learner:
         async with self._rest():
             return await asyncio.shield(known)  # others wait for it too
 
-    def _teach(self, place: int, lesson: Lesson) -> None:
+    def teach(self, place: int, lesson: Lesson) -> None:
+        """Take in the lesson of a row at this place, once those before it are there."""
         self._ahead[place] = lesson
         while (in_turn := self._ahead.pop(self._added, None)) is not None:
             self._lessons.add(in_turn)
@@ -88,7 +86,8 @@ class Learner:
                 if not known.done():
                     known.set_result(self._lessons.estimates)
 
-    def _end(self, error: BaseException) -> None:
+    def end(self, error: BaseException) -> None:
+        """End the waiting of all rows with an error."""
         self._ended = error
         for known in self._after.values():
             if not known.done():
@@ -115,6 +114,24 @@ class LearningRow:
     async def estimates(self) -> Estimates:
         """Return what the row may go by."""
         return await self.learner.before(self.place)
+
+    def learn(self, iterations: Sequence[Iteration]) -> None:
+        """Take what the finished row tried for its lesson."""
+        self.lesson = lesson_of(iterations)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.learner.teach(self.place, self.lesson)
+        else:
+            self.learner.end(error)
 
 
 def learned_from(path: str | Path) -> Estimates:

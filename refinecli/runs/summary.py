@@ -101,8 +101,10 @@ class Summary:
     def add(self, outcome: Outcome) -> None:
         """Count one output line; they come in order."""
         setattr(self, outcome.status, getattr(self, outcome.status) + 1)
-        self.errors.update(outcome.failures)
-        self.winners.update(outcome.winners)
+        if outcome.failures:  # to count nothing takes as long as the rest of this
+            self.errors.update(outcome.failures)
+        if outcome.winners:
+            self.winners.update(outcome.winners)
         if outcome.why and not self.first_failure:
             name = outcome.record.get("id", f"line {outcome.line}")
             self.first_failure = f"{name}: {outcome.why}"

@@ -103,9 +103,7 @@ async def refine_row(
         except CompletionError as error:
             return output_lines.failed(row.raw, error, "policy")
         if learning and refinement.status == "done" and not engine.failed_once(row.datapoint):
-            from refinecli.refining.estimates import lesson_of
-
-            learning.lesson = lesson_of(refinement.iterations)
+            learning.learn(refinement.iterations)
     if on_refinement:
         on_refinement(refinement)
     return output_lines.refined(row.raw, refinement, engine.made_with)
