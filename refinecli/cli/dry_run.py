@@ -35,11 +35,10 @@ def describe(
     datapoints = calls = replayed = characters = bad = 0
     first: list[tuple[str, list[Message]]] = []
     grading = Estimate()
-    noted: set[str] = set()
-    for warning in plan.warnings:
-        print(as_line(warning), file=sys.stderr)
+    notes: dict[str, str] = {}
     for row in rows:
-        _print_notes(row, name, noted)
+        for note in row.notes:
+            notes.setdefault(note, f"{row.file or name}:{row.line}: {note}")
         if row.datapoint is None:
             bad += 1
             continue
@@ -55,6 +54,8 @@ def describe(
         if waves:
             waves.add(row.datapoint, plan, most, prompts, estimate)
         first = first or prompts
+    for line in (*plan.warnings, *notes.values()):
+        print(as_line(line), file=sys.stderr)
     for messages, roles in _by_prompt(first):
         print_prompt(" and the ".join(roles), messages)
     closing = [_graded(grading)] if grading.sent.calls else []
@@ -71,13 +72,6 @@ def describe(
         file=sys.stderr,
     )
     return 0
-
-
-def _print_notes(row: Row, name: str, noted: set[str]) -> None:
-    for note in row.notes:
-        if note not in noted:
-            noted.add(note)
-            print(as_line(f"{row.file or name}:{row.line}: {note}"), file=sys.stderr)
 
 
 def _graded(grading: Estimate) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -30,6 +30,7 @@ from refinecli.errors import InputError, UsageError
 if TYPE_CHECKING:
     from refinecli.cli.waves import Pass, WaveRun
     from refinecli.data.output_lines import Outcome
+    from refinecli.data.rows import Row
     from refinecli.data.sinks import Sink
     from refinecli.display.reporter import Reporter
     from refinecli.models.batch.waves import Waves
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from refinecli.runs.lifecycle import Ended, Job
     from refinecli.runs.ordered_map import Places
     from refinecli.runs.plan import Plan
-    from refinecli.runs.run import Counted, Input, Reader, Work, WorkOnRows
+    from refinecli.runs.run import Count, Input, Reader, Work, WorkOnRows
     from refinecli.runs.run_cache import RunCache
     from refinecli.runs.shards import PartOf, Shard
     from refinecli.runs.summary import Summary
@@ -140,12 +141,12 @@ def process(
     try:
         sink = _sink(command, rows, out, cache)
         total = None
+        if options.dry_run and _reads_once(command, rows, cache):
+            return _dry_run_at_once(command, rows, options)
         if rows.rereadable:
-            counted = check_lines(rows, options.keep_going)
-            total = counted.rows
-            if command.roles == ("grader",) and not counted.asks_grader:
-                # Code or a classifier grades everything, and they need no grader.
-                command = replace(command, roles=())
+            count = check_lines(rows, options.keep_going)
+            total = count.rows
+            command = _asking(command, count)
         waves = _waves(command, rows, out, options)
         in_files = command.batch.used and not command.batch.submits
         check_endpoints(command.settings, command.roles, offline=options.offline or in_files)
@@ -162,6 +163,12 @@ def process(
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
+
+
+def _asking(command: RowCommand, count: Count) -> RowCommand:
+    """Return the command without a grader where code or a classifier grades everything."""
+    alone = command.roles == ("grader",) and not count.asks_grader
+    return replace(command, roles=()) if alone else command
 
 
 def _waves(
@@ -301,6 +308,28 @@ def _body(
     )
 
 
+def _reads_once(command: RowCommand, rows: Input, cache: RunCache | None) -> bool:
+    """Return True where a dry run can check and describe each row as it reads it. Of a cache or of
+    waves more must be known before."""
+    return rows.rereadable and not command.batch.used and not (cache and cache.exists)
+
+
+def _dry_run_at_once(command: RowCommand, rows: Input, options: ModelOptions) -> int:
+    """Say what would be sent, all of it, once the rows and the endpoints are checked."""
+    from refinecli.cli.dry_run import describe, nothing_cached
+    from refinecli.models.engine import check_endpoints
+    from refinecli.runs.run import Count
+
+    def checked() -> Iterator[Row]:
+        count = Count()
+        yield from _checked(rows, count, options.keep_going)
+        command.batch.check()
+        roles = _asking(command, count).roles
+        check_endpoints(command.settings, roles, offline=options.offline)
+
+    return describe(checked(), rows.source.name, command.plan(), nothing_cached)
+
+
 def _dry_run(
     command: RowCommand,
     rows: Input,
@@ -339,10 +368,18 @@ def _dry_run(
 LISTED = 20  # bad lines; a file of the wrong kind has no others
 
 
-def check_lines(rows: Input, keep_going: bool) -> Counted:
+def check_lines(rows: Input, keep_going: bool) -> Count:
     """Count the rows; list every line that cannot be used and raise UsageError if none may be."""
-    from refinecli.runs.run import count_rows
+    from refinecli.runs.run import Count
 
+    count = Count()
+    for _ in _checked(rows, count, keep_going):
+        pass
+    return count
+
+
+def _checked(rows: Input, count: Count, keep_going: bool) -> Iterator[Row]:
+    """Yield the rows, counted; after the last one do as `check_lines` does."""
     shown = 0
 
     def show(error: InputError) -> None:
@@ -351,12 +388,11 @@ def check_lines(rows: Input, keep_going: bool) -> Counted:
         if shown <= LISTED:
             complain(error)
 
-    counted = count_rows(rows, (lambda error: None) if keep_going else show)
-    if counted.bad > LISTED and not keep_going:
-        print(f"error: and {counted.bad - LISTED:,} more lines", file=sys.stderr)
-    if counted.bad and not keep_going:
+    yield from count.of(rows.all_rows(), (lambda error: None) if keep_going else show)
+    if count.bad > LISTED and not keep_going:
+        print(f"error: and {count.bad - LISTED:,} more lines", file=sys.stderr)
+    if count.bad and not keep_going:
         raise UsageError(
-            f"{counted.bad} of {counted.rows} lines cannot be used; nothing was sent",
+            f"{count.bad} of {count.rows} lines cannot be used; nothing was sent",
             "fix them, or add --keep-going to turn each into an `error` record",
         )
-    return counted

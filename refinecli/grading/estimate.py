@@ -66,7 +66,9 @@ def estimate(
     if not now:
         return Estimate()
     shared = sum(len(message_text(message)) for message in first) - _own(now[0])
-    return Estimate(_sent(now, shared), _sent(together, shared), max(map(len, together)))
+    sent = _sent(now, shared)
+    fewest = sent if now is together else _sent(together, shared)
+    return Estimate(sent, fewest, max(map(len, together)))
 
 
 def _groups(asked: Sequence[Sequence[Question]], size: int) -> list[tuple[Question, ...]]:

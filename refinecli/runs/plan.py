@@ -84,7 +84,7 @@ def _grading(
     if first is None:
         return Estimate()
     once = estimate(datapoint, first, settings.prompts, settings.grade)
-    return once * repeats * len(graders)
+    return once * (repeats * len(graders))
 
 
 def rubric_plan(settings: Settings, *, contrast: bool) -> Plan:

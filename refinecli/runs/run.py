@@ -6,12 +6,12 @@ Source -> read_row -> ordered_map(work) -> Sink
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from refinecli.data.output_lines import Outcome
 from refinecli.data.repeats import Repeats
@@ -94,26 +94,25 @@ class Input:
                         return
 
 
-class Counted(NamedTuple):
+@dataclass(slots=True)
+class Count:
     """The number of rows, of those that cannot be used, and whether a model grades any."""
 
-    rows: int
-    bad: int
-    asks_grader: bool
+    rows: int = 0
+    bad: int = 0
+    asks_grader: bool = False
 
-
-def count_rows(source: Input, on_error: Callable[[InputError], None]) -> Counted:
-    """Read all rows once, and pass each that cannot be used to `on_error`."""
-    rows = bad = 0
-    asks_grader = False
-    for row in source.all_rows():
-        rows += 1
-        if row.error:
-            bad += 1
-            on_error(row.error)
-        elif row.datapoint and not asks_grader:
-            asks_grader = any(item.asks_grader for item in row.datapoint.rubric_items)
-    return Counted(rows, bad, asks_grader)
+    def of(self, rows: Iterable[Row], on_error: Callable[[InputError], None]) -> Iterator[Row]:
+        """Count the rows as they pass; `on_error` gets what is wrong with each that cannot be
+        used."""
+        for row in rows:
+            self.rows += 1
+            if row.error:
+                self.bad += 1
+                on_error(row.error)
+            elif row.datapoint and not self.asks_grader:
+                self.asks_grader = any(item.asks_grader for item in row.datapoint.rubric_items)
+            yield row
 
 
 def place_of(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from refinecli.cli.job import check_lines
+from refinecli.cli.program import build
 from refinecli.data.output_lines import Outcome, Provenance
 from refinecli.data.rows import Row
 from refinecli.data.sources import Source
@@ -101,3 +103,44 @@ def test_of_many_bad_lines_twenty_are_listed_and_the_rest_is_counted(
     assert said.endswith("JSON object\n" + more)
     assert check_lines(rows, keep_going=True).bad == bad
     assert capsys.readouterr().err == ""
+
+
+def test_a_dry_run_reads_its_input_once_and_checks_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps(datapoint()) + "\n" + json.dumps(datapoint(respons="x")) + "\n")
+    reads: list[str] = []
+    read = Source.read
+
+    def counted(source: Source) -> Iterator[tuple[int, bytes]]:
+        reads.append(source.name)
+        return read(source)
+
+    monkeypatch.setattr(Source, "read", counted)
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    command = [
+        "refine",
+        str(path),
+        "--model",
+        "m",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--dry-run",
+    ]
+
+    def dry_run() -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            build(["refine"])(command)
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, capsys.readouterr().err
+
+    code, said = dry_run()
+    assert (code, len(reads)) == (0, 1), said
+    assert said.startswith(f"{path}:2: ")  # the note comes first
+    assert "dry run: 2 datapoints" in said
+    path.write_text(path.read_text() + "no JSON\n")
+    code, said = dry_run()
+    assert (code, len(reads)) == (2, 2)
+    assert said.startswith(f"error: {path}:3: ")
+    assert "dry run" not in said
