@@ -10,7 +10,14 @@ from refinecli.models.traffic import Traffic
 from refinecli.runs.summary import ERROR_TYPES, Mean, Summary
 
 TRAFFIC = Traffic(
-    *(12, 3, 1, 2), prompt_tokens=400, completion_tokens=50, cost=0.123_456_78, in_flight=4
+    sent=12,
+    replayed=3,
+    refused=1,
+    retried=2,
+    in_flight=4,
+    prompt_tokens=400,
+    completion_tokens=50,
+    cost=0.123_456_78,
 )
 
 
