@@ -12,6 +12,7 @@ from refinecli.errors import UsageError
 from refinecli.models.local.server import file_digest, running
 
 _NEEDS = ("torch", "transformers")
+_STARTUP_SECONDS = 300.0  # importing those takes ten on an idle machine, and minutes on a busy one
 
 
 @asynccontextmanager
@@ -23,7 +24,8 @@ async def serve_classifier(folder: Path) -> AsyncIterator[tuple[str, str]]:
             f"the classifier in {folder} needs {' and '.join(missing)}",
             "run pip install 'refinecli[train]', or serve it elsewhere and give its url",
         )
-    async with running("classifier_child", [str(folder)]) as (url, key):
+    what = f"classifier in {folder}"
+    async with running("classifier_child", [str(folder)], what, _STARTUP_SECONDS) as (url, key):
         yield f"{url}/predict", key
 
 

@@ -130,15 +130,23 @@ async def serve(weights: Path, *, slots: int = 4, context: int = 4096) -> AsyncI
         yield Address(base_url=f"{url}/v1", api_key=api_key, model=weights.stem)
 
 
+STARTUP_SECONDS = 60.0  # the bundled model takes one; a large file on a slow disk takes a while
+
+
 @asynccontextmanager
-async def running(name: str, arguments: Sequence[str]) -> AsyncIterator[tuple[str, str]]:
+async def running(
+    name: str,
+    arguments: Sequence[str],
+    what: str = "local model",
+    seconds: float = STARTUP_SECONDS,
+) -> AsyncIterator[tuple[str, str]]:
     """Run a script of this folder as a server while the block lasts; yield its URL, and the key
-    that it was given."""
+    that it was given. It is ready within some `seconds`, or an error says so of `what` it is."""
     with tempfile.TemporaryFile() as log:
         api_key = secrets.token_urlsafe(32)
         process = await _spawn(name, arguments, log)
         try:
-            yield await _ready(process, api_key, log), api_key
+            yield await _ready(process, api_key, log, what, seconds), api_key
         finally:
             await _stop(process)
 
@@ -157,15 +165,12 @@ async def _spawn(name: str, arguments: Sequence[str], log: BinaryIO) -> Process:
     )
 
 
-STARTUP_SECONDS = 60.0  # the bundled model takes one; a large file on a slow disk takes a while
-
-
-async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
+async def _ready(process: Process, api_key: str, log: BinaryIO, what: str, seconds: float) -> str:
     """Hand over the key, wait for the ready line, and return the server's URL."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(STARTUP_SECONDS):
+        async with asyncio.timeout(seconds):
             # A child that is already gone cannot take the key, which its silence below shows.
             with contextlib.suppress(ConnectionError):
                 process.stdin.write(f"{api_key}\n".encode())
@@ -175,11 +180,11 @@ async def _ready(process: Process, api_key: str, log: BinaryIO) -> str:
                 return str(json.loads(line)["url"])
             status = await process.wait()
     except TimeoutError as error:
-        slow = f"the local model was not ready after {STARTUP_SECONDS:.0f} s"
+        slow = f"the {what} was not ready after {seconds:.0f} s"
         raise RunError(slow, hint=_last_words(log), type="local") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError("the local model's ready line is garbled", type="local") from error
-    failed = f"the local model did not start (exit status {status})"
+        raise RunError(f"the {what}'s ready line is garbled", type="local") from error
+    failed = f"the {what} did not start (exit status {status})"
     raise RunError(failed, hint=_last_words(log), type="local")
 
 
