@@ -107,7 +107,7 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
         lines.append("  hint: fix those lines; none of them was sent")
     elif cache and cache.offline:
         lines.append("  hint: run the same command without --offline to ask for what is missing")
-    elif cache:
+    elif cache or ended.kept_in:
         lines.append(
             "  hint: run the same command to ask again for what failed, and only for that: "
             + continuing(piped=piped)
@@ -120,9 +120,9 @@ def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
     if code == WaveError.exit_code:
         return ["then this continues:", f"  {continuing(piped=piped)}"]
     lines = [f"so far: {traffic_words(ended.traffic, ended.summary.seconds)}", _finished(ended)]
-    if ended.holds_replies and ended.job.cache:
+    if ended.kept_in:
         how = ", with as much again to spend" if code == 4 else ""
-        lines += [f"every reply is kept in {ended.job.cache.path}; this continues{how}:"]
+        lines += [f"every reply is kept in {ended.kept_in}; this continues{how}:"]
         lines += [f"  {continuing(piped=piped)}"]
     elif not ended.job.cache and ended.traffic.sent:
         lines += ["  hint: add --cache FILE, and the same command can continue next time"]
@@ -137,6 +137,8 @@ def _finished(ended: Ended) -> str:
         return "no datapoint was finished"
     if sink is None:
         return f"finished: {summary.counts}"
+    if ended.kept_in and ended.kept_in.is_dir():
+        return f"finished: {summary.finished:,} datapoints, in parts"
     where = ended.partial or sink.name
     if summary.finished == summary.datapoints:
         return f"finished: {summary.counts}; their lines are in {where}"

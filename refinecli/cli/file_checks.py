@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from refinecli.runs.run import Input
 
 # What a run keeps next to its output, by the suffixes of their names.
-_OWN = ("partial", "cache", "cache-wal", "cache-shm", "cache-journal", "part.json")
+_OWN = ("partial", "cache", "cache-wal", "cache-shm", "cache-journal", "part.json", "ray")
 
 
 def check_files(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from refinecli.cli.batch import BatchOptions
 from refinecli.cli.closing import after_grade
+from refinecli.cli.engine import EngineOptions
 from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
@@ -26,19 +28,27 @@ from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
     from refinecli.cli.gold_labels import Labels
+    from refinecli.cli.job import RowCommand
     from refinecli.models.engine import Engine
     from refinecli.runs.run import Work
     from refinecli.settings.load import Settings
     from refinecli.types import JSONObject
 
 
-@takes(data=SeveralInputs, out=OutputOptions, models=ModelOptions, batch=BatchOptions)
+@takes(
+    data=SeveralInputs,
+    out=OutputOptions,
+    models=ModelOptions,
+    batch=BatchOptions,
+    engine=EngineOptions,
+)
 def grade(
     ctx: typer.Context,
     data: SeveralInputs,
     out: OutputOptions,
     models: ModelOptions,
     batch: BatchOptions,
+    engine: EngineOptions,
     fail_under: Annotated[
         str | None,
         typer.Option(metavar="X", help="Exit 1 if the mean score is below X, or there is none."),
@@ -108,13 +118,13 @@ def grade(
 
     labels = _labels(gold_field)
     gates = gates_of(fail_under, require or [], labels)
-    lead = False if batch.used else None  # in a wave nothing goes first
-    settings = models.settings({"refine.threshold": threshold, "grade.prefix_lead": lead})
+    settings = models.settings(_flags(threshold, batch, engine))
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
+    engine.check()
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     check_repeats(repeats, settings.graders, settings.grade)
@@ -140,7 +150,34 @@ def grade(
         shard=shard_named(shard),
         batch=batch,
     )
+    if engine.used and not models.dry_run:
+        return _on_ray(command, repeats, gold_field, data, out, models)
     return process(command, data, out, models)
+
+
+def _flags(
+    threshold: float | None, batch: BatchOptions, engine: EngineOptions
+) -> Mapping[str, object]:
+    return {
+        "refine.threshold": threshold,
+        "grade.prefix_lead": False if batch.used else None,  # in a wave nothing goes first
+        "ray.shards": engine.shards,
+    }
+
+
+def _on_ray(
+    command: RowCommand,
+    repeats: int,
+    gold_field: str | None,
+    data: SeveralInputs,
+    out: OutputOptions,
+    models: ModelOptions,
+) -> int:
+    from refinecli.cli.cluster import process_on_ray
+    from refinecli.runs.cluster.shard_work import grading
+
+    work = partial(grading, command.settings, repeats, _no_response())
+    return process_on_ray(command, work, data, out, models, [("--gold-field", gold_field)])
 
 
 def _shapes(settings: Settings, repeats: int) -> JSONObject:
@@ -153,7 +190,7 @@ def _shapes(settings: Settings, repeats: int) -> JSONObject:
 
 
 def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | None) -> Work:
-    from refinecli.runs.work import NO_RESPONSE, grade_row
+    from refinecli.runs.work import grade_row
 
     return partial(
         grade_row,
@@ -161,8 +198,14 @@ def _work(engine: Engine, settings: Settings, repeats: int, labels: Labels | Non
         settings=settings,
         repeats=repeats,
         on_grades=labels.add if labels else None,
-        no_response=f"{NO_RESPONSE}; `refinecli refine --max-iterations 0` makes one",
+        no_response=_no_response(),
     )
+
+
+def _no_response() -> str:
+    from refinecli.runs.work import NO_RESPONSE
+
+    return f"{NO_RESPONSE}; `refinecli refine --max-iterations 0` makes one"
 
 
 def _labels(path: str | None) -> Labels | None:

@@ -10,6 +10,7 @@ import typer
 
 from refinecli.cli.batch import BatchOptions, check_learning
 from refinecli.cli.closing import after_refine, say_results
+from refinecli.cli.engine import EngineOptions
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -38,13 +39,20 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject, Refinement
 
 
-@takes(data=InputOptions, out=OutputOptions, models=ModelOptions, batch=BatchOptions)
+@takes(
+    data=InputOptions,
+    out=OutputOptions,
+    models=ModelOptions,
+    batch=BatchOptions,
+    engine=EngineOptions,
+)
 def refine(
     ctx: typer.Context,
     data: InputOptions,
     out: OutputOptions,
     models: ModelOptions,
     batch: BatchOptions,
+    engine: EngineOptions,
     strategy: StrategyName = None,
     max_iterations: Annotated[
         int | None,
@@ -95,12 +103,14 @@ def refine(
             "refine.drafts": drafts,
             "refine.threshold": threshold,
             "grade.prefix_lead": False if batch.used else None,
+            "ray.shards": engine.shards,
         }
     )
     if models.show_config:
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles_of(settings.refine))
+    from refinecli.cli.cluster import process_on_ray
     from refinecli.cli.job import needs_input, process
     from refinecli.settings.checks import check_feedback, check_refining
 
@@ -110,9 +120,16 @@ def refine(
     check_refining(settings.refine, settings.policy)
     check_feedback(settings.grade, settings.sources)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
-    command = _command(settings, _learned(learned, settings), show, out.output)
+    engine.check()
+    fixed = _learned(learned, settings)
+    command = _command(settings, fixed, show, out.output)
     check_learning(batch, settings, learned=learned is not None)
     command = replace(command, shard=shard_named(shard), batch=batch)
+    if engine.used and not models.dry_run:
+        from refinecli.runs.cluster.shard_work import refining
+
+        work = partial(refining, settings, fixed)
+        return process_on_ray(command, work, data, out, models, [("--show", show)])
     return process(command, data, out, models)
 
 

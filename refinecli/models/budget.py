@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
 from types import TracebackType
@@ -27,28 +27,45 @@ class Amount:
     def __sub__(self, other: Amount) -> Amount:
         return Amount(self.calls - other.calls, self.tokens - other.tokens, self.cost - other.cost)
 
-    def beyond(self, most: Amount) -> str:
-        """Mention the option for the first kind of which this is more than `most`."""
+    def above(self, other: Amount) -> Amount | None:
+        """Return what of each kind this is more than the other; None where that is nothing."""
+        calls, tokens, cost = self.calls, self.tokens, self.cost
+        more = (calls - other.calls, tokens - other.tokens, cost - other.cost)
+        return Amount(*(max(0, kind) for kind in more)) if max(more) > 0 else None
+
+    def beyond(self, most: Amount, of: Amount | None = None) -> str:
+        """Mention the option for the first kind of which this is more than `most`, which may be a
+        part `of` what the option says."""
+        whole = of or most
         if self.calls > most.calls:
-            return option("max_calls", f"{most.calls:g}")
+            return option("max_calls", f"{whole.calls:g}")
         if self.tokens > most.tokens:
-            return option("max_total_tokens", f"{most.tokens:g}")
+            return option("max_total_tokens", f"{whole.tokens:g}")
         # A sum of many prices is off by rounding.
         over = self.cost > most.cost * (1 + 1e-9)
-        return option("max_cost", f"{most.cost:g}") if over else ""
+        return option("max_cost", f"{whole.cost:g}") if over else ""
 
 
 UNLIMITED = Amount(inf, inf, inf)
 
 
 class Limits:
-    """Limits shared by everything that sends in one run: `concurrency` places, and a budget."""
+    """Limits shared by everything that sends in one run: `concurrency` places, and a budget, of
+    which all may be spent at once, or what `more` grants little by little."""
 
-    def __init__(self, concurrency: int, budget: Amount = UNLIMITED) -> None:
+    def __init__(
+        self,
+        concurrency: int,
+        budget: Amount = UNLIMITED,
+        more: Callable[[Amount], Awaitable[Amount]] | None = None,
+    ) -> None:
         self.concurrency = concurrency
         self.places = asyncio.Semaphore(concurrency)
         self.traffic = Traffic()
         self.budget = budget
+        self._more = more
+        self._granted = budget if more is None else Amount()
+        self._granting = asyncio.Lock()
         self._spent = Amount()
         self._reserved = Amount()
         self._reservations = 0
@@ -58,15 +75,24 @@ class Limits:
     @property
     def left(self) -> Amount:
         """The amount that is neither spent nor reserved."""
-        return self.budget - self._spent - self._reserved
+        return self._granted - self._spent - self._reserved
+
+    @property
+    def unused(self) -> Amount:
+        """The amount that was granted and not spent."""
+        return self._granted - self._spent
 
     async def reserve(self, estimate: Callable[[Amount], Amount]) -> Reservation:
         """Set aside what a request may take, given what is left, waiting for others that may take
         less than they reserved; raise BudgetError where even then it would be too much."""
         if not self._counts:
             return Reservation(self, Amount())
-        while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(self.budget):
-            if allowed := (self._spent + wanted).beyond(self.budget):
+        while (self._spent + self._reserved + (wanted := estimate(self.left))).beyond(
+            self._granted
+        ):
+            if await self._grants_more(wanted):
+                continue
+            if allowed := (self._spent + wanted).beyond(self._granted, of=self.budget):
                 enough = "is used up" if "calls" in allowed else "is not enough for one more call"
                 raise BudgetError(f"{allowed} {enough}")
             self._settled.clear()
@@ -74,6 +100,19 @@ class Limits:
         self._reserved += wanted
         self._reservations += 1
         return Reservation(self, wanted)
+
+    async def _grants_more(self, wanted: Amount) -> bool:
+        """Ask for what is lacking, and return whether there is more now. Requests in flight take
+        a call each, but may take fewer tokens than they reserved: those are waited for."""
+        if self._more is None:
+            return False
+        before = self._granted
+        async with self._granting:
+            if self._granted == before:
+                need = self._spent + wanted + Amount(calls=self._reserved.calls)
+                if lacking := need.above(self._granted):
+                    self._granted += await self._more(lacking)
+            return self._granted != before
 
     def count(self, usage: Usage, cost: float | None) -> None:
         """Add what a reply says it took to the figures that people see."""

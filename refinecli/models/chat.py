@@ -29,6 +29,7 @@ from refinecli.types import Completion, Draw, JSONObject, Message, Usable, Wants
 
 if TYPE_CHECKING:
     from refinecli.models.batch.waves import Waves
+    from refinecli.models.leases import Leases
 
 
 class Chat:
@@ -42,6 +43,7 @@ class Chat:
         calls: CallCache | None = None,
         log_request: RequestLog | None = None,
         waves: Waves | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self.ending = Ending()
         self._client = client
@@ -50,6 +52,7 @@ class Chat:
         self._replies = SharedReplies(calls, limits.traffic, by_files=waves is not None)
         self._log_request = log_request
         self._waves = waves
+        self._leases = leases
         self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
 
     def completer(
@@ -72,7 +75,7 @@ class Chat:
         if name not in self._endpoints:
             self._endpoints[name] = self._remembered(endpoint_at(url, role.model, place or url))
         endpoint = self._endpoints[name]
-        endpoint.limit(role, self._limits.concurrency)
+        endpoint.limit(role, self._limits.concurrency, self._leases)
         sender = Sender(
             client=self._client,
             endpoint=endpoint,
@@ -93,7 +96,8 @@ class Chat:
     def through(self, client: Posts, log_request: RequestLog | None) -> Chat:
         """Return the endpoints of the same run that are asked through another client; they end, and
         are resumed, with these."""
-        other = Chat(client, self._limits, self._log, self._replies.calls, log_request)
+        calls, leases = self._replies.calls, self._leases
+        other = Chat(client, self._limits, self._log, calls, log_request, leases=leases)
         other.ending = self.ending
         return other
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from refinecli.errors import RunError
+from refinecli.models.leases import Leases, Pace
 from refinecli.models.negotiation import Terms
 from refinecli.models.pacing.pacer import Pacer
 from refinecli.models.retries import Health
@@ -50,11 +52,16 @@ class Endpoint:
         # A URL may hold a key, and a cache may be shared.
         return f"changes {digest(self.place)} {self.model}"
 
-    def limit(self, role: RoleSettings, concurrency: int) -> None:
-        """Keep to a role's limits too: roles that share an endpoint share the lower ones."""
+    def limit(self, role: RoleSettings, concurrency: int, leases: Leases | None = None) -> None:
+        """Keep to a role's limits too: roles that share an endpoint share the lower ones. What
+        other processes share is leased."""
         self.rpm = _lower(self.rpm, role.rpm)
         self.tpm = _lower(self.tpm, role.tpm)
-        self.pacer = Pacer(concurrency, rpm=self.rpm, tpm=self.tpm)
+        lease = None
+        if leases and (self.rpm or self.tpm):
+            name = digest([self.place, self.model, role.api_key_env])
+            lease = partial(leases.starts, Pace(name, self.rpm, self.tpm))
+        self.pacer = Pacer(concurrency, rpm=self.rpm, tpm=self.tpm, lease=lease)
 
 
 def endpoint_at(url: str, model: str, place: str) -> Endpoint:

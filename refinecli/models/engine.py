@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from refinecli.models.endpoint import Log
     from refinecli.models.function import FunctionModel
     from refinecli.models.http import HttpClient
+    from refinecli.models.leases import Leases
 
 _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
 
@@ -98,6 +99,7 @@ async def open_engine(
     functions: Mapping[str, FunctionModel] = MappingProxyType({}),
     lazily: bool = False,
     waves: Waves | None = None,
+    leases: Leases | None = None,
 ) -> AsyncIterator[Engine]:
     """Provide completers for the named roles, for as long as the block lasts.
 
@@ -105,23 +107,24 @@ async def open_engine(
     each role uses. With an offline cache nothing is started and nobody is asked. `functions`
     answer for the roles of these names. Opened `lazily`, a role is started and asked for its model
     when it is first called, and the digest is of what is known before. With `waves` nothing is
-    sent: replies come from files.
+    sent: replies come from files. With `leases` other processes share the limits.
     """
     roles = {role.name: role for role in settings.asked(names)}
     asked = [role for role in roles.values() if role.name not in functions]
-    limits = Limits(_concurrency(settings, asked, lazily, log), _budget(settings))
+    more = leases.amount if leases else None
+    limits = Limits(_concurrency(settings, asked, lazily, log), budget_of(settings), more)
     answering = _Answering()
     async with AsyncExitStack() as stack:
         if roles or settings.classifiers:  # else nobody is asked, and no HTTP client imported
             client = _client([*asked, *settings.classifiers.values()])
             stack.push_async_callback(client.aclose)
-            chats = _Chats(client, limits, log, calls, log_request, waves)
+            chats = _Chats(client, limits, log, calls, log_request, waves, leases)
             answering = await chats.answering(settings, roles, functions, stack, lazily=lazily)
         settled = answering.settled
         warnings = settings.warnings if "grader" in names else ()
         for line in (*_described(settled), *warnings):
             log.notice(line)
-        shaping = _shaping(settings, settled, shapes)
+        shaping = shaping_of(settings, settled, shapes)
         yield Engine(
             roles=_roles(answering.completers),
             limits=limits,
@@ -161,6 +164,7 @@ class _Chats:
     calls: CallCache | None
     log_request: RequestLog | None
     waves: Waves | None
+    leases: Leases | None
 
     async def answering(
         self,
@@ -175,7 +179,8 @@ class _Chats:
         from refinecli.models.chat import Chat
 
         log, limits, calls = self.log, self.limits, self.calls
-        chat = Chat(self.client, limits, log, calls, self.log_request, self.waves)
+        sending = (self.log_request, self.waves, self.leases)
+        chat = Chat(self.client, limits, log, calls, *sending)
         resolve = Resolver(self.client, stack, calls, log, chat.ending.pause)
         jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
         making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
@@ -223,7 +228,8 @@ async def _nobody(
     raise AssertionError(f"the {draw.role} of this run was to be asked nothing")
 
 
-def _budget(settings: Settings) -> Amount:
+def budget_of(settings: Settings) -> Amount:
+    """Return all that a run may spend."""
     run = settings.run
     most = (run.max_calls, run.max_total_tokens, run.max_cost)
     return Amount(*(inf if amount is None else amount for amount in most))
@@ -285,7 +291,9 @@ def _described(roles: dict[str, RoleSettings]) -> list[str]:
     return [f"{', '.join(names)}: {what}" for what, names in users.items()]
 
 
-def _shaping(settings: Settings, roles: dict[str, RoleSettings], shapes: JSONObject) -> JSONObject:
+def shaping_of(
+    settings: Settings, roles: Mapping[str, RoleSettings], shapes: JSONObject
+) -> JSONObject:
     """Return all that shapes replies, without how they are fetched or paid for. The embedded
     server's port changes every time; its weights file stands for it."""
     shaping: JSONObject = {"seed": settings.run.seed, "prompts": _prompts(settings), **shapes}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from refinecli.data.sinks import Sink
     from refinecli.models.batch.waves import Waves
     from refinecli.models.engine import Engine
+    from refinecli.models.leases import Leases
     from refinecli.models.request_log import RequestLog
     from refinecli.runs.run_cache import RunCache
     from refinecli.runs.shards import PartOf
@@ -73,7 +74,7 @@ class Job:
     are read at most. An existing output may be replaced by another run's only if `forced`.
     `complete` adds to the summary of a whole run before it is written. A `part` of an input is
     described next to the output. With `waves` replies come from files, and nothing is sent;
-    `before` is the traffic of earlier passes.
+    `before` is the traffic of earlier passes. With `leases` other processes share its limits.
     """
 
     settings: Settings
@@ -89,6 +90,7 @@ class Job:
     complete: Callable[[Summary], None] = lambda summary: None
     part: PartOf | None = None
     waves: Waves | None = None
+    leases: Leases | None = None
     before: Traffic = field(default_factory=Traffic)
     summary: Path | None = None
     log_requests: Path | None = None
@@ -99,8 +101,9 @@ class Ended:
     """The end of a run.
 
     It is `whole` if everything was done; otherwise `early` gives the reason, and `error` holds it
-    if it is an error. `partial` is the file with the finished lines; `notes` and `complaints` say
-    what became of the cache and of the summary's file.
+    if it is an error. `partial` is the file with the finished lines, `kept_in` the cache with
+    replies, or the folder of several; `notes` and `complaints` say what became of the cache and of
+    the summary's file.
     """
 
     job: Job
@@ -111,7 +114,7 @@ class Ended:
     early: str = ""
     error: RefineError | None = None
     partial: Path | None = None
-    holds_replies: bool = False
+    kept_in: Path | None = None
     notes: list[str] = field(default_factory=list)
     complaints: list[RefineError] = field(default_factory=list)
 
@@ -217,7 +220,14 @@ class _Run:
             log = stack.enter_context(_request_log(job.log_requests)) if job.log_requests else None
             engine = await stack.enter_async_context(
                 open_engine(
-                    job.settings, job.roles, job.shapes, display, calls, log, waves=job.waves
+                    job.settings,
+                    job.roles,
+                    job.shapes,
+                    display,
+                    calls,
+                    log,
+                    waves=job.waves,
+                    leases=job.leases,
                 )
             )
             self._shaping = engine.shaping
@@ -295,7 +305,7 @@ class _Run:
 
     def _let_go(self, cache: RunCache, code: int) -> None:
         job, ended = self._job, self._ended
-        ended.holds_replies = cache.holds_replies
+        ended.kept_in = cache.path if cache.holds_replies else None
         if ended.too_many_errors and cache.offline and job.sink:
             cache.remember(job.sink.target)
         limited = job.limit is not None and ended.summary.datapoints >= job.limit

@@ -99,7 +99,7 @@ class RunCache:
         from refinecli.text.json_text import digest
 
         assert self.calls is not None
-        settings = {key: _same(key, value) for key, value in _flat({**place, **shaping})}
+        settings = flat({**place, **shaping})
         # A run of the same name next to the same output is the same run, wherever both are moved.
         name = "" if self.is_default else digest(settings)
         if self.is_default:
@@ -109,7 +109,7 @@ class RunCache:
             there = self.calls.runs.begin(name, settings)
         if there is not None and not self.restart:
             raise UsageError(
-                f"{self.path} belongs to another run: {_differences(there, settings)}",
+                f"{self.path} belongs to another run: {differences(there, settings)}",
                 f"go back to those, write to another file, or add {option('restart')} to continue "
                 "with the new settings and the replies that fit",
             )
@@ -201,6 +201,11 @@ def check_named(path: Path) -> None:
         raise UsageError(f"{named}: there is no folder {path.parent}", "make it first")
 
 
+def flat(settings: JSONObject) -> JSONObject:
+    """Return the settings of a run by their dotted names."""
+    return {key: _same(key, value) for key, value in _flat(settings)}
+
+
 def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in tree.items():
         if isinstance(value, dict) and value:
@@ -217,7 +222,8 @@ def _same(key: str, value: object) -> object:
     return url.rstrip("/").removesuffix("/chat/completions") + mark + query
 
 
-def _differences(there: JSONObject, here: JSONObject) -> str:
+def differences(there: JSONObject, here: JSONObject) -> str:
+    """List what differs between the settings of two runs."""
     keys = sorted(there.keys() | here.keys(), key=lambda key: (not key.startswith("policy."), key))
     if there.get("command") != here.get("command"):
         keys = ["command"]  # all else follows from that

@@ -28,7 +28,7 @@ from refinecli.settings.roles import (
     later_place_wins,
     resolved,
 )
-from refinecli.settings.sections import RunOptions, check_names, section
+from refinecli.settings.sections import RayOptions, RunOptions, check_names, section
 from refinecli.settings.sources import Given, Source, read
 from refinecli.types import ROLES, juror_role, role_traits
 
@@ -51,6 +51,7 @@ class Settings:
     files: Mapping[str, Path]
     ignored: tuple[str, ...] = ()
     classifiers: Mapping[str, RoleSettings] = field(default_factory=dict)
+    ray: RayOptions = field(default_factory=RayOptions)
 
     @property
     def policy(self) -> RoleSettings:
@@ -125,6 +126,7 @@ def load(
         files=files,
         ignored=tuple(ignored.values()),
         classifiers=_classifiers(given, environ),
+        ray=section(RayOptions, ["ray"], given.tables.get("ray", {}), given),
     )
     checks.check_grading(grade, given)
     checks.check_jury(settings.jury, grade, given)

@@ -62,9 +62,27 @@ class RunOptions:
         return number / 100 * datapoints if self.max_errors.endswith("%") else number
 
 
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class RayOptions:
+    """The options of `[ray]`, which say how shards run on a cluster and shape no results."""
+
+    address: str | None = None
+    shards: Annotated[int, Field(ge=1, le=99_999)] = 16
+    workers: Annotated[int, Field(ge=1)] | None = None
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    copy_seconds: Annotated[float, Field(gt=0)] = 120.0
+    retries: Annotated[int, Field(ge=0)] = 3
+
+
 # Sections besides the roles and the jury, in the order that they are shown in.
 SECTIONS: Mapping[str, type] = MappingProxyType(
-    {"refine": RefineOptions, "grade": GradeOptions, "run": RunOptions, "prompts": Prompts}
+    {
+        "refine": RefineOptions,
+        "grade": GradeOptions,
+        "run": RunOptions,
+        "ray": RayOptions,
+        "prompts": Prompts,
+    }
 )
 # Sections of which there may be several, each with a name.
 KINDS: Mapping[str, type] = MappingProxyType({"jury": RoleConfig, "classifier": ClassifierConfig})

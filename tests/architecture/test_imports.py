@@ -81,6 +81,7 @@ HOMES = {
     ),
     "pyarrow": ("data/parquet.py", "export/formats/verl.py"),
     "peft": ("training/to_hugging_face.py",),
+    "ray": ("runs/cluster/driver.py",),
     # `prompts/grader` names a compiled pattern's type; the time limit stands in `text/patterns`.
     "regex": ("text/patterns.py", "prompts/grader.py"),
     # Renderables, tables, and the console that a command prints them on.

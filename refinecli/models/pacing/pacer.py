@@ -21,8 +21,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from itertools import chain, islice
+from math import inf
 
 from refinecli.models.pacing.learned_rate import LearnedRate, Spacing
+from refinecli.models.pacing.leased import Ask, LeasedStarts
 from refinecli.models.pacing.rate_headers import NO_HINTS, Hints
 
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
@@ -83,10 +86,18 @@ class Pacer:
 
     No 60 seconds see more than `rpm` requests, a second's worth of which may go at once. Of `tpm`,
     tokens a minute, a second's worth may also go at once, and a request goes while any are left, so
-    that large ones go at all: those after it wait for the excess.
+    that large ones go at all: those after it wait for the excess. Where other processes share both,
+    `lease` asks for each start instead.
     """
 
-    def __init__(self, most: int, *, rpm: float | None = None, tpm: float | None = None) -> None:
+    def __init__(
+        self,
+        most: int,
+        *,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        lease: Ask | None = None,
+    ) -> None:
         self.most = most
         self.in_flight = 0
         self._window = min(most, _START)
@@ -94,8 +105,9 @@ class Pacer:
         self._heard = False  # of any reply
         self._creep: asyncio.TimerHandle | None = None
         self._rate = LearnedRate()
-        self._requests = _requests_a_minute(rpm) if rpm else None
-        self._tokens = Spacing(tpm / 60, slack=_BURST) if tpm else None
+        self._requests = requests_a_minute(rpm) if rpm and not lease else None
+        self._tokens = Spacing(tpm / 60, slack=_BURST) if tpm and not lease else None
+        self._leased = LeasedStarts(lease, self._come) if lease else None
         self._new: OrderedDict[asyncio.Future[Turn], int] = OrderedDict()
         self._again: OrderedDict[asyncio.Future[Turn], int] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
@@ -106,7 +118,7 @@ class Pacer:
         loop = asyncio.get_running_loop()
         now = loop.time()
         first = not self._again and (again or not self._new)
-        if first and self._has_room() and self._free_at() <= now:
+        if first and self._has_room() and self._free_at(now) <= now:
             return self._start(now, tokens)
         line = self._again if again else self._new
         waiter: asyncio.Future[Turn] = loop.create_future()
@@ -125,8 +137,10 @@ class Pacer:
         room = max(1, self._window // 2) if self._rate.unclear else self._window
         return self.in_flight < room
 
-    def _free_at(self) -> float:
+    def _free_at(self, now: float) -> float:
         at = self._rate.spacing.free_at
+        if self._leased is not None:
+            at = max(at, self._leased.free_at(now))
         if self._requests is not None:
             at = max(at, self._requests.free_at)
         if self._tokens is not None:
@@ -142,14 +156,18 @@ class Pacer:
             self._requests.take(now)
         if self._tokens is not None:
             self._tokens.take(now, tokens)
+        if self._leased is not None:
+            self._leased.take(tokens)
         return Turn(self, self._rate.sent(now), now, tokens)
 
     def _pump(self, now: float) -> None:
         """Let all go that may, and set the timer for the next."""
         while (line := self._again or self._new) and self._has_room():
-            at = self._free_at()
+            at = self._free_at(now)
+            if self._leased is not None:
+                self._want_starts(self._leased)
             if at > now:
-                if self._timer is None or self._timer.when() != at:
+                if at < inf and (self._timer is None or self._timer.when() != at):
                     self._set_timer(at)
                 return
             waiter, tokens = line.popitem(last=False)
@@ -157,6 +175,12 @@ class Pacer:
                 waiter.set_result(self._start(now, tokens))
         if line and not self._heard and self._window < self.most and self._creep is None:
             self._creep = asyncio.get_running_loop().call_later(_SILENCE, self._open_a_bit)
+
+    def _want_starts(self, leased: LeasedStarts) -> None:
+        """Lease starts for those that wait and have room."""
+        room = max(1, self._window - self.in_flight)
+        waiting = list(islice(chain(self._again.values(), self._new.values()), room))
+        leased.want(len(waiting), sum(waiting))
 
     def _open_a_bit(self) -> None:
         if self._heard or self._window >= self.most:
@@ -173,6 +197,10 @@ class Pacer:
 
     def _wake(self) -> None:
         self._timer = None
+        self._pump(asyncio.get_running_loop().time())
+
+    def _come(self) -> None:
+        """Use the starts that have come; the timer stays."""
         self._pump(asyncio.get_running_loop().time())
 
     # ------------------------------------------------------------------ how turns end
@@ -206,6 +234,8 @@ class Pacer:
             self._idle_since = now
         if self._tokens is not None:
             self._tokens.free_at += (tokens - turn.tokens) / self._tokens.rate
+        if self._leased is not None:
+            self._leased.correct(tokens - turn.tokens)
         return now
 
     def _heed(self, hints: Hints, tokens: int, now: float) -> None:
@@ -218,7 +248,8 @@ class Pacer:
                 self._rate.heed((left.limit - left.remaining) / left.reset / cost, now)
 
 
-def _requests_a_minute(rpm: float) -> Spacing:
+def requests_a_minute(rpm: float) -> Spacing:
+    """Return the spacing of starts by which no 60 seconds see more than `rpm`."""
     # A burst of b and b - 1 fewer a minute after it: no 60 seconds see more than rpm.
     burst = max(1.0, rpm * _BURST / 60)
     rate = (rpm - burst + 1) / 60

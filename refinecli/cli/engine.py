@@ -1,0 +1,56 @@
+"""The options of commands whose rows may be worked on elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from refinecli.errors import UsageError
+
+_RAY = "Ray"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The ways to run a file on more than one process."""
+
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ray",
+            rich_help_panel=_RAY,
+            help="Run shards of the file as tasks of Ray's, here or on a cluster (--set "
+            "ray.address=…).",
+        ),
+    ] = None
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            rich_help_panel=_RAY,
+            help="Divide the file into N shards. (default: 16)",
+        ),
+    ] = None
+
+    @property
+    def used(self) -> bool:
+        """True if shards run by Ray."""
+        return self.engine is not None
+
+    def check(self) -> None:
+        """Raise UsageError where it is not an engine, or is not there."""
+        if self.engine is None:
+            if self.shards is not None:
+                raise UsageError(
+                    f"--shards {self.shards} means nothing without --engine ray",
+                    "add --engine ray; --shard I/N works on one part",
+                )
+            return
+        if self.engine != "ray":
+            raise UsageError(f"--engine {self.engine}: must be ray", "leave it out to run here")
+        if find_spec("ray") is None:
+            raise UsageError("--engine ray needs Ray", "run pip install 'refinecli[ray]'")

@@ -1,0 +1,1 @@
+"""The shards of a run on several processes or machines, by Ray; `driver` alone imports it."""

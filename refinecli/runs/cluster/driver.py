@@ -1,0 +1,287 @@
+"""Run the shards of a file as tasks of Ray's, and put their parts together in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from refinecli.data.output_lines import Outcome
+from refinecli.data.sinks import Sink
+from refinecli.data.sources import in_daemon_thread
+from refinecli.errors import BudgetError, RefineError, RunError, UsageError, option
+from refinecli.models.budget import Amount
+from refinecli.models.engine import budget_of
+from refinecli.models.leases import Pace, Starts
+from refinecli.models.traffic import Traffic
+from refinecli.runs.cluster.folder import record_file
+from refinecli.runs.cluster.limiter import Beat, Limiter, State
+from refinecli.runs.cluster.shard_run import ShardEnd, Whole, run_shard
+from refinecli.runs.lifecycle import Started
+from refinecli.runs.shards import Shard, parts_in_order
+from refinecli.runs.signals import SIGNALS
+from refinecli.settings.sections import RayOptions
+from refinecli.text.json_text import digest
+
+_LOOK = 0.3  # seconds between looks at the shards
+# What shards get to finish requests in flight, keep their replies and copy their caches.
+_PATIENCE = 30.0
+_STORE = 100 * 1024 * 1024  # bytes for objects: ours are small
+_STARTS = 3
+_QUIET = 50  # above every level of `logging`
+
+
+T = TypeVar("T")
+
+
+class RemoteHandle:
+    """The limiter, asked through Ray."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    async def amount(self, wanted: Amount) -> Amount:
+        found: Amount = await self._actor.amount.remote(wanted)
+        return found
+
+    async def give_back(self, unused: Amount) -> None:
+        await self._actor.give_back.remote(unused)
+
+    async def starts(self, pace: Pace, requests: int, tokens: float, more: float) -> Starts:
+        found: Starts = await self._actor.starts.remote(pace, requests, tokens, more)
+        return found
+
+    async def beat(self, beat: Beat) -> bool:
+        found: bool = await self._actor.beat.remote(beat)
+        return found
+
+
+def _take_signals_back() -> None:
+    """Let Python's handlers see signals again: Ray's own would end the process at once."""
+    for number in SIGNALS:
+        signal.signal(number, signal.getsignal(number))
+
+
+def _connect(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+    except Exception as error:  # of many kinds
+        raise UsageError(
+            f"{option('ray.address', address)}: {error}", "see that the cluster runs"
+        ) from None
+
+
+def _start(workers: int) -> None:
+    """Start a cluster of one node. Ray gives its parts half a minute, which a busy machine may
+    need more than once."""
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                object_store_memory=_STORE,
+                log_to_driver=False,
+                logging_level=_QUIET,
+            )
+        except Exception as error:  # of many kinds
+            ray.shutdown()
+            if not left:
+                raise UsageError(f"Ray did not start: {error}", "see /tmp/ray") from None
+        else:
+            return
+
+
+@dataclass(kw_only=True)
+class OnRay:
+    """The body of a job whose rows are worked on in shards, elsewhere."""
+
+    whole: Whole
+    options: RayOptions
+    sink: Sink
+    on_outcome: Callable[[Outcome], None]
+    on_notice: Callable[[str], None]
+
+    async def __call__(self, started: Started) -> None:
+        count = min(self.options.shards, max(1, self.whole.rows))
+        shards = [Shard(index, count) for index in range(1, count + 1)]
+        folder = self.whole.folder
+        finished = [shard for shard in shards if folder.is_finished(shard)]
+        before = sum(len(shard.rows(self.whole.rows)) for shard in finished)
+        if len(finished) < count:
+            todo = deque(shard for shard in shards if shard not in finished)
+            session = _Session(self.whole, self.options, started, before, self.on_notice, todo)
+            await session.run()
+        parts = await in_daemon_thread(
+            parts_in_order, [str(folder.part(shard)) for shard in shards]
+        )
+        started.summary.finished = self.whole.rows
+        for part in parts:
+            lines = folder.outcomes(part.shard)
+            # In a thread, so that signals get through.
+            while batch := await in_daemon_thread(lambda lines=lines: list(islice(lines, 256))):
+                for line, outcome in batch:
+                    await self.sink.write(line)
+                    started.summary.add(outcome)
+                    self.on_outcome(outcome)
+        await self.sink.drain()
+
+
+@dataclass
+class _Session:
+    """A time with Ray: tasks that run, and those that wait."""
+
+    whole: Whole
+    options: RayOptions
+    started: Started
+    before: int  # rows of parts that were finished already
+    on_notice: Callable[[str], None]
+    todo: deque[Shard]
+    limiter: Any = None
+    running: dict[Any, Shard] = field(default_factory=dict)
+    attempts: Counter[Shard] = field(default_factory=Counter)
+    said: set[str] = field(default_factory=set)
+    over: RefineError | None = None  # the budget, which shards that run may still use up
+    hosts: dict[int, str] = field(default_factory=dict)
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    async def run(self) -> None:
+        """Run all shards; raise the error that ended one of them."""
+        try:
+            await self._call(self._begin)
+            _take_signals_back()
+            while self.running or (self.todo and not self.over):
+                await self._call(self._submit)
+                for ref in await self._call(self._done):
+                    await self._end(ref)
+                await self._look()
+        except BaseException:
+            await self._stop()
+            raise
+        finally:
+            if self.limiter is not None:
+                await self._call(ray.shutdown)
+            self.thread.shutdown(wait=False)
+        if self.over:
+            raise self.over
+
+    def _call(self, call: Callable[..., T], *args: object) -> asyncio.Future[T]:
+        """Call Ray in the thread that starts it. Its processes end with that thread, not with the
+        process alone."""
+        return asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
+
+    def _begin(self) -> None:
+        """Connect to the cluster, or start one here, and start the limiter next to this process,
+        so that it lives as long."""
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if self.options.address:
+            _connect(self.options.address)
+        else:
+            _start(self.workers)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(Limiter).options(
+            name=f"refinecli {digest(str(self.whole.folder.path))}",
+            get_if_exists=True,
+            num_cpus=0,
+            scheduling_strategy=here,
+        )
+        self.limiter = actor.remote(budget_of(self.whole.settings), self.workers)
+
+    @property
+    def workers(self) -> int:
+        """The number of shards that run at once."""
+        if self.options.workers:
+            return self.options.workers
+        if not self.options.address:
+            return len(os.sched_getaffinity(0))
+        return max(1, int(ray.cluster_resources().get("CPU", 1) / self.options.cpus))
+
+    def _submit(self) -> None:
+        while self.todo and not self.over and len(self.running) < self.workers:
+            shard = self.todo.popleft()
+            record_file(self.whole.folder.part(shard)).unlink(missing_ok=True)
+            self.attempts[shard] += 1
+            task = ray.remote(run_shard).options(
+                name=f"shard {shard}",
+                num_cpus=self.options.cpus if self.options.address else 1,
+                max_retries=0,  # which attempt it is has to be known
+            )
+            ref = task.remote(self.whole, shard, self.attempts[shard], RemoteHandle(self.limiter))
+            self.running[ref] = shard
+
+    def _done(self) -> list[Any]:
+        done, _ = ray.wait(list(self.running), num_returns=1, timeout=_LOOK)
+        return list(done)
+
+    async def _end(self, ref: Any) -> None:
+        shard = self.running.pop(ref)
+        try:
+            end: ShardEnd = await self._call(partial(ray.get, ref))
+        except RayTaskError as error:
+            raise RunError(f"shard {shard}: {error.cause!r}", type="local") from error
+        except RayError as error:
+            self._died(shard, error)
+            return
+        if isinstance(end.error, BudgetError):
+            self.over = end.error
+        elif end.error:
+            raise end.error
+        elif end.code not in (0, 3):  # it was interrupted, and not by us
+            self._died(shard, None)
+
+    def _died(self, shard: Shard, error: RayError | None) -> None:
+        """Let a shard be run again, from what is left of it; raise RunError if that has not
+        helped."""
+        where = f" on {self.hosts[shard.index]}" if shard.index in self.hosts else ""
+        why = f": {str(error).splitlines()[0]}" if error else ""
+        if self.attempts[shard] > self.options.retries:
+            raise RunError(
+                f"shard {shard} has died {self.attempts[shard]} times, the last time{where}{why}",
+                "see how much memory it needs; the same command continues",
+                type="local",
+            )
+        self.on_notice(f"shard {shard} has died{where} and is started again{why}")
+        self.todo.append(shard)
+
+    async def _look(self) -> None:
+        """Show how far all shards are."""
+        try:
+            state: State = await self._call(
+                partial(ray.get, self.limiter.state.remote(), timeout=_PATIENCE)
+            )
+        except RayError as error:
+            raise RunError(f"the limiter of the run has died: {error}", type="local") from None
+        self.hosts = state.host
+        self.started.summary.finished = self.before + state.finished
+        traffic = self.started.engine.limits.traffic
+        for one in fields(Traffic):
+            setattr(traffic, one.name, getattr(state.traffic, one.name))
+        for line in state.notices:
+            if line not in self.said:
+                self.said.add(line)
+                self.on_notice(line)
+
+    async def _stop(self) -> None:
+        """Let the shards that run end in order."""
+        if self.limiter is None:
+            return
+        try:
+            running = list(self.running)
+            await self._call(partial(ray.get, self.limiter.stop.remote(), timeout=_PATIENCE))
+            await self._call(
+                partial(ray.wait, running, num_returns=len(running), timeout=_PATIENCE)
+            )
+            await self._look()
+        except (RayError, RunError, ValueError):
+            pass  # what ended the run is worth more

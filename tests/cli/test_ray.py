@@ -1,0 +1,118 @@
+"""`--engine ray`: the shards of a file in several processes, by one limiter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_adaptive import written
+from tests.cli.test_shards import REFINE, rows
+from tests.conftest import Result, Start, at, write_jsonl
+from tests.support.fault_server import FaultServer
+
+pytest.importorskip("ray", reason="ray is not installed: pip install 'refinecli[ray]'")
+Cli = Callable[..., Result]
+KEY = "sk-never-through-ray"
+IN_FLIGHT = 4
+
+
+@pytest.fixture
+def session() -> Iterator[Path]:
+    """A folder for all that Ray writes, with a name short enough for sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def worker(part: Path, *, other_than: int = 0) -> int:
+    """Wait for the process that writes a part, which has it open."""
+    for _ in range(900):
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            with suppress(OSError):
+                process = int(link.parts[2])
+                if link.readlink() == part and process != other_than:
+                    return process
+        time.sleep(0.2)
+    raise AssertionError(f"nobody writes {part}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
+    cli: Cli, start: Start, tmp_path: Path, session: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(40))
+    env = {"RAY_TMPDIR": str(session), "A_KEY": KEY}
+    run = [*REFINE, "--concurrency", str(IN_FLIGHT), "--set", "policy.api_key_env=A_KEY"]
+    on_ray = [*run, "-o", "out.jsonl", "--engine", "ray", "--shards", "3", "--summary", "s.json"]
+    on_ray += ["--set", "ray.workers=2"]
+    with FaultServer(written, latency=0.2) as server:
+        assert cli(*run, "-o", "whole.jsonl", *at(server), env=env).returncode == 0
+        requests = len(server.seen)
+        server.forget()
+        process = start(*on_ray, *at(server), env=env, stdin=subprocess.DEVNULL)
+        part = tmp_path / "out.jsonl.ray/part-00001-of-00003.jsonl.partial"
+        victim = worker(part)
+        server.wait_for_requests(10)
+        os.kill(victim, signal.SIGKILL)
+        worker(part, other_than=victim)
+        server.wait_for_requests(server.seen.total() + 5)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 130, stderr
+        assert b"shard 1/3 has died" in stderr
+        assert b"every reply is kept in" in stderr
+        assert not (tmp_path / "out.jsonl").exists()
+        result = cli(*on_ray, *at(server), env=env)
+        assert result.returncode == 0, result.stderr
+        assert len(server.seen) == requests
+        assert server.seen.total() <= requests + IN_FLIGHT
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert json.loads((tmp_path / "s.json").read_text())["done"] == 40
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"in.jsonl", "whole.jsonl", "out.jsonl", "s.json"}
+    logs = [path for path in session.rglob("*") if path.is_file()]
+    assert logs
+    assert not [path for path in logs if KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["in.jsonl"], "--engine ray needs a file for its output"),
+        (["in.jsonl", "-o", "-"], "--engine ray needs a file for its output"),
+        (["-", "-o", "o.jsonl"], "--engine ray needs one regular file to divide"),
+        (["in.jsonl", "b.jsonl", "-o", "o.jsonl"], "needs one regular file to divide"),
+        (["in.jsonl", "-o", "o.jsonl", "--shard", "1/2"], "--shard does not go with --engine ray"),
+        (["in.jsonl", "-o", "o.jsonl", "--cache", "c"], "--cache does not go with --engine ray"),
+        (["in.jsonl", "-o", "o.jsonl", "--batch-files", "w"], "does not go with --engine ray"),
+    ],
+)
+def test_what_has_no_parts_or_keeps_its_own_replies_is_refused(
+    cli: Cli, tmp_path: Path, args: list[str], said: str
+) -> None:
+    for name in ("in.jsonl", "b.jsonl"):
+        write_jsonl(tmp_path / name, rows(2))
+    refused = cli("grade", *args, "--engine", "ray")
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert not list(tmp_path.glob("o.jsonl*"))
+
+
+def test_another_engine_and_shards_without_one_are_refused(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(2))
+    for args, said in (
+        (["--engine", "dask"], "--engine dask: must be ray"),
+        (["--shards", "4"], "--shards 4 means nothing without --engine ray"),
+    ):
+        refused = cli("grade", "in.jsonl", *args)
+        assert refused.returncode == 2
+        assert said in refused.stderr
