@@ -124,7 +124,6 @@ def grade(
 
         return show_config(settings, ("grader",))
     needs_input(ctx, data)
-    engine.check()
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     check_repeats(repeats, settings.graders, settings.grade)
@@ -158,6 +157,7 @@ def grade(
 def _flags(
     threshold: float | None, batch: BatchOptions, engine: EngineOptions
 ) -> Mapping[str, object]:
+    engine.check()
     return {
         "refine.threshold": threshold,
         "grade.prefix_lead": False if batch.used else None,  # in a wave nothing goes first
