@@ -74,7 +74,8 @@ def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
         result = cli(*on_ray, *at(server), env=env)
         assert result.returncode == 0, result.stderr
         assert len(server.seen) == requests
-        assert server.seen.total() <= requests + IN_FLIGHT
+        # Those of the killed worker, and of both that were interrupted.
+        assert server.seen.total() <= requests + 3 * IN_FLIGHT
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert json.loads((tmp_path / "s.json").read_text())["done"] == 40
     left = {path.name for path in tmp_path.iterdir()}
