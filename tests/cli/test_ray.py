@@ -32,9 +32,14 @@ def session() -> Iterator[Path]:
         yield Path(folder)
 
 
-def worker(part: Path, *, other_than: int = 0) -> int:
-    """Wait for the process that writes a part, which has it open."""
+def worker(part: Path, *, of: subprocess.Popen[bytes], other_than: int = 0) -> int:
+    """Wait for the process that writes a part of the run, which has it open."""
     for _ in range(900):
+        if of.poll() is not None:
+            _, stderr = of.communicate()
+            if b"Ray did not start" in stderr:  # it gives itself half a minute
+                pytest.skip(stderr.decode())
+            raise AssertionError(stderr.decode())
         for link in Path("/proc").glob("[0-9]*/fd/*"):
             with suppress(OSError):
                 process = int(link.parts[2])
@@ -60,10 +65,10 @@ def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
         server.forget()
         process = start(*on_ray, *at(server), env=env, stdin=subprocess.DEVNULL)
         part = tmp_path / "out.jsonl.ray/part-00001-of-00003.jsonl.partial"
-        victim = worker(part)
+        victim = worker(part, of=process)
         server.wait_for_requests(10)
         os.kill(victim, signal.SIGKILL)
-        worker(part, other_than=victim)
+        worker(part, of=process, other_than=victim)
         server.wait_for_requests(server.seen.total() + 5)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=120)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from refinecli.data.output_lines import Outcome
@@ -260,6 +260,8 @@ class _Session:
             state: State = await self._call(
                 partial(ray.get, self.limiter.state.remote(), timeout=_PATIENCE)
             )
+        except GetTimeoutError:  # it is slow to start or to answer, as on a busy machine
+            return
         except RayError as error:
             raise RunError(f"the limiter of the run has died: {error}", type="local") from None
         self.hosts = state.host
