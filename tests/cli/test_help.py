@@ -114,7 +114,7 @@ def test_a_commands_own_options_stand_before_those_that_it_shares(command: str) 
     shown = shown_by(command, "--help")
     panels = re.findall(r"^╭─ (\w+)", shown, re.MULTILINE)
     assert panels[:2] == ["Arguments", "Options"]
-    assert set(panels[2:]) <= {"Data", "Models", "Run", "Batches"}
+    assert set(panels[2:]) <= {"Data", "Models", "Run", "Batches", "Ray"}
     assert shown.index("refinecli " + command) < shown.index("╭─ Arguments")
 
 

@@ -304,7 +304,7 @@ def test_show_config_shows_the_strategys_roles_alone_and_loads_again(
     first = cli("refine", "--strategy", strategy, "--model", "m", *flags, "--show-config")
     assert first.returncode == 0, first.stderr
     sections = re.findall(r"^\[(\w+)\]$", first.stdout, re.MULTILINE)
-    assert sections == [*STRATEGIES[strategy].roles, "refine", "grade", "run", "prompts"]
+    assert sections == [*STRATEGIES[strategy].roles, "refine", "grade", "run", "ray", "prompts"]
     assert f'strategy = "{strategy}"  # --strategy' in first.stdout
     (tmp_path / "again.toml").write_text(first.stdout)
     second = cli("refine", "--config", "again.toml", "--show-config")

@@ -6,6 +6,7 @@ minutes; where it cannot be made, the test is skipped and says why.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -38,6 +39,13 @@ def python() -> Path:
         find_weights("local")
     except UsageError as error:
         pytest.skip(f"training is not tried: {error}")
+    HERE.parent.mkdir(exist_ok=True)
+    with HERE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        return _made()
+
+
+def _made() -> Path:
     environment, made_from = HERE / "venv", HERE / "made-from"
     locks = "".join(lock.read_text("utf-8") for lock in LOCKS) + sys.version
     interpreter = environment / "bin" / "python"
