@@ -61,6 +61,7 @@ def ways(run: Command) -> Iterator[Way]:
     )
     if find_spec("ray"):
         here = [*run, "--engine", "ray", "--shards", str(PARTS), "-o", "OUT"]
+        here += ["--set", "ray.workers=2"]
         yield Way("--engine ray, 2 workers", [here])
     batch = [*run, "-o", "OUT", "--batch", "--set", "run.batch_seconds=1"]
     yield Way("--batch, in waves", [batch])
