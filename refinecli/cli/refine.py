@@ -110,7 +110,6 @@ def refine(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, roles_of(settings.refine))
-    from refinecli.cli.cluster import process_on_ray
     from refinecli.cli.job import needs_input, process
     from refinecli.settings.checks import check_feedback, check_refining
 
@@ -126,6 +125,7 @@ def refine(
     check_learning(batch, settings, learned=learned is not None)
     command = replace(command, shard=shard_named(shard), batch=batch)
     if engine.used and not models.dry_run:
+        from refinecli.cli.cluster import process_on_ray
         from refinecli.runs.cluster.shard_work import refining
 
         work = partial(refining, settings, fixed)
