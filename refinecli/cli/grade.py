@@ -150,7 +150,6 @@ def grade(
         batch=batch,
     )
     if engine.used and not models.dry_run:
-        from refinecli.cli.cluster import process_on_ray
         return _on_ray(command, repeats, gold_field, data, out, models)
     return process(command, data, out, models)
 
@@ -174,6 +173,7 @@ def _on_ray(
     out: OutputOptions,
     models: ModelOptions,
 ) -> int:
+    from refinecli.cli.cluster import process_on_ray
     from refinecli.runs.cluster.shard_work import grading
 
     work = partial(grading, command.settings, repeats, _no_response())
