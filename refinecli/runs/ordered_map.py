@@ -51,11 +51,16 @@ async def ordered_map(
 
 
 class Places:
-    """The places of items that are worked on at once."""
+    """The places of items that are worked on at once, by one map at a time."""
 
     def __init__(self, count: int) -> None:
-        self._free = asyncio.Semaphore(count)
-        self.take, self.give_back = self._free.acquire, self._free.release
+        self._count = count
+        self.begin()
+
+    def begin(self) -> None:
+        """Have all places free: a run in waves maps several times, each in a loop of its own."""
+        free = asyncio.Semaphore(self._count)
+        self.take, self.give_back = free.acquire, free.release
 
     @asynccontextmanager
     async def resting(self) -> AsyncIterator[None]:
@@ -81,6 +86,7 @@ class _Started(Generic[A, B]):
         self._items, self._work = items, work
         self._queue: asyncio.Queue[asyncio.Task[B] | None] = asyncio.Queue()
         self._places = active if isinstance(active, Places) else Places(active)
+        self._places.begin()
         self._room = asyncio.Semaphore(window)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -20,7 +20,7 @@ from tests.support.chat_server import ChatServer
 
 Cli = Callable[..., Result]
 RUN = ["refine", "in.jsonl", "-o", "out.jsonl", "--strategy", "refine", "--max-iterations", "1"]
-RUN += ["--seed", "3"]
+RUN += ["--seed", "3", "--concurrency", "4"]  # fewer than there are rows
 QUICK = ["--set", "run.batch_seconds=0.05"]
 ENV = {"OPENAI_API_KEY": "sk-batch-key-0123456789"}
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinecli.errors import BudgetError, RunError
-from refinecli.runs.ordered_map import ordered_map
+from refinecli.runs.ordered_map import Places, ordered_map
 
 
 async def numbers(count: int) -> AsyncGenerator[int, None]:
@@ -24,7 +24,7 @@ async def collected(
     work: Callable[[int], Awaitable[int]],
     items: int | AsyncGenerator[int, None],
     *,
-    active: int = 4,
+    active: int | Places = 4,
     window: int = 8,
 ) -> list[int]:
     source = numbers(items) if isinstance(items, int) else items
@@ -123,6 +123,21 @@ def test_no_more_than_active_are_worked_on_at_once_and_all_places_are_used() -> 
         assert gate.most == 3
 
     asyncio.run(main())
+
+
+def test_places_serve_one_map_after_another_each_in_its_own_loop() -> None:
+    async def work(item: int) -> int:
+        await asyncio.sleep(0)
+        return item
+
+    async def broken(item: int) -> int:
+        raise RunError("nobody answers")
+
+    places = Places(2)
+    assert asyncio.run(collected(work, 6, active=places)) == list(range(6))
+    with pytest.raises(RunError):
+        asyncio.run(collected(broken, 6, active=places))
+    assert asyncio.run(collected(work, 6, active=places)) == list(range(6))
 
 
 def test_a_slow_head_holds_up_no_more_than_a_window() -> None:
