@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files
-from refinecli.cli.job import RowCommand, check_lines, input_of, reporter_of
+from refinecli.cli.job import RowCommand, asking, check_lines, input_of, reporter_of
 from refinecli.cli.leaving import at_last
 from refinecli.cli.options import (
     InputOptions,
@@ -56,10 +56,9 @@ def process_on_ray(
     file = Path(str(out.output))
     sink = _sink(rows, out, folder)
     counted = check_lines(rows, options.keep_going)
-    asks = counted.asks_grader or command.roles != ("grader",)
-    roles = command.roles if asks else ()
+    command = asking(command, counted)
     elsewhere = bool(command.settings.ray.address)  # where keys are
-    check_endpoints(command.settings, roles, offline=elsewhere)
+    check_endpoints(command.settings, command.roles, offline=elsewhere)
     reporter = reporter_of(command.command, options)
     whole = _whole(command, work, rows, folder, counted.rows, options)
     ended = carry_out(_job(command, whole, sink, out, options, reporter), reporter)

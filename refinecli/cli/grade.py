@@ -157,6 +157,7 @@ def grade(
 def _flags(
     threshold: float | None, batch: BatchOptions, engine: EngineOptions
 ) -> Mapping[str, object]:
+    """Return the settings that flags stand for; raise UsageError for an unknown engine."""
     engine.check()
     return {
         "refine.threshold": threshold,

@@ -146,7 +146,7 @@ def process(
         if rows.rereadable:
             count = check_lines(rows, options.keep_going)
             total = count.rows
-            command = _asking(command, count)
+            command = asking(command, count)
         waves = _waves(command, rows, out, options)
         in_files = command.batch.used and not command.batch.submits
         check_endpoints(command.settings, command.roles, offline=options.offline or in_files)
@@ -165,7 +165,7 @@ def process(
             cache.end(2, whole=False, locked=False)
 
 
-def _asking(command: RowCommand, count: Count) -> RowCommand:
+def asking(command: RowCommand, count: Count) -> RowCommand:
     """Return the command without a grader where code or a classifier grades everything."""
     alone = command.roles == ("grader",) and not count.asks_grader
     return replace(command, roles=()) if alone else command
@@ -324,7 +324,7 @@ def _dry_run_at_once(command: RowCommand, rows: Input, options: ModelOptions) ->
         count = Count()
         yield from _checked(rows, count, options.keep_going)
         command.batch.check()
-        roles = _asking(command, count).roles
+        roles = asking(command, count).roles
         check_endpoints(command.settings, roles, offline=options.offline)
 
     return describe(checked(), rows.source.name, command.plan(), nothing_cached)

@@ -36,7 +36,7 @@ _FIRST_WAITS = (0.5, 1.0)
 _LEAST, _BLOCK = 1 << 16, 1 << 22
 _UPLOAD_PART = 1 << 24  # of which four are in memory
 _UPLOADS = 4
-# Silence that is a lost connection. There is no limit to how long a file takes.
+# Seconds of silence after which a connection counts as lost. A file may take as long as it takes.
 _SILENCE = 60
 # What shows that an object is another one, in the words of different stores.
 _VERSION = ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")

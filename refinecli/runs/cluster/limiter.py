@@ -94,7 +94,6 @@ class Limiter:
             _part(wanted.tokens, self._left.tokens, self._workers),
             _part(wanted.cost, self._left.cost, self._workers),
         )
-        # Calls are whole.
         self._take(granted)
         return granted
 
@@ -163,7 +162,8 @@ class RemoteLimiter(Protocol):
 
 def _part(wanted: float, left: float, workers: int) -> float:
     part = left / (_SHARES * workers)
-    return min(left, max(wanted, part if isinf(part) else part // 1))
+    whole = part if isinf(part) else part // 1  # there is no half a call
+    return min(left, max(wanted, whole))
 
 
 def _lane(pace: Pace, now: float) -> _Lane:
