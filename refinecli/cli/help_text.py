@@ -1,10 +1,12 @@
-"""Format `--help` without types and ranges next to the names of values, which say enough."""
+"""Read options, and format `--help` without types and ranges next to the names of values, which say
+enough."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 
@@ -18,24 +20,39 @@ def _quiet(params: Iterable[Any]) -> None:
         vars(param)["_get_number_range_help_str"] = lambda: None
 
 
-def _unread_where_absent(params: Iterable[Any]) -> None:
-    """Let typer make no validator for an option that was not given. It makes one of pydantic's for
-    each, and those of `refine` would take a twentieth of the time to its first request."""
+def _read_by_us_first(params: Iterable[Any]) -> None:
+    """Refuse values that are empty, as a variable of the shell that is not set leaves them: an
+    empty path would be the current folder. And let typer make no validator for an option that was
+    not given: it makes one of pydantic's for each, and those of `refine` would take a twentieth of
+    the time to its first request."""
     for param in params:
-        if not param.required and param.callback is None:
-            nothing = () if param.multiple or param.nargs == -1 else None
-            vars(param)["process_value"] = _given_or(nothing, param.process_value)
+        lazy = not param.required and param.callback is None
+        vars(param)["process_value"] = _reader(param, param.process_value, lazy=lazy)
 
 
-def _given_or(nothing: object, read: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda ctx, value: nothing if value is None else read(ctx, value)
+def _reader(
+    param: Any, read: Callable[[Any, Any], Any], *, lazy: bool
+) -> Callable[[Any, Any], Any]:
+    def process_value(ctx: Any, value: Any) -> Any:
+        if value is None and lazy:
+            return () if param.multiple or param.nargs == -1 else None
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if "" in values and param.metavar != _MAY_BE_EMPTY:
+            wanted = param.metavar or "a value"
+            raise BadParameter(f"it is empty: give {wanted}, or leave it out", ctx=ctx, param=param)
+        return read(ctx, value)
+
+    return process_value
+
+
+_MAY_BE_EMPTY = "ID"  # a datapoint's own name for itself
 
 
 class Command(TyperCommand):
     """A command whose help is quiet."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _unread_where_absent(self.params)
+        _read_by_us_first(self.params)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

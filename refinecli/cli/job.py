@@ -79,6 +79,12 @@ class RowCommand:
     shard: Shard | None = None
     batch: BatchOptions = field(default_factory=BatchOptions)
 
+    def place(self, rows: Input, sink: Sink | None) -> JSONObject:
+        """Return what distinguishes its run from others with the same settings."""
+        from refinecli.runs.run import place_of
+
+        return place_of(self.command, rows, sink, self.shard)
+
 
 def needs_input(context: typer.Context, data: InputOptions | SeveralInputs) -> None:
     """Show help and exit 2 on a terminal with nothing to read, where waiting would look like a
@@ -159,7 +165,10 @@ def process(
             return _dry_run(command, rows, sink, cache, coming, waves)
         run = _Run(command, rows, out, options, total, part)
         passes = run.passes(cache, sink)
-        return run.conclude(waves.run(passes) if waves else passes(None, Traffic()))
+        if waves:
+            place = command.place(rows, sink)
+            return run.conclude(waves.run(passes, place, restart=options.restart))
+        return run.conclude(passes(None, Traffic()))
     finally:
         if cache is not None:
             cache.end(2, whole=False, locked=False)
@@ -267,14 +276,13 @@ class _Run:
 
     def _job(self, cache: RunCache | None, sink: Sink | None, reporter: Reporter) -> Job:
         from refinecli.runs.lifecycle import Job
-        from refinecli.runs.run import place_of
 
         command = self.command
         return Job(
             settings=command.settings,
             roles=command.roles,
             shapes=command.shapes,
-            place=place_of(command.command, self.rows, sink, command.shard),
+            place=command.place(self.rows, sink),
             body=_body(command, self.rows, sink, self.total, reporter),
             sink=sink,
             forced=self.out.force,
@@ -343,7 +351,6 @@ def _dry_run(
     from refinecli.display.reporter import Reporter
     from refinecli.models.engine import open_engine
     from refinecli.runs.lifecycle import check_shortens
-    from refinecli.runs.run import place_of
 
     if sink and sink.target and cache and cache.has_written(sink.target):
         check_shortens(sink.target.given, sink.name, coming)
@@ -356,7 +363,7 @@ def _dry_run(
 
     def begin(engine: Engine) -> Work:
         if cache and calls:
-            cache.begin(place_of(command.command, rows, sink, command.shard), engine.shaping)
+            cache.begin(command.place(rows, sink), engine.shaping)
         work = command.work(engine, silent)
         return ahead.within(work) if ahead else work
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from refinecli.runs.lifecycle import Ended
     from refinecli.settings.load import Settings
     from refinecli.settings.roles import RoleSettings
+    from refinecli.types import JSONObject
 
 # Runs the command once over all rows: in waves or live, after passes with that traffic.
 Pass: TypeAlias = Callable[["Waves | None", "Traffic"], "Ended"]
@@ -50,9 +51,23 @@ class WaveRun:
             unnamed=any(role.model is None for role in self.asked),
         )
 
-    def run(self, run_pass: Pass) -> Ended:
-        """Run passes until no wave waits, each answered by batches where that is asked for; return
-        how the last one ended."""
+    def run(self, run_pass: Pass, place: JSONObject, *, restart: bool) -> Ended:
+        """Run passes in a folder that belongs to the run at that place; return how the last one
+        ended."""
+        from refinecli.runs.wave_folder import WaveFolder
+
+        folder = WaveFolder(self.folder, place)
+        with folder.held(restart=restart):
+            ended = self._passes(run_pass)
+            if ended.whole and ended.code in (0, 1):  # it is over, as its call cache is
+                if self.batch.batch_files is None:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                else:
+                    folder.release()
+            return ended
+
+    def _passes(self, run_pass: Pass) -> Ended:
+        """Run passes until no wave waits, each answered by batches where that is asked for."""
         from refinecli.models.batch.waves import Waves
         from refinecli.models.traffic import Traffic
 
@@ -60,8 +75,6 @@ class WaveRun:
         while True:
             waves = None if live else Waves(self.folder, self.settings.run.batch_discount)
             ended = run_pass(waves, before)
-            if ended.whole and ended.code in (0, 1) and self.batch.batch_files is None:
-                shutil.rmtree(self.folder, ignore_errors=True)  # it is over, as its call cache is
             if waves is None or ended.code != WaveError.exit_code or not self.batch.batch:
                 return ended
             live = waves.requests < self.batch.batch_min and not self._is_submitted

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from typer import BadParameter
+from typer.main import get_command
 
 from refinecli.cli.completion import (
     complete_formats,
@@ -24,7 +26,9 @@ from refinecli.cli.completion import (
     complete_tasks,
     complete_topics,
 )
+from refinecli.cli.names import COMMANDS as NAMES
 from refinecli.cli.names import PAGES, topics
+from refinecli.cli.program import build
 from refinecli.refining.strategies import STRATEGIES
 from tests.conftest import CLEAN, REFINECLI, Result, datapoint, write_jsonl
 from tests.support.report_files import row as refined_row
@@ -276,3 +280,28 @@ def test_completion_can_be_installed_and_used_in_bash(tmp_path: Path) -> None:
     )
     assert "offered: self-refine\n" in result.stdout, result.stderr
     assert ".bash_completions/refinecli.sh" in (tmp_path / ".bashrc").read_text()
+
+
+# ------------------------------------------------------------------ values that are empty
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_no_value_may_be_empty_as_an_unset_variable_leaves_it(command: str) -> None:
+    program = get_command(build([command]))
+    with program.make_context("refinecli", [command]) as context:
+        found = program.get_command(context, command)
+        assert found is not None
+        for param in found.params:
+            if getattr(param, "is_flag", False) or param.name == "id":
+                continue
+            args = ["x"] if param.param_type_name == "option" and found.params[0].required else []
+            name = [param.opts[0]] if param.param_type_name == "option" else []
+            with pytest.raises(BadParameter, match=f"it is empty: give {param.metavar or ''}"):
+                found.make_context(command, [*args, *name, ""], parent=context)
+
+
+@pytest.mark.parametrize("flag", ["-o", "--batch-files", "--cache"])
+def test_an_empty_path_is_not_the_current_folder(cli: Cli, flag: str) -> None:
+    result = cli("grade", "in.jsonl", flag, "")
+    assert result.returncode == 2
+    assert "it is empty: give" in result.stderr

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from refinecli.models.batch.wave_files import latest_wave
 from tests.cli.test_adaptive import WORDS, written
 from tests.conftest import Result, Start, at, check_item, datapoint, item, write_jsonl
+from tests.support.batch_server import BatchServer
 from tests.support.chat_server import ChatServer, Reply, Request, by_role
 
 Cli = Callable[..., Result]
@@ -217,7 +219,7 @@ def test_until_results_come_the_wave_is_only_named_again(tmp_path: Path, cli: Cl
     first, second = cli(*run), cli(*run)
     assert (first.returncode, second.returncode) == (5, 5)
     assert "requests to be answered: 2 in waves/wave-001.jsonl" in second.stderr
-    assert [path.name for path in (tmp_path / "waves").iterdir()] == ["wave-001.jsonl"]
+    assert [path.name for path in (tmp_path / "waves").glob("*.jsonl")] == ["wave-001.jsonl"]
 
 
 def test_neither_others_results_nor_half_a_file_have_a_wave_asked_again(
@@ -245,6 +247,60 @@ def test_neither_others_results_nor_half_a_file_have_a_wave_asked_again(
     assert "without which 2 datapoints cannot continue" in result.stderr
     asked = requests_in(tmp_path / "waves" / "wave-002.jsonl")
     assert all("<criterion>" in json.dumps(entry) for entry in asked)
+
+
+def test_a_folder_belongs_to_one_run_until_its_waves_are_over(
+    tmp_path: Path, cli: Cli, waves: WavesOfATest
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(2))
+    write_jsonl(tmp_path / "in2.jsonl", rows(3))
+    options = ["--max-iterations", "0", "--batch-files", "waves", *NOWHERE]
+    first = ["refine", "in.jsonl", "-o", "out.jsonl"]
+    other = ["refine", "in2.jsonl", "-o", "out2.jsonl"]
+    assert cli(*first, *options).returncode == 5
+    refused = cli(*other, *options)
+    assert refused.returncode == 2
+    assert (
+        'waves holds the waves of another run: input was "in.jsonl", is "in2.jsonl"; '
+        'output was "../out.jsonl", is "../out2.jsonl"'
+    ) in refused.stderr
+    path = tmp_path / "waves" / "wave-001.jsonl"
+    write_jsonl(tmp_path / "waves" / "r1.jsonl", map(answered, requests_in(path)))
+    assert cli(*other, *options).returncode == 2  # its results are still to be read
+    assert latest_wave(tmp_path / "waves") == 1
+    assert cli(*other, *options, "--restart").returncode == 5  # unless they are given up
+    assert cli(*first, *options).returncode == 2
+    shutil.rmtree(tmp_path / "waves")
+    (tmp_path / "out2.jsonl.cache").unlink()
+    assert waves.run(*first, "--max-iterations", "0").returncode == 0
+    assert cli(*other, *options).returncode == 5  # it is free again
+
+
+@pytest.mark.parametrize("flags", [["--batch-files", "out.jsonl.batch"], ["--batch"]])
+def test_two_processes_do_not_share_a_folder(
+    tmp_path: Path, cli: Cli, start: Start, flags: list[str]
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(2))
+    holding, release = threading.Event(), threading.Event()
+
+    def hold(at: str) -> None:
+        holding.set()
+        release.wait(30)
+
+    run = ["refine", "in.jsonl", "--max-iterations", "0"]
+    with BatchServer(SCRIPT, before=hold) as server:
+        env = {"OPENAI_API_KEY": "sk-batch-key-0123456789"}
+        first = [*run, "-o", "out.jsonl", "--batch", "--set", "run.batch_seconds=0.05"]
+        process = start(*first, *at(server), stdin=subprocess.DEVNULL, env=env)
+        assert holding.wait(30)
+        # The output's own lock is free between two passes.
+        second = cli(*run, "-o", "out.jsonl", *flags, *at(server), env=env)
+        release.set()
+        process.communicate(timeout=30)
+    assert second.returncode == 2
+    assert "out.jsonl.batch: another run is using it" in second.stderr
+    assert process.returncode == 0
+    assert not (tmp_path / "out.jsonl.batch").exists()
 
 
 def test_in_a_folder_that_was_removed_nothing_is_asked_twice(tmp_path: Path, cli: Cli) -> None:
@@ -333,7 +389,7 @@ def test_models_have_a_file_each(tmp_path: Path, cli: Cli) -> None:
     run = ["grade", "in.jsonl", "-o", "out.jsonl", "--config", "jury.toml"]
     result = cli(*run, "--batch-files", "waves", *NOWHERE)
     assert result.returncode == 5
-    names = {path.name for path in (tmp_path / "waves").iterdir()}
+    names = {path.name for path in (tmp_path / "waves").glob("*.jsonl")}
     assert names == {"wave-001-org-one.jsonl", "wave-001-two.jsonl"}
     for name, model in (("org-one", "org/one"), ("two", "two")):
         entries = requests_in(tmp_path / "waves" / f"wave-001-{name}.jsonl")

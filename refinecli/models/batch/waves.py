@@ -91,13 +91,6 @@ class Waves:
 
     def open(self, facts: Facts) -> None:
         """Find the latest wave, and what came for it."""
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"{option('batch_files', self.folder)}: {error.strerror}",
-                "name a folder that can be written to, in one that exists",
-            ) from None
         self._facts = facts
         self._find(facts)
 
