@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refinecli.cli.bad_lines import check_lines
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files
-from refinecli.cli.job import RowCommand, asking, check_lines, input_of, reporter_of
+from refinecli.cli.job import RowCommand, asking, input_of, reporter_of
 from refinecli.cli.leaving import at_last
 from refinecli.cli.options import (
     InputOptions,

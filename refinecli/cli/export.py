@@ -250,14 +250,14 @@ class _BadLines:
         self._count = 0
 
     def __call__(self, error: InputError) -> None:
-        from refinecli.cli.job import LISTED
+        from refinecli.cli.bad_lines import LISTED
 
         self._count += 1
         if self._count <= LISTED:
             complain(error)
 
     def say_rest(self) -> None:
-        from refinecli.cli.job import LISTED
+        from refinecli.cli.bad_lines import LISTED
 
         if self._count > LISTED:
             print(f"error: and {self._count - LISTED:,} more lines", file=sys.stderr)

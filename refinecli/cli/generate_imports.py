@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from refinecli.cli.bad_lines import LISTED
 from refinecli.cli.complaints import complain
-from refinecli.cli.job import LISTED
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import Task
 

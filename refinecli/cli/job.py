@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from refinecli.cli.bad_lines import check_lines, counted
 from refinecli.cli.batch import BatchOptions
-from refinecli.cli.complaints import as_flags, complain
+from refinecli.cli.complaints import as_flags
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files, check_stdout
 from refinecli.cli.options import (
@@ -25,7 +26,7 @@ from refinecli.cli.options import (
 )
 from refinecli.cli.run_cache import cache_for, gathered_at
 from refinecli.cli.shard import part_of
-from refinecli.errors import InputError, UsageError
+from refinecli.errors import UsageError
 
 if TYPE_CHECKING:
     from refinecli.cli.waves import Pass, WaveRun
@@ -330,7 +331,7 @@ def _dry_run_at_once(command: RowCommand, rows: Input, options: ModelOptions) ->
 
     def checked() -> Iterator[Row]:
         count = Count()
-        yield from _checked(rows, count, options.keep_going)
+        yield from counted(rows, count, options.keep_going)
         command.batch.check()
         roles = asking(command, count).roles
         check_endpoints(command.settings, roles, offline=options.offline)
@@ -370,36 +371,3 @@ def _dry_run(
     opened = partial(open_engine, command.settings, command.roles, command.shapes, silent, calls)
     with replayed(partial(opened, waves=ahead.wave if ahead else None), begin) as cached:
         return say(cached, ahead)
-
-
-LISTED = 20  # bad lines; a file of the wrong kind has no others
-
-
-def check_lines(rows: Input, keep_going: bool) -> Count:
-    """Count the rows; list every line that cannot be used and raise UsageError if none may be."""
-    from refinecli.runs.run import Count
-
-    count = Count()
-    for _ in _checked(rows, count, keep_going):
-        pass
-    return count
-
-
-def _checked(rows: Input, count: Count, keep_going: bool) -> Iterator[Row]:
-    """Yield the rows, counted; after the last one do as `check_lines` does."""
-    shown = 0
-
-    def show(error: InputError) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= LISTED:
-            complain(error)
-
-    yield from count.of(rows.all_rows(), (lambda error: None) if keep_going else show)
-    if count.bad > LISTED and not keep_going:
-        print(f"error: and {count.bad - LISTED:,} more lines", file=sys.stderr)
-    if count.bad and not keep_going:
-        raise UsageError(
-            f"{count.bad} of {count.rows} lines cannot be used; nothing was sent",
-            "fix them, or add --keep-going to turn each into an `error` record",
-        )

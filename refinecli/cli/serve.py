@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from refinecli.cli.bad_lines import check_lines
 from refinecli.cli.ending import conclude
 from refinecli.cli.file_checks import check_files
-from refinecli.cli.job import check_lines, reporter_of
+from refinecli.cli.job import reporter_of
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, rubric_of, takes
 from refinecli.cli.run_cache import cache_for
 from refinecli.errors import UsageError

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-import orjson
-
 from refinecli.errors import UsageError, option
 from refinecli.models.batch.wave_files import latest_wave
 from refinecli.runs.run_cache import differences
-from refinecli.text.json_text import dumps
+from refinecli.text.json_text import dumps, loads
 
 if TYPE_CHECKING:
     from refinecli.types import JSONObject
@@ -104,8 +102,8 @@ def _read(file: BinaryIO) -> JSONObject:
     """Return whose waves these are; nothing where nobody has to come back to them."""
     file.seek(0)
     try:
-        found = orjson.loads(file.read())
-    except orjson.JSONDecodeError:
+        found = loads(file.read())
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

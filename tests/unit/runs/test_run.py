@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.cli.job import check_lines
+from refinecli.cli.bad_lines import check_lines
 from refinecli.cli.program import build
 from refinecli.data.output_lines import Outcome, Provenance
 from refinecli.data.rows import Row
