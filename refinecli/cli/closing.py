@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.cli.ending import quoted
@@ -63,6 +64,14 @@ def after_grade(ended: Ended) -> Sequence[str]:
     if ended.bad or not failing:
         return (f"show {name} --failed",) if ended.bad else (f"show {name}",)
     return (f"show {name} --failed --item {quoted(failing[0][0])}",)
+
+
+def after_parts(ended: Ended) -> Sequence[str]:
+    """Return the command that makes one file of the parts next to a manifest."""
+    sink = ended.job.sink
+    if sink is None or sink.path is None:
+        return ()
+    return (f"merge {quoted(str(Path(sink.name).parent))}/part-*.jsonl -o whole.jsonl",)
 
 
 def after_rubrics(ended: Ended) -> Sequence[str]:

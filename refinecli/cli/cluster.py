@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refinecli.cli.bad_lines import check_lines
+from refinecli.cli.closing import after_parts
 from refinecli.cli.ending import conclude
+from refinecli.cli.engine import is_directory
 from refinecli.cli.file_checks import check_files
 from refinecli.cli.job import RowCommand, asking, input_of, reporter_of
 from refinecli.cli.leaving import at_last
@@ -42,9 +45,6 @@ def process_on_ray(
 ) -> int:
     """Check everything that can be wrong, run the command on all rows by Ray, and return the exit
     code. `also` are options of the command that mean nothing here, with their values."""
-    from refinecli.models.engine import check_endpoints
-    from refinecli.runs.lifecycle import carry_out
-
     _check_options(command, out, options, also)
     rows = input_of(data, rubric_of(options), command.settings)
     if rows.more or rows.source.path is None or not rows.rereadable:
@@ -52,30 +52,45 @@ def process_on_ray(
             "--engine ray needs one regular file to divide",
             "name one INPUT that every node can read",
         )
-    check_files(data, out, options, command.files)
-    folder = _folder(out)
-    file = Path(str(out.output))
-    sink = _sink(rows, out, folder)
+    place = _Place(out, rows)
+    try:
+        check_files(data, place.out, options, command.files)
+        return _run(command, work, rows, place, options)
+    finally:
+        place.leave()
+
+
+def _run(
+    command: RowCommand,
+    work: Callable[[], RowWork],
+    rows: Input,
+    place: _Place,
+    options: ModelOptions,
+) -> int:
+    from refinecli.models.engine import check_endpoints
+    from refinecli.runs.lifecycle import carry_out
+
+    sink = place.sink()
     counted = check_lines(rows, options.keep_going)
     command = asking(command, counted)
     elsewhere = bool(command.settings.ray.address)  # where keys are
     check_endpoints(command.settings, command.roles, offline=elsewhere)
     reporter = reporter_of(command.command, options)
-    whole = _whole(command, work, rows, folder, counted.rows, options)
-    ended = carry_out(_job(command, whole, sink, out, options, reporter), reporter)
-    if folder.caches():
-        ended.kept_in = folder.path
+    whole = _whole(command, work, rows, place.folder, counted.rows, options)
+    ended = carry_out(_job(command, whole, sink, place, options, reporter), reporter)
+    if place.folder.caches():
+        ended.kept_in = place.folder.path
     if ended.whole:
-        folder.note_written(file)
+        place.folder.note_written(place.file)
     code = conclude(
         ended,
         reporter,
         close=lambda: command.close(ended, reporter),
         end=lambda code, early: command.end(code, early, ended),
-        follow=lambda: command.follow(ended),
+        follow=lambda: after_parts(ended) if place.directory else command.follow(ended),
     )
     if ended.whole and not ended.too_many_errors:
-        at_last(folder.remove)
+        at_last(place.folder.remove)
     return code
 
 
@@ -98,26 +113,51 @@ def _check_options(
         if value:
             raise UsageError(f"{flag} does not go with --engine ray", "leave one of them out")
     if out.output in (None, "-") or is_url(str(out.output)) or _is_odd(Path(str(out.output))):
-        raise UsageError("--engine ray needs a file for its output", "name it: -o FILE")
+        raise UsageError(
+            "--engine ray needs a file or a directory for its output", "name it: -o FILE or -o DIR/"
+        )
 
 
 def _is_odd(output: Path) -> bool:
-    return output.exists() and not output.is_file()
+    return output.exists() and not output.is_file() and not output.is_dir()
 
 
-def _folder(out: OutputOptions) -> Folder:
-    from refinecli.runs.cluster.folder import Folder
+class _Place:
+    """The place of the output: a file with the folder of the run next to it, or a directory, whose
+    manifest stands for it, with that folder in it. `out` names the file."""
 
-    file = Path(str(out.output)).resolve()
-    return Folder(file.with_name(f"{file.name}.ray"))
+    def __init__(self, out: OutputOptions, rows: Input) -> None:
+        from refinecli.runs.cluster.directory import Directory
+        from refinecli.runs.cluster.folder import Folder
 
+        given = str(out.output)
+        self.directory = Directory(Path(given)) if is_directory(given) else None
+        self.out = replace(out, output=str(self.directory.manifest)) if self.directory else out
+        self.file = Path(str(self.out.output)).resolve()
+        name = "_ray" if self.directory else f"{self.file.name}.ray"
+        self.folder = Folder(self.file.with_name(name))
+        self._rows = rows
+        self._is_new = not self.folder.path.exists()
+        self._made = False
 
-def _sink(rows: Input, out: OutputOptions, folder: Folder) -> Sink:
-    from refinecli.data.sinks import Sink
+    def sink(self) -> Sink:
+        """Return where the lines or the manifest go; raise UsageError where that may not be."""
+        from refinecli.data.sinks import Sink
 
-    file = Path(str(out.output)).resolve()
-    force = out.force or folder.has_written(file)
-    return Sink(out.output, force=force, sources=rows.sources, continues=folder.path.is_dir())
+        sources = self._rows.sources
+        force = self.out.force or self.folder.has_written(self.file)
+        continues = not self._is_new
+        if self.directory:
+            self._made = self.directory.make()
+            self.directory.check(sources, replaces=force or continues)
+        return Sink(self.out.output, force=force, sources=sources, continues=continues)
+
+    def leave(self) -> None:
+        """Leave nothing behind of a run that did nothing."""
+        if self._is_new:
+            self.folder.remove_if_empty()
+        if self._made and self.directory:
+            self.directory.remove_if_empty()
 
 
 def _whole(
@@ -170,7 +210,7 @@ def _job(
     command: RowCommand,
     whole: Whole,
     sink: Sink,
-    out: OutputOptions,
+    place: _Place,
     options: ModelOptions,
     reporter: Reporter,
 ) -> Job:
@@ -189,11 +229,12 @@ def _job(
             whole=whole,
             options=command.settings.ray,
             sink=sink,
+            directory=place.directory,
             on_outcome=on_outcome,
             on_notice=reporter.notice,
         ),
         sink=sink,
-        forced=out.force,
+        forced=place.out.force,
         total=whole.rows,
         complete=command.complete,
         summary=options.summary,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from refinecli.errors import UsageError
+from refinecli.text.urls import is_url
 
 _RAY = "Ray"
 
@@ -23,7 +26,7 @@ class EngineOptions:
             metavar="ray",
             rich_help_panel=_RAY,
             help="Run shards of the file as tasks of Ray's, here or on a cluster (--set "
-            "ray.address=…).",
+            "ray.address=…). With -o DIR/ the parts stay files there, with a manifest.",
         ),
     ] = None
     shards: Annotated[
@@ -41,16 +44,29 @@ class EngineOptions:
         """True if shards run by Ray."""
         return self.engine is not None
 
-    def check(self) -> None:
-        """Raise UsageError where it is not an engine, or is not there."""
+    def check(self, output: str | None) -> None:
+        """Raise UsageError where it is not an engine, or is not there, and for an output that only
+        it can write."""
         if self.engine is None:
             if self.shards is not None:
                 raise UsageError(
                     f"--shards {self.shards} means nothing without --engine ray",
                     "add --engine ray; --shard I/N works on one part",
                 )
+            if is_directory(output):
+                raise UsageError(
+                    f"{output}: is a directory; only --engine ray writes to one, a file for each part",
+                    "name a file, or add --engine ray",
+                )
             return
         if self.engine != "ray":
             raise UsageError(f"--engine {self.engine}: must be ray", "leave it out to run here")
         if find_spec("ray") is None:
             raise UsageError("--engine ray needs Ray", "run pip install 'refinecli[ray]'")
+
+
+def is_directory(output: str | None) -> bool:
+    """Return whether an output is to be a directory: it is one, or ends like one."""
+    if not output or is_url(output):
+        return False
+    return output.endswith(os.sep) or Path(output).is_dir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 
 from refinecli.cli.batch import BatchOptions
 from refinecli.cli.closing import after_grade
-from refinecli.cli.engine import EngineOptions
+from refinecli.cli.engine import EngineOptions, is_directory
 from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
@@ -123,6 +124,7 @@ def grade(
         from refinecli.cli.show_config import show_config
 
         return show_config(settings, ("grader",))
+    engine.check(out.output)
     needs_input(ctx, data)
     note_if_beyond("--fail-under", gates[0].bound if fail_under else None, quiet=models.quiet)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
@@ -151,14 +153,15 @@ def grade(
     )
     if engine.used and not models.dry_run:
         return _on_ray(command, repeats, gold_field, data, out, models)
+    if engine.used and is_directory(out.output):  # a dry run, which needs none
+        out = replace(out, output=None)
     return process(command, data, out, models)
 
 
 def _flags(
     threshold: float | None, batch: BatchOptions, engine: EngineOptions
 ) -> Mapping[str, object]:
-    """Return the settings that flags stand for; raise UsageError for an unknown engine."""
-    engine.check()
+    """Return the settings that flags stand for."""
     return {
         "refine.threshold": threshold,
         "grade.prefix_lead": False if batch.used else None,  # in a wave nothing goes first

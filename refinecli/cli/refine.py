@@ -10,7 +10,7 @@ import typer
 
 from refinecli.cli.batch import BatchOptions, check_learning
 from refinecli.cli.closing import after_refine, say_results
-from refinecli.cli.engine import EngineOptions
+from refinecli.cli.engine import EngineOptions, is_directory
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -119,9 +119,10 @@ def refine(
     check_refining(settings.refine, settings.policy)
     check_feedback(settings.grade, settings.sources)
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
-    engine.check()
+    engine.check(out.output)
     fixed = _learned(learned, settings)
-    command = _command(settings, fixed, show, out.output)
+    file = None if engine.used and is_directory(out.output) else out.output
+    command = _command(settings, fixed, show, file)
     check_learning(batch, settings, learned=learned is not None)
     command = replace(command, shard=shard_named(shard), batch=batch)
     if engine.used and not models.dry_run:
@@ -130,7 +131,7 @@ def refine(
 
         work = partial(refining, settings, fixed)
         return process_on_ray(command, work, data, out, models, [("--show", show)])
-    return process(command, data, out, models)
+    return process(command, data, replace(out, output=file), models)
 
 
 def _command(

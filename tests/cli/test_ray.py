@@ -57,14 +57,14 @@ def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
     write_jsonl(tmp_path / "in.jsonl", rows(40))
     env = {"RAY_TMPDIR": str(session), "A_KEY": KEY}
     run = [*REFINE, "--concurrency", str(IN_FLIGHT), "--set", "policy.api_key_env=A_KEY"]
-    on_ray = [*run, "-o", "out.jsonl", "--engine", "ray", "--shards", "3", "--summary", "s.json"]
+    on_ray = [*run, "-o", "parts/", "--engine", "ray", "--shards", "3", "--summary", "s.json"]
     on_ray += ["--set", "ray.workers=2"]
     with FaultServer(written, latency=0.2) as server:
         assert cli(*run, "-o", "whole.jsonl", *at(server), env=env).returncode == 0
         requests = len(server.seen)
         server.forget()
         process = start(*on_ray, *at(server), env=env, stdin=subprocess.DEVNULL)
-        part = tmp_path / "out.jsonl.ray/part-00001-of-00003.jsonl.partial"
+        part = tmp_path / "parts/_ray/part-00001-of-00003.jsonl.partial"
         victim = worker(part, of=process)
         server.wait_for_requests(10)
         os.kill(victim, signal.SIGKILL)
@@ -75,16 +75,21 @@ def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
         assert process.returncode == 130, stderr
         assert b"shard 1/3 has died" in stderr
         assert b"every reply is kept in" in stderr
-        assert not (tmp_path / "out.jsonl").exists()
+        assert not list((tmp_path / "parts").glob("*.json*l"))
         result = cli(*on_ray, *at(server), env=env)
         assert result.returncode == 0, result.stderr
         assert len(server.seen) == requests
         # Those of the killed worker, and of both that were interrupted.
         assert server.seen.total() <= requests + 3 * IN_FLIGHT
-    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert result.stderr.endswith("refinecli merge parts/part-*.jsonl -o whole.jsonl\n")
+    parts = sorted(str(path) for path in (tmp_path / "parts").glob("*.jsonl"))
+    merged = cli("merge", *parts, "-o", "merged.jsonl")
+    assert merged.returncode == 0, merged.stderr
+    assert (tmp_path / "merged.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
     assert json.loads((tmp_path / "s.json").read_text())["done"] == 40
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"in.jsonl", "whole.jsonl", "out.jsonl", "s.json"}
+    manifest = json.loads((tmp_path / "parts/manifest.json").read_text())
+    assert [part["file"] for part in manifest["parts"]] == [Path(part).name for part in parts]
+    assert len(list((tmp_path / "parts").iterdir())) == 2 * len(parts) + 1
     logs = [path for path in session.rglob("*") if path.is_file()]
     assert logs
     assert not [path for path in logs if KEY.encode() in path.read_bytes()]
@@ -93,8 +98,8 @@ def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["in.jsonl"], "--engine ray needs a file for its output"),
-        (["in.jsonl", "-o", "-"], "--engine ray needs a file for its output"),
+        (["in.jsonl"], "--engine ray needs a file or a directory for its output"),
+        (["in.jsonl", "-o", "-"], "--engine ray needs a file or a directory for its output"),
         (["-", "-o", "o.jsonl"], "--engine ray needs one regular file to divide"),
         (["in.jsonl", "b.jsonl", "-o", "o.jsonl"], "needs one regular file to divide"),
         (["in.jsonl", "-o", "o.jsonl", "--shard", "1/2"], "--shard does not go with --engine ray"),
@@ -111,6 +116,38 @@ def test_what_has_no_parts_or_keeps_its_own_replies_is_refused(
     assert refused.returncode == 2
     assert said in refused.stderr
     assert not list(tmp_path.glob("o.jsonl*"))
+
+
+def test_a_directory_takes_parts_alone_and_is_not_made_by_what_is_refused(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", rows(2))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/part-00001-of-00001.jsonl").touch()
+    on_ray = ("--engine", "ray")
+    for args, said in (
+        (["-o", "new/"], "new/: is a directory; only --engine ray writes to one"),
+        (["-o", "there"], "there: is a directory; only --engine ray writes to one"),
+        (["-o", "there", *on_ray], "there: holds parts already, such as part-00001-of-00001.jsonl"),
+        (["-o", "no/new/", *on_ray], "no: no such directory"),
+        (["-o", "new/", "--summary", "new/manifest.json", *on_ray], "is the output"),
+    ):
+        for command in ("refine", "grade"):
+            refused = cli(command, "in.jsonl", *args)
+            assert refused.returncode == 2, refused.stderr
+            assert said in refused.stderr
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    assert cli("grade", "bad.jsonl", "-o", "new/", *on_ray).returncode == 2
+    dry = cli("grade", "in.jsonl", "-o", "new/", "--dry-run", *on_ray)
+    assert dry.returncode == 0, dry.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "bad.jsonl", "there"}
+
+
+def test_settings_are_shown_where_ray_is_not_installed(cli: Cli, tmp_path: Path) -> None:
+    for command in ("refine", "grade"):
+        shown = cli(command, "--show-config", "--engine", "ray", "--shards", "7")
+        assert shown.returncode == 0, shown.stderr
+        assert "shards = 7  # --shards" in shown.stdout
 
 
 def test_another_engine_and_shards_without_one_are_refused(cli: Cli, tmp_path: Path) -> None:

@@ -25,11 +25,12 @@ from refinecli.models.budget import Amount
 from refinecli.models.engine import budget_of
 from refinecli.models.leases import Pace, Starts
 from refinecli.models.traffic import Traffic
+from refinecli.runs.cluster.directory import Directory, manifest_of
 from refinecli.runs.cluster.folder import record_file
 from refinecli.runs.cluster.limiter import Beat, Limiter, State
 from refinecli.runs.cluster.shard_run import ShardEnd, Whole, run_shard
 from refinecli.runs.lifecycle import Started
-from refinecli.runs.shards import Shard, parts_in_order
+from refinecli.runs.shards import Part, Shard, parts_in_order
 from refinecli.runs.signals import SIGNALS
 from refinecli.settings.sections import RayOptions
 from refinecli.text.json_text import digest
@@ -105,11 +106,13 @@ def _start(workers: int) -> None:
 
 @dataclass(kw_only=True)
 class OnRay:
-    """The body of a job whose rows are worked on in shards, elsewhere."""
+    """The body of a job whose rows are worked on in shards, elsewhere. The lines of all parts go
+    into the sink; or the parts to a `directory`, and its manifest into the sink."""
 
     whole: Whole
     options: RayOptions
     sink: Sink
+    directory: Directory | None
     on_outcome: Callable[[Outcome], None]
     on_notice: Callable[[str], None]
 
@@ -132,10 +135,20 @@ class OnRay:
             # In a thread, so that signals get through.
             while batch := await in_daemon_thread(lambda lines=lines: list(islice(lines, 256))):
                 for line, outcome in batch:
-                    await self.sink.write(line)
+                    if self.directory is None:
+                        await self.sink.write(line)
                     started.summary.add(outcome)
                     self.on_outcome(outcome)
+        if self.directory is not None:
+            await self._put(self.directory, parts)
         await self.sink.drain()
+
+    async def _put(self, directory: Directory, parts: list[Part]) -> None:
+        whole = self.whole
+        manifest = manifest_of(parts, whole.source, whole.command, whole.described)
+        await in_daemon_thread(directory.put, parts)
+        for line in manifest:
+            await self.sink.write(line)
 
 
 @dataclass

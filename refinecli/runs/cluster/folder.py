@@ -33,7 +33,7 @@ class Folder:
 
     def claim(self, described: JSONObject, *, restart: bool) -> None:
         """Begin the run here, or continue it; raise UsageError where another has begun."""
-        self.path.mkdir(exist_ok=True)
+        self.path.mkdir(exist_ok=True, parents=True)
         there = self._described()
         if there is not None and there != described:
             if not restart:
@@ -97,6 +97,11 @@ class Folder:
     def remove(self) -> None:
         """Delete the folder of a run that is over."""
         rmtree(self.path, ignore_errors=True)
+
+    def remove_if_empty(self) -> None:
+        """Delete the folder of a run that got no reply and finished no part."""
+        if not any(self.path.glob("part-*.jsonl*")):
+            self.remove()
 
 
 def record_file(part: Path) -> Path:

@@ -222,6 +222,7 @@ class _ShardRun:
                 cache_file(part),
                 is_default=True,
                 stays=True,
+                temporary=True,
                 restart=whole.restart,
             ),
             total=len(places),
