@@ -55,7 +55,7 @@ class EngineOptions:
                 )
             if is_directory(output):
                 raise UsageError(
-                    f"{output}: is a directory; only --engine ray writes to one, a file for each part",
+                    f"{output}: is a directory; only --engine ray writes to one, a file a part",
                     "name a file, or add --engine ray",
                 )
             return

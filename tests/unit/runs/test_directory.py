@@ -99,7 +99,7 @@ def test_parts_of_others_are_replaced_by_force_alone_and_an_input_never(
     directory.check([], replaces=False)
     directory.put(written())
     directory.check([], replaces=True)
-    with pytest.raises(UsageError, match="holds parts already, such as part-00001-of-00002.jsonl"):
+    with pytest.raises(UsageError, match="holds parts already, such as part-00001"):
         directory.check([], replaces=False)
     own = Source(str(directory.path / "part-00002-of-00002.jsonl"))
     with pytest.raises(UsageError, match="is a part in the directory of the output"):
