@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from refinecli.cli.options import OutputOptions
 from refinecli.errors import UsageError
 from refinecli.text.urls import is_url
 
@@ -43,6 +44,10 @@ class EngineOptions:
     def used(self) -> bool:
         """True if shards run by Ray."""
         return self.engine is not None
+
+    def file_of(self, out: OutputOptions) -> OutputOptions:
+        """Return the output without a directory: only a run by Ray writes to one."""
+        return replace(out, output=None) if self.used and is_directory(out.output) else out
 
     def check(self, output: str | None) -> None:
         """Raise UsageError where it is not an engine, or is not there, and for an output that only

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from refinecli.cli.batch import BatchOptions
 from refinecli.cli.closing import after_grade
-from refinecli.cli.engine import EngineOptions, is_directory
+from refinecli.cli.engine import EngineOptions
 from refinecli.cli.grade_gates import check_whole_scores, gates_of
 from refinecli.cli.grade_watch import Watch, listeners_of
 from refinecli.cli.options import (
@@ -131,9 +130,8 @@ def grade(
     check_repeats(repeats, settings.graders, settings.grade)
     check_whole_scores(gates, gated=settings.grade.gate)
     _check_labels(labels, data, models, settings)
-    _check_calibration(settings, labels, calibrate, force=out.force)
-    followers = listeners_of(data.inputs, junit, quiet=models.quiet)
-    watch = Watch(gates, followers, labels, _target(calibrate, settings))
+    target = _calibration(settings, labels, calibrate, force=out.force)
+    watch = Watch(gates, listeners_of(data.inputs, junit, quiet=models.quiet), labels, target)
     command = RowCommand(
         command="grade",
         roles=("grader",),
@@ -153,9 +151,7 @@ def grade(
     )
     if engine.used and not models.dry_run:
         return _on_ray(command, repeats, gold_field, data, out, models)
-    if engine.used and is_directory(out.output):  # a dry run, which needs none
-        out = replace(out, output=None)
-    return process(command, data, out, models)
+    return process(command, data, engine.file_of(out), models)
 
 
 def _flags(
@@ -220,11 +216,13 @@ def _labels(path: str | None) -> Labels | None:
     return Labels(path)
 
 
-def _check_calibration(
+def _calibration(
     settings: Settings, labels: Labels | None, path: Path | None, *, force: bool
-) -> None:
+) -> tuple[Path, float] | None:
+    """Return where a fitted threshold goes, and the one it is to replace; raise UsageError where
+    none can be fitted."""
     if path is None:
-        return
+        return None
     if labels is None:
         raise UsageError("--calibrate needs labels", "name them: --gold-field PATH")
     if settings.grade.mode != "logprobs":
@@ -239,10 +237,7 @@ def _check_calibration(
         )
     if path.exists() and not force:
         raise UsageError(f"--calibrate {path} exists", "use --force to overwrite it")
-
-
-def _target(calibrate: Path | None, settings: Settings) -> tuple[Path, float] | None:
-    return (calibrate, settings.grade.pass_probability) if calibrate else None
+    return path, settings.grade.pass_probability
 
 
 def _check_labels(

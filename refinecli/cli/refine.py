@@ -10,7 +10,7 @@ import typer
 
 from refinecli.cli.batch import BatchOptions, check_learning
 from refinecli.cli.closing import after_refine, say_results
-from refinecli.cli.engine import EngineOptions, is_directory
+from refinecli.cli.engine import EngineOptions
 from refinecli.cli.options import (
     InputOptions,
     ModelOptions,
@@ -121,8 +121,7 @@ def refine(
     note_if_beyond("--threshold", settings.refine.threshold, quiet=models.quiet)
     engine.check(out.output)
     fixed = _learned(learned, settings)
-    file = None if engine.used and is_directory(out.output) else out.output
-    command = _command(settings, fixed, show, file)
+    command = _command(settings, fixed, show, engine.file_of(out).output)
     check_learning(batch, settings, learned=learned is not None)
     command = replace(command, shard=shard_named(shard), batch=batch)
     if engine.used and not models.dry_run:
@@ -131,7 +130,7 @@ def refine(
 
         work = partial(refining, settings, fixed)
         return process_on_ray(command, work, data, out, models, [("--show", show)])
-    return process(command, data, replace(out, output=file), models)
+    return process(command, data, engine.file_of(out), models)
 
 
 def _command(
