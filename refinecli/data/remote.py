@@ -10,6 +10,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,6 +54,7 @@ class RemoteObject:
         self._seen: str | None = None
         self._path = url
         self._system: AbstractFileSystem | None = None
+        self._others: set[str] | None = None
         _check_supported(self.scheme, self.name)
         if has_password(url) and self.scheme not in _WEB:
             raise UsageError(
@@ -150,10 +152,29 @@ class RemoteObject:
         """Put a file there, as one object that appears when it is whole."""
         parts = {"chunksize": _UPLOAD_PART, "max_concurrency": _UPLOADS}
         more = parts if self.scheme == "s3" else {}
+        if self.scheme == "s3" and file.stat().st_size > _UPLOAD_PART:
+            self._others = self._unfinished()
         try:
             self.retried(lambda: self._store().put_file(str(file), self._path, **more))
         except UsageError as error:
             raise OutputError(*error.args) from None
+
+    def give_up(self) -> None:
+        """Remove the parts of an upload that is interrupted: S3 would keep them, unseen, at a
+        price. fsspec does that itself where an upload fails."""
+        if self._others is None:  # what is under way may be another's
+            return
+        for upload in (self._unfinished() or set()) - self._others:
+            with suppress(Exception):
+                self._store().call_s3("abort_multipart_upload", **self._place, UploadId=upload)
+
+    def _unfinished(self) -> set[str] | None:
+        """Return the uploads to this object that are under way; None where that is not known."""
+        bucket, key = self._place.values()
+        with suppress(Exception):  # few may list them
+            found = self._store().call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+            return {one["UploadId"] for one in found.get("Uploads", ()) if one["Key"] == key}
+        return None
 
     def write(self, content: bytes) -> None:
         """Write a small object."""
@@ -165,10 +186,14 @@ class RemoteObject:
     def _begin_and_abort(self) -> None:
         """Begin an upload in parts, which leaves nothing once it is aborted."""
         store = self._store()
+        begun = store.call_s3("create_multipart_upload", **self._place)
+        store.call_s3("abort_multipart_upload", **self._place, UploadId=begun["UploadId"])
+
+    @property
+    def _place(self) -> dict[str, str]:
+        """The object in S3's words."""
         bucket, _, key = self.path.partition("/")
-        place = {"Bucket": bucket, "Key": key}
-        begun = store.call_s3("create_multipart_upload", **place)
-        store.call_s3("abort_multipart_upload", **place, UploadId=begun["UploadId"])
+        return {"Bucket": bucket, "Key": key}
 
     # -------------------------------------------------------------- fsspec
 

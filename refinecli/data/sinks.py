@@ -25,6 +25,7 @@ from refinecli.errors import UsageError, option
 
 _MOST_WAITING = 1024  # lines
 _PARQUET = ".parquet"
+_GIVE_UP_SECONDS = 10  # for what an interrupt should wait for; a second one ends it at once
 
 
 class Sink:
@@ -214,7 +215,13 @@ class Sink:
         if not isinstance(self.target, UrlTarget):
             return
         assert self.partial is not None
-        await in_daemon_thread(self.target.remote.upload, self.partial)
+        try:
+            await in_daemon_thread(self.target.remote.upload, self.partial)
+        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GIVE_UP_SECONDS):
+                    await in_daemon_thread(self.target.remote.give_up)
+            raise
         self._delivered = True
         self._file = None
         self.partial.unlink()

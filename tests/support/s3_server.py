@@ -60,6 +60,11 @@ class S3Server:
     def names(self) -> set[str]:
         return {one["Key"] for one in self._listed("list_objects_v2", "Contents")}
 
+    def begin_upload(self, key: str) -> str:
+        """Begin an upload in parts; return its id."""
+        begun: str = self._client.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+        return begun
+
     def unfinished_uploads(self) -> list[dict[str, Any]]:
         return self._listed("list_multipart_uploads", "Uploads")
 
