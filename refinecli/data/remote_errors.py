@@ -34,6 +34,8 @@ _FINAL = (
 )
 _FINAL_NUMBERS = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.ENOSPC})
 _DETAIL = 200  # characters
+# The variable that names trusted authorities; botocore knows none but its own.
+_USUAL, _AUTHORITIES = "SSL_CERT_FILE", {"s3": "AWS_CA_BUNDLE"}
 # Where each store looks for credentials first.
 _CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -75,7 +77,7 @@ def explained(error: BaseException, name: str, scheme: str) -> UsageError:
     if names & _CERTIFICATE:
         return UsageError(
             f"{name}: its certificate is not trusted: {_detail(causes)}",
-            "add its authority to those trusted: export SSL_CERT_FILE=FILE",
+            f"add its authority to those trusted: export {_AUTHORITIES.get(scheme, _USUAL)}=FILE",
         )
     if may_pass(error):
         return UsageError(

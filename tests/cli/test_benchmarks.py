@@ -1,4 +1,4 @@
-"""The benchmarks run; how fast anything is, is not asked here."""
+"""The benchmarks run, and the experiments on scale; how fast anything is, is not asked here."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import jobs
+from tests.benchmarks import jobs, million
 from tests.benchmarks.__main__ import cells
 from tests.benchmarks.jobs import Lab
 from tests.benchmarks.measure import NotMeasuredError, Server, run
 from tests.benchmarks.prefix import prefix
+from tests.experiments import ways
 
 
 def test_a_job_is_measured_and_makes_lines_of_the_table(tmp_path: Path) -> None:
@@ -70,3 +71,43 @@ def test_a_command_that_fails_gives_its_error_instead_of_a_figure(tmp_path: Path
     command = (*jobs.REFINECLI, "refine", tmp_path / "missing.jsonl")
     with pytest.raises(NotMeasuredError, match=r"^exit 2: .*missing\.jsonl"):
         run(command, tmp_path)
+
+
+def rows_of_table(printed: str) -> list[list[str]]:
+    """The cells of a Markdown table, without its head."""
+    return [line.strip("| ").split(" | ") for line in printed.splitlines()[2:]]
+
+
+def test_a_file_of_any_number_of_rows_is_measured_in_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["million", "--rows", "60", "--folder", str(tmp_path)])
+    monkeypatch.setattr(million, "PARTS", 2)
+    million.main()
+    steps = {name: [rows, *rest] for name, rows, *rest in rows_of_table(capsys.readouterr().out)}
+    assert steps["merge of 2"][-1].endswith("the bytes of the whole")
+    assert "calls twice" in steps["refine, second half"][-1]
+    assert steps["export --to sft"][-1].startswith("54 lines")
+    assert steps["refine, all from the cache"][0] == "60"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("way", ["--shard", "--batch"])
+def test_each_way_writes_equal_bytes_whole_and_after_a_kill(
+    way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ways", "-n", "20", "--latency", "0.02", f"--only={way}"])
+    monkeypatch.setattr(ways, "PARTS", 2)
+    monkeypatch.setattr(ways, "LOOKS_EVERY", 0.1)
+    ways.main()
+    table = rows_of_table(capsys.readouterr().out)
+    assert [name for name, *_ in table] == ["plain", next(n for n, *_ in table if way in n)]
+    assert all(
+        (calls, *same) == ("80", "equal", "equal") for _, _, calls, *same in map(short, table)
+    )
+
+
+def short(cells: list[str]) -> list[str]:
+    """The cells that do not depend on the machine."""
+    name, wall, calls, same, _, _, same_after = cells
+    return [name, wall, calls, same, same_after]

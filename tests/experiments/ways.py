@@ -28,6 +28,7 @@ from tests.support.chat_server import Request
 
 Command = Sequence[str]
 PARTS = 4
+LOOKS_EVERY = 1.0  # seconds, at a batch
 HEAD = (
     "| way | wall, s | calls | bytes | killed halfway, then again: s | calls twice | bytes |\n"
     "|---|---|---|---|---|---|---|"
@@ -63,7 +64,7 @@ def ways(run: Command) -> Iterator[Way]:
         here = [*run, "--engine", "ray", "--shards", str(PARTS), "-o", "OUT"]
         here += ["--set", "ray.workers=2"]
         yield Way("--engine ray, 2 workers", [here])
-    batch = [*run, "-o", "OUT", "--batch", "--set", "run.batch_seconds=1"]
+    batch = [*run, "-o", "OUT", "--batch", "--set", f"run.batch_seconds={LOOKS_EVERY}"]
     yield Way("--batch, in waves", [batch])
 
 
@@ -110,8 +111,14 @@ def _measured(
 
 
 def _start(way: Way, folder: Path, out: str, is_time: Callable[[], bool]) -> None:
-    """Run a way's commands until they end, or it is time to kill them."""
-    running = [_popen(command, folder, out) for command in way.at_once]
+    """Run a way's commands until they end, or it is time to kill them. A part that was done before
+    a kill stays as it is."""
+    names = [command[command.index("-o") + 1].replace("OUT", out) for command in way.at_once]
+    running = [
+        _popen(command, folder, out)
+        for command, name in zip(way.at_once, names, strict=True)
+        if not (folder / name).exists()
+    ]
     while any(process.poll() is None for process in running):
         if is_time():
             for process in running:

@@ -7,6 +7,7 @@ import gzip
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from ssl import SSLCertVerificationError
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -339,3 +340,15 @@ class _ClientError(Exception):
 def test_only_what_may_pass_is_tried_again(error: Exception, passes: bool) -> None:
     assert remote_errors.may_pass(error) is passes
     assert "secret" not in str(remote_errors.explained(error, "s3://b/k", "s3").args)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "variable"), [("s3", "AWS_CA_BUNDLE"), ("https", "SSL_CERT_FILE")]
+)
+def test_a_certificate_that_is_not_trusted_names_the_variable_that_helps(
+    scheme: str, variable: str
+) -> None:
+    error = SSLCertVerificationError("certificate verify failed")
+    assert not remote_errors.may_pass(error)
+    explained = remote_errors.explained(error, f"{scheme}://h/k", scheme)
+    assert explained.hint == f"add its authority to those trusted: export {variable}=FILE"
