@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -14,6 +13,7 @@ import typer
 
 from refinecli.cli.complaints import complain
 from refinecli.cli.completion import complete_formats, complete_kinds, complete_pairings
+from refinecli.cli.export_lines import lines_on
 from refinecli.cli.options import note_if_beyond, takes
 from refinecli.errors import InputError, UsageError
 from refinecli.text.clean import as_line
@@ -21,16 +21,12 @@ from refinecli.text.clean import as_line
 if TYPE_CHECKING:
     from refinecli.export.export import Plan
     from refinecli.export.kinds import Kind
-    from refinecli.export.manifest import Made
     from refinecli.export.selection import Pairing
     from refinecli.settings.load import Settings
     from refinecli.types import JSONObject
 
 _CHOICE = "What goes in"
 _OUTPUT = "Output"
-# From which share of the pairs on, and of how many, it is worth saying which side is the longer.
-_ONE_SIDED = 0.7
-_ENOUGH = 10
 _NAMES = ("sft", "dpo", "kto", "reward", "critic", "reviser", "prompts")
 _FORMATS = ("trl", "openai", "llamafactory", "verl", "tinker")
 
@@ -238,7 +234,7 @@ def export(
         return interrupted.code
     finally:
         bad.say_rest()
-    for line in [] if out.quiet else _said(made, folder, gpu=out.gpu):
+    for line in [] if out.quiet else lines_on(made, folder, gpu=out.gpu):
         print(as_line(line), file=sys.stderr)
     return 0
 
@@ -357,44 +353,3 @@ def _system(settings: Settings) -> Callable[[JSONObject], str]:
     from refinecli.export.system import system_of
 
     return lambda result: system_of(result, settings.roles["policy"].system or "")
-
-
-def _said(made: Made, folder: Path, *, gpu: bool) -> list[str]:
-    from refinecli.export.words import reasons
-    from refinecli.stats.wording import plural
-
-    read = made.collected
-    train, test = (made.sides[name] for name in ("train", "test"))
-    lines = [
-        f"{made.kind.name}: {'; '.join(made.filters)}",
-        f"{plural(made.rows, made.kind.noun)} of {plural(train.prompts + test.prompts, 'prompt')}, "
-        f"from {plural(read.responses, 'response')} in {plural(read.rows, 'row')}: "
-        f"{train.statistics.rows:,} in {folder / train.name}, "
-        f"{test.statistics.rows:,} in {folder / test.name}",
-    ]
-    if made.dropped:
-        lines.append(f"left out: {reasons(made.dropped)}")
-    lines += _warnings(made)
-    return lines + _next_step(made, folder, gpu=gpu)
-
-
-def _next_step(made: Made, folder: Path, *, gpu: bool) -> list[str]:
-    """Return what trains on the folder: for a CPU the command here, and TRL's own as well."""
-    if made.format != "trl":
-        return []
-    there = shlex.quote(str(folder))
-    trl = f"cd {there} && trl {made.kind.trainer} --config trl.yaml --model_name_or_path MODEL"
-    if gpu:
-        return [f"next: {trl}"]
-    form = "-model" if made.kind.trainer == "reward" else ".gguf"  # which a reward model has not
-    train = f"refinecli train {there} --model local -o {shlex.quote(f'{folder}{form}')}"
-    return [f"next: {train}", f"or: {trl}"]
-
-
-def _warnings(made: Made) -> list[str]:
-    """Return what a model would learn besides."""
-    train = made.sides["train"].statistics
-    for which, count in (("longer", train.longer), ("shorter", train.shorter)):
-        if made.kind.paired and train.rows >= _ENOUGH and count > _ONE_SIDED * train.rows:
-            return [f"note: the better one is the {which} in {count / train.rows:.0%} of the pairs"]
-    return []

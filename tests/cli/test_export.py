@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -53,6 +54,26 @@ def test_an_export_says_what_went_in_and_the_three_main_reasons_for_the_rest(
     assert manifest["sources"][0]["sha256"] == hashlib.sha256(run.read_bytes()).hexdigest()
     assert manifest["dropped"] == {"cut_off": 12, "empty": 12, "not_passed": 12, "failed": 1}
     assert manifest["kept"] == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("sft", "draw more with `refine --drafts N` or ask for less with --min-score X"),
+        ("dpo", "draw more with `refine --drafts N` or ask for less with --min-margin X"),
+        ("prompts", "give more rows"),
+    ],
+)
+def test_examples_too_few_to_train_on_come_with_the_way_to_more(
+    cli: Cli, tmp_path: Path, kind: str, more: str
+) -> None:
+    rows = [row(n, [0.0, 1.0], texts=("one", "two")) for n in range(9)]
+    write_jsonl(tmp_path / "out.jsonl", rows)
+    said = cli("export", "out.jsonl", "--to", kind, "-o", "made", "--test-share", "0").stderr
+    [note] = [line for line in said.splitlines() if line.startswith("note:")]
+    assert re.sub(r"9 \w+", "9 …", note) == (
+        f"note: 9 … to train on will hardly change a model: {more}"
+    )
 
 
 def test_what_trains_next_is_a_command_for_this_machine_or_for_a_gpu(
