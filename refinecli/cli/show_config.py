@@ -13,6 +13,7 @@ from refinecli.settings.classifiers import ClassifierConfig
 from refinecli.settings.files import READERS
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings, chain
+from refinecli.settings.secrets import hidden
 from refinecli.settings.sections import SECTIONS, keys_of
 from refinecli.text.json_text import dumps
 from refinecli.types import role_traits
@@ -97,6 +98,7 @@ def _inherited(name: str, key: str, settings: Settings) -> str:
 def _show(key: str, value: object, source: str) -> None:
     if isinstance(value, Path):
         value = str(value.absolute())  # the output may be moved anywhere
+    value = hidden(key, value)  # it is pasted into issues
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:

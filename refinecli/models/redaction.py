@@ -13,22 +13,24 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
 from refinecli.errors import CompletionError
 from refinecli.models.envelope import reply_object
 from refinecli.models.retries import RetryableError
-from refinecli.settings.roles import RoleSettings, names_a_secret
+from refinecli.settings.roles import RoleSettings
+from refinecli.settings.secrets import (
+    SURELY_A_KEY,
+    secret_in_header,
+    secrets_in,
+    secrets_in_query,
+)
 from refinecli.types import JSONObject
 
 HIDDEN = "[key]"
-_SURELY_A_KEY = 16  # characters
 # Bytes by which text may be written in another way than it reads, or be in pieces.
 _ESCAPES = (b"\\", b"%", b"&", b"\n{", b"\0")
-# A value with letters and digits and no blank, and not a URL.
-_LIKE_A_KEY = re.compile(r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z")
 _IN_PARTS = re.compile(rb'"(?:content|reasoning|reasoning_details|thinking)"\s*:\s*\[')
 _BEGIN_ESCAPES = ("\\", "%", "&")
 
@@ -43,7 +45,7 @@ class Redaction:
 
     def __init__(self, *secrets: str) -> None:
         self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
-        self._sure = tuple(secret for secret in self._secrets if len(secret) >= _SURELY_A_KEY)
+        self._sure = tuple(secret for secret in self._secrets if len(secret) >= SURELY_A_KEY)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -119,26 +121,10 @@ class Redaction:
 def redaction_for(role: RoleSettings, key: str) -> Redaction:
     """Return what hides a role's key and all that its requests hold besides which looks like one:
     a gateway may have its own in a header, in the URL or in the body."""
-    query = parse_qsl(urlsplit(role.base_url or "").query)
-    others = [value for name, value in query if names_a_secret(name)]
-    others += [
-        value.rpartition(" ")[2]  # the scheme stands before it
-        for name, value in role.headers.items()
-        if not name.lower().endswith(("version", "beta")) and _LIKE_A_KEY.search(value)
-    ]
-    others += _secrets_in(role.extra_body)
-    return Redaction(key, *(one for one in others if len(one) >= _SURELY_A_KEY))
-
-
-def _secrets_in(value: object, name: str = "") -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner, one in value.items():
-            yield from _secrets_in(one, inner)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _secrets_in(one, name)
-    elif isinstance(value, str) and names_a_secret(name):
-        yield value
+    others = list(secrets_in_query(role.base_url or ""))
+    others += [secret_in_header(name, value) for name, value in role.headers.items()]
+    others += secrets_in(role.extra_body)
+    return Redaction(key, *(one for one in others if len(one) >= SURELY_A_KEY))
 
 
 def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:
@@ -146,7 +132,7 @@ def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:
     patterns, beginnings = [], "".join(_BEGIN_ESCAPES)
     for secret in secrets:
         spelled = "".join(map(_spelled, secret))
-        if len(secret) < _SURELY_A_KEY:
+        if len(secret) < SURELY_A_KEY:
             patterns.append(rf"(?<!\w)(?:{spelled})(?!\w)")
             beginnings += secret[0]
             continue

@@ -9,7 +9,8 @@ from typing import Any
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import STRATEGIES, RefineOptions
-from refinecli.settings.roles import RoleSettings, names_a_secret
+from refinecli.settings.roles import RoleSettings
+from refinecli.settings.secrets import replaced
 from refinecli.text.json_text import digest, dumps
 from refinecli.types import JSONObject, role_traits
 
@@ -22,7 +23,8 @@ _ELSEWHERE = frozenset({"name", "model", "weights", "base_url", "strategy"})
 def shaped_by(shaping: JSONObject, roles: Mapping[str, RoleSettings]) -> JSONObject:
     """Return, by `section.key`, what differs from the defaults in what shapes results.
 
-    A long text is its digest and its first characters. Headers are digests in `shaping` already.
+    A long text is its digest and its first characters, and a secret its digest: `extra_body` may
+    hold one. Headers are digests in `shaping` already.
     """
     rest = {k: v for k, v in shaping.items() if k not in roles}
     found: dict[str, Any] = {} if rest["seed"] is None else {"run.seed": rest["seed"]}
@@ -33,16 +35,7 @@ def shaped_by(shaping: JSONObject, roles: Mapping[str, RoleSettings]) -> JSONObj
     found |= {k: v for k, v in rest.items() if k in ("repeats", "threshold", "contrast")}
     for name in roles:
         found |= _of_role(name, shaping)
-    return {key: _short(_without_secrets(value)) for key, value in found.items()}
-
-
-def _without_secrets(value: Any, name: str = "") -> Any:
-    """Return a setting with a digest in the place of each secret: `extra_body` may hold one."""
-    if isinstance(value, dict):
-        return {key: _without_secrets(one, key) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets(one, name) for one in value]
-    return digest(value) if isinstance(value, str) and names_a_secret(name) else value
+    return {key: _short(replaced(value, digest)) for key, value in found.items()}
 
 
 def _defaults(rest: JSONObject) -> dict[str, JSONObject]:

@@ -202,7 +202,7 @@ def check_named(path: Path) -> None:
 
 
 def flat(settings: JSONObject) -> JSONObject:
-    """Return the settings of a run by their dotted names."""
+    """Return the settings of a run by their dotted names, with digests in the place of secrets."""
     return {key: _same(key, value) for key, value in _flat(settings)}
 
 
@@ -215,7 +215,13 @@ def _flat(tree: JSONObject, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _same(key: str, value: object) -> object:
-    """Spell the same place in one way: `…/v1`, `…/v1/` and `…/v1/chat/completions`."""
+    """Spell the same place in one way: `…/v1`, `…/v1/` and `…/v1/chat/completions`. A secret in a
+    body is a digest, as those in headers and URLs are already: everyone may read the file."""
+    if ".extra_body." in key:
+        from refinecli.settings.secrets import replaced
+        from refinecli.text.json_text import digest
+
+        return replaced(value, digest, key.rpartition(".")[2])
     if not (key.endswith(".base_url") and isinstance(value, str)):
         return value
     url, mark, query = value.partition("?")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from refinecli.errors import UsageError, option
+from refinecli.settings.secrets import names_a_secret
 from refinecli.settings.sources import Given, Source
 from refinecli.settings.urls import checked_url
 from refinecli.types import JSONObject, juror_in, role_traits
@@ -24,18 +25,6 @@ FETCHING = frozenset(
 )
 
 OPENAI = "https://api.openai.com/v1"
-# If a word of a header's name ends like this (api-key, apikey), its value is a secret, and secrets
-# do not belong in files.
-_SECRET_WORDS = (
-    *("auth", "authorization", "authentication", "key", "keys", "token"),
-    *("secret", "secrets", "cookie", "cookies", "password", "passwords"),
-)
-
-
-def names_a_secret(name: str) -> bool:
-    """Return whether a header or a parameter of this name holds a secret."""
-    words = re.findall("[a-z]+", name.lower())
-    return any(word.endswith(_SECRET_WORDS) for word in words)
 
 
 class RoleConfig(BaseModel):

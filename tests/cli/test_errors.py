@@ -686,3 +686,25 @@ def test_an_output_that_is_a_link_in_a_circle_is_a_wrong_argument(cli: Cli, tmp_
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "hint: name another file" in result.stderr
+
+
+def test_no_output_shows_what_a_gateway_wants_for_a_key(cli: Cli, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [datapoint()])
+    with ChatServer(by_role("4")) as server:
+        models = ["--model", "m", "--base-url", f"{server.url}?api-key={KEY}-query", "-v"]
+        models += ["--set", f"policy.extra_body.api_key={KEY}-body"]
+        models += ["--set", f"policy.headers.X-Gateway={KEY}-header"]
+        run = ["refine", "in.jsonl", "-o", "out.jsonl", *models, "--max-calls", "1"]
+        ended = cli(*run, "--log-requests", "log.jsonl", "--summary", "s.json")
+        assert ended.returncode == 4
+        assert "this continues" in ended.stderr
+        other = cli(*run, "--set", f"policy.extra_body.api_key={KEY}-other")
+        assert "belongs to another run: policy.extra_body.api_key was" in other.stderr
+        shown = cli(*run, "--show-config")
+        sent = [(r.path, r.headers, r.body) for r in server.requests]
+    assert all(f"{KEY}-{where}" in str(sent) for where in ("query", "body", "header"))
+    assert '"X-Gateway" = "[hidden]"' in shown.stdout
+    for result in (ended, other, shown):
+        assert KEY not in result.stdout + result.stderr
+    for path in tmp_path.iterdir():
+        assert KEY.encode() not in path.read_bytes(), path
