@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 from pydantic import ValidationError
 
+from refinecli.data.whole_files import read_whole
 from refinecli.errors import UsageError
 from refinecli.field_errors import worded
 from refinecli.item_defaults import example_fields
@@ -23,7 +24,7 @@ from refinecli.types import Example
 def read_examples(path: Path) -> tuple[Example, ...]:
     """Read the examples of a file; raise UsageError naming the line that is not one."""
     try:
-        lines = path.read_bytes().removeprefix(_BOM).split(b"\n")
+        lines = read_whole(path).removeprefix(_BOM).split(b"\n")
     except OSError as error:
         raise UsageError(f"grade.examples: {path}: {error.strerror}") from None
     found = tuple(_read(path, lines))

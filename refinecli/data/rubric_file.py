@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from refinecli.data.item_slips import slip
+from refinecli.data.whole_files import read_at_most, read_whole
 from refinecli.errors import InputError, UsageError, option
 from refinecli.field_errors import check_kind, in_our_words
 from refinecli.item_defaults import item_fields
@@ -48,8 +49,8 @@ def _content(path: Path | str) -> bytes:
         from refinecli.data.remote import RemoteObject
 
         with RemoteObject(path).open() as file:
-            return file.read()
-    return Path(path).read_bytes()
+            return read_at_most(file)
+    return read_whole(Path(path))
 
 
 def _check_items(items: Sequence[Any], named: str) -> None:

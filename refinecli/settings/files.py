@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from refinecli.data.whole_files import read_whole_text
 from refinecli.errors import UsageError
 from refinecli.prompts import PLACEHOLDERS, Prompts
 from refinecli.settings.sources import Given
@@ -36,7 +37,7 @@ def read_files(given: Given) -> dict[str, Path]:
 
 
 def _template(path: Path) -> str:
-    return path.read_text("utf-8-sig").rstrip("\n")
+    return read_whole_text(path).rstrip("\n")
 
 
 def _examples(path: Path) -> tuple[Example, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from refinecli.data.whole_files import read_whole_text
 from refinecli.errors import UsageError, option
 from refinecli.text.toml_text import loads
 from refinecli.types import JSONObject
@@ -142,7 +143,7 @@ def _flag(dotted: str) -> str:
 
 def _read(path: Path) -> JSONObject:
     try:
-        return loads(path.read_text("utf-8-sig"))
+        return loads(read_whole_text(path))
     except OSError as error:
         raise UsageError(f"{option('config', path)}: {error.strerror}") from None
     except ValueError as error:
