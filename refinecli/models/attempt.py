@@ -16,7 +16,7 @@ from refinecli.models.http import Reply, TransportError
 from refinecli.models.pacing.pacer import UNTIMED, Turn
 from refinecli.models.pacing.rate_headers import hint_in_words, hints
 from refinecli.models.provider_errors import StatedError
-from refinecli.models.redaction import Redaction
+from refinecli.models.redaction import Redaction, without_secrets
 from refinecli.models.reply import read_completion, usage_in
 from refinecli.models.request import Request
 from refinecli.models.retries import REFUSALS, Ending, RetryableError
@@ -213,5 +213,6 @@ class Sender:
             url = shown_url(self.endpoint.url)
             content = b"" if isinstance(came, TransportError) else came.as_sent or came.content
             clean = self.redaction.logged(content)
-            data = self.redaction.reply(request.data)  # `extra_body` may hold a secret
+            data = self.redaction.reply(request.data)
+            data = without_secrets(data, self.role.extra_body)
             self.log_request(request.draw, url, data, came, clean)

@@ -22,6 +22,7 @@ from refinecli.models.retries import RetryableError
 from refinecli.settings.roles import RoleSettings
 from refinecli.settings.secrets import (
     SURELY_A_KEY,
+    replaced,
     secret_in_header,
     secrets_in,
     secrets_in_query,
@@ -125,6 +126,16 @@ def redaction_for(role: RoleSettings, key: str) -> Redaction:
     others += [secret_in_header(name, value) for name, value in role.headers.items()]
     others += secrets_in(role.extra_body)
     return Redaction(key, *(one for one in others if len(one) >= SURELY_A_KEY))
+
+
+def without_secrets(data: bytes, extra_body: JSONObject) -> bytes:
+    """Return the body of a request without the secrets that `extra_body` has by their names, of any
+    length."""
+    if not any(secrets_in(extra_body)):
+        return data
+    body = orjson.loads(data)
+    hidden = replaced(extra_body, lambda secret: HIDDEN)
+    return orjson.dumps({**body, **{key: hidden[key] for key in hidden if key in body}})
 
 
 def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:

@@ -280,6 +280,16 @@ def test_a_secret_in_a_request_is_sent_but_not_logged() -> None:
     assert attempt.logged[0][2] == b'{"messages":[],"api_key":"[key]"}' + four().content
 
 
+def test_a_short_secret_in_a_request_is_not_logged_either_where_its_name_says_what_it_is() -> None:
+    attempt = Attempt(four(), "policy.extra_body.api_key=me", "policy.extra_body.user=u")
+    data = orjson.dumps({"messages": ["me"], "api_key": "me", "user": "u"})
+    request = Request({"messages": []}, data, b"k", Draw("a", 0, "policy", 0))
+    asyncio.run(attempt.sender.attempt(request, False))
+    assert attempt.client.sent[0][1] == data
+    logged = b'{"messages":["me"],"api_key":"[key]","user":"u"}'
+    assert attempt.logged[0][2] == logged + four().content
+
+
 def test_a_short_key_may_stand_in_an_honest_answer_but_not_in_the_log() -> None:
     attempt = Attempt(four("Use ollama"), secret="ollama")
     assert attempt.make().text == "Use ollama"
