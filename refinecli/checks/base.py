@@ -1,7 +1,5 @@
 """Define what every check is, and what it returns."""
 
-from __future__ import annotations
-
 from typing import Annotated, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field

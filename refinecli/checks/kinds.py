@@ -4,8 +4,7 @@ Each kind is a small model: its fields are what a data file may set, `describe` 
 words, and `grade` returns a score from 0 to 1 with feedback specific enough to act on.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import re
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Annotated, Literal, TypeAlias

@@ -1,10 +1,9 @@
 """Grade items by the words that a response has."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import re
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -34,7 +33,7 @@ class _Words(BaseCheck):
     language: Annotated[str, AfterValidator(_known_language)] | None = None
 
     @model_validator(mode="after")
-    def _options_go_together(self) -> _Words:
+    def _options_go_together(self) -> Self:
         if self.match == "stem" and self.case:
             raise ValueError("case cannot be true with match: stem")
         if self.match != "stem" and self.language is not None:

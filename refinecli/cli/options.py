@@ -1,7 +1,6 @@
 """Define options that commands share, and turn errors into exit codes."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import functools
 import inspect
 import sys
@@ -280,7 +279,7 @@ class ModelOptions:
         ),
     ] = False
 
-    def settings(self, flags: Mapping[str, object] | None = None) -> Settings:
+    def settings(self, flags: Mapping[str, object] | None = None) -> "Settings":
         """Settle everything, with these options and a command's own `flags` on top."""
         from refinecli.settings.load import load
 
@@ -362,7 +361,7 @@ def takes(**groups: type) -> Callable[[Command], Callable[..., None]]:
     return wrap
 
 
-def rubric_of(models: ModelOptions, *, quiet: bool = False) -> list[JSONObject]:
+def rubric_of(models: ModelOptions, *, quiet: bool = False) -> "list[JSONObject]":
     """Return the items of `--rubric`, and show what looks like a slip in it."""
     from refinecli.data.rubric_file import read_rubric
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from functools import lru_cache
 
-from refinecli.item_defaults import INSTRUCTION, range_of, shortest
+from refinecli.item_defaults import EXTRACTION_REGEX, INSTRUCTION, range_of, shortest
 from refinecli.text.patterns import last_match
 from refinecli.types import JSONObject, RubricItem
 
@@ -40,8 +40,9 @@ def _contradiction(item: JSONObject) -> str:
             f"{other_low} and {other_high}"
         )
     pattern = item.get("extraction_regex")
+    own = pattern and pattern != EXTRACTION_REGEX
     asks_ours = instruction in (None, INSTRUCTION)
-    if pattern and asks_ours and not item.get("check") and not _finds_default(pattern):
+    if own and asks_ours and not item.get("check") and not _finds_default(pattern):
         return (
             "extraction_regex does not find <score>1</score>, which the grader is asked for: say "
             "what it is to write in grader_output_format_instruction"

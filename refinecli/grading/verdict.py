@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as checked
+from pydantic import ConfigDict, Field, with_config
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError, UnsupportedError
@@ -48,7 +47,8 @@ Read: TypeAlias = Callable[["Question", Completion, float], Grade]
 _LABEL_TOKENS = 4
 
 
-@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
+@dataclass(frozen=True, slots=True)
 class GradeOptions:
     """`[grade]`: the form of a verdict: with reasons before it, alone, or by probabilities; as text
     or as JSON.

@@ -9,8 +9,7 @@ whose placeholders are all empty is left out. Users replace a template by naming
 `[prompts]`.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -17,8 +17,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as checked
+from pydantic import ConfigDict, Field, with_config
 
 from refinecli.errors import UsageError
 from refinecli.grading.batch import most_calls as most_calls_of
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
     from refinecli.types import Datapoint, Refinement, Roles, Usage
 
 
-@checked(
-    frozen=True,
-    slots=True,
-    config=ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True),
-)
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True))
+@dataclass(frozen=True, slots=True)
 class RefineOptions:
     """`[refine]`: the settings of a loop.
 

@@ -1,7 +1,6 @@
 """Settle `[classifier.NAME]`: a model that gives each of its labels a probability."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self

@@ -1,11 +1,10 @@
 """Settle one role: its settings, what it inherits from another, and where its key goes."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -113,11 +112,11 @@ class RoleSettings:
     def is_juror(self) -> bool:
         return juror_in(self.name) is not None
 
-    def at(self, weights: str | None) -> RoleSettings:
+    def at(self, weights: str | None) -> Self:
         """Return the role as one that is served from files here."""
         return replace(self, base_url=None, weights=weights, api_key_env=None)
 
-    def asks_the_same(self, other: RoleSettings) -> bool:
+    def asks_the_same(self, other: Self) -> bool:
         """Return True where both are the same model, asked in the same way."""
         return all(
             getattr(self, field.name) == getattr(other, field.name)

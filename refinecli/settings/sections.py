@@ -1,16 +1,22 @@
 """List the sections that can be set, each one type, and read a section's table as its type."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 
 from refinecli.errors import UsageError
 from refinecli.field_errors import worded
@@ -31,11 +37,8 @@ def _count_or_percent(text: str) -> str:
     return text
 
 
-@checked(
-    frozen=True,
-    slots=True,
-    config=ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True),
-)
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True))
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """The options of `[run]`, which do not shape results, and the seed."""
 
@@ -62,7 +65,8 @@ class RunOptions:
         return number / 100 * datapoints if self.max_errors.endswith("%") else number
 
 
-@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
+@dataclass(frozen=True, slots=True)
 class RayOptions:
     """The options of `[ray]`, which say how shards run on a cluster and shape no results."""
 
@@ -150,6 +154,8 @@ def _unknown(path: list[str], known: Sequence[str], given: Given) -> UsageError:
 
 def section(kind: type[T], path: Sequence[str], table: object, given: Given) -> T:
     """Return a section's table as its type; raise UsageError naming what is wrong, and where."""
+    if not table and is_dataclass(kind):  # to build a type's checks takes milliseconds
+        return kind()
     try:
         return TypeAdapter(kind).validate_python(table)
     except ValidationError as error:

@@ -3,8 +3,7 @@
 pydantic validates it; in code a record builds itself with the same defaults as a line of data.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Sequence
 from math import isfinite
 from typing import Annotated, Any, Literal, NotRequired, Self, TypeAlias, Unpack

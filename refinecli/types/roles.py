@@ -1,11 +1,10 @@
 """Define the roles, and a completer for each."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Annotated, get_type_hints
+from typing import Annotated, Self, get_type_hints
 
 from refinecli.types.completion import Completer
 
@@ -71,7 +70,7 @@ class Roles:
         """The graders by role names: the jury, or the grader alone."""
         return self.jury or {"grader": self.grader}
 
-    def wrapped(self, wrap: Callable[[str, Completer], Completer]) -> Roles:
+    def wrapped(self, wrap: Callable[[str, Completer], Completer]) -> Self:
         """Return the same roles with `wrap` around each completer, given its role's name."""
         own = {name: getattr(self, name) for name in ROLES}
         return replace(
