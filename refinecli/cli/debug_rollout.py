@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -284,7 +284,7 @@ class _Rollout:
         made: list[Refinement] = []
         outcome = await refine_row(
             self.row,
-            replace(started.engine, roles=roles),
+            started.engine._replace(roles=roles),
             self.settings,
             on_refinement=made.append,
         )

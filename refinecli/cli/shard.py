@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -42,4 +41,4 @@ def part_of(shard: Shard, rows: Input, out: OutputOptions) -> tuple[Input, PartO
     total = sum(1 for _ in islice(rows.source.read(), rows.limit))
     places = shard.rows(total)
     part = PartOf(shard, len(places), rows.limit, rows.source.digest())
-    return replace(rows, skip=places.start, limit=places.stop), part
+    return rows._replace(skip=places.start, limit=places.stop), part

@@ -6,8 +6,7 @@ What `output_lines` writes, this reads; a line that another command wrote has no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from refinecli.data.rows import Row
 from refinecli.errors import InputError
@@ -29,8 +28,7 @@ from refinecli.types import (
 _ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRow:
+class StoredRow(NamedTuple):
     """The contents of one output line: its datapoint, none where it could not be read, and why it
     failed. `refinement` is how its response came about, if `refine` wrote it; `graded` is the
     response as `grade` found it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from refinecli.models.traffic import Traffic
 
@@ -17,8 +17,7 @@ _LEAST, _GENERATIONS = 10, 2
 _STEP = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(NamedTuple):
     time: float
     finished: int
     answered: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from refinecli.errors import CompletionError
 from refinecli.grading.scoring import ungraded
@@ -48,7 +48,7 @@ class Asked:
 async def verdict(asked: Asked, grader: Completer, draw: Draw) -> tuple[Grade, Usage]:
     """Return the item's grade, ungraded with the reason where there is none, and the usage. The
     grader's completer hands on what is drawn for the role of a classifier."""
-    of_classifier = replace(draw, role=classifier_role(asked.how.name), iteration=0, sample=0)
+    of_classifier = draw._replace(role=classifier_role(asked.how.name), iteration=0, sample=0)
     try:
         completion = await grader(asked.messages(), of_classifier)
     except CompletionError as error:

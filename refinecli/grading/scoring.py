@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from refinecli.text.patterns import SECONDS, last_match, opening_of
 from refinecli.text.reasoning import split_reasoning
@@ -27,8 +26,7 @@ PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 _EPSILON = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Extraction:
+class Extraction(NamedTuple):
     """A raw score with its span in the reply's answer, or the reason why there is none."""
 
     raw_score: float | None = None

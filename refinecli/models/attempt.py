@@ -4,9 +4,8 @@ the cache."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from time import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from refinecli.errors import CompletionError
 from refinecli.models.budget import Amount, Limits, Reservation
@@ -44,8 +43,7 @@ class Posts(Protocol):
     ) -> Reply: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """One role's way to its endpoint."""
 
     client: Posts
@@ -140,7 +138,7 @@ class Sender:
             completion = read_completion(content)
         except StatedError as stated:  # as bad as that status, and no more to be kept than that
             self._end(turn, stated.status, reply)
-            raise self._failed(request, replace(reply, status=stated.status)) from None
+            raise self._failed(request, reply._replace(status=stated.status)) from None
         except Exception as error:
             turn.succeeded(given)
             self._count(request, Completion("", usage=usage_in(content)), reservation)

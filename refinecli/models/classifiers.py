@@ -79,7 +79,7 @@ class LabelClient:
         found = labels(reply.content) if 200 <= reply.status < 300 else None
         if found is None:
             return reply
-        return replace(reply, content=_as_chat(found), as_sent=reply.content)
+        return reply._replace(content=_as_chat(found), as_sent=reply.content)
 
 
 @dataclass(frozen=True, slots=True)

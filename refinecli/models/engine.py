@@ -9,7 +9,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from refinecli.data.output_lines import Provenance
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 _OTHER_FILES = 64  # open at the same time: the cache, the input, the output, modules
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """The roles' completers of a run, their limits, and their models. `shaping` is all that shapes
     results; `failed_once` says whether the run came to a row before, in vain. Where an outage does
     not end the process, `resume` lets requests be sent again after a RunError; `stop` ends all
@@ -154,8 +153,7 @@ class _Answering:
     stop: Callable[[RunError], None] = lambda error: None
 
 
-@dataclass(frozen=True, slots=True)
-class _Chats:
+class _Chats(NamedTuple):
     """The parts that all chats of a run share."""
 
     client: HttpClient

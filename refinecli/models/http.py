@@ -13,9 +13,8 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter, time
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 from multidict import CIMultiDict
@@ -67,8 +66,7 @@ class TransportError(Exception):
         self.began, self.seconds = began, seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A complete HTTP reply, whose header names are compared without regard to case. `began` is
     when the request was sent, in seconds since 1970, and `seconds` how long it took. `as_sent` is
     what came where `content` was put into another form."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from refinecli.models.budget import Amount
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """The limits of one endpoint and model, for all processes together; `name` stands for both, and
     for the variable of the key."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -15,8 +15,7 @@ from refinecli.settings.roles import RoleSettings
 from refinecli.types import Draw, JSONObject, JSONReply, Message, Usable, Wants, juror_in
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request as it goes out; `data` is its body, and `key` the name of its reply in the
     cache."""
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Annotated, get_type_hints
+from typing import Annotated, NamedTuple, get_type_hints
 
 GRADER_SYSTEM = """\
 You are a strict and fair grader. You judge one response by one criterion and by nothing else. \
@@ -255,8 +255,7 @@ between <rubric> and </rubric>, of objects with "name", "criterion" and "weight"
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(NamedTuple):
     """The placeholders of a template: those it would be useless without, and others it may use."""
 
     needed: frozenset[str]

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, with_config
 
@@ -99,8 +99,7 @@ async def prior() -> Estimates:
     return before_any_row()
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(NamedTuple):
     """One datapoint on its way through a loop.
 
     The roles in `redraws` could reply to the same request in another way. `estimates` are what

@@ -203,7 +203,7 @@ def _drawn_as(role: str, completer: Completer) -> Completer:
         usable: Usable | None = None,
         wants: Wants | None = None,
     ) -> Completion:
-        return await completer(messages, replace(draw, role=role), usable, wants)
+        return await completer(messages, draw._replace(role=role), usable, wants)
 
     return ask
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from refinecli.errors import OutputError, RefineError, UsageError, option
 from refinecli.models.traffic import Traffic
@@ -54,8 +54,7 @@ class Display(Protocol):
         """Take the progress away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A run whose models can be asked, as the body of a job gets it. The body counts each result in
     `summary`, and calls `unsettled` for each datapoint that failed or stayed ungraded."""
 

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refinecli.data.output_lines import Outcome
 from refinecli.data.repeats import Repeats
@@ -35,8 +35,7 @@ Work = Callable[[Row], Awaitable[Outcome]]
 Reader = Callable[[bytes, int, str, Sequence[JSONObject]], Row]  # `read_row`, or what is like it
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """The rows to work on: the sources in order, the most rows to read from all of them, the rubric
     added to every row, the reader of a line, and further remarks on a datapoint. Of those rows the
     first `skip` are read only so that later ones are numbered as in the whole."""

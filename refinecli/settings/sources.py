@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from refinecli.data.whole_files import read_whole_text
 from refinecli.errors import UsageError, option
@@ -18,8 +18,7 @@ NAMED = ("jury", "classifier")
 _PREFIX = "REFINECLI_"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The source of a value. Of two sources the one with the higher `level` wins; `name` is what
     users know it by, which may be a mention of an option."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from refinecli.types.datapoint import JSONObject, Message
 
@@ -69,8 +69,7 @@ class Completion:
         return self.finish_reason == "length"
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """The identity of a call: everything that its seed may be derived from.
 
     Equal requests of rows with equal conversations differ in `convo_occurrence`, those of one row
@@ -89,16 +88,14 @@ class Draw:
 Usable: TypeAlias = Callable[[Completion], bool | Awaitable[bool]]
 
 
-@dataclass(frozen=True, slots=True)
-class JSONReply:
+class JSONReply(NamedTuple):
     """Ask for a reply that is one JSON object: one of this `schema`, or any."""
 
     schema: JSONObject | None = None
     name: str = "verdict"  # of the schema, which some endpoints insist on
 
 
-@dataclass(frozen=True, slots=True)
-class FirstTokens:
+class FirstTokens(NamedTuple):
     """Ask for the likeliest `alternatives` to each token of a reply of at most `max_tokens`."""
 
     alternatives: int

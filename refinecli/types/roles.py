@@ -4,7 +4,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Annotated, Self, get_type_hints
+from typing import Annotated, NamedTuple, Self, get_type_hints
 
 from refinecli.types.completion import Completer
 
@@ -32,8 +32,7 @@ def classifier_in(role: str) -> str | None:
     return role.removeprefix(_CLASSIFIER) if role.startswith(_CLASSIFIER) else None
 
 
-@dataclass(frozen=True, slots=True)
-class RoleTraits:
+class RoleTraits(NamedTuple):
     """The traits of a role.
 
     A role that is not set is its `fallback`. A role that gives verdicts is asked at temperature 0

@@ -23,8 +23,8 @@ leads out of every state.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 _WALL = 8  # in a row: one in four refused at random does that once in 65,000
 _SAMPLE = 20  # requests to judge by
@@ -61,8 +61,7 @@ class Spacing:
         self.free_at = max(self.free_at, now - self.slack) + amount / self.rate
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _Trial(NamedTuple):
     """A slower rate on trial: the share refused and the rate before, and whether it is the
     second."""
 

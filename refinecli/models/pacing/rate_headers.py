@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
+from typing import NamedTuple
 
 _NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
 _SPAN = re.compile(r"(?:(?:\d+(?:\.\d+)?)(?:ms|us|µs|ns|[dhms]))+", re.ASCII)
@@ -24,8 +24,7 @@ _EPOCH = 1e9  # 2001; as a time to wait it would be thirty years
 _HINTED = ("retry-after", "ratelimit")
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """The rest of one limit: `remaining` of `limit`, whole again in `reset` seconds."""
 
     remaining: float
@@ -33,8 +32,7 @@ class Allowance:
     limit: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
+class Hints(NamedTuple):
     """The seconds to wait `after` a refusal, and the rest of the limits on requests and tokens."""
 
     after: float | None = None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from refinecli.text.patterns import MOST_REPEATED, Pattern, compiled
+from refinecli.text.patterns import MOST_REPEATED, Pattern, compiled, last_match
 
 BOMBS = [
     ".{100000000}",
@@ -83,3 +83,28 @@ def test_a_pattern_is_valid_exactly_if_it_compiles(before: str, group: str, afte
 def test_a_usual_pattern_that_is_too_long_is_not_valid() -> None:
     with pytest.raises(ValidationError, match="100,000 at most"):
         TypeAdapter(Pattern).validate_python("a" * 100_000 + "(.*?)")
+
+
+@given(
+    st.text("ab<> ", max_size=3),
+    st.sampled_from([f"(.{repeat})" for repeat in ("", "*", "+", "?", "*?", "+?", "??")]),
+    st.text("ab<> ", max_size=3),
+    st.text("ab<>/\n ", max_size=14),
+)
+def test_a_usual_pattern_finds_in_a_short_text_what_the_regex_library_finds(
+    before: str, group: str, after: str, text: str
+) -> None:
+    pattern = before + group + after
+    found = list(compiled(pattern).finditer(text))
+    match = last_match(pattern, text)
+    assert (match and (match.span(), match.span(1))) == (
+        found[-1] and (found[-1].span(), found[-1].span(1)) if found else None
+    )
+
+
+def test_a_usual_pattern_takes_no_time_wherever_it_begins_to_match() -> None:
+    start = time.process_time()
+    assert last_match("a(.*?)b", "a" * 1_500) is None
+    with pytest.raises(TimeoutError):
+        last_match("a(.*?)b", "a" * 100_000, 0.05)
+    assert time.process_time() - start < 0.5
