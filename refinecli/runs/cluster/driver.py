@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields
 from functools import partial
+from io import StringIO
 from itertools import islice
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
@@ -36,7 +40,8 @@ from refinecli.settings.sections import RayOptions
 from refinecli.text.json_text import digest
 
 _LOOK = 0.3  # seconds between looks at the shards
-# What shards get to finish requests in flight, keep their replies and copy their caches.
+# What a cluster gets to answer; shards, to finish requests in flight, keep their replies and copy
+# their caches.
 _PATIENCE = 30.0
 _STORE = 100 * 1024 * 1024  # bytes for objects: ours are small
 _STARTS = 3
@@ -74,13 +79,28 @@ def _take_signals_back() -> None:
         signal.signal(number, signal.getsignal(number))
 
 
+def _first_sentence(error: Exception) -> str:
+    """Return what has happened, of a page that also says how to look into Ray's logs."""
+    return (str(error).strip() or repr(error)).splitlines()[0].partition(". ")[0].rstrip(".")
+
+
 def _connect(address: str) -> None:
+    where = urlsplit(address if "://" in address else f"//{address}")
     try:
+        if where.hostname and where.port:  # the reason is Python's, where nobody listens
+            socket.create_connection((where.hostname, where.port), _PATIENCE).close()
         ray.init(address=address, log_to_driver=False, logging_level=_QUIET)
+    except OSError as error:
+        raise _cannot_connect(address, error.strerror or str(error)) from None
     except Exception as error:  # of many kinds
-        raise UsageError(
-            f"{option('ray.address', address)}: {error}", "see that the cluster runs"
-        ) from None
+        raise _cannot_connect(address, _first_sentence(error)) from None
+
+
+def _cannot_connect(address: str, why: str) -> UsageError:
+    return UsageError(
+        f"{option('ray.address', address)}: {why}",
+        "see that the cluster runs and this process has its token (RAY_AUTH_TOKEN_PATH)",
+    )
 
 
 def _start(workers: int) -> None:
@@ -171,7 +191,15 @@ class _Session:
 
     async def run(self) -> None:
         """Run all shards; raise the error that ended one of them."""
+        # Ray prints there what becomes of nodes, in its own words.
+        with redirect_stdout(StringIO()):
+            await self._run()
+        if self.over:
+            raise self.over
+
+    async def _run(self) -> None:
         try:
+            await self._connect()
             await self._call(self._begin)
             _take_signals_back()
             while self.running or (self.todo and not self.over):
@@ -186,22 +214,26 @@ class _Session:
             if self.limiter is not None:
                 await self._call(ray.shutdown)
             self.thread.shutdown(wait=False)
-        if self.over:
-            raise self.over
 
     def _call(self, call: Callable[..., T], *args: object) -> asyncio.Future[T]:
         """Call Ray in the thread that starts it. Its processes end with that thread, not with the
         process alone."""
         return asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
 
-    def _begin(self) -> None:
-        """Connect to the cluster, or start one here, and start the limiter next to this process,
-        so that it lives as long."""
+    async def _connect(self) -> None:
+        """Connect to the cluster, or start one here."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        if self.options.address:
-            _connect(self.options.address)
-        else:
-            _start(self.workers)
+        address = self.options.address
+        if not address:
+            await self._call(partial(_start, self.workers))
+            return
+        try:  # Ray itself would try for many minutes, as with a wrong token
+            await asyncio.wait_for(self._call(partial(_connect, address)), _PATIENCE)
+        except TimeoutError:
+            raise _cannot_connect(address, f"no answer in {_PATIENCE:.0f} seconds") from None
+
+    def _begin(self) -> None:
+        """Start the limiter next to this process, so that it lives as long."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor = ray.remote(Limiter).options(
             name=f"refinecli {digest(str(self.whole.folder.path))}",
@@ -257,7 +289,7 @@ class _Session:
         """Let a shard be run again, from what is left of it; raise RunError if that has not
         helped."""
         where = f" on {self.hosts[shard.index]}" if shard.index in self.hosts else ""
-        why = f": {str(error).splitlines()[0]}" if error else ""
+        why = f": {_first_sentence(error)}" if error else ""
         if self.attempts[shard] > self.options.retries:
             raise RunError(
                 f"shard {shard} has died {self.attempts[shard]} times, the last time{where}{why}",
