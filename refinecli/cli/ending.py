@@ -125,7 +125,7 @@ def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
         how = ", with as much again to spend" if code == 4 else ""
         lines += [f"every reply is kept in {ended.kept_in}; this continues{how}:"]
         lines += [f"  {continuing(piped=piped)}"]
-    elif not ended.job.cache and ended.traffic.sent:
+    elif not ended.job.cache and ended.job.roles and ended.traffic.sent:  # none: others asked
         lines += ["  hint: add --cache FILE, and the same command can continue next time"]
     return lines
 
