@@ -105,7 +105,8 @@ def _cannot_connect(address: str, why: str) -> UsageError:
 
 def _start(workers: int) -> None:
     """Start a cluster of one node. Ray gives its parts half a minute, which a busy machine may
-    need more than once."""
+    need more than once; its workers would be the last to run there."""
+    os.environ.setdefault("RAY_worker_niceness", "0")
     for left in reversed(range(_STARTS)):
         try:
             ray.init(
@@ -201,6 +202,9 @@ class _Session:
         try:
             await self._connect()
             await self._call(self._begin)
+            if self.options.address:
+                workers = await self._call(lambda: self.workers)
+                self.on_notice(f"{len(self.todo)} shards, {workers} at a time")
             _take_signals_back()
             while self.running or (self.todo and not self.over):
                 await self._call(self._submit)
@@ -225,8 +229,10 @@ class _Session:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         address = self.options.address
         if not address:
+            self.on_notice(f"starting Ray here, for {self.workers} shards at a time")
             await self._call(partial(_start, self.workers))
             return
+        self.on_notice(f"connecting to Ray at {address}")
         try:  # Ray itself would try for many minutes, as with a wrong token
             await asyncio.wait_for(self._call(partial(_connect, address)), _PATIENCE)
         except TimeoutError:
