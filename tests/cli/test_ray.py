@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_adaptive import written
-from tests.cli.test_shards import REFINE, rows
+from tests.cli.test_shards import REFINE, graded_rows, rows
 from tests.conftest import Result, Start, at, write_jsonl
 from tests.support.fault_server import FaultServer
 
@@ -93,6 +93,33 @@ def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
     logs = [path for path in session.rglob("*") if path.is_file()]
     assert logs
     assert not [path for path in logs if KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_grade_by_checks_alone_asks_nobody_and_judges_its_gates_over_all_parts(
+    cli: Cli, tmp_path: Path, session: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", graded_rows(12))
+    grade = ["grade", "in.jsonl", "--fail-under", "0.99", "--summary"]
+    plain = cli(*grade, "plain.json", "-o", "whole.jsonl")
+    on_ray = ["-o", "parts/", "--engine", "ray", "--shards", "2", "--set", "ray.workers=1"]
+    result = cli(*grade, "ray.json", *on_ray, env={"RAY_TMPDIR": str(session)}, seconds=240)
+    if "Ray did not start" in result.stderr:
+        pytest.skip(result.stderr)
+    assert (plain.returncode, result.returncode) == (1, 1), result.stderr
+    missed = "error: --fail-under 0.99 is missed"
+    assert missed in plain.stderr
+    assert missed in result.stderr
+    parts = sorted(str(path) for path in (tmp_path / "parts").glob("*.jsonl"))
+    assert cli("merge", *parts, "-o", "merged.jsonl").returncode == 0
+    assert (tmp_path / "merged.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert (tmp_path / "parts/manifest.json").exists()
+    assert not (tmp_path / "parts/_ray").exists()
+    figures = [json.loads((tmp_path / name).read_text()) for name in ("plain.json", "ray.json")]
+    for one in figures:
+        one.pop("seconds")
+    assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize(
