@@ -37,6 +37,7 @@ from refinecli.runs.lifecycle import Started
 from refinecli.runs.shards import Part, Shard, parts_in_order
 from refinecli.runs.signals import SIGNALS
 from refinecli.settings.sections import RayOptions
+from refinecli.stats.wording import plural
 from refinecli.text.json_text import digest
 
 _LOOK = 0.3  # seconds between looks at the shards
@@ -204,7 +205,7 @@ class _Session:
             await self._call(self._begin)
             if self.options.address:
                 workers = await self._call(lambda: self.workers)
-                self.on_notice(f"{len(self.todo)} shards, {workers} at a time")
+                self.on_notice(f"{plural(len(self.todo), 'shard')}, {workers} at a time")
             _take_signals_back()
             while self.running or (self.todo and not self.over):
                 await self._call(self._submit)
@@ -229,7 +230,7 @@ class _Session:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         address = self.options.address
         if not address:
-            self.on_notice(f"starting Ray here, for {self.workers} shards at a time")
+            self.on_notice(f"starting Ray here, for {plural(self.workers, 'shard')} at a time")
             await self._call(partial(_start, self.workers))
             return
         self.on_notice(f"connecting to Ray at {address}")
