@@ -107,7 +107,10 @@ def load(
     of_strategy, ignored = checks.of_strategy(given)
     if ignored:  # a wrong value is wrong whatever the strategy
         section(RefineOptions, ["refine"], given.tables["refine"], given)
-    refine = section(RefineOptions, ["refine"], of_strategy, given)
+    if given.tables.get("refine", {}).keys() <= {"strategy"}:  # which has been looked up
+        refine = RefineOptions(**of_strategy)
+    else:
+        refine = section(RefineOptions, ["refine"], of_strategy, given)
     run = section(RunOptions, ["run"], given.tables.get("run", {}), given)
     files = read_files(given)
     grade = section(GradeOptions, ["grade"], given.tables.get("grade", {}), given)

@@ -81,31 +81,29 @@ def _date(text: str | None) -> float | None:
 
 # A wait in the body of an error: Google's `RetryInfo`, Hugging Face's `estimated_time`, and fields
 # and sentences of others. Seconds where no unit is given.
-_FIELD = re.compile(
+# Compiled where there is such an error.
+_FIELD = (
     rb"[\"'](?:retry_?delay|retry_?after(?:_?(?:seconds|ms))?|estimated_time)[\"']\s*:\s*"
-    rb"(?:\{\s*[\"']seconds[\"']\s*:\s*)?[\"']?([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s)?",
-    re.IGNORECASE,
+    rb"(?:\{\s*[\"']seconds[\"']\s*:\s*)?[\"']?([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(ms|s)?"
 )
-_SENTENCE = re.compile(
+_SENTENCE = (
     rb"(?:retry|try again|wait|available again|resets?)[a-z ]{0,30}?\s(?:in|after|for)?\s?"
     rb"((?:[0-9]{1,9}(?:\.[0-9]{1,9})?\s?"
     rb"(?:ms|milliseconds?|d(?:ays?)?|h(?:ours?|rs?)?|m(?:inutes?|ins?)?|s(?:ec(?:ond)?s?)?)"
-    rb"(?![a-z])\s?(?:and )?)+)",
-    re.IGNORECASE,
+    rb"(?![a-z])\s?(?:and )?)+)"
 )
-_AMOUNT = re.compile(rb"([0-9]+(?:\.[0-9]+)?)\s?(ms|milli|[dhms])", re.IGNORECASE)
+_AMOUNT = rb"([0-9]+(?:\.[0-9]+)?)\s?(ms|milli|[dhms])"
 _UNITS = {b"ms": 1e-3, b"milli": 1e-3, b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
 
 
 def hint_in_words(content: bytes) -> float | None:
     """Return the seconds to wait that the body of an error names, if it does."""
-    if field := _FIELD.search(content):
+    if field := re.search(_FIELD, content, re.IGNORECASE):
         milliseconds = field[2] == b"ms" or field[0].lower().count(b"_ms") > 0
         return float(field[1]) * (1e-3 if milliseconds else 1.0)
-    if sentence := _SENTENCE.search(content):
-        return sum(
-            float(number) * _UNITS[unit.lower()] for number, unit in _AMOUNT.findall(sentence[1])
-        )
+    if sentence := re.search(_SENTENCE, content, re.IGNORECASE):
+        amounts = re.findall(_AMOUNT, sentence[1], re.IGNORECASE)
+        return sum(float(number) * _UNITS[unit.lower()] for number, unit in amounts)
     return None
 
 

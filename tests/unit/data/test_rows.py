@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from refinecli.data import fast_rows
 from refinecli.data import rows as jsonl
 from refinecli.data.fast_rows import plain_datapoint
 from refinecli.data.rows import read_row, unreadable_record
@@ -21,7 +22,7 @@ from refinecli.data.rubric_file import read_rubric
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
 from refinecli.text.json_text import digest, dumps, loads
-from refinecli.types import Datapoint
+from refinecli.types import Datapoint, RubricItem
 from tests.conftest import datapoint
 
 TINKER = {
@@ -665,6 +666,18 @@ def test_what_the_generators_make_is_plain() -> None:
     for name in ("addition", "keywords"):
         for made in TASKS[name].generate(3, 42):
             assert plain_datapoint(made, made["convo"], made["rubric_items"])
+
+
+def test_items_of_texts_alone_are_read_without_building_the_rules_for_all_kinds_of_checks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def validate(fields: object) -> None:
+        raise AssertionError(f"{fields} went through pydantic")
+
+    monkeypatch.setattr(RubricItem, "model_validate", validate)
+    fast_rows._shape.cache_clear()
+    for made in TASKS["addition"].generate(3, 42):
+        assert plain_datapoint(made, made["convo"], made["rubric_items"])
 
 
 def test_a_plain_datapoint_is_a_whole_model() -> None:
