@@ -49,21 +49,12 @@ def worker(part: Path, *, of: subprocess.Popen[bytes], other_than: int = 0) -> i
     raise AssertionError(f"nobody writes {part}")
 
 
-def is_gone(process: int) -> None:
-    """Wait for a worker to end by itself."""
-    for _ in range(300):
-        if not Path(f"/proc/{process}/exe").exists():  # nor has one that nobody waits for
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{process} still runs")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_killed_worker_or_driver_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
+def test_a_killed_worker_and_an_interrupt_cost_what_was_in_flight_and_no_byte(
     cli: Cli, start: Start, tmp_path: Path, session: Path
 ) -> None:
-    write_jsonl(tmp_path / "in.jsonl", rows(120))
+    write_jsonl(tmp_path / "in.jsonl", rows(40))
     env = {"RAY_TMPDIR": str(session), "A_KEY": KEY}
     run = [*REFINE, "--concurrency", str(IN_FLIGHT), "--set", "policy.api_key_env=A_KEY"]
     on_ray = [*run, "-o", "parts/", "--engine", "ray", "--shards", "3", "--summary", "s.json"]
@@ -85,24 +76,18 @@ def test_a_killed_worker_or_driver_and_an_interrupt_cost_what_was_in_flight_and_
         assert process.returncode == 130, stderr
         assert b"shard 1/3 has died" in stderr
         assert b"every reply is kept in" in stderr
-        assert not list((tmp_path / "parts").glob("*.json*l"))
-        process = start(*on_ray, *at(server), env=env, stdin=subprocess.DEVNULL)
-        left = worker(part, of=process)
-        server.wait_for_requests(server.seen.total() + 5)
-        process.kill()
-        is_gone(left)
-        assert len(server.seen) < requests  # so it was stopped
+        assert not list((tmp_path / "parts").glob("*.json*"))
         result = cli(*on_ray, *at(server), env=env)
         assert result.returncode == 0, result.stderr
         assert len(server.seen) == requests
-        # Those of the killed worker, of both that were interrupted, and of both whose driver died.
-        assert server.seen.total() <= requests + 5 * IN_FLIGHT
+        # Those of the killed worker, and of both that were interrupted.
+        assert server.seen.total() <= requests + 3 * IN_FLIGHT
     assert result.stderr.endswith("refinecli merge parts/part-*.jsonl -o whole.jsonl\n")
     parts = sorted(str(path) for path in (tmp_path / "parts").glob("*.jsonl"))
     merged = cli("merge", *parts, "-o", "merged.jsonl")
     assert merged.returncode == 0, merged.stderr
     assert (tmp_path / "merged.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
-    assert json.loads((tmp_path / "s.json").read_text())["done"] == 120
+    assert json.loads((tmp_path / "s.json").read_text())["done"] == 40
     manifest = json.loads((tmp_path / "parts/manifest.json").read_text())
     assert [part["file"] for part in manifest["parts"]] == [Path(part).name for part in parts]
     assert len(list((tmp_path / "parts").iterdir())) == 2 * len(parts) + 1
