@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from refinecli.completers import gather
 from refinecli.grading.gate import Graded, gated
@@ -30,23 +31,23 @@ async def grade_by_votes(
     items = datapoint.rubric_items
     ballots = [(role, repeat) for role in roles.graders for repeat in range(repeats)]
 
-    async def graded(places: Sequence[int]) -> Graded:
-        found = await gather(
-            grade(
-                datapoint,
-                response,
-                roles.graders[role],
-                prompts,
-                options,
-                role=role,
-                iteration=iteration,
-                sample=sample * repeats + repeat,
-                only=places,
-            )
-            for role, repeat in ballots
+    def asked(role: str, repeat: int, places: Sequence[int]) -> Coroutine[Any, Any, Graded]:
+        return grade(
+            datapoint,
+            response,
+            roles.graders[role],
+            prompts,
+            options,
+            role=role,
+            iteration=iteration,
+            sample=sample * repeats + repeat,
+            only=places,
         )
+
+    async def graded(places: Sequence[int]) -> Graded:
         if len(ballots) == 1:
-            return found[0]
+            return await asked(*ballots[0], places)
+        found = await gather(asked(role, repeat, places) for role, repeat in ballots)
         cast = [
             [_cast(one, role, repeat if repeats > 1 else None) for one in grades]
             for (role, repeat), (grades, _) in zip(ballots, found, strict=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NO_RESPONSE = "there is no response to grade"
 _ONLY_REASONING = "there is no response to grade: it ends inside its reasoning"
 
+_NO_PRICES = Prices()
 OnGrades = Callable[[Row, Sequence[Grade]], None]
 _Price: TypeAlias = tuple[float | None, float | None]  # of a role's tokens in and out
 
@@ -45,6 +46,10 @@ async def refine_datapoint(
 
     Raises CompletionError where not even a first response could be had.
     """
+    redraws, prices = WRITERS, _NO_PRICES
+    if settings.refine.strategy == "adaptive":  # the only one that asks, and this is for each row
+        redraws = frozenset(role for role in WRITERS if settings.roles[role].temperature != 0)
+        prices = prices_of(settings)
     return await refine(
         datapoint,
         engine.roles,
@@ -52,8 +57,8 @@ async def refine_datapoint(
         settings.prompts,
         grading=settings.grade,
         seed=settings.run.seed,
-        redraws=frozenset(role for role in WRITERS if settings.roles[role].temperature != 0),
-        prices=prices_of(settings),
+        redraws=redraws,
+        prices=prices,
         estimates=estimates,
     )
 
