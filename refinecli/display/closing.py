@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from rich.cells import cell_len, set_cell_size
-
 from refinecli.display.marks import number
 from refinecli.runs.highlights import Highlights, Pair
 from refinecli.text.clean import one_line
@@ -29,6 +27,8 @@ def comparison(highlights: Highlights, width: int) -> Iterator[Line]:
 
 
 def _pair(pair: Pair, width: int) -> Iterator[Line]:
+    from rich.cells import cell_len  # only where a response became better
+
     name = one_line(pair.id, _NAME)
     mended = f" · mended: {one_line(', '.join(pair.mended), _ITEMS)}" if pair.mended else ""
     scores = f"  {number(pair.before)} → {number(pair.after)}{mended}"
@@ -38,6 +38,8 @@ def _pair(pair: Pair, width: int) -> Iterator[Line]:
 
 
 def _cut(text: str, width: int) -> str:
+    from rich.cells import cell_len, set_cell_size
+
     return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"
 
 

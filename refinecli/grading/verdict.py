@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, with_config
 
 from refinecli import prompts as p
 from refinecli.errors import CompletionError, UnsupportedError
-from refinecli.grading import by_classifier, by_json, by_probabilities
+from refinecli.grading import by_json, by_probabilities
 from refinecli.grading.scoring import extract, graded, normalised, ungraded
 from refinecli.grading.slow_work import CHARACTERS_AT_ONCE, SECONDS_AT_ONCE, in_thread
 from refinecli.text.patterns import SECONDS, verdict_in
@@ -38,6 +38,9 @@ from refinecli.types import (
     RubricItem,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from refinecli.grading import by_classifier
 
 # The most that providers give; some give only 5.
 _ALTERNATIVES = (20, 5)
@@ -98,6 +101,8 @@ class Question:
         how = self.item.classifier
         if how is None:
             return None
+        from refinecli.grading import by_classifier  # which most rubrics do without
+
         likely = self.options.pass_probability
         return by_classifier.Asked(self.datapoint, self.response, self.index, how, likely)
 
@@ -137,6 +142,8 @@ async def verdict(question: Question, grader: Completer, draw: Draw) -> tuple[Gr
     RunError and BudgetError, which every further call would share, are raised.
     """
     if (asked := question.of_classifier) is not None:
+        from refinecli.grading import by_classifier
+
         return await by_classifier.verdict(asked, grader, draw)
     usage, mass = Usage(), None
     grade: Grade | None
