@@ -28,6 +28,7 @@ from typing import Any
 PROMPTS, DRAFTS, HELD_OUT = 40, 8, 200
 BASE = "base, converted"
 LORA = ("use_peft=true", "lora_r=16", "lora_target_modules=all-linear", "learning_rate=5e-4")
+SLOW = ("learning_rate=5e-5", "num_train_epochs=4")
 COLD = ("--set", "policy.temperature=0")
 
 
@@ -64,6 +65,8 @@ ARMS: Mapping[str, Arm] = {
     "GRPO": Arm("grpo.gguf", GRPO),
     "SFT, second seed": Arm("sft-2.gguf", SFT, ("seed=7",)),
     "random, second seed": Arm("random-2.gguf", (*SFT, "--random", "--seed", "7"), ("seed=7",)),
+    "SFT, half the rate": Arm("slow.gguf", SFT, SLOW),
+    "SFT, half the rate, second seed": Arm("slow-2.gguf", SFT, (*SLOW, "seed=7")),
     "SFT, second round": Arm("sft-round-2.gguf", SFT, control="SFT", drafts_of="sft.gguf"),
     "best of 4": Arm(asked=("--strategy", "best-of-n", "--drafts", "4"), control="base"),
     "adaptive": Arm(asked=("--strategy", "adaptive"), control="base"),
