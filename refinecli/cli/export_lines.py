@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # From which share of the pairs on it is worth saying which side is the longer.
 _ONE_SIDED = 0.7
-# Examples. Of fewer a share says little, and trl.yaml makes two to four steps of them on a CPU, of
-# eight a step in two epochs. The fewest that a training here is known to have gained from are 22.
+# Examples. Of fewer a share says little, and trl.yaml makes four or eight steps of them on a CPU.
+# The fewest that a training here is known to have gained from are 22.
 _ENOUGH = 10
 
 

@@ -96,12 +96,16 @@ def _sft(*, gpu: bool) -> list[Setting]:
     return [
         Setting(
             "learning_rate",
-            2e-5 if gpu else 1e-4,
+            2e-5 if gpu else 5e-5,
             "The usual for models of billions of weights."
             if gpu
-            else "High, for a model of some hundred million weights and few steps.",
+            else "High, for a model of some hundred million weights; higher, and the seed decides.",
         ),
-        Setting("num_train_epochs", 2, "More, and a few dozen rows are learned by heart."),
+        Setting(
+            "num_train_epochs",
+            2 if gpu else 4,
+            "More, and a few dozen rows are learned by heart.",
+        ),
         *_batch(8, 4 if gpu else 1, "Eight rows a step." if not gpu else "32 rows a step."),
         Setting(
             "completion_only_loss", True, "The model learns the answer, not to write the prompt."

@@ -27,8 +27,11 @@ from typing import Any
 
 PROMPTS, DRAFTS, HELD_OUT = 40, 8, 200
 BASE = "base, converted"
-LORA = ("use_peft=true", "lora_r=16", "lora_target_modules=all-linear", "learning_rate=5e-4")
-SLOW = ("learning_rate=5e-5", "num_train_epochs=4")
+LORA = (
+    *("use_peft=true", "lora_r=16", "lora_target_modules=all-linear"),
+    *("learning_rate=5e-4", "num_train_epochs=2"),
+)
+TWICE = ("learning_rate=1e-4", "num_train_epochs=2")
 COLD = ("--set", "policy.temperature=0")
 
 
@@ -53,20 +56,24 @@ ARMS: Mapping[str, Arm] = {
     BASE: Arm("base.gguf"),
     "SFT": Arm("sft.gguf", SFT),
     "SFT on random drafts": Arm("random.gguf", (*SFT, "--random")),
+    "SFT, second seed": Arm("sft-2.gguf", SFT, ("seed=7",)),
+    "SFT, twice the rate": Arm("fast.gguf", SFT, TWICE),
+    "SFT, twice the rate, second seed": Arm("fast-2.gguf", SFT, (*TWICE, "seed=7")),
+    "random, twice the rate": Arm("random-fast.gguf", (*SFT, "--random"), TWICE),
+    "random, twice the rate, second seed": Arm(
+        "random-fast-2.gguf", (*SFT, "--random", "--seed", "7"), (*TWICE, "seed=7")
+    ),
     "base at temperature 0": Arm("base.gguf", asked=("--max-iterations", "0", *COLD)),
-    "SFT at temperature 0": Arm(
-        "sft.gguf",
+    "SFT, twice the rate, at temperature 0": Arm(
+        "fast.gguf",
         SFT,
+        TWICE,
         asked=("--max-iterations", "0", *COLD),
         control="base at temperature 0",
     ),
     "SFT, LoRA": Arm("lora.gguf", SFT, LORA),
     "DPO": Arm("dpo.gguf", DPO),
     "GRPO": Arm("grpo.gguf", GRPO),
-    "SFT, second seed": Arm("sft-2.gguf", SFT, ("seed=7",)),
-    "random, second seed": Arm("random-2.gguf", (*SFT, "--random", "--seed", "7"), ("seed=7",)),
-    "SFT, half the rate": Arm("slow.gguf", SFT, SLOW),
-    "SFT, half the rate, second seed": Arm("slow-2.gguf", SFT, (*SLOW, "seed=7")),
     "SFT, second round": Arm("sft-round-2.gguf", SFT, control="SFT", drafts_of="sft.gguf"),
     "best of 4": Arm(asked=("--strategy", "best-of-n", "--drafts", "4"), control="base"),
     "adaptive": Arm(asked=("--strategy", "adaptive"), control="base"),
