@@ -99,7 +99,7 @@ def test_a_missed_gate_does_not_contradict_itself(cli: Cli) -> None:
     assert "error: --fail-under 0.66670 is missed: score is 0.66667\n" in result.stderr
 
 
-@pytest.mark.parametrize("bound", ["1_0", "\u0663", "0x1", "90%", "0,9", "nan", "inf", "high", ""])
+@pytest.mark.parametrize("bound", ["1_0", "\u0663", "0x1", "90%", "0,9", "nan", "inf", "high", " "])
 def test_a_bound_that_is_no_decimal_number_is_exit_2(cli: Cli, bound: str) -> None:
     for flags in (["--fail-under", bound], ["--require", f"score>={bound}"]):
         result = cli("grade", *NOBODY, *flags, stdin=jsonl(answered("4")))
