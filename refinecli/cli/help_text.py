@@ -4,10 +4,13 @@ enough."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
-from typer import BadParameter
-from typer.core import TyperCommand, TyperGroup
+from typer import BadParameter, Context
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+_Read: TypeAlias = Callable[[Context, object], object]
+_MAY_BE_EMPTY = "ID"  # a datapoint's own name for itself
 
 
 def _quiet(params: Iterable[Any]) -> None:
@@ -30,10 +33,8 @@ def _read_by_us_first(params: Iterable[Any]) -> None:
         vars(param)["process_value"] = _reader(param, param.process_value, lazy=lazy)
 
 
-def _reader(
-    param: Any, read: Callable[[Any, Any], Any], *, lazy: bool
-) -> Callable[[Any, Any], Any]:
-    def process_value(ctx: Any, value: Any) -> Any:
+def _reader(param: TyperOption | TyperArgument, read: _Read, *, lazy: bool) -> _Read:
+    def process_value(ctx: Context, value: object) -> object:
         if value is None and lazy:
             return () if param.multiple or param.nargs == -1 else None
         values = value if isinstance(value, (list, tuple)) else [value]
@@ -43,9 +44,6 @@ def _reader(
         return read(ctx, value)
 
     return process_value
-
-
-_MAY_BE_EMPTY = "ID"  # a datapoint's own name for itself
 
 
 class Command(TyperCommand):

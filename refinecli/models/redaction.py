@@ -134,8 +134,9 @@ def without_secrets(data: bytes, extra_body: JSONObject) -> bytes:
     if not any(secrets_in(extra_body)):
         return data
     body = orjson.loads(data)
-    hidden = replaced(extra_body, lambda secret: HIDDEN)
-    return orjson.dumps({**body, **{key: hidden[key] for key in hidden if key in body}})
+    for key in extra_body.keys() & body.keys():
+        body[key] = replaced(extra_body[key], lambda secret: HIDDEN, key)
+    return orjson.dumps(body)
 
 
 def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:

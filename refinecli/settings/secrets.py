@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 HIDDEN = "[hidden]"
@@ -45,7 +44,7 @@ def secrets_in_query(url: str) -> Iterator[str]:
             yield value
 
 
-def secrets_in(value: Any, name: str = "") -> Iterator[str]:
+def secrets_in(value: object, name: str = "") -> Iterator[str]:
     """Yield the secrets in a setting's tables, known by their names there."""
     if isinstance(value, dict):
         for inner, one in value.items():
@@ -57,7 +56,7 @@ def secrets_in(value: Any, name: str = "") -> Iterator[str]:
         yield value
 
 
-def replaced(value: Any, by: Callable[[str], str], name: str = "") -> Any:
+def replaced(value: object, by: Callable[[str], str], name: str = "") -> object:
     """Return a setting with each of the secrets in it replaced."""
     if isinstance(value, dict):
         return {key: replaced(one, by, key) for key, one in value.items()}
@@ -66,13 +65,13 @@ def replaced(value: Any, by: Callable[[str], str], name: str = "") -> Any:
     return by(value) if isinstance(value, str) and names_a_secret(name) else value
 
 
-def hidden(key: str, value: Any) -> Any:
+def hidden(key: str, value: object) -> object:
     """Return the value of a role's setting as it may be shown."""
     if key in ("base_url", "url") and isinstance(value, str):
         for secret in secrets_in_query(value):
             value = value.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
         return value
-    if key == "headers":
+    if key == "headers" and isinstance(value, dict):
         return {name: _hidden_in_header(name, one) for name, one in value.items()}
     return replaced(value, lambda secret: HIDDEN) if key == "extra_body" else value
 

@@ -162,7 +162,7 @@ class RemoteLimiter(Protocol):
 
 def _part(wanted: float, left: float, workers: int) -> float:
     part = left / (_SHARES * workers)
-    whole = part if isinf(part) else part // 1  # there is no half a call
+    whole = part if isinf(part) else part // 1  # calls are whole
     return min(left, max(wanted, whole))
 
 
