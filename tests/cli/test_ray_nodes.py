@@ -88,9 +88,9 @@ class Node:
 
 
 @contextmanager
-def cluster(folder: str, key: dict[str, str]) -> Iterator[tuple[str, dict[str, str], Node]]:
+def cluster(folder: str, key: dict[str, str]) -> Iterator[tuple[str, dict[str, str], list[Node]]]:
     """Provide the address of two nodes with one CPU each, the environment of who uses them, and
-    the node that the head is not on."""
+    both nodes, the head's first."""
     with socket.create_server(("", 0)) as free:
         port = free.getsockname()[1]
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -104,7 +104,7 @@ def cluster(folder: str, key: dict[str, str]) -> Iterator[tuple[str, dict[str, s
         wait_for(lambda: listens(port), "the head")
         other = Node(env | key, "--address", f"127.0.0.1:{port}", "--node-ip-address", OTHER)
         stack.callback(other.kill)
-        yield f"127.0.0.1:{port}", token, other
+        yield f"127.0.0.1:{port}", token, [head, other]
 
 
 def listens(port: int) -> bool:
@@ -155,7 +155,7 @@ def test_a_lost_driver_and_a_lost_node_cost_what_was_in_flight_and_since_the_las
     run = [*REFINE, "--concurrency", str(IN_FLIGHT), "--set", "policy.api_key_env=A_KEY"]
     with (
         tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder,
-        cluster(folder, key) as (address, token, other),
+        cluster(folder, key) as (address, token, nodes),
         FaultServer(written) as server,
     ):
         assert cli(*run, "-o", "whole.jsonl", *at(server), env=key).returncode == 0
@@ -170,19 +170,22 @@ def test_a_lost_driver_and_a_lost_node_cost_what_was_in_flight_and_since_the_las
         process = start(*on_ray, env=token, stdin=subprocess.DEVNULL)
         wait_for(lambda: any(map(replies_in, copies)), "a copy of a cache", of=process)
         process.kill()
-        wait_for(lambda: other.shard() is None, "the shards to end by themselves")
+        wait_for(lambda: not any(node.shard() for node in nodes), "the shards to end by themselves")
+        server.take_in()
         sent = server.seen.total()
         time.sleep(1)
         assert server.seen.total() == sent < requests
         kept = [replies_in(copy) for copy in copies]
 
         process = start(*on_ray, env=token, stdin=subprocess.DEVNULL)
+        other = nodes[1]
         wait_for(other.shard, "a shard on the other node", of=process)
         shard = other.shard()
         copy = copies[shard - 1]
         wait_for(lambda: replies_in(copy) > kept[shard - 1], "a copy of its cache", of=process)
         other.kill()
         gained = replies_in(copy) - kept[shard - 1]
+        server.take_in()
         asked = asked_by(shard, server.arrivals[sent:])
         stdout, stderr = process.communicate(timeout=240)
         assert process.returncode == 0, stderr

@@ -123,6 +123,15 @@ class FaultServer:
             arrived = self._changed.wait_for(lambda: len(self.arrivals) >= count, seconds)
         assert arrived, f"{len(self.arrivals)} of {count} requests arrived"
 
+    def take_in(self) -> None:
+        """Count what clients sent before this call, though nothing has read it yet."""
+
+        async def turns() -> None:
+            for _ in range(20):  # a connection, its head and its body take a turn or two each
+                await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(turns(), self._loop).result(_PATIENCE)
+
     # -------------------------------------------------------------- coming and going
 
     def start(self) -> None:
