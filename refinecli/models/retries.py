@@ -35,7 +35,7 @@ _BUSY_TIMES = 3
 # A limit by the minute that is not called one opens again within 75 s: with the usual five retries.
 _BUSY_SECONDS = 15.0  # for each retry
 # That many calls that fail, with no success in between, are not bad luck, and half a minute is
-# more than a hiccup; but who refuses may do so for a minute.
+# more than a hiccup; but a server that refuses may do so for a minute.
 _OUTAGE_CALLS = 10
 _OUTAGE_SECONDS, _OUTAGE_SECONDS_REFUSED = 30.0, 120.0
 
@@ -196,8 +196,8 @@ class Ending:
         self._come.set()
 
     def lift(self) -> None:
-        """Let requests be sent again, for who outlives an outage: the next failure shows whether
-        it is over."""
+        """Let requests be sent again, for a caller that outlives an outage: the next failure shows
+        whether it is over."""
         self.error = None
         self._come.clear()
 

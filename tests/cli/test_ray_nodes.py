@@ -89,7 +89,7 @@ class Node:
 
 @contextmanager
 def cluster(folder: str, key: dict[str, str]) -> Iterator[tuple[str, dict[str, str], list[Node]]]:
-    """Provide the address of two nodes with one CPU each, the environment of who uses them, and
+    """Provide the address of two nodes with one CPU each, the environment of their users, and
     both nodes, the head's first."""
     with socket.create_server(("", 0)) as free:
         port = free.getsockname()[1]

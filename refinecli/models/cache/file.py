@@ -1,4 +1,4 @@
-"""The call cache's file: made, opened, known from other files, and its errors in our words."""
+"""Make, open and recognize the call cache's file, and put its errors in our words."""
 
 from __future__ import annotations
 
