@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["null", "bool", "int", "float", "text", "list", "object", "mixed"]
+Kind: TypeAlias = Literal["null", "bool", "int", "long", "float", "text", "list", "object", "mixed"]
 _WHOLE = 1 << 63  # what 64 bits hold
+_EXACT = 1 << 53  # up to which every integer is a float too
+_NUMBERS: dict[frozenset[Kind], Kind] = {
+    frozenset({"int", "long"}): "long",
+    frozenset({"int", "float"}): "float",
+}
 
 
 @dataclass(slots=True)
 class ColumnType:
     """The type of all values seen so far: `mixed` if they have none in common.
 
-    `element` is that of a list's elements, `fields` those of an object's, by name.
+    `element` is that of a list's elements, `fields` those of an object's, by name. A `long` is an
+    integer that a float may not hold exactly, so that the two have none in common.
     """
 
     kind: Kind = "null"
@@ -28,10 +34,9 @@ class ColumnType:
             return
         if self.kind == "null":
             self.kind = kind
-        elif {self.kind, kind} == {"int", "float"}:
-            self.kind = "float"
         elif self.kind != kind:
-            self.kind = "mixed"
+            self.kind = _NUMBERS.get(frozenset({self.kind, kind}), "mixed")
+        if self.kind == "mixed":
             return
         if isinstance(value, list):
             self.element = self.element or ColumnType()
@@ -57,16 +62,22 @@ def _kind(value: Any) -> Kind:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int" if -_WHOLE <= value < _WHOLE else "mixed"
+        if -_EXACT <= value <= _EXACT:
+            return "int"
+        return "long" if -_WHOLE <= value < _WHOLE else "mixed"
     if isinstance(value, float):
         return "float"
     if isinstance(value, str):
-        return "text" if value.isascii() or _has_utf8(value) else "mixed"
-    return "list" if isinstance(value, list) else "object"
+        return "text" if has_utf8(value) else "mixed"
+    if isinstance(value, list):
+        return "list"
+    return "object" if all(map(has_utf8, value)) else "mixed"
 
 
-def _has_utf8(text: str) -> bool:
+def has_utf8(text: str) -> bool:
     """Return False where a half character stands alone."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

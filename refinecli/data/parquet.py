@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from refinecli.data.column_types import ColumnType
-from refinecli.errors import UsageError
+from refinecli.data.column_types import ColumnType, has_utf8
+from refinecli.errors import OutputError, UsageError
 from refinecli.text.json_text import dumps, loads
 
 if TYPE_CHECKING:
@@ -147,13 +147,18 @@ def check_can_write(name: str) -> None:
 def write_parquet(lines: Path, target: Path) -> None:
     """Turn a file of lines into a parquet file, in two passes: the first finds the columns' types.
 
-    A file without lines has no columns.
+    A file without lines has no columns. Raise OutputError for a name that no column can have.
     """
     from pyarrow.parquet import ParquetWriter
 
     types: dict[str, ColumnType] = {}
     for row in _rows(lines):
         for name, value in row.items():
+            if not has_utf8(name):
+                raise OutputError(
+                    f"parquet cannot name a column {name[:40]!a}: half a character stands alone",
+                    "name an output that ends in .jsonl",
+                )
             column = types.setdefault(name, ColumnType())
             if name not in _AS_JSON:
                 column.add(value)
@@ -199,7 +204,13 @@ def _arrow(one: ColumnType) -> pa.DataType:
         return pa.list_(_arrow(one.element) if one.element else pa.null())
     if one.kind == "object":
         return pa.struct([pa.field(name, _arrow(inner)) for name, inner in one.fields.items()])
-    plain = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "text": pa.string()}
+    plain = {
+        "bool": pa.bool_(),
+        "int": pa.int64(),
+        "long": pa.int64(),
+        "float": pa.float64(),
+        "text": pa.string(),
+    }
     return plain.get(one.kind, pa.null())
 
 

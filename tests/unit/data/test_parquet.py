@@ -8,21 +8,28 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from refinecli.data.parquet import ParquetLines, write_parquet
 from refinecli.data.sources import Source
-from refinecli.errors import UsageError
+from refinecli.errors import OutputError, UsageError
 
 pq = pytest.importorskip("pyarrow.parquet")
 pa = pytest.importorskip("pyarrow")
 
 NAMES = st.sampled_from(["a", "b", "refinement", "ü"])
-SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=3)
+HALF = "\ud800"  # a character that UTF-8 does not have
+# Integers around the last that a float holds exactly, the last of 64 bits, and beyond.
+INTEGERS = st.integers(-(2**70), 2**70) | st.sampled_from(
+    [sign * (2**power + more) for sign in (-1, 1) for power in (53, 63) for more in (-1, 0, 1)]
+)
+TEXTS = st.text(max_size=3) | st.just(HALF)
 VALUES = st.recursive(
-    SCALARS | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    st.none() | st.booleans() | INTEGERS | TEXTS | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.just(HALF), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -45,6 +52,10 @@ def without_nulls(value: Any) -> Any:
 
 
 @given(st.lists(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4), min_size=1, max_size=5))
+@example([{"a": [2**53 + 1, 0.0]}])
+@example([{"a": {"b": -(2**53) - 1}}, {"a": {"b": 0.5}}])
+@example([{"a": 2**60}, {"a": 1}, {"a": 0.5}])
+@example([{"a": {HALF: 1}}])
 def test_rows_come_back_equal_but_for_nulls(rows: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
         back = read(written(rows, Path(folder)))
@@ -61,6 +72,38 @@ def test_columns_without_one_type_and_long_records_are_json_text(tmp_path: Path)
     assert types["id"] == types["refinement"] == types["error"] == "string"
     assert (types["n"], types["tags"]) == ("double", "list<element: string>")
     assert read(tmp_path / "out.parquet") == rows
+
+
+@pytest.mark.parametrize(
+    ("integers", "with_a_fraction"),
+    [
+        ([2**53, -(2**53)], "double"),
+        ([2**53 + 1], "string"),
+        ([-(2**53) - 1], "string"),
+        ([1, 2**63 - 1, -(2**63)], "string"),
+    ],
+)
+def test_integers_stay_integers_and_meet_fractions_only_where_a_float_holds_them(
+    integers: list[int], with_a_fraction: str, tmp_path: Path
+) -> None:
+    rows: list[Any] = [{"n": one, "in": [{"n": one}]} for one in integers]
+    for more, kind in (([], "int64"), ([{"n": 0.5, "in": [{"n": 0.5}]}], with_a_fraction)):
+        for both in (rows + more, more + rows):
+            schema = pq.read_schema(written(both, tmp_path))
+            inner = "string" if kind == "string" else f"list<element: struct<n: {kind}>>"
+            assert [str(field.type) for field in schema] == [kind, inner]
+            assert read(tmp_path / "out.parquet") == both
+
+
+def test_integers_beyond_64_bits_are_json_text(tmp_path: Path) -> None:
+    rows = [{"n": 2**63}, {"n": -(2**63) - 1}]
+    assert str(pq.read_schema(written(rows, tmp_path)).field("n").type) == "string"
+    assert read(tmp_path / "out.parquet") == rows
+
+
+def test_a_name_that_no_column_can_have_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot name a column 'a\\ud800'"):
+        written([{f"a{HALF}": 1}], tmp_path)
 
 
 def test_records_are_read_where_another_tool_lost_our_mark(tmp_path: Path) -> None:
