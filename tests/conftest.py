@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.forked import ForkedCommand
 from tests.support.thoroughness import PROFILE
 
 # A busy machine is not a failure. A quarter of the usual examples while working: what they miss,
 # the full run of .ci/run finds.
-settings.register_profile("quick", deadline=None, max_examples=25)
-settings.register_profile("thorough", deadline=None, max_examples=100)
+_BUSY: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", **_BUSY, max_examples=25)
+settings.register_profile("thorough", **_BUSY, max_examples=100)
 settings.load_profile(PROFILE)
 
 # Half the time of collecting the tests is compiling them: done once, whatever the environment says.

@@ -125,10 +125,10 @@ def appearing(folder: Path, *, force: bool) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        made.chmod(0o777 & ~_umask())
     except OSError as error:
         raise UsageError(f"{folder.parent}: {error.strerror}", "name another directory") from None
     try:
+        made.chmod(0o777 & ~_umask())
         yield made
         _check(folder, force=force)  # it may have appeared since the start
         _move(made, folder)

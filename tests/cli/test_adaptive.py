@@ -91,8 +91,9 @@ def test_a_run_that_ended_in_the_middle_continues_to_the_same_file_and_pays_for_
                 ended = cli(*run, *at(server), *ending)
                 assert ended.returncode == code, ended.stderr
             else:
+                first = server.count_of_next()
                 process = start(*run, *at(server), stdin=subprocess.DEVNULL)
-                server.wait_for_requests(max(moment, len(server.arrivals) + 1))
+                server.wait_for_requests(max(moment, first))
                 process.send_signal(ending)
                 process.communicate(timeout=30)
                 assert process.returncode == code

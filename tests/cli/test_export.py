@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from refinecli.export.selection import PAIRINGS
 from refinecli.text.json_text import digest
 from tests.conftest import Result, Start, jsonl, read_jsonl, write_jsonl
 from tests.support.report_files import failed_row, row
+from tests.support.waiting import wait_until
 
 Cli = Callable[..., Result]
 
@@ -187,10 +187,7 @@ def test_a_signal_ends_it_and_leaves_nothing(start: Start, tmp_path: Path) -> No
     assert process.stdin is not None
     process.stdin.write(jsonl(drafts()).encode())
     process.stdin.flush()
-    deadline = time.monotonic() + 20
-    while not list(tmp_path.glob(".made.*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: any(tmp_path.glob(".made.*/*")))
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 143
     assert not list(tmp_path.iterdir())

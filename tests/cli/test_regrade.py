@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -407,22 +408,26 @@ def test_after_a_death_the_same_command_sends_only_the_rest(
     cli: Cli, start: Start, tmp_path: Path, number: int, code: int
 ) -> None:
     write_jsonl(tmp_path / "out.jsonl", rows(30))
-    with ChatServer(by_arm(0, 1)) as server:
+    release, grader = threading.Event(), by_arm(0, 1)
+
+    def held_after_50(request: Request) -> Reply:
+        return Reply(grader(request), wait_for=release if request.number >= 50 else None)
+
+    with ChatServer(held_after_50) as server:
         args = ["report", "out.jsonl", "--regrade", "--json", "-", *at(server)]
         process = start(*args, "--concurrency", "4")
-        server.wait_for_requests(50)
+        server.wait_for_requests(54)
         process.send_signal(number)
         _, told = process.communicate()
+        release.set()
         assert process.returncode == code
         assert (b"this continues" in told) == (number != signal.SIGKILL)
-        before = len(server.requests)
         result = cli(*args)
         assert result.returncode == 0, result.stderr
-        # What was in flight may have been lost, and no more than that.
-        assert 180 <= len(server.requests) <= 184
-        assert before < 180
+        # What was in flight is lost, and no more than that.
+        assert len(server.requests) == 180 + 4
         again = cli(*args)
-        assert len(server.requests) <= 184
+        assert len(server.requests) == 180 + 4
     assert again.stdout == result.stdout
     assert (tmp_path / "out.jsonl.regrade.cache").exists()
 

@@ -110,8 +110,9 @@ def test_a_run_that_dies_many_times_pays_for_little_twice_and_writes_the_same_by
         often = 10 if number == signal.SIGKILL else 5
         moments = sorted(random.Random(number).sample(range(1, requests * 9 // 10), often))
         for moment in moments:
+            first = server.count_of_next()
             process = start(*run, *at(server), stdin=subprocess.DEVNULL)
-            server.wait_for_requests(max(moment, len(server.arrivals) + 1))
+            server.wait_for_requests(max(moment, first))
             process.send_signal(number)
             _, err = process.communicate(timeout=30)
             assert process.returncode == code, err.decode()
@@ -210,15 +211,15 @@ def test_a_run_that_dies_while_its_cache_is_being_made_can_be_run_again(
 ) -> None:
     write_jsonl(tmp_path / "in.jsonl", questions(3))
     cache = tmp_path / "out.jsonl.cache"
-    with FaultServer() as server:
+    release, script = held("name")
+    with FaultServer(script) as server:
         for _ in range(4):
             process = start(*RUN, *at(server), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while not cache.exists():
                 assert process.poll() is None
             process.kill()
             process.wait(30)
-            if (tmp_path / "out.jsonl").exists():  # the kill came too late
-                (tmp_path / "out.jsonl").unlink()
+        release.set()
         last = cli(*RUN, *at(server))
     assert last.returncode == 0, last.stderr
     assert names(tmp_path) == {"in.jsonl", "out.jsonl"}
@@ -510,6 +511,7 @@ def test_a_second_run_with_the_same_output_is_refused_and_the_first_goes_on(
     with FaultServer(script) as server:
         process = start(*RUN, *at(server), "-v", stdin=subprocess.DEVNULL)
         read_until(process.stderr, "a: done")
+        server.take_in()
         sent = len(server.arrivals)
         second = cli(*RUN, *at(server))
         assert second.returncode == 2, second.stderr

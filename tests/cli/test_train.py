@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,11 @@ from refinecli.errors import RunError, UsageError
 from refinecli.training import train as module
 from refinecli.training.train import TRAINERS, Training, planned_training, train
 from tests.conftest import CLEAN
+from tests.support.waiting import is_free, wait_until
 
 # Takes two steps, the second only if it is resumed or not made to wait, and records each call.
 TRL = """
-import json, os, pathlib, sys, time
+import fcntl, json, os, pathlib, sys, time
 def main(argv):
     out = pathlib.Path(argv[argv.index("--output_dir") + 1])
     with open(os.environ["CALLS"], "a") as calls:
@@ -41,9 +41,10 @@ def main(argv):
             return 7
         if step == 1 and "--wait=true" in argv:
             (out / "checkpoint-2").mkdir()  # was being written
-            while True:
-                (out / "alive").write_text(str(time.monotonic()))
-                time.sleep(0.02)
+            held = open(os.environ["HELD"], "w")
+            fcntl.flock(held, fcntl.LOCK_EX)
+            (out / "waits").touch()
+            time.sleep(120)
     (out / "config.json").write_text("{}")
     (out / "model.safetensors").write_text("trained")
     return 0
@@ -59,6 +60,7 @@ def trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "main.py").write_text(TRL)
     monkeypatch.setenv("PYTHONPATH", str(package.parents[1]))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("HELD", str(tmp_path / "held"))
     monkeypatch.setattr(module, "version", lambda name: "1")
     return tmp_path
 
@@ -161,36 +163,21 @@ def test_killed_it_trains_on_nowhere_and_continues_from_the_last_whole_checkpoin
 ) -> None:
     training = wanted(trl, "wait=true")
     arguments = [str(training.data), training.model, str(training.target)]
-    environ = CLEAN | {name: os.environ[name] for name in ("PYTHONPATH", "CALLS")}
+    environ = CLEAN | {name: os.environ[name] for name in ("PYTHONPATH", "CALLS", "HELD")}
     process = subprocess.Popen([sys.executable, "-c", KILLED, *arguments], env=environ)
-    alive = training.work.output / "alive"
-    wait_for(alive.exists)
+    wait_until((training.work.output / "waits").exists)
     with pytest.raises(UsageError, match="another command is training"):
         train(training, silent)
     process.send_signal(number)
-    process.wait(10)
-
-    def still() -> bool:
-        before = alive.read_text()
-        time.sleep(0.2)
-        return alive.read_text() == before
-
-    wait_for(still)
+    process.wait(30)
+    with (trl / "held").open("w") as file:
+        wait_until(lambda: is_free(file))
     (training.work.output / "checkpoint-2").rmdir()
     train(training, silent, quiet=True)
     argv = calls(trl)[-1][0]
     resumed = argv[argv.index("--resume_from_checkpoint") + 1]
     assert resumed == str(training.work.output / "checkpoint-1")
     assert (trl / "new" / "model.safetensors").exists()
-
-
-def wait_for(done: object) -> None:
-    assert callable(done)
-    for _ in range(500):
-        if done():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come")
 
 
 def test_a_checkpoint_that_was_being_written_does_not_count(trl: Path) -> None:

@@ -97,7 +97,7 @@ class FaultServer:
         self.arrivals: list[Arrival] = []
         self.model_requests = 0
         self._changed = threading.Condition()
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._socket = _bound(0)
         self.port: int = self._socket.getsockname()[1]
         self._thread: threading.Thread | None = None
 
@@ -111,7 +111,8 @@ class FaultServer:
         return self.seen.total() - len(self.seen)
 
     def forget(self) -> None:
-        """Count from nothing again."""
+        """Count from nothing again; what a dead client has sent is not to be counted later."""
+        self.take_in()
         with self._changed:
             self.seen.clear()
             self.delivered.clear()
@@ -130,24 +131,31 @@ class FaultServer:
             for _ in range(20):  # a connection, its head and its body take a turn or two each
                 await asyncio.sleep(0)
 
-        asyncio.run_coroutine_threadsafe(turns(), self._loop).result(_PATIENCE)
+        if self._thread is not None:
+            asyncio.run_coroutine_threadsafe(turns(), self._loop).result(_PATIENCE)
+
+    def count_of_next(self) -> int:
+        """Return how many requests will have arrived with the first of the next client; those that
+        a dead one sent are not taken for it."""
+        self.take_in()
+        return len(self.arrivals) + 1
 
     # -------------------------------------------------------------- coming and going
 
     def start(self) -> None:
-        if self._socket.fileno() < 0:
-            self._socket = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._socket.listen(1024)
         ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
         self._thread.start()
         ready.wait()
 
     def stop(self) -> None:
-        """Go away: nobody listens, and every connection is reset."""
+        """Go away: nobody listens, and every connection is reset. The port stays ours."""
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
             self._thread = None
+            self._socket = _bound(self.port)
 
     def __enter__(self) -> FaultServer:
         self.start()
@@ -160,6 +168,7 @@ class FaultServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        self._socket.close()
 
     async def _serve(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
@@ -177,12 +186,13 @@ class FaultServer:
         await asyncio.gather(*self._talks, return_exceptions=True)
 
     def _accept(self) -> None:
-        """Take a connection, at once: asyncio's own server loses one that comes as it closes."""
+        """Take all that wait, at once: asyncio's own server loses one that comes as it closes."""
         with contextlib.suppress(BlockingIOError, ConnectionError):
-            connection, _ = self._socket.accept()
-            talk = asyncio.ensure_future(self._talk(connection))
-            self._talks.add(talk)
-            talk.add_done_callback(self._talks.discard)
+            while True:
+                connection, _ = self._socket.accept()
+                talk = asyncio.ensure_future(self._talk(connection))
+                self._talks.add(talk)
+                talk.add_done_callback(self._talks.discard)
 
     # -------------------------------------------------------------- one connection
 
@@ -248,6 +258,14 @@ class FaultServer:
         writer.write(data)
         await writer.drain()
         return True
+
+
+def _bound(port: int) -> socket.socket:
+    """Return a socket that has a port, 0 for any, and refuses connections until it listens."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
 
 
 def _http(reply: Reply, model: str) -> bytes:

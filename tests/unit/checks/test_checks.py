@@ -1068,6 +1068,6 @@ def test_a_check_that_takes_long_goes_on_in_a_thread(
     "piece", ["A b. ", "e\u0301\u0316", "\n \n", "ก", "。", "<b", "&#", "1,1 ", "🇩🇪"]
 )
 def test_a_response_of_200000_characters_is_counted_in_a_moment(kind: str, piece: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     result(piece * (200_000 // len(piece)), kind, min=1)
-    assert time.perf_counter() - start < 3  # a tenth of it on a machine that does nothing else
+    assert time.process_time() - start < 3

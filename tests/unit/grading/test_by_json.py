@@ -103,9 +103,9 @@ def test_any_reply_gives_a_verdict_or_a_problem(pieces: list[str]) -> None:
 
 @pytest.mark.parametrize("piece", ["\n", " ", "`", "~", "{", "}", "\ufeff", "```json\n"])
 def test_a_reply_without_end_is_read_in_linear_time(piece: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     read(rubric_item(), Completion("```json" + piece * 100_000 + "{"))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 # ------------------------------------------------------------------ how it is asked for

@@ -23,6 +23,6 @@ def test_accents_are_composed_however_many_there_are(text: str) -> None:
 
 @pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0316\u0301\u0323", "\u0301"])
 def test_a_hundred_thousand_marks_on_one_letter_take_no_longer_than_other_text(marks: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     one_encoding("a" + marks * (100_000 // len(marks)))
-    assert time.perf_counter() - start < 2  # Python's own sorting takes nine
+    assert time.process_time() - start < 2  # Python's own sorting takes nine

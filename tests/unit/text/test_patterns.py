@@ -29,10 +29,10 @@ BOMBS = [
 
 @pytest.mark.parametrize("pattern", BOMBS, ids=lambda pattern: pattern[:40])
 def test_a_pattern_that_would_take_long_to_compile_is_refused_at_once(pattern: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match=r"repeats too much|characters; 100,000 at most"):
         compiled(pattern)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
