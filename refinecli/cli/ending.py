@@ -13,7 +13,7 @@ from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.leaving import at_last
 from refinecli.errors import RefineError, WaveError
 from refinecli.models.traffic import traffic_words
-from refinecli.settings.secrets import hidden_in_word
+from refinecli.settings.secrets import hidden_in_assignment, hidden_in_url
 from refinecli.text.clean import as_line
 from refinecli.text.urls import clean_of_credentials
 
@@ -160,19 +160,22 @@ def continuing(*, piped: bool) -> str:
     return f"… | {command}" if piped else command
 
 
-# The only URLs on a command line that keep what is after the `?`, without a secret: it is a part of
-# an endpoint's address.
-_ENDPOINTS = ("--base-url", "--grader-base-url", "--set")
+# The options of an endpoint's address, which keeps what is after the `?`, without a secret. Of all
+# other URLs that is left out.
+_ENDPOINTS = ("--base-url", "--grader-base-url")
 
 
 def _without_credentials(before: str, word: str) -> str:
     """Return a word of a command line without what may be a credential: the line is pasted into
     issues, too."""
+    option, value = "", word
+    if word.startswith("--"):
+        before, equals, value = word.partition("=")
+        option = before + equals
     if before in _ENDPOINTS:
-        return hidden_in_word(word)
-    if word.startswith(_ENDPOINTS):
-        flag, equals, value = word.partition("=")
-        return f"{flag}{equals}{hidden_in_word(value)}"
+        return option + hidden_in_url(value)
+    if before == "--set":
+        return option + hidden_in_assignment(value)
     return clean_of_credentials(word)
 
 

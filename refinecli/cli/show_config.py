@@ -15,7 +15,7 @@ from refinecli.settings.load import Settings
 from refinecli.settings.roles import RoleSettings, chain
 from refinecli.settings.secrets import hidden
 from refinecli.settings.sections import SECTIONS, keys_of
-from refinecli.text.json_text import dumps
+from refinecli.text.toml_text import written
 from refinecli.types import role_traits
 
 
@@ -102,14 +102,4 @@ def _show(key: str, value: object, source: str) -> None:
     if value is None or value == {}:
         print(f"# {key} is not set")
     else:
-        print(f"{key} = {_toml(value)}  # {source}")
-
-
-def _toml(value: object) -> str:
-    """Write a value in TOML, which differs from JSON only in its tables."""
-    if isinstance(value, dict):
-        pairs = (f"{dumps(k).decode()} = {_toml(v)}" for k, v in value.items() if v is not None)
-        return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return dumps(value).decode()
+        print(f"{key} = {written(value)}  # {source}")

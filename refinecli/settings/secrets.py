@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
+
+from refinecli.settings.sources import NAMED, toml_value
+from refinecli.text.toml_text import written
 
 HIDDEN = "[hidden]"
 SURELY_A_KEY = 16  # characters
@@ -19,8 +22,8 @@ _SECRET_WORDS = (
 _NAMES_OF_KEYS = ("api_key_env", "api_key_header")
 # A value with letters and digits and no blank, and not a URL.
 _LIKE_A_KEY = re.compile(r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z")
-# A name and its value: in a URL's query, in `--set`, or in a table of TOML or JSON.
-_PAIR = re.compile(r"""([\w.-]+)("?\s*(?:=|:(?!//))\s*)("[^"]*"?|'[^']*'?|[^\s,&#?{}\[\]]+)""")
+# A name and its value in the query of a URL.
+_PAIR = re.compile(r"([^=&;#]+)=([^&;#]+)")
 
 
 def names_a_secret(name: str) -> bool:
@@ -68,30 +71,42 @@ def replaced(value: object, by: Callable[[str], str], name: str = "") -> object:
 def hidden(key: str, value: object) -> object:
     """Return the value of a role's setting as it may be shown."""
     if key in ("base_url", "url") and isinstance(value, str):
-        for secret in secrets_in_query(value):
-            value = value.replace(secret, HIDDEN).replace(quote(secret, safe=""), HIDDEN)
-        return value
+        return hidden_in_url(value)
     if key == "headers" and isinstance(value, dict):
         return {name: _hidden_in_header(name, one) for name, one in value.items()}
     return replaced(value, lambda secret: HIDDEN) if key == "extra_body" else value
 
 
-def _hidden_in_header(name: str, value: str) -> str:
-    secret = secret_in_header(name, value)
-    return value.removesuffix(secret) + HIDDEN if len(secret) >= SURELY_A_KEY else value
-
-
-def hidden_in_word(word: str) -> str:
-    """Return a word of a command line, such as `policy.extra_body.api_key=…`, as it may be
-    shown."""
+def hidden_in_url(url: str) -> str:
+    """Return a URL without the secrets after its `?`, however they are escaped there."""
 
     def pair(found: re.Match[str]) -> str:
-        name, equals, value = found.groups()
-        last = name.rpartition(".")[2]
-        bare = value.strip("\"'")
-        like_one = ".headers." in name and len(secret_in_header(last, bare)) >= SURELY_A_KEY
-        if last in _NAMES_OF_KEYS or not (like_one or names_a_secret(last)):
-            return found[0]
-        return f"{name}{equals}{HIDDEN}"
+        return f"{found[1]}={HIDDEN}" if names_a_secret(unquote_plus(found[1])) else found[0]
 
-    return _PAIR.sub(pair, word)
+    address, mark, query = url.partition("?")
+    return f"{address}{mark}{_PAIR.sub(pair, query)}"
+
+
+def _hidden_in_header(name: str, value: object) -> object:
+    secret = secret_in_header(name, value) if isinstance(value, str) else ""
+    return f"{str(value).removesuffix(secret)}{HIDDEN}" if len(secret) >= SURELY_A_KEY else value
+
+
+def hidden_in_assignment(assignment: str) -> str:
+    """Return `section.key=value`, as it is written for `--set`, as it may be shown."""
+    dotted, equals, text = assignment.partition("=")
+    keys = dotted.strip().split(".")
+    place = 2 if keys[0] in NAMED else 1  # of the setting's own name
+    value = toml_value(text)
+    table = value
+    for key in reversed(keys[place:]):
+        table = {key: table}
+    if not isinstance(table, dict):
+        return assignment
+    shown: object = {key: hidden(key, one) for key, one in table.items()}
+    if shown == table:
+        return assignment
+    for key in keys[place:]:
+        assert isinstance(shown, dict)
+        shown = shown[key]
+    return f"{dotted}{equals}{shown if isinstance(shown, str) else written(shown)}"

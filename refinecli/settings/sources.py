@@ -105,7 +105,7 @@ def _from_environment(environ: Mapping[str, str], level: int) -> Iterator[_Value
     for name, text in sorted(environ.items()):
         if name.startswith(_PREFIX) and "__" in name:
             dotted = name.removeprefix(_PREFIX).lower().replace("__", ".")
-            yield Source("environment", f"environment {name}", level), dotted, _toml_value(text)
+            yield Source("environment", f"environment {name}", level), dotted, toml_value(text)
 
 
 def _from_sets(sets: Sequence[str] | Mapping[str, object], level: int) -> Iterator[_Value]:
@@ -121,7 +121,7 @@ def _from_sets(sets: Sequence[str] | Mapping[str, object], level: int) -> Iterat
                 "write for example --set policy.temperature=0.7; name keys instead of giving them: "
                 "--set policy.api_key_env=NAME",
             )
-        yield Source("set", f"--set {dotted}", level), dotted.strip(), _toml_value(text)
+        yield Source("set", f"--set {dotted}", level), dotted.strip(), toml_value(text)
 
 
 def _from_values(values: Mapping[str, object], level: int) -> Iterator[_Value]:
@@ -149,7 +149,7 @@ def _read(path: Path) -> JSONObject:
         raise UsageError(f"{path}: {error}", "write TOML; configs/ has examples") from None
 
 
-def _toml_value(text: str) -> object:
+def toml_value(text: str) -> object:
     """Return `0.5`, `true`, `[1, 2]` or `{a = 1}` as TOML reads them, anything else as text."""
     try:
         value: object = loads(f"value = {text}")["value"]

@@ -693,7 +693,7 @@ def test_no_output_shows_what_a_gateway_wants_for_a_key(cli: Cli, tmp_path: Path
     with ChatServer(by_role("4")) as server:
         models = ["--model", "m", "--base-url", f"{server.url}?api-key={KEY}-query", "-v"]
         models += ["--set", f"policy.extra_body.api_key={KEY}-body"]
-        models += ["--set", f"policy.headers.X-Gateway={KEY}-header"]
+        models += ["--set", f'policy.headers={{X-Gateway = "Bearer {KEY}-header"}}']
         run = ["refine", "in.jsonl", "-o", "out.jsonl", *models, "--max-calls", "1"]
         ended = cli(*run, "--log-requests", "log.jsonl", "--summary", "s.json")
         assert ended.returncode == 4
@@ -703,7 +703,7 @@ def test_no_output_shows_what_a_gateway_wants_for_a_key(cli: Cli, tmp_path: Path
         shown = cli(*run, "--show-config")
         sent = [(r.path, r.headers, r.body) for r in server.requests]
     assert all(f"{KEY}-{where}" in str(sent) for where in ("query", "body", "header"))
-    assert '"X-Gateway" = "[hidden]"' in shown.stdout
+    assert '"X-Gateway" = "Bearer [hidden]"' in shown.stdout
     for result in (ended, other, shown):
         assert KEY not in result.stdout + result.stderr
     for path in tmp_path.iterdir():
