@@ -45,9 +45,10 @@ def read_at_most(file: io.BufferedIOBase) -> bytes:
 
 def _next(descriptor: int, file: io.FileIO) -> bytes:
     """Return the next block; nothing at the end."""
+    waiting = select.poll()  # `select` refuses the 1,024th open file, which a trainer may have
+    waiting.register(descriptor, select.POLLIN)
     while True:
-        ready, _, _ = select.select([descriptor], [], [], _SILENT_SECONDS)
-        if not ready:
+        if not waiting.poll(_SILENT_SECONDS * 1000):
             raise TimeoutError(
                 errno.ETIMEDOUT, f"nothing came through it for {_SILENT_SECONDS:.0f} seconds"
             )

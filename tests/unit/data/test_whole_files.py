@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -73,3 +75,23 @@ def test_text_is_read_as_python_reads_it(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes("\ufeffone\r\ntwo\n".encode())
     assert read_whole_text(file) == file.read_text("utf-8-sig") == "one\ntwo\n"
+
+
+def test_a_file_is_read_in_a_process_with_thousands_of_open_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    usual, open_usually = resource.getrlimit(resource.RLIMIT_NOFILE), os.open
+
+    def open_as_another(path: Path, flags: int) -> int:
+        descriptor = open_usually(path, flags)
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 2_000)
+        os.close(descriptor)
+        return moved
+
+    monkeypatch.setattr(os, "open", open_as_another)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(usual[0], 4_096), usual[1]))
+    try:
+        assert read_whole(tmp_path / "file") == b"x"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)

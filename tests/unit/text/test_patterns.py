@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -108,3 +109,12 @@ def test_a_usual_pattern_takes_no_time_wherever_it_begins_to_match() -> None:
     with pytest.raises(TimeoutError):
         last_match("a(.*?)b", "a" * 100_000, 0.05)
     assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize("length", [64, 700])
+def test_no_pattern_of_plain_text_holds_up_a_short_reply(length: int) -> None:
+    tail = "a" * (length - len("a(.*)b")) + "b"
+    start = time.process_time()
+    with suppress(TimeoutError):
+        assert last_match(f"a(.*){tail}", "a" * 1_500, 0.05) is None
+    assert time.process_time() - start < 0.2
