@@ -50,7 +50,7 @@ def may_pass(error: BaseException) -> bool:
     causes = list(_causes(error))
     names = _names(causes)
     status = _status(causes)
-    if names & (_CERTIFICATE | _NO_CREDENTIALS):
+    if names & (_CERTIFICATE | _NO_CREDENTIALS) or _lacks_authorities(causes):
         return False
     if status is not None and status >= 400:
         return status in _PASSING or status >= 500
@@ -78,6 +78,12 @@ def explained(error: BaseException, name: str, scheme: str) -> UsageError:
         return UsageError(
             f"{name}: its certificate is not trusted: {_detail(causes)}",
             f"add its authority to those trusted: export {_AUTHORITIES.get(scheme, _USUAL)}=FILE",
+        )
+    if _lacks_authorities(causes):
+        variable = _AUTHORITIES.get(scheme, _USUAL)
+        return UsageError(
+            f"{name}: the trusted certificates cannot be read: {_detail(causes)}",
+            f"check the variable {variable}: it names a file of certificates",
         )
     if may_pass(error):
         return UsageError(
@@ -125,6 +131,11 @@ def _status(causes: list[BaseException]) -> int | None:
             if isinstance(found, int):
                 return found
     return None
+
+
+def _lacks_authorities(causes: list[BaseException]) -> bool:
+    """Return whether botocore's client found no file of certificates where one was named."""
+    return "HTTPClientError" in _names(causes) and isinstance(causes[-1], _FINAL)
 
 
 def _bucket_is_missing(causes: list[BaseException]) -> bool:

@@ -352,3 +352,20 @@ def test_a_certificate_that_is_not_trusted_names_the_variable_that_helps(
     assert not remote_errors.may_pass(error)
     explained = remote_errors.explained(error, f"{scheme}://h/k", scheme)
     assert explained.hint == f"add its authority to those trusted: export {variable}=FILE"
+
+
+class HTTPClientError(Exception):
+    """By its name botocore's."""
+
+
+@pytest.mark.parametrize(
+    "missing", [FileNotFoundError(2, "No such file"), IsADirectoryError(21, "Is a directory")]
+)
+def test_a_file_of_certificates_that_is_not_there_is_not_the_network(missing: OSError) -> None:
+    error = HTTPClientError("unhandled")
+    error.__cause__ = missing
+    assert not remote_errors.may_pass(error)
+    explained = remote_errors.explained(error, "s3://b/k", "s3")
+    assert "the trusted certificates cannot be read: [Errno" in explained.message
+    assert explained.hint is not None
+    assert "AWS_CA_BUNDLE" in explained.hint
