@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.cli.complaints import complain
 from refinecli.errors import InputError, UsageError
+from refinecli.stats.wording import plural
 
 if TYPE_CHECKING:
     from refinecli.data.rows import Row
@@ -38,9 +39,9 @@ def counted(rows: Input, count: Count, keep_going: bool) -> Iterator[Row]:
 
     yield from count.of(rows.all_rows(), (lambda error: None) if keep_going else show)
     if count.bad > LISTED and not keep_going:
-        print(f"error: and {count.bad - LISTED:,} more lines", file=sys.stderr)
+        print(f"error: and {plural(count.bad - LISTED, 'more line')}", file=sys.stderr)
     if count.bad and not keep_going:
         raise UsageError(
-            f"{count.bad} of {count.rows} lines cannot be used; nothing was sent",
+            f"{count.bad} of {plural(count.rows, 'line')} cannot be used; nothing was sent",
             "fix them, or add --keep-going to turn each into an `error` record",
         )

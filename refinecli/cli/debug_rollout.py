@@ -22,6 +22,7 @@ from refinecli.cli.options import (
 )
 from refinecli.cli.run_cache import cache_for
 from refinecli.errors import UsageError
+from refinecli.stats.wording import plural
 from refinecli.text.urls import clean_of_credentials
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ def _chosen(
             return row
         count += 1
     what = f"no row {index or 0}" if id is None else f"no row with the id {id}"
-    raise UsageError(f"{source.name}: {what} among its {count} rows")
+    raise UsageError(f"{source.name}: {what} among its {plural(count, 'row')}")
 
 
 def _has_id(row: Row, id: str) -> bool:

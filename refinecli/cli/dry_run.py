@@ -12,6 +12,7 @@ from refinecli.data.rows import Row
 from refinecli.errors import UsageError
 from refinecli.grading.estimate import CHARACTERS_PER_TOKEN, Estimate, Sent
 from refinecli.prompts import message_text
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line, as_lines
 from refinecli.types import Message
 
@@ -62,13 +63,13 @@ def describe(
     for line in (*closing, *(waves.lines() if waves else ())):
         print(as_line(line), file=sys.stderr)
     tokens = characters // CHARACTERS_PER_TOKEN
-    unreadable = f" ({bad} lines cannot be used)" if bad else ""
+    unreadable = f" ({plural(bad, 'line')} cannot be used)" if bad else ""
     cached_ones = f" ({replayed:,} more are cached)" if replayed else ""
-    what = "datapoint" if datapoints == 1 else "datapoints"
     print(
-        f"dry run: {datapoints:,} {what}{unreadable}, at most {calls:,} calls{cached_ones}, not "
-        f"counting retries; about {tokens:,} prompt tokens for the first round "
-        f"(characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
+        f"dry run: {plural(datapoints, 'datapoint')}{unreadable}, at most "
+        f"{plural(calls, 'call')}{cached_ones}, not counting retries; about {tokens:,} prompt "
+        f"tokens for the first round (characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). "
+        "Nothing was sent.",
         file=sys.stderr,
     )
     return 0
@@ -77,7 +78,8 @@ def describe(
 def _graded(grading: Estimate) -> str:
     """Say what it takes to grade a response of each datapoint, and what fewer calls would."""
     now, together = grading.sent, grading.together
-    words = f"grading a response of each: about {_tokens(now)} prompt tokens in {now.calls:,} calls"
+    calls = plural(now.calls, "call")
+    words = f"grading a response of each: about {_tokens(now)} prompt tokens in {calls}"
     if together.calls == now.calls or together.characters >= now.characters:
         return words
     saved = 1 - together.characters / now.characters

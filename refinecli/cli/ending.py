@@ -14,6 +14,7 @@ from refinecli.cli.leaving import at_last
 from refinecli.errors import RefineError, WaveError
 from refinecli.models.traffic import traffic_words
 from refinecli.settings.secrets import hidden_in_assignment, hidden_in_url
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 from refinecli.text.urls import clean_of_credentials
 
@@ -99,8 +100,8 @@ def _say_too_many(ended: Ended, *, piped: bool) -> None:
     summary, cache = ended.summary, ended.job.cache
     kinds = ", ".join(f"{kind} {count}" for kind, count in summary.errors.most_common())
     lines = [
-        f"error: {ended.bad} of {summary.datapoints} datapoints failed or stayed ungraded "
-        f"({kinds}); --max-errors allows {ended.errors_allowed:g}"
+        f"error: {ended.bad} of {plural(summary.datapoints, 'datapoint')} failed or stayed "
+        f"ungraded ({kinds}); --max-errors allows {ended.errors_allowed:g}"
     ]
     if summary.first_failure:
         lines.append(f"  the first: {summary.first_failure}")
@@ -139,11 +140,11 @@ def _finished(ended: Ended) -> str:
     if sink is None:
         return f"finished: {summary.counts}"
     if ended.kept_in and ended.kept_in.is_dir():
-        return f"finished: {summary.finished:,} datapoints, in parts"
+        return f"finished: {plural(summary.finished, 'datapoint')}, in parts"
     where = ended.partial or sink.name
     if summary.finished == summary.datapoints:
         return f"finished: {summary.counts}; their lines are in {where}"
-    done = f"finished: {summary.finished:,} datapoints"
+    done = f"finished: {plural(summary.finished, 'datapoint')}"
     if not summary.datapoints:
         return f"{done}; no line is written yet: an earlier datapoint is unfinished"
     if summary.datapoints == 1:

@@ -16,6 +16,7 @@ from refinecli.cli.completion import complete_formats, complete_kinds, complete_
 from refinecli.cli.export_lines import lines_on
 from refinecli.cli.options import note_if_beyond, takes
 from refinecli.errors import InputError, UsageError
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class _BadLines:
         from refinecli.cli.bad_lines import LISTED
 
         if self._count > LISTED:
-            print(f"error: and {self._count - LISTED:,} more lines", file=sys.stderr)
+            print(f"error: and {plural(self._count - LISTED, 'more line')}", file=sys.stderr)
 
 
 def _needs_a_run(ctx: typer.Context, runs: list[str] | None) -> None:

@@ -26,6 +26,7 @@ from refinecli.cli.options import (
 )
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS, Task
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def _say_next(made: Sequence[tuple[Sink, int]]) -> None:
     """Say how many datapoints are in each file, and what to do with them."""
     files = [(sink.name, lines) for sink, lines in made if sink.has_file]
     for name, lines in files:
-        print(as_line(f"{lines} datapoints in {name}"), file=sys.stderr)
+        print(as_line(f"{plural(lines, 'datapoint')} in {name}"), file=sys.stderr)
     if files and files[0][1]:
         command = f"{program()} refine {quoted(files[0][0])} -o out.jsonl"
         print(as_line(f"next: {command}"), file=sys.stderr)

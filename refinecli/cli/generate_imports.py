@@ -12,6 +12,7 @@ from refinecli.cli.bad_lines import LISTED
 from refinecli.cli.complaints import complain
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import Task
+from refinecli.stats.wording import plural
 
 if TYPE_CHECKING:
     from refinecli.generators.reading import Entry
@@ -51,9 +52,9 @@ class Import:
         """Raise UsageError where rows were listed, before any file appears."""
         if self.bad and not self.keep_going:
             if self.bad > LISTED:
-                print(f"error: and {self.bad - LISTED:,} more lines", file=sys.stderr)
+                print(f"error: and {plural(self.bad - LISTED, 'more line')}", file=sys.stderr)
             raise UsageError(
-                f"{self.bad} of {self.rows} lines cannot be used",
+                f"{self.bad} of {plural(self.rows, 'line')} cannot be used",
                 "fix them, or add --keep-going to turn each into an `error` record",
             )
 
@@ -63,8 +64,8 @@ class Import:
         if self.bad <= allowed:
             return 0
         print(
-            f"error: {self.bad} of {self.rows} lines cannot be used, and became `error` records; "
-            f"--max-errors allows {allowed:g}",
+            f"error: {self.bad} of {plural(self.rows, 'line')} cannot be used, and became `error` "
+            f"records; --max-errors allows {allowed:g}",
             file=sys.stderr,
         )
         return 3

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.cli.complaints import as_flags
 from refinecli.errors import InputError, OutputError, UsageError
+from refinecli.stats.wording import plural
 
 if TYPE_CHECKING:
     from refinecli.agreement.calibration import Calibration
@@ -57,7 +58,7 @@ class Labels:
                     complain(error)
         if bad and not keep_going:
             raise UsageError(
-                f"{bad} lines have labels that cannot be used; nothing was sent",
+                f"labels that cannot be used in {plural(bad, 'line')}; nothing was sent",
                 "fix them, or add --keep-going to count them as unlabelled",
             )
         if datapoints and not found:
@@ -134,8 +135,8 @@ def _worded(figure: Figure) -> str:
 def _calibrated(found: Calibration) -> list[str]:
     """Put the worth of a calibration into words."""
     return [
-        f"a pass needs {found.threshold!r} of the probability, by {found.n:,} labelled grades of "
-        f"{found.clusters:,} datapoints",
+        f"a pass needs {found.threshold!r} of the probability, by "
+        f"{plural(found.n, 'labelled grade')} of {plural(found.clusters, 'datapoint')}",
         f"balanced accuracy {_worded(found.held_out)} by cross-validation, "
         f"{_worded(found.fitted)} on the labels that it was chosen on, "
         f"{_worded(found.before)} with the threshold so far",

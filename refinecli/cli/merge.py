@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refinecli.cli.options import OutputOptions, takes
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def merge(
         sink.discard()
     if not quiet:
         rows = sum(part.record.rows for part in in_order)
-        line = f"merge: {rows:,} lines of {len(in_order)} parts in {sink.name}"
+        line = f"merge: {plural(rows, 'line')} of {plural(len(in_order), 'part')} in {sink.name}"
         print(as_line(line), file=sys.stderr)
     return 0
 

@@ -32,6 +32,7 @@ from refinecli.runs.run import Input
 from refinecli.runs.run_cache import RunCache
 from refinecli.runs.signals import execute
 from refinecli.settings.load import Settings
+from refinecli.stats.wording import plural
 from refinecli.types import JSONObject
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _close(ended: Ended, body: GradeAgain, reporter: Reporter) -> bool:
     words = traffic_words(ended.traffic, summary.seconds)
     reporter.notice(f"regrade: {summary.counts}; {words}")
     if found.ungraded:
-        left = f"{found.ungraded:,} of {found.grades:,} grades"
+        left = f"{found.ungraded:,} of {plural(found.grades, 'grade')}"
         reporter.notice(f"{left} have no score; means are over the repeats that have one")
     if cache and cache.temporary and ended.traffic.sent:
         reporter.notice(f"the replies are kept in {cache.path}: another report is free")
@@ -189,9 +190,9 @@ def _dry_run(body: GradeAgain, cache: RunCache) -> None:
     tokens = sum(one.characters for one in unsent.values()) // CHARACTERS_PER_TOKEN
     cached_ones = f" ({replayed:,} more are cached)" if replayed else ""
     print(
-        f"dry run: {datapoints:,} datapoints, {body.found.repeats} repeats, at most {calls:,} "
-        f"calls{cached_ones}, not counting retries; about {tokens:,} prompt tokens "
-        f"(characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
+        f"dry run: {plural(datapoints, 'datapoint')}, {plural(body.found.repeats, 'repeat')}, at "
+        f"most {plural(calls, 'call')}{cached_ones}, not counting retries; about {tokens:,} prompt "
+        f"tokens (characters ÷ {CHARACTERS_PER_TOKEN}, replies not counted). Nothing was sent.",
         file=sys.stderr,
     )
 

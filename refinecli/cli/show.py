@@ -13,6 +13,7 @@ import typer
 from refinecli.cli.options import takes
 from refinecli.cli.pager import page
 from refinecli.errors import UsageError
+from refinecli.stats.wording import plural
 
 if TYPE_CHECKING:
     from refinecli.data.rows import Row
@@ -141,12 +142,12 @@ class _Wanted:
             raise UsageError(f"{self.name}: has no rows")
         if not self.chosen and self.id is not None:
             raise UsageError(
-                f"{self.name}: no row with the id {self.id} among its {self.rows:,} rows",
+                f"{self.name}: no row with the id {self.id} among its {plural(self.rows, 'row')}",
                 meant(self.id, self.ids) or f"its first id is {next(iter(self.ids), '')}",
             )
         if not self.chosen and self.index is not None:
             raise UsageError(
-                f"{self.name}: no row {self.index} among its {self.rows:,} rows",
+                f"{self.name}: no row {self.index} among its {plural(self.rows, 'row')}",
                 f"they are numbered from 0 to {self.rows - 1:,}",
             )
         if self.item is not None and not self.has_item:

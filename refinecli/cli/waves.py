@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from refinecli.cli.complaints import as_flags
 from refinecli.errors import RefineError, WaveError
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ class WaveRun:
 
         for one in read_submitted(self.folder):
             if one.id and not one.done:
-                self._say(f"open: batch {one.id} with {one.requests:,} requests of {one.file}")
+                self._say(
+                    f"open: batch {one.id} with {plural(one.requests, 'request')} of {one.file}"
+                )
 
     def _answered(self, ended: Ended) -> bool:
         """Return whether the wave that waits is answered; otherwise note in `ended` why not."""

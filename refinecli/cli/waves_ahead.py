@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from refinecli.grading.estimate import CHARACTERS_PER_TOKEN, Estimate
 from refinecli.models.traffic import money
 from refinecli.prompts import message_text
+from refinecli.stats.wording import plural
 
 if TYPE_CHECKING:
     from refinecli.data.output_lines import Outcome
@@ -81,7 +82,7 @@ class WavesAhead:
 
     def _next_wave(self) -> str:
         wave = self.wave
-        requests = "1 request" if wave.requests == 1 else f"{wave.requests:,} requests"
+        requests = plural(wave.requests, "request")
         tokens = f"about {wave.characters // CHARACTERS_PER_TOKEN:,} prompt tokens"
         words = f"next wave: number {wave.number}, {requests}, {tokens}"
         if not self._priced:
@@ -105,7 +106,7 @@ class WavesAhead:
             self._others, max, self._other_calls, self._characters / (self._datapoints or 1)
         )
         yield (
-            f"price of all {self._grades + self._other_calls:,} calls: at most about "
+            f"price of {plural(self._grades + self._other_calls, 'call')}: at most about "
             f"{money(cost * self.wave.discount)} with {_replies(bounded)}, if prompts stay as long "
             f"as the first (run.batch_discount={self.wave.discount:g} is counted)"
         )

@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from refinecli.stats.wording import plural
 from refinecli.text.clean import clean, one_line
 from refinecli.text.word_diff import Piece
 
@@ -111,7 +112,7 @@ def _cut(lines: list[Text], limit: Limit) -> list[Text]:
     most = limit.lines
     if len(lines) > most + 1:
         tail = min(_TAIL, most // 3)
-        note = f"… {len(lines) - most:,} more lines{limit.hint}"
+        note = f"… {plural(len(lines) - most, 'more line')}{limit.hint}"
         lines = [*lines[: most - tail], Text(note, "dim italic"), *lines[len(lines) - tail :]]
     return [_cut_line(line, limit.hint) for line in lines]
 

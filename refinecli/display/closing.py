@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from refinecli.display.marks import number
 from refinecli.runs.highlights import Highlights, Pair
+from refinecli.stats.wording import plural
 from refinecli.text.clean import one_line
 
 _NAME = 40  # characters of an id
@@ -47,5 +48,5 @@ def failures(highlights: Highlights) -> str:
     """Say which items the returned answers failed most, "" where none failed."""
     if not highlights.failures:
         return ""
-    rows = "1 row" if highlights.graded == 1 else f"{highlights.graded:,} rows"
+    rows = plural(highlights.graded, "row")
     return f"failed most, of {rows}: {highlights.failed_most}"

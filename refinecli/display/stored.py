@@ -18,6 +18,7 @@ from refinecli.display.transcript import LINES, iteration_sections, result_secti
 from refinecli.grading.verdict import GradeOptions
 from refinecli.prompts import Prompts
 from refinecli.refining.strategies import RefineOptions
+from refinecli.stats.wording import plural
 from refinecli.text.clean import one_line
 from refinecli.types import Datapoint, Iteration, Refinement
 
@@ -115,7 +116,7 @@ def _graded_result(graded: Iteration) -> Section:
     parts: list[RenderableType] = [
         label(f"score {number(graded.score)}"),
         label(verdict(graded.passed), colour(graded.passed)),
-        label(f"{graded.usage.calls:,} calls · {tokens(graded.usage)}", "dim"),
+        label(f"{plural(graded.usage.calls, 'call')} · {tokens(graded.usage)}", "dim"),
     ]
     return Section("result", parts, "green" if graded.passed else "red")
 

@@ -15,6 +15,7 @@ from refinecli.export.offers import Offer, offer_of, result_of, without_replies
 from refinecli.export.shelf import Shelf
 from refinecli.models.request import with_system
 from refinecli.report.cases import models_of, strategy_of
+from refinecli.stats.wording import plural
 from refinecli.text.json_text import canonical, loads
 from refinecli.types import JSONObject
 
@@ -115,7 +116,7 @@ def collect(
             raise UsageError(f"{source.name}: it has no datapoint")
     if found.bad:
         raise UsageError(
-            f"{found.bad:,} of {found.rows:,} lines cannot be used; nothing is written",
+            f"{found.bad:,} of {plural(found.rows, 'line')} cannot be used; nothing is written",
             "fix them, or leave them out",
         )
     return found

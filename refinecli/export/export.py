@@ -23,6 +23,7 @@ from refinecli.export.shelf import Shelf
 from refinecli.export.splits import Split
 from refinecli.export.words import filters, reasons
 from refinecli.export.write import SIDES, Spool, write_sides
+from refinecli.stats.wording import plural
 from refinecli.text.urls import was_url
 from refinecli.types import JSONObject
 
@@ -100,7 +101,9 @@ def _nothing(plan: Plan, responses: int, why: str) -> UsageError:
 
 
 def _none_left(plan: Plan, responses: int, why: str) -> str:
-    return f"no {plan.kind.noun} is left of {responses:,} responses: {why or 'there are none'}"
+    return (
+        f"no {plan.kind.noun} is left of {plural(responses, 'response')}: {why or 'there are none'}"
+    )
 
 
 def _write_others(made: Made, plan: Plan, folder: Path) -> None:

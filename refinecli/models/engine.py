@@ -23,6 +23,7 @@ from refinecli.models.wrappers import Jury, Routed
 from refinecli.settings.load import Settings
 from refinecli.settings.roles import FETCHING, RoleSettings
 from refinecli.settings.urls import shown_url
+from refinecli.stats.wording import plural
 from refinecli.text.json_text import digest
 from refinecli.types import (
     ROLES,
@@ -243,7 +244,7 @@ def _concurrency(settings: Settings, asked: Sequence[RoleSettings], lazily: bool
     if (allowed := allow_open_files(most + _OTHER_FILES)) < most + _OTHER_FILES:
         most = max(1, int(allowed) - _OTHER_FILES)
         log.notice(
-            f"at most {most} requests in flight, since {allowed:g} files may be open "
+            f"at most {plural(most, 'request')} in flight, since {allowed:g} files may be open "
             "(`ulimit -n` says how many)"
         )
     return most

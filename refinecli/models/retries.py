@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from refinecli.errors import CompletionError, FailureKind, OutputError, RunError, option
 from refinecli.settings.urls import shown_url
+from refinecli.stats.wording import plural
 
 # The statuses by which a provider says that there is too much at once.
 REFUSALS = frozenset({420, 429, 498, 503, 529})
@@ -128,8 +129,8 @@ class Health:
         unreachable = error.kind == "connect" and not self.answered  # `given_up` says that
         if self.is_down and not unreachable and (silent >= patience or later):
             raise RunError(
-                f"{self.host} has answered nothing for {silent:.0f} s, to {self._failing} calls in "
-                f"a row; the last one: {error}",
+                f"{self.host} has answered nothing for {silent:.0f} s, to "
+                f"{plural(self._failing, 'call')} in a row; the last one: {error}",
                 "run the same command again once it is back; if it fails only these calls, "
                 f"{option('policy.retries', 0)} lets them fail and the run end",
                 type=error.kind,

@@ -203,7 +203,7 @@ def _control(figures: JSONObject, regraded: bool) -> Iterator[str]:
         ratio = row["tokens_ratio"]
         at = "" if ratio is None else f" at {ratio:.0%} of the tokens"
         n, all_of_it = row["regraded_n"] or row["n"], row["n"] + row["left_out"]
-        at += f", over {n:,} of {all_of_it:,} datapoints" if n < all_of_it else ""
+        at += f", over {n:,} of {plural(all_of_it, 'datapoint')}" if n < all_of_it else ""
         verdict = " by the loops' own grades" if row in noisy else _shown(row)
         yield f"Against {row['name']}{at}: {change(ahead(row))}{verdict}."
     if noisy:

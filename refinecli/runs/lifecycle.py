@@ -22,6 +22,7 @@ from refinecli.errors import OutputError, RefineError, UsageError, option
 from refinecli.models.traffic import Traffic
 from refinecli.runs.signals import Interrupted, execute
 from refinecli.runs.summary import Summary
+from refinecli.stats.wording import plural
 from refinecli.text.json_text import dumps
 
 if TYPE_CHECKING:
@@ -292,13 +293,15 @@ class _Run:
         if not (sent and self._keeps_no_replies):
             return
         cache, then = option("cache", "PATH"), "an edited rubric asks only for what changed"
+        these = "this call" if sent == 1 else f"these {sent:,} calls"
         if saved:
+            some = "this call was" if sent == 1 else f"{saved:,} of {these} were"
             yield (
-                f"{saved:,} of these {sent:,} calls were made for the file that was replaced, too: "
+                f"{some} made for the file that was replaced, too: "
                 f"{cache} would have saved them; with it, {then}"
             )
         else:
-            yield f"the replies to these {sent:,} calls are not kept: with {cache}, {then}"
+            yield f"the replies to {these} are not kept: with {cache}, {then}"
 
     # -------------------------------------------------------------- the end
 
@@ -335,7 +338,7 @@ def check_shortens(file: str, name: str, coming: int | None) -> None:
     there = sum(1 for _ in Source(file, most=None).read())
     if coming < there:
         raise UsageError(
-            f"{name}: has {there:,} lines, and this run would write {coming:,}",
+            f"{name}: has {plural(there, 'line')}, and this run would write {coming:,}",
             f"use {option('force')} to replace it, or {option('output')} to write to another file",
         )
 

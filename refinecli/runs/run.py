@@ -20,6 +20,7 @@ from refinecli.data.sinks import Sink
 from refinecli.data.sources import Source
 from refinecli.errors import InputError, UsageError
 from refinecli.runs.ordered_map import Places, ordered_map
+from refinecli.stats.wording import plural
 from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint, JSONObject
 
@@ -205,7 +206,8 @@ class WorkOnRows:
             return
         name = "the input" if self.rows.more else self.rows.source.name
         raise UsageError(
-            f"{name}: {came:,} lines could be read of the {self.total:,} that it had at the start",
+            f"{name}: {plural(came, 'line')} could be read of the {self.total:,} that it "
+            "had at the start",
             "leave the input as it is while a run reads it; run the same command to continue",
         )
 

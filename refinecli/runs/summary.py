@@ -10,6 +10,7 @@ from types import MappingProxyType
 from refinecli.data.output_lines import Outcome
 from refinecli.models.traffic import Traffic
 from refinecli.runs.highlights import Highlights
+from refinecli.stats.wording import plural
 from refinecli.types import JSONObject
 
 # What `errors` counts by. A gate on any other would always be met: it is a slip.
@@ -180,7 +181,7 @@ class Summary:
         """Say how many rows ended where no step promised `min_gain`; empty where they are few."""
         if self.declined < max(1, _MANY * self.datapoints):
             return ""
-        rows = "1 row" if self.declined == 1 else f"{self.declined:,} rows"
+        rows = plural(self.declined, "row")
         return f"{rows} ended where no step promised {min_gain:g} (refine.min_gain)"
 
     @property

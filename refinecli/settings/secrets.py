@@ -23,7 +23,7 @@ _NAMES_OF_KEYS = ("api_key_env", "api_key_header")
 # A value with letters and digits and no blank, and not a URL.
 _LIKE_A_KEY = re.compile(r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z")
 # A name and its value in the query of a URL.
-_PAIR = re.compile(r"([^=&;#]+)=([^&;#]+)")
+_PAIR = re.compile(r"([^=&#]+)=([^&#]+)")
 
 
 def names_a_secret(name: str) -> bool:

@@ -192,7 +192,7 @@ def test_a_datapoint_that_stays_without_a_result_is_exit_3_unless_it_may(
         assert failed.stdout
         in_order(
             failed.stderr,
-            "error: 1 of 1 datapoints failed or stayed ungraded (",
+            "error: 1 of 1 datapoint failed or stayed ungraded (",
             "--max-errors allows 0",
             "hint: run the same command to ask again for what failed, and only for that: ",
         )

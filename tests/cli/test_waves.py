@@ -173,10 +173,10 @@ def test_a_dry_run_in_waves_says_what_they_cost(cli: Cli, tmp_path: Path) -> Non
     prices = ["--set", "policy.input_price=2000", "--set", "policy.output_price=1000"]
     dry = cli(*run, *NOWHERE, *prices, "--dry-run").stderr
     assert "1 request, about 1,000 prompt tokens, $1.00 with no replies" in dry
-    assert "price of all 4 calls: at most about $4.00 with no replies" in dry
+    assert "price of 4 calls: at most about $4.00 with no replies" in dry
     dry = cli(*run, *NOWHERE, *prices, "--dry-run", "--set", "policy.max_tokens=1000").stderr
     assert "about 1,000 prompt tokens, $1.50 with replies of max_tokens" in dry
-    assert "price of all 4 calls: at most about $6.00 with replies of max_tokens" in dry
+    assert "price of 4 calls: at most about $6.00 with replies of max_tokens" in dry
     assert not (tmp_path / "w").exists()
 
 

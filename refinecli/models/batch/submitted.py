@@ -18,6 +18,7 @@ import orjson
 from refinecli.completers import gather
 from refinecli.errors import OutputError, RunError, UsageError, WaveError
 from refinecli.models.batch.provider import Batch, Provider
+from refinecli.stats.wording import plural
 
 # The most that OpenAI takes in one file; others take as much or more.
 MOST_REQUESTS = 50_000
@@ -143,7 +144,7 @@ class Batches:
                 batch = await provider.submit(lines, entry.file, entry.mark)
         entry.id = batch.id
         self._save(entries)
-        self.say(f"{entry.file}: {entry.requests:,} requests submitted as batch {batch.id}")
+        self.say(f"{entry.file}: {plural(entry.requests, 'request')} submitted as batch {batch.id}")
         return batch
 
     def _provider(self, entry: Submitted) -> Provider:

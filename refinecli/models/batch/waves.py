@@ -32,6 +32,7 @@ from refinecli.models.budget import Amount
 from refinecli.models.http import Reply
 from refinecli.models.retries import RetryableError
 from refinecli.prompts import message_text
+from refinecli.stats.wording import plural
 from refinecli.types import Completion
 
 if TYPE_CHECKING:
@@ -223,9 +224,10 @@ class WaveAhead(Waves):
 def _waiting(files: list[Path], requests: int, rows: int = 0, strays: int = 0) -> WaveError:
     names = ", ".join(map(str, files))
     results = files[0].with_name(f"{files[0].stem}.results.jsonl")
-    datapoints = "1 datapoint" if rows == 1 else f"{rows:,} datapoints"
+    datapoints = plural(rows, "datapoint")
+    there = "1 result is" if strays == 1 else f"{strays:,} results are"
     waiting = f", without which {datapoints} cannot continue" if rows else ""
-    other = f"; {strays:,} results are there, all for other requests" if strays else ""
+    other = f"; {there} there, all for other requests" if strays else ""
     return WaveError(
         f"requests to be answered: {requests:,} in {names}{waiting}{other}",
         f"send them as a provider's batch or through `vllm run-batch`, and put the results into "

@@ -26,6 +26,7 @@ from refinecli.report.html.text import (
     table,
     with_interval,
 )
+from refinecli.stats.wording import plural
 from refinecli.text.word_diff import word_diff
 from refinecli.types import JSONObject
 
@@ -40,14 +41,14 @@ def two_runs(pair: JSONObject) -> str:
         if isinstance(ids := pair.get(key), list) and ids:
             lines.append(f"{name} ({len(ids):,}): {_listed(ids)}.")
     if pair.get("left_out"):
-        lines.append(f"{number(pair['left_out'])} results not scored in both are left out.")
+        lines.append(f"{plural(pair['left_out'], 'result')} not scored in both, left out.")
     listed = "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
     return listed + _rubric(fields(pair.get("rubric"))) + _parts(pair, "item") + _parts(pair, "tag")
 
 
 def _in_figures(pair: JSONObject) -> Iterator[str]:
     title = f"{data(pair.get('new'))} minus {data(pair.get('old'))}"
-    many = f"{number(pair.get('n'))} datapoints in common"
+    many = f"{plural(pair.get('n') or 0, 'datapoint')} in common"
     again = " regraded" if pair.get("fresh") else ""
     yield f"{title}, {many}: {with_interval(pair.get('gain'))}{again}."
     words = (("Score", "sign_test", "up", "down"), ("Passed", "flip_test", "more", "less"))

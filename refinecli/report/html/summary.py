@@ -11,6 +11,7 @@ from refinecli.report.gains import LEAST_DIFFERING
 from refinecli.report.html.alarm_box import alarm_boxes
 from refinecli.report.html.tables import tables
 from refinecli.report.html.text import data, ends, escape, fields, mean, number, rows, signed
+from refinecli.stats.wording import plural
 from refinecli.types import JSONObject
 
 
@@ -94,7 +95,7 @@ def _cost(run: JSONObject) -> str:
     tokens = [run.get(key) for key in ("prompt_tokens", "completion_tokens")]
     spent = sum(n for n in tokens if isinstance(n, int))
     return (
-        f"{number(run['calls'])} calls, {spent:,} tokens, as if none had been shared"
+        f"{plural(run['calls'], 'call')}, {plural(spent, 'token')}, as if none had been shared"
         if run.get("calls")
         else ""
     )
