@@ -161,6 +161,7 @@ def process(
             return waves.cancel()
         if options.dry_run:
             if waves:
+                waves.check_owner(command.place(rows, sink), restart=options.restart)
                 waves.list_open()
             coming = None if out.force else _coming(rows, total)
             return _dry_run(command, rows, sink, cache, coming, waves)

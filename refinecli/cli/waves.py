@@ -52,6 +52,12 @@ class WaveRun:
             unnamed=any(role.model is None for role in self.asked),
         )
 
+    def check_owner(self, place: JSONObject, *, restart: bool) -> None:
+        """Raise UsageError where the folder belongs to a run at another place."""
+        from refinecli.runs.wave_folder import WaveFolder
+
+        WaveFolder(self.folder, place).check(restart=restart)
+
     def run(self, run_pass: Pass, place: JSONObject, *, restart: bool) -> Ended:
         """Run passes in a folder that belongs to the run at that place; return how the last one
         ended."""

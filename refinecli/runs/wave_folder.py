@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -36,17 +36,26 @@ class WaveFolder:
         """Work in the folder alone; raise UsageError where another run does, or has to come back to
         it. With `restart` the folder is taken over from a run that does not work there now."""
         with self._locked() as file:
-            there = _read(file)
-            if there and there != self._owner and not restart and latest_wave(self.path):
-                raise UsageError(
-                    f"{self.path} holds the waves of another run: "
-                    f"{differences(there, self._owner)}",
-                    f"name another folder, or add {option('restart')} to give up that run's waves",
-                )
+            file.seek(0)
+            self._refuse_another(file.read(), restart=restart)
             _write(file, dumps(self._owner))
             yield
             if self.path.is_dir() and not latest_wave(self.path):
                 self.release()
+
+    def check(self, *, restart: bool) -> None:
+        """Raise UsageError where another run has to come back to the folder; lock and write
+        nothing."""
+        with suppress(OSError):
+            self._refuse_another((self.path / _NAME).read_bytes(), restart=restart)
+
+    def _refuse_another(self, record: bytes, *, restart: bool) -> None:
+        there = _read(record)
+        if there and there != self._owner and not restart and latest_wave(self.path):
+            raise UsageError(
+                f"{self.path} holds the waves of another run: {differences(there, self._owner)}",
+                f"name another folder, or add {option('restart')} to give up that run's waves",
+            )
 
     def release(self) -> None:
         """Let any run have the folder, once the one that holds it needs no more waves."""
@@ -98,11 +107,10 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
-def _read(file: BinaryIO) -> JSONObject:
+def _read(record: bytes) -> JSONObject:
     """Return whose waves these are; nothing where nobody has to come back to them."""
-    file.seek(0)
     try:
-        found = loads(file.read())
+        found = loads(record)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

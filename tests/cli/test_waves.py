@@ -264,6 +264,9 @@ def test_a_folder_belongs_to_one_run_until_its_waves_are_over(
         'waves holds the waves of another run: input was "in.jsonl", is "in2.jsonl"; '
         'output was "../out.jsonl", is "../out2.jsonl"'
     ) in refused.stderr
+    described = cli(*other, *options, "--dry-run")
+    assert (described.returncode, described.stderr) == (2, refused.stderr)
+    assert cli(*first, *options, "--dry-run").returncode == 0
     path = tmp_path / "waves" / "wave-001.jsonl"
     write_jsonl(tmp_path / "waves" / "r1.jsonl", map(answered, requests_in(path)))
     assert cli(*other, *options).returncode == 2  # its results are still to be read
