@@ -78,7 +78,7 @@ def _run(
     reporter = reporter_of(command.command, options)
     whole = _whole(command, work, rows, place.folder, counted.rows, options)
     ended = carry_out(_job(command, whole, sink, place, options, reporter), reporter)
-    if place.folder.caches():
+    if place.folder.keeps_something:
         ended.kept_in = place.folder.path
     if ended.whole:
         place.folder.note_written(place.file)

@@ -124,7 +124,9 @@ def _kept(ended: Ended, code: int, *, piped: bool) -> list[str]:
     lines = [f"so far: {traffic_words(ended.traffic, ended.summary.seconds)}", _finished(ended)]
     if ended.kept_in:
         how = ", with as much again to spend" if code == 4 else ""
-        lines += [f"every reply is kept in {ended.kept_in}; this continues{how}:"]
+        asked = ended.traffic.sent or ended.traffic.replayed
+        what = "every reply" if asked else "what is finished"
+        lines += [f"{what} is kept in {ended.kept_in}; this continues{how}:"]
         lines += [f"  {continuing(piped=piped)}"]
     elif not ended.job.cache and ended.job.roles and ended.traffic.sent:  # none: others asked
         lines += ["  hint: add --cache FILE, and the same command can continue next time"]

@@ -79,9 +79,11 @@ class Folder:
             for (_, line), outcome in zip(Source(str(part), most=None).read(), file, strict=True):
                 yield line, _outcome(loads(line), loads(outcome))
 
-    def caches(self) -> list[Path]:
-        """Return the call caches of shards."""
-        return sorted(self.path.glob("part-*.jsonl.cache"))
+    @property
+    def keeps_something(self) -> bool:
+        """True if the same run has less to do: shards got replies, or are finished."""
+        kept = ("part-*.jsonl.cache", "part-*.jsonl.part.json")
+        return any(any(self.path.glob(pattern)) for pattern in kept)
 
     def note_written(self, output: Path) -> None:
         """Remember the output, which the same run may replace."""
@@ -100,7 +102,7 @@ class Folder:
 
     def remove_if_empty(self) -> None:
         """Delete the folder of a run that got no reply and finished no part."""
-        if not any(self.path.glob("part-*.jsonl*")):
+        if not self.keeps_something:
             self.remove()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.cli.ending import _finished, continuing, program
+from refinecli.cli.ending import _finished, _kept, continuing, program
 from refinecli.data.output_lines import Outcome
 from refinecli.data.sinks import Sink
 from refinecli.models.traffic import Traffic
@@ -61,6 +61,15 @@ def test_a_command_without_lines_says_how_many(tmp_path: Path) -> None:
     run = ended(1, "done")
     run.job = Job(settings=run.job.settings, roles=(), place={}, body=nothing)
     assert _finished(run) == "finished: 1 datapoint: 1 done"
+
+
+@pytest.mark.parametrize(("sent", "what"), [(0, "what is finished"), (3, "every reply")])
+def test_a_run_that_asked_nobody_is_continued_by_what_it_finished(
+    tmp_path: Path, sent: int, what: str
+) -> None:
+    run = ended(1, "done")
+    run.kept_in, run.traffic.sent = tmp_path, sent
+    assert f"{what} is kept in {tmp_path}; this continues:" in _kept(run, 130, piped=False)
 
 
 def test_a_file_that_did_not_appear_is_named_by_its_partial(tmp_path: Path) -> None:
