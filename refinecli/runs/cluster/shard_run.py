@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from refinecli.runs.cluster.folder import (
     record_file,
 )
 from refinecli.runs.cluster.limiter import Beat, RemoteLimiter
+from refinecli.runs.cluster.node_folder import node_folder
 from refinecli.runs.cluster.shard_work import RowWork
 from refinecli.runs.lifecycle import Ended, Job, Started, carry_out
 from refinecli.runs.run import Input, WorkOnRows
@@ -134,8 +134,8 @@ def _desk(whole: Whole, shard: Shard) -> Iterator[Path]:
     if whole.copies is None:
         yield there
         return
-    with tempfile.TemporaryDirectory(prefix="refinecli-shard-") as folder:
-        here = Path(folder) / there.name
+    with node_folder() as folder:
+        here = folder / there.name
         if cache_file(there).exists():
             copy_whole(cache_file(there), cache_file(here))
         try:
