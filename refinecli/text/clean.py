@@ -5,7 +5,8 @@ Kept apart from rendering because every command prints something and few need ri
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Mapping
+from functools import cache
 
 # Controls that a terminal obeys, marks that reorder or hide text, and what no encoder takes. U+200D
 # stays, or emoji fall apart. The tag characters (U+E00xx) spell text that only models can see.
@@ -14,12 +15,16 @@ _HIDDEN = (
     *(range(0x180E, 0x180F), range(0xFEFF, 0xFF00), range(0xFFF9, 0xFFFC)),
     *(range(0xD800, 0xE000), range(0xE0000, 0xE0080)),
 )
-_VISIBLE = MappingProxyType(
-    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
-    | {0x7F: "␡"}
-    | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
-    | {code: f"<U+{code:04X}>" for codes in _HIDDEN for code in codes}
-)
+
+
+@cache  # 3,000 entries, which most commands need none of
+def _visible() -> Mapping[int, str]:
+    return (
+        {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
+        | {0x7F: "␡"}
+        | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
+        | {code: f"<U+{code:04X}>" for codes in _HIDDEN for code in codes}
+    )
 
 
 def clean(text: str) -> str:
@@ -27,7 +32,7 @@ def clean(text: str) -> str:
 
     It works character by character, so a text may be cleaned in pieces.
     """
-    return text if text.isascii() and text.isprintable() else text.translate(_VISIBLE)
+    return text if text.isascii() and text.isprintable() else text.translate(_visible())
 
 
 def as_line(text: str) -> str:
