@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from refinecli.prompts.conversation import flattened, system_turn
 from refinecli.prompts.templates import Prompts, fill
 from refinecli.prompts.untrusted import harmless, nonce
-from refinecli.text.patterns import SECONDS, compiled, is_quick
+from refinecli.text.patterns import SECONDS, compiled, is_quick, occurs
 from refinecli.text.reasoning import split_reasoning
 from refinecli.text.visible import visible
 from refinecli.types import Datapoint, Example, Message, RubricItem
@@ -217,9 +217,9 @@ def defused(response: str, pattern: str) -> str:
     """
     response = harmless(response, *_tag_names(pattern))
     try:
-        expression = compiled(pattern)
-        if expression.search(response, timeout=SECONDS) is None:
+        if not occurs(pattern, response):
             return response
+        expression = compiled(pattern)
         for change in (_escape_brackets, _dot_after_first, _dot_everywhere):
             changed = _changed_matches(expression, change, response)
             left = expression.finditer(changed, timeout=SECONDS)

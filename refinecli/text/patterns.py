@@ -125,6 +125,14 @@ def last_match(
     return last
 
 
+def occurs(pattern: str, text: str) -> bool:
+    """Return whether the pattern matches anywhere; raise TimeoutError where that takes longer than
+    `SECONDS`."""
+    if len(text) <= _SHORT and _is_usual(pattern):  # as `last_match` does
+        return re.search(pattern, text, re.DOTALL) is not None
+    return compiled(pattern).search(text, timeout=SECONDS) is not None
+
+
 # Plain text, one group, plain text; white space that a pattern merely allows is left out.
 _ONE_GROUP = re.compile(rf"{_PLAIN}\((?:\?P?<\w+>)?[^()]*\){_PLAIN}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from dataclasses import fields
 from typing import Any
 
@@ -231,6 +232,13 @@ def test_no_response_gives_a_score_by_being_quoted(response: str, pattern: str) 
     quoted = between(grader_prompt(point, response), "response")
     assert regex.search(pattern, quoted, regex.DOTALL) is None
     assert not own_tags(quoted)
+
+
+def test_a_usual_response_is_shown_without_loading_the_regex_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "regex", None)  # to import it is an error
+    assert defused("It is 7.", "<mark>(.*?)</mark>") == "It is 7."
 
 
 # ------------------------------------------------------------------ the delimiters' nonce

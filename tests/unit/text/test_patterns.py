@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from refinecli.text.patterns import MOST_REPEATED, Pattern, compiled, last_match
+from refinecli.text.patterns import MOST_REPEATED, Pattern, compiled, last_match, occurs
 
 BOMBS = [
     ".{100000000}",
@@ -101,6 +101,7 @@ def test_a_usual_pattern_finds_in_a_short_text_what_the_regex_library_finds(
     assert (match and (match.span(), match.span(1))) == (
         found[-1] and (found[-1].span(), found[-1].span(1)) if found else None
     )
+    assert occurs(pattern, text) == bool(found)
 
 
 def test_a_usual_pattern_takes_no_time_wherever_it_begins_to_match() -> None:
