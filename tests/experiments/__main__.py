@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from refinecli.stats.resampling import Clusters, Figure, Measure
 from tests.experiments import payloads, training
 
 BUILD = Path(__file__).parents[2] / "build" / "experiments"
@@ -148,9 +151,9 @@ def main() -> None:
     arms = options.arms or experiment.arms
     print(
         "| | n | at first | kept | gain | ahead of best-of-n at equal tokens | responses a row "
-        "| tokens | tokens a point | calls | s |"
+        "| tokens | of all of best-of-n's | and ahead of that by | tokens a point | calls | s |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
     for arm in arms:
         seconds = run(folder, arm)
         print(line(folder, arm, seconds), flush=True)
@@ -183,8 +186,9 @@ def line(folder: Path, arm: str, seconds: float) -> str:
     first = sum(firsts) / len(firsts)
     written = sum(len(row["refinement"]["iterations"]) for row in rows if row.get("refinement"))
     tokens, a_point = (figures["run_cost"][key] for key in ("tokens", "cost_per_point"))
-    ahead = "–"
+    ahead, beside = "–", "– | –"
     if control:
+        beside = beside_all(rows, folder)
         pool = figures["baselines"][-1]
         ahead = f"{told(pool['gain_over_it'])}, best of {pool['drafts']}"
         if pool["tokens_ratio"] < 0.95:
@@ -192,10 +196,39 @@ def line(folder: Path, arm: str, seconds: float) -> str:
     return (
         f"| {arm} | {figures['n']} | {first:.3f} | {figures['score']['mean']:.3f} "
         f"| {told(figures['loop_gain'])} | {ahead} | {written / len(firsts):.1f} "
-        f"| {'–' if tokens is None else f'{tokens:,}'} "
+        f"| {'–' if tokens is None else f'{tokens:,}'} | {beside} "
         f"| {'–' if a_point is None else f'{a_point:,.0f}'} "
         f"| {figures['runs'][-1]['calls']} | {seconds:.0f} |"
     )
+
+
+def beside_all(rows: Sequence[dict[str, Any]], folder: Path) -> str:
+    """Return the share of the tokens of all that best-of-n drew, and how much higher it scored
+    than the best of them, with intervals over the rows that both graded."""
+    pool = (folder / f"{POOL}.jsonl").read_text("utf-8").splitlines()
+    others = {row["id"]: row for row in map(json.loads, pool)}
+    both = [(row, others[row["id"]]) for row in rows]
+    both = [pair for pair in both if all(row.get("score") is not None for row in pair)]
+    columns = [[tokens_of(pair[at]) for pair in both] for at in (0, 1)]
+    columns += [[one["score"] - other["score"] for one, other in both], [1] * len(both)]
+    share = Measure(lambda sums: sums[..., 0], lambda sums: sums[..., 1], "best-of-n took none")
+    ahead = Measure(lambda sums: sums[..., 2], lambda sums: sums[..., 3], "no rows")
+    found = Clusters([row["id"] for row, _ in both]).of_sums(
+        [np.array(column, float) for column in columns], {"share": share, "ahead": ahead}
+    )
+    return f"{between(found['share'], '.0%')} | {between(found['ahead'], '+.3f')}"
+
+
+def between(figure: Figure, form: str) -> str:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return "–" if figure.value is None else format(figure.value, form)
+    value, low, high = (format(end, form) for end in (figure.value, figure.low, figure.high))
+    return f"{value} ({low} to {high})"
+
+
+def tokens_of(row: dict[str, Any]) -> int:
+    used = [it["usage"] for it in row["refinement"]["iterations"]]
+    return sum(usage["prompt_tokens"] + usage["completion_tokens"] for usage in used)
 
 
 def held_out(folder: Path, arm: str) -> str:

@@ -29,7 +29,7 @@ from refinecli.refining.steps import (
     graded_before,
     rewritten,
 )
-from refinecli.refining.strategies import Rollout, Strategy
+from refinecli.refining.strategies import Rollout
 from refinecli.types import Iteration, Refinement, StopReason
 
 NAME = "ab-mcts"
@@ -83,7 +83,7 @@ def main() -> None:
     module.ab_mcts = ab_mcts  # type: ignore[attr-defined]
     sys.modules[module.__name__] = module
     ours = strategies.STRATEGIES["adaptive"]
-    added = Strategy(NAME, "AB-MCTS-A", ours.roles, ours.options, ours.calls, by_grade=True)
+    added = replace(ours, name=NAME, summary="AB-MCTS-A")
     strategies.STRATEGIES = MappingProxyType({**strategies.STRATEGIES, NAME: added})
 
     from refinecli.cli import main as command
