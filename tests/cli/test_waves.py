@@ -241,7 +241,7 @@ def test_neither_others_results_nor_half_a_file_have_a_wave_asked_again(
     path.write_bytes(whole[:-40])
     result = cli(*run)
     assert result.returncode == 5
-    assert "waves/coming.jsonl: ends in half a line" in result.stderr
+    assert "waves/coming.jsonl:2: is half a line" in result.stderr
     path.write_bytes(whole.removesuffix(b"\n"))
     result = cli(*run)
     assert "without which 2 datapoints cannot continue" in result.stderr

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from refinecli.errors import OutputError, UsageError, WaveError
+from refinecli.models.envelope import loads_leniently
+from refinecli.models.retries import RetryableError
 from refinecli.text.clean import one_line
 
 _NAME = re.compile(r"wave-(\d+)(?:-[^.]*)?\.jsonl")
@@ -74,8 +76,15 @@ class Answered:
         self._wave = wave
         self.strays = 0
         self._files: list[BinaryIO] = []
+        try:
+            self._read_all(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_all(self, folder: Path) -> None:
         waves = {path for _, path in _waves(folder)}
-        for path in files_of(folder, wave):
+        for path in files_of(folder, self._wave):
             self._read_requests(path)
         for path in sorted(folder.glob("*.jsonl")):
             if path not in waves and path.is_file():
@@ -106,7 +115,7 @@ class Answered:
             return None
         file, start, size = found
         self._files[file].seek(start)
-        return _result(orjson.loads(self._files[file].read(size)))
+        return _result(_read(self._files[file].read(size)))
 
     def close(self) -> None:
         """Let go of the files."""
@@ -134,16 +143,20 @@ class Answered:
     def _read_results(self, path: Path) -> None:
         file = path.open("rb")
         self._files.append(file)
-        start, ours, line = 0, False, b""
-        for line in file:
+        start, ours, half, number, line = 0, False, 0, 0, b""
+        for number, line in enumerate(file, start=1):
             if entry := _entry_of(line, self._wave):
                 self._note(entry, start, len(line))
                 ours = True
+            elif _mark(self._wave) in line and _read(line) is None:
+                half = number
             start += len(line)
-        if ours and not line.endswith(b"\n") and not _is_json(line):
+        if ours and not line.endswith(b"\n") and _read(line) is None:
+            half = number
+        if half:
             # All that is missing in it would be asked for, and paid for, again.
             raise WaveError(
-                f"{path}: ends in half a line, so not all of it is there yet",
+                f"{path}:{half}: is half a line, so not all of the file is there yet",
                 "run the same command once it is; if it stays as it is, remove that line",
             )
 
@@ -157,12 +170,17 @@ class Answered:
         self._index.execute(_KEEP, row)
 
 
-def _is_json(line: bytes) -> bool:
+def _mark(wave: int) -> bytes:
+    """Return what is in every result of a wave; those of earlier ones stay in the folder."""
+    return f"wave{wave:03}-".encode()
+
+
+def _read(line: bytes) -> Any:
+    """Return a line's value, read as a live reply is; None if it is not JSON."""
     try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+        return loads_leniently(line)
+    except RetryableError:
+        return None
 
 
 # A success stands before an error, wherever each was found.
@@ -172,15 +190,12 @@ _KEEP = """INSERT INTO results VALUES (?, ?, ?, ?, ?)
 
 
 def _entry_of(line: bytes, wave: int) -> dict[str, Any] | None:
-    """Return the line's object where it is a result of that wave; half a line is none yet."""
-    if f"wave{wave:03}-".encode() not in line:  # results of earlier waves stay in the folder
+    """Return the line's object where it is a result of that wave."""
+    entry = _read(line) if _mark(wave) in line else None
+    if not isinstance(entry, dict) or "response" not in entry:
         return None
-    try:
-        entry = orjson.loads(line)
-        name = _ID.fullmatch(entry["custom_id"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    return entry if name and int(name[1]) == wave and "response" in entry else None
+    name = _ID.fullmatch(str(entry.get("custom_id")))
+    return entry if name and int(name[1]) == wave else None
 
 
 def _is_good(entry: dict[str, Any]) -> bool:
