@@ -84,6 +84,8 @@ class WaveRun:
             ended = run_pass(waves, before)
             if waves is None or ended.code != WaveError.exit_code or not self.batch.batch:
                 return ended
+            if not waves.requests:  # a file of results is damaged: to submit again is to pay again
+                return ended
             live = waves.requests < self.batch.batch_min and not self._is_submitted
             if not live and not self._answered(ended):
                 return ended
