@@ -30,6 +30,12 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return everything in a file's tree: to walk through it takes longer than to look at it."""
+    return tuple(ast.walk(tree(path)))
+
+
 def shown(path: Path, line: int | None = None) -> str:
     """Return a file as a message names it, so that an editor can follow it."""
     place = f"{NAME}/{path.relative_to(PACKAGE).as_posix()}"
@@ -41,16 +47,19 @@ def place(module: str) -> str:
     return module.split(".", maxsplit=1)[0]
 
 
-def imports(path: Path) -> Iterator[tuple[int, str, str | None]]:
-    """Yield the line, the module and the name of every import, wherever in the file it stands:
+@cache
+def imports(path: Path) -> list[tuple[int, str, str | None]]:
+    """Return the line, the module and the name of every import, wherever in the file it stands:
     inside functions and under TYPE_CHECKING too."""
-    for node in ast.walk(tree(path)):
+    found: list[tuple[int, str, str | None]] = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name, None) for alias in node.names)
+            found += ((node.lineno, alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{shown(path, node.lineno)}: write the import in full"
             assert node.module is not None
-            yield from ((node.lineno, node.module, alias.name) for alias in node.names)
+            found += ((node.lineno, node.module, alias.name) for alias in node.names)
+    return found
 
 
 def libraries(path: Path) -> Iterator[tuple[int, str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.architecture.source import PACKAGE, modules, shown
+from tests.architecture.source import PACKAGE, modules, nodes, shown
 
 SPELL_FLAGS = ("cli/", "settings/")
 _FLAG = re.compile(r"(?<![\w-])--[a-z]")
@@ -26,26 +26,27 @@ NOT_OURS = {
 }
 
 
-def literals(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def literals(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each string, f-strings' parts too, but no docstring."""
+    nodes = list(nodes)
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Constant) or id(node) in docstrings:
             continue
         if isinstance(node.value, str):
             yield node.lineno, node.value
 
 
-def flags(source: str, foreign: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+def flags(nodes: Iterable[ast.AST], foreign: tuple[str, ...] = ()) -> list[tuple[int, str]]:
     """Return the line and the text of each string literal that spells a flag of ours."""
     found = []
-    for line, text in literals(ast.parse(source)):
+    for line, text in literals(nodes):
         ours = text
         for known in foreign:
             ours = ours.replace(known, "")
@@ -60,7 +61,7 @@ def test_no_string_literal_outside_cli_and_settings_spells_a_flag() -> None:
         where = path.relative_to(PACKAGE).as_posix()
         if where.startswith(SPELL_FLAGS):
             continue
-        found = flags(path.read_text("utf-8"), NOT_OURS.get(where, ()))
+        found = flags(nodes(path), NOT_OURS.get(where, ()))
         wrong += [f"{shown(path, line)}: {text[:70]!r}" for line, text in found]
     hint = 'Mention the option as data instead: option("max_calls", 5), of refinecli.errors.'
     assert not wrong, "\n".join([*wrong, hint])
@@ -77,4 +78,4 @@ def test_no_string_literal_outside_cli_and_settings_spells_a_flag() -> None:
     ],
 )
 def test_a_flag_in_a_string_is_found_and_in_a_docstring_not(source: str, spells: bool) -> None:
-    assert bool(flags(source)) is spells
+    assert bool(flags(ast.walk(ast.parse(source)))) is spells

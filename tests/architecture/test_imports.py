@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-
-import pytest
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests.architecture.source import (
     PACKAGE,
@@ -14,6 +14,7 @@ from tests.architecture.source import (
     inside,
     libraries,
     modules,
+    nodes,
     place,
     shown,
     tree,
@@ -139,15 +140,19 @@ def _steps(name: str) -> list[tuple[int, str]]:
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if name not in ("", "__main__")])
-def test_a_module_imports_only_its_own_place_and_those_below(name: str) -> None:
-    here = place(name)
-    for line, there in _steps(name):
-        assert there in ORDER, f"{shown(modules()[name], line)}: {there} is not in ORDER"
-        assert ORDER.index(there) < ORDER.index(here), (
-            f"{shown(modules()[name], line)}: {here} imports {there}, which stands above it. "
-            f"Move what it needs down into {here} or below, or hand it in as an argument."
-        )
+def test_a_module_imports_only_its_own_place_and_those_below() -> None:
+    wrong = []
+    for name, path in modules().items():
+        here = place(name)
+        for line, there in _steps(name) if name not in ("", "__main__") else ():
+            if there not in ORDER:
+                wrong.append(f"{shown(path, line)}: {there} is not in ORDER")
+            elif ORDER.index(there) >= ORDER.index(here):
+                wrong.append(
+                    f"{shown(path, line)}: {here} imports {there}, which stands above it. "
+                    f"Move what it needs down into {here} or below, or hand it in as an argument."
+                )
+    assert not wrong, "\n".join(wrong)
 
 
 def _cycles(graph: dict[str, set[str]]) -> list[list[str]]:
@@ -211,29 +216,40 @@ def test_each_library_is_imported_in_its_one_home() -> None:
             )
 
 
-@pytest.mark.parametrize("library", HOMES)
-def test_a_home_is_lived_in(library: str) -> None:
-    places = {path.relative_to(PACKAGE).as_posix(): path for path in modules().values()}
-    for home in HOMES[library]:
-        assert any(where.startswith(home) for where in places), (
-            f"{home}, a home of {library}, does not exist: mend HOMES in this file."
-        )
+def test_every_home_is_lived_in() -> None:
+    places = [path.relative_to(PACKAGE).as_posix() for path in modules().values()]
+    wrong = [
+        f"{home}, a home of {library}, does not exist: mend HOMES in this file."
+        for library, homes in HOMES.items()
+        for home in homes
+        if not any(where.startswith(home) for where in places)
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if place(name) in PURE])
-def test_up_to_refining_nothing_reaches_out(name: str) -> None:
-    path = modules()[name]
+def _reaching(path: Path) -> Iterator[str]:
+    """Yield what in a module reaches out of the process, as a message."""
     for line, module, _ in imports(path):
-        assert module in HARMLESS or not {module, place(module)} & REACHES_OUT, (
-            f"{shown(path, line)}: {module} reaches files, sockets, the environment or the clock. "
-            "Hand the value in as an argument; read it in data, settings, models or above."
-        )
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in CALLS_OUT, (
+        if module not in HARMLESS and {module, place(module)} & REACHES_OUT:
+            yield (
+                f"{shown(path, line)}: {module} reaches files, sockets, the environment or the "
+                "clock. Hand the value in as an argument; read it in data, settings, models or "
+                "above."
+            )
+    for node in nodes(path):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in CALLS_OUT:
+            yield (
                 f"{shown(path, node.lineno)}: {node.func.id}() reaches out of the core. "
                 "Return the value and let the caller do that."
             )
+
+
+def test_up_to_refining_nothing_reaches_out() -> None:
+    core = [path for name, path in modules().items() if place(name) in PURE]
+    wrong = [message for path in core for message in _reaching(path)]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_module_says_what_it_is() -> None:

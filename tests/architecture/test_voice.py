@@ -6,15 +6,13 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import pytest
 
-import refinecli
+from tests.architecture.source import PACKAGE, modules, nodes
 
-PACKAGE = Path(refinecli.__file__).parent
 Kind = Literal["module", "class", "function", "property", "comment", "message"]
 
 # Files whose string literals are words that a model reads or that become data: they may not
@@ -44,15 +42,9 @@ class Text(NamedTuple):
 Rule = Callable[[Text], bool]
 
 
-def sources() -> Iterator[tuple[str, str]]:
-    """Yield each module's place in the package, and its code."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), path.read_text("utf-8")
-
-
-def docstrings(place: str, tree: ast.Module) -> Iterator[Text]:
+def docstrings(place: str, nodes: Iterable[ast.AST]) -> Iterator[Text]:
     """Yield the docstrings of the module, its classes, functions and properties."""
-    for node in ast.walk(tree):
+    for node in nodes:
         kind: Kind
         if isinstance(node, ast.Module):
             kind = "module"
@@ -68,16 +60,16 @@ def docstrings(place: str, tree: ast.Module) -> Iterator[Text]:
             yield Text(kind, f"{place}:{line}", " ".join(found.split()))
 
 
-def messages(place: str, tree: ast.Module) -> Iterator[Text]:
+def messages(place: str, nodes: Sequence[ast.AST]) -> Iterator[Text]:
     """Yield the string literals, an f-string as one with `{}` for its values."""
     skipped = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.JoinedStr)
         or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         for inner in ast.iter_child_nodes(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             parts = [
                 str(one.value) if isinstance(one, ast.Constant) else "{}" for one in node.values
@@ -111,12 +103,12 @@ def comments(place: str, code: str) -> Iterator[Text]:
 def texts() -> list[Text]:
     """Collect everything that a reader of the code or of its output meets."""
     found: list[Text] = []
-    for place, code in sources():
-        tree = ast.parse(code)
-        found += docstrings(place, tree)
-        found += comments(place, code)
+    for path in modules().values():
+        place = path.relative_to(PACKAGE).as_posix()
+        found += docstrings(place, nodes(path))
+        found += comments(place, path.read_text("utf-8"))
         if not place.startswith(EXEMPT_LITERALS):
-            found += messages(place, tree)
+            found += messages(place, nodes(path))
     return found
 
 
@@ -212,6 +204,7 @@ def test_good_english_breaks_no_rule(kind: Kind, words: str) -> None:
 
 def test_messages_and_comments_are_found_as_a_reader_sees_them() -> None:
     code = 'def f(n):\n    """Say it."""\n    # Why\n    # so.\n    return f"{n} rows"\n'
-    assert list(docstrings("a.py", ast.parse(code))) == [Text("function", "a.py:1", "Say it.")]
-    assert list(messages("a.py", ast.parse(code))) == [Text("message", "a.py:5", "{} rows")]
+    inside = list(ast.walk(ast.parse(code)))
+    assert list(docstrings("a.py", inside)) == [Text("function", "a.py:1", "Say it.")]
+    assert list(messages("a.py", inside)) == [Text("message", "a.py:5", "{} rows")]
     assert list(comments("a.py", code)) == [Text("comment", "a.py:4", "Why so.")]

@@ -56,7 +56,7 @@ def ask(
     settings = load(flags, sets, {})
 
     async def main() -> list[Completion]:
-        client = HttpClient()
+        client = HttpClient(tls=False)
         try:
             chat = Chat(client, Limits(64), told or Told())
             completer = chat.completer(settings.roles[role], seed)

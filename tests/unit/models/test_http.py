@@ -31,7 +31,7 @@ def post(
     url: str, *, timeout: float = 30, body: bytes = b'{"messages": [{"content": ""}]}'
 ) -> Reply:
     async def main() -> Reply:
-        client = HttpClient()
+        client = HttpClient(tls=False)
         try:
             return await client.post(url, body, {"content-type": "application/json"}, timeout)
         finally:
@@ -230,7 +230,7 @@ def test_what_a_server_sends_too_much_answers_no_later_request() -> None:
         connection.recv(65536)
 
     async def main(url: str) -> list[bytes]:
-        client = HttpClient()
+        client = HttpClient(tls=False)
         first = await client.post(url, b"{}", {}, 30)
         heard.set()
         await asyncio.to_thread(sent.wait)
@@ -253,7 +253,7 @@ def test_many_requests_are_in_flight_at_once() -> None:
         return chat_server.Reply("4", wait_for=everybody)
 
     async def all_at_once(url: str) -> list[int]:
-        client = HttpClient()
+        client = HttpClient(tls=False)
         body = b'{"messages": [{"content": ""}]}'
         replies = await asyncio.gather(*(client.post(url, body, {}, 30) for _ in range(count)))
         await client.aclose()
