@@ -90,11 +90,11 @@ def convo_of(said: object) -> object:
 # How a conversation begins as JSON, or as Python prints it: an object that gives a role, at once or
 # after what is said, or that holds a list of such. A user's own text that merely has JSON in it
 # begins otherwise, as nearly all lists and objects of JSON do.
-_BEGINS_AS_MESSAGES = re.compile(
+_BEGINS_AS_MESSAGES = (
     r"""\s*+(?:\{\s*+["'](?:messages|conversations?|convo|prefix|prompt)["']\s*+:\s*+)?+"""
     r"""(?:array\()?+(?:\[\s*+)?+\{\s*+["'](?:(role|from)|content|value)["']\s*+:"""
 )
-_NAMES_ROLE = re.compile(r"""["'](?:role|from)["']\s*+:""")
+_NAMES_ROLE = r"""["'](?:role|from)["']\s*+:"""
 _AROUND, _FENCE = "\ufeff \t\r\n", "```"
 
 
@@ -110,8 +110,8 @@ def _messages_in(text: str) -> list[Any] | None:
         if isinstance(value, str):  # JSON within JSON
             return _messages_in(value)
     except ValueError as error:
-        begins = _BEGINS_AS_MESSAGES.match(text)
-        if not begins or not (begins[1] or _NAMES_ROLE.search(text)):
+        begins = re.match(_BEGINS_AS_MESSAGES, text)
+        if not begins or not (begins[1] or re.search(_NAMES_ROLE, text)):
             return None
         raise InputError(
             f"convo: is a conversation as text that is not JSON: {error}", _AS_MESSAGES

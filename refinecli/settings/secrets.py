@@ -21,7 +21,7 @@ _SECRET_WORDS = (
 # Settings that say where a key is, and hold none.
 _NAMES_OF_KEYS = ("api_key_env", "api_key_header")
 # A value with letters and digits and no blank, and not a URL.
-_LIKE_A_KEY = re.compile(r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z")
+_LIKE_A_KEY = r"(?:\A|\s)(?=[^\s]*[A-Za-z])(?=[^\s]*[0-9])(?![^\s]*://)[^\s]+\Z"
 # A name and its value in the query of a URL.
 _PAIR = re.compile(r"([^=&#]+)=([^&#]+)")
 
@@ -35,7 +35,7 @@ def names_a_secret(name: str) -> bool:
 def secret_in_header(name: str, value: str) -> str:
     """Return what looks like a key in a header's value, if anything does: the scheme stands before
     it."""
-    if name.lower().endswith(("version", "beta")) or not _LIKE_A_KEY.search(value):
+    if name.lower().endswith(("version", "beta")) or not re.search(_LIKE_A_KEY, value):
         return ""
     return value.rpartition(" ")[2]
 

@@ -91,7 +91,7 @@ SECTIONS: Mapping[str, type] = MappingProxyType(
 # Sections of which there may be several, each with a name.
 KINDS: Mapping[str, type] = MappingProxyType({"jury": RoleConfig, "classifier": ClassifierConfig})
 # Such a name stands in TOML headers and in paths of figures.
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAME = r"[A-Za-z0-9_-]{1,40}"
 
 
 def check_names(given: Given) -> None:
@@ -109,7 +109,7 @@ def check_names(given: Given) -> None:
 
 
 def _check_named(section: str, name: str, table: object, given: Given) -> None:
-    if not _NAME.fullmatch(name) or not isinstance(table, dict):
+    if not re.fullmatch(_NAME, name) or not isinstance(table, dict):
         what = {"jury": "juror"}.get(section, section)
         raise UsageError(
             f"{given.source_within(f'{section}.{name}', f'{section}.')}: {section}.{name} is not a "
