@@ -4,8 +4,7 @@ Reading keeps the line's own object next to the datapoint, so that writing gives
 key, equal as JSON.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import difflib
 from collections.abc import Sequence
 from functools import lru_cache

@@ -3,8 +3,7 @@
 What `output_lines` writes, this reads; a line that another command wrote has no result.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

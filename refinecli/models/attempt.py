@@ -1,8 +1,7 @@
 """Make one attempt at one request: through the budget, the pace and `concurrency`, over HTTP, into
 the cache."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Mapping
 from time import time
 from typing import NamedTuple, Protocol

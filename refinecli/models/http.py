@@ -6,8 +6,7 @@ connections, in a loop over them, on every request. Import this late: it takes a
 second.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import asyncio
 import os
 import ssl

@@ -1,7 +1,6 @@
 """Share limits with other processes: what a run may spend or send is leased from one limiter."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from typing import NamedTuple, Protocol
 
 from refinecli.models.budget import Amount

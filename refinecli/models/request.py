@@ -1,7 +1,6 @@
 """A request as it goes over the wire: body, seed, headers; pure but for reading keys."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import json
 import os
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,7 @@
 """Keep the parts of a run that a person wants to see at its end: answers that changed most, items
 that failed most."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,6 @@
 """Define requests to models and their replies."""
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
@@ -22,7 +21,7 @@ class Usage:
     reasoning_tokens: int = 0
     cached_tokens: int = 0
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: "Usage") -> "Usage":
         if not (
             self.calls
             or self.prompt_tokens
@@ -39,7 +38,7 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
         )
 
-    def __sub__(self, other: Usage) -> Usage:
+    def __sub__(self, other: "Usage") -> "Usage":
         return Usage(
             self.calls - other.calls,
             self.prompt_tokens - other.prompt_tokens,

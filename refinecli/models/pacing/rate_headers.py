@@ -6,8 +6,7 @@ an epoch in seconds or milliseconds (gateways, OpenRouter, which do not say requ
 `anthropic-ratelimit-requests-reset: 2026-01-15T14:24:00Z`. Unreadable values count as absent.
 """
 
-from __future__ import annotations
-
+# Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
