@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from refinecli.cli.gold_labels import Labels
     from refinecli.cli.job import RowCommand
     from refinecli.models.engine import Engine
+    from refinecli.runs.plan import Plan
     from refinecli.runs.run import Work
     from refinecli.settings.load import Settings
     from refinecli.types import JSONObject
@@ -113,7 +114,6 @@ def grade(
     refinecli grade out.jsonl --require 'pass_rate>=0.9' --junit junit.xml
     """
     from refinecli.cli.job import RowCommand, needs_input, process
-    from refinecli.runs.plan import grade_plan
     from refinecli.settings.checks import check_repeats
 
     labels = _labels(gold_field)
@@ -138,7 +138,7 @@ def grade(
         settings=settings,
         shapes=_shapes(settings, repeats),
         work=lambda engine, reporter: _work(engine, settings, repeats, labels),
-        plan=lambda: grade_plan(settings, repeats),
+        plan=lambda: _plan(settings, repeats),
         complete=watch.complete,
         close=watch.close,
         written=watch.written,
@@ -178,6 +178,12 @@ def _on_ray(
 
     work = partial(grading, command.settings, repeats, _no_response())
     return process_on_ray(command, work, data, out, models, [("--gold-field", gold_field)])
+
+
+def _plan(settings: Settings, repeats: int) -> Plan:
+    from refinecli.runs.plan import grade_plan  # which only a run in advance needs
+
+    return grade_plan(settings, repeats)
 
 
 def _shapes(settings: Settings, repeats: int) -> JSONObject:
