@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from refinecli import prompts as p
 from refinecli.completers import gather
@@ -117,8 +117,7 @@ async def _together(batch: Batch, grader: Completer, draw: Draw) -> tuple[dict[i
     raise AssertionError("there is always a way to ask in words")
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Questions about one response that are asked together."""
 
     questions: tuple[Question, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -113,7 +113,7 @@ async def open_engine(
     asked = [role for role in roles.values() if role.name not in functions]
     more = leases.amount if leases else None
     limits = Limits(_concurrency(settings, asked, lazily, log), budget_of(settings), more)
-    answering = _Answering()
+    answering = _Answering({}, {})
     async with AsyncExitStack() as stack:
         if roles or settings.classifiers:  # else nobody is asked, and no HTTP client imported
             client = _client([*asked, *settings.classifiers.values()])
@@ -143,13 +143,12 @@ async def open_engine(
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Answering:
+class _Answering(NamedTuple):
     """All who answer in a run: completers by role, the roles that ask an endpoint as they were
     resolved, and the Engine's `resume` and `stop`."""
 
-    completers: dict[str, Completer] = field(default_factory=dict)
-    settled: dict[str, RoleSettings] = field(default_factory=dict)
+    completers: Mapping[str, Completer]
+    settled: Mapping[str, RoleSettings]
     resume: Callable[[], None] = lambda: None
     stop: Callable[[RunError], None] = lambda error: None
 
@@ -182,7 +181,7 @@ class _Chats(NamedTuple):
         chat = Chat(self.client, limits, log, calls, *sending)
         resolve = Resolver(self.client, stack, calls, log, chat.ending.pause)
         jury = Jury(sum(role.is_juror for role in roles.values()), chat.ending, log)
-        making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions)
+        making = RoleCompleters(settings, chat, resolve, jury, limits, log, functions, {})
         completers: dict[str, Completer] = {
             name: Lazy(partial(making.make, role)) if lazily else await making.make(role)
             for name, role in roles.items()
@@ -207,7 +206,7 @@ def _put_next_to_graders(
         completers[name] = Routed(completers[name], classifiers)
 
 
-def _roles(completers: dict[str, Completer]) -> Roles:
+def _roles(completers: Mapping[str, Completer]) -> Roles:
     """Return the roles; the grader fills the place of one that the command does not use, and is not
     asked."""
     grader = completers.get("grader", _nobody)
@@ -280,7 +279,7 @@ def allow_open_files(wanted: int) -> float:
 # ------------------------------------------------------------------ words
 
 
-def _described(roles: dict[str, RoleSettings]) -> list[str]:
+def _described(roles: Mapping[str, RoleSettings]) -> list[str]:
     """Describe each endpoint and model in a line, with the roles that use it."""
     users: dict[str, list[str]] = {}
     for role in roles.values():
@@ -364,7 +363,7 @@ def _named_grader(settings: Settings) -> dict[str, str]:
     return {role.name: role.model for role in settings.graders if role.model}
 
 
-def _models(roles: dict[str, RoleSettings]) -> dict[str, str]:
+def _models(roles: Mapping[str, RoleSettings]) -> dict[str, str]:
     shown = {}
     for name, role in roles.items():
         below = roles.get(role_traits(name).fallback or "")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from refinecli.models.wrappers import Juror, Jury, TryOnly
 from refinecli.settings.load import Settings
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from refinecli.models.resolve import Resolver
 
 
-@dataclass(frozen=True, slots=True)
-class RoleCompleters:
+class RoleCompleters(NamedTuple):
     """Makes completers, of the role's own function where there is one; `settled` holds the roles
     that ask an endpoint, as they were resolved."""
 
@@ -32,7 +30,7 @@ class RoleCompleters:
     limits: Limits
     log: Log
     functions: Mapping[str, FunctionModel]
-    settled: dict[str, RoleSettings] = field(default_factory=dict)
+    settled: dict[str, RoleSettings]
 
     async def make(self, role: RoleSettings) -> Completer:
         """Settle the role and return its completer."""

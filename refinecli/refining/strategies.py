@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
@@ -75,12 +75,11 @@ OPTIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(NamedTuple):
     """The costs of a million tokens by role, of the prompt's and of the reply's; every token is 1
     where no role has a price."""
 
-    by_role: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    by_role: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
     def of(self, role: str, usage: Usage) -> float:
         """Return the cost of a role's calls."""
@@ -117,8 +116,7 @@ class Rollout(NamedTuple):
     estimates: Callable[[], Awaitable[Estimates]] = prior
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy:
+class Strategy(NamedTuple):
     """A strategy's description, which can be read without importing it.
 
     `options` are those of OPTIONS that mean something to it. `calls` returns at most how many
@@ -136,7 +134,7 @@ class Strategy:
     options: frozenset[str]
     calls: Callable[[RefineOptions], tuple[int, int, int]]
     steps: Callable[[RefineOptions], tuple[int, int]]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = MappingProxyType({})
     by_grade: bool = False
     feedback_by: Literal["critic", "selector"] | None = None
     history: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -43,12 +42,11 @@ class Source(NamedTuple):
 _Value: TypeAlias = tuple[Source, str, Any]  # where from, dotted name, value
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """All that was set: `tables` by section and key, and the `sources` of each `section.key`."""
 
-    tables: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    tables: dict[str, Any]
+    sources: dict[str, Source]
 
     def source_within(self, *prefixes: str) -> Source | None:
         """Return the first source of anything that begins with the first prefix that fits."""
@@ -62,7 +60,7 @@ def read(
     paths: Sequence[Path],
 ) -> Given:
     """Read every source; a value set in several is that of the highest, and tables are merged."""
-    given = Given()
+    given = Given({}, {})
     for source, dotted, value in _values(flags, sets, environ, paths):
         if not _is_finite(value):
             raise UsageError(f"{source.names(dotted)}: a number must be finite")

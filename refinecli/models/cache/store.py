@@ -34,7 +34,7 @@ from refinecli.models.cache.file import (
     open_unchanged,
     our_words,
 )
-from refinecli.models.cache.writer import NewReply, Writer
+from refinecli.models.cache.writer import NewReply, Statement, Writer
 from refinecli.types import Datapoint, JSONObject
 
 _SKETCH = 1 << 21  # bytes; with 200,000 replies, one search in ten is in vain
@@ -200,7 +200,7 @@ class Runs:
             row = row_name(datapoint.id, datapoint.occurrence)
             for table in ("unsettled", "failed_once"):
                 sql = f"INSERT OR IGNORE INTO {table} VALUES (?, ?)"
-                self._file.writer.put((sql, (self.current, row)))
+                self._file.writer.put(Statement(sql, (self.current, row)))
 
     def failed_once(self, datapoint: Datapoint) -> bool:
         """Return True for a row that failed or stayed ungraded when this run came to it before, so
@@ -256,7 +256,7 @@ class Facts:
         """Queue the fact for writing; offline it is forgotten."""
         if self._file.writer is not None:
             sql = "INSERT OR REPLACE INTO facts VALUES (?, ?)"
-            self._file.writer.put((sql, (name, orjson.dumps(value).decode())))
+            self._file.writer.put(Statement(sql, (name, orjson.dumps(value).decode())))
 
 
 class CallCache:

@@ -1,27 +1,28 @@
 """Write the call cache in a thread: everything that has gathered, in one statement."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import queue
 import sqlite3
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 from refinecli.errors import OutputError
 from refinecli.models.cache.file import in_our_words
 
 _MOST_AT_ONCE = 200  # times four parameters stays below SQLite's oldest limit of 999
 
-Statement: TypeAlias = tuple[str, tuple[object, ...]]
+
+class Statement(NamedTuple):
+    """One statement of SQL, for which nobody waits."""
+
+    sql: str
+    parameters: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NewReply:
+class NewReply(NamedTuple):
     """A row of the table of replies; `stored` is done once it is on disk."""
 
     key: bytes
@@ -70,7 +71,7 @@ class Writer:
                 except queue.Empty:
                     break
             replies = [entry for entry in entries if isinstance(entry, NewReply)]
-            error = self._write(replies, [e for e in entries if isinstance(e, tuple)])
+            error = self._write(replies, [e for e in entries if isinstance(e, Statement)])
             if replies:
                 _wake([reply.stored for reply in replies], error)
             for entry in entries:
