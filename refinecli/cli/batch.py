@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BATCHES = "Batches"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BatchOptions:
     """The ways to send requests in waves instead of one by one."""
 

@@ -17,7 +17,7 @@ from refinecli.text.urls import is_url
 _RAY = "Ray"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EngineOptions:
     """The ways to run a file on more than one process."""
 

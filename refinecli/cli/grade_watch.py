@@ -33,7 +33,7 @@ class _Listener(Protocol):
     def discard(self) -> None: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Watch:
     """The gates of one run, and those who follow how it goes."""
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from refinecli.types import JSONObject
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowCommand:
     """A command that does the same with each row.
 
@@ -225,7 +225,7 @@ def _coming(rows: Input, total: int | None) -> int | None:
     return rows.limit if total is None else total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Run:
     """The run of a command over its rows, in one pass or in several."""
 

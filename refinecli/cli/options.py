@@ -25,7 +25,8 @@ _RUN = "Run"
 _DATA = "Data"
 
 
-@dataclass(frozen=True)
+# What is only handed on is not compared (`eq=False`): a quarter of building such a class at start.
+@dataclass(frozen=True, eq=False)
 class InputOptions:
     """The source of datapoints."""
 
@@ -45,7 +46,7 @@ class InputOptions:
         return () if self.input is None else (self.input,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SeveralInputs:
     """The sources of datapoints, for a command that reads one file after the other."""
 
@@ -72,7 +73,7 @@ class SeveralInputs:
         return tuple(self.files or ())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OutputOptions:
     """The destination of results."""
 
@@ -92,7 +93,7 @@ class OutputOptions:
     ] = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelOptions:
     """The models to ask, and the ways of asking."""
 

@@ -25,7 +25,7 @@ class Log(Protocol):
         """Report something for those who asked for it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Endpoint:
     """One (URL, model, key): what was learned about it, its pace, and its health. `place` stands
     for the URL in the call cache."""

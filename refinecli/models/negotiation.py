@@ -38,7 +38,7 @@ class RefusedParameterError(Exception):
         self.name = name
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Terms:
     """The parts of a request that an endpoint takes, as far as is known.
 

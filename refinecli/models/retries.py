@@ -90,7 +90,7 @@ def pause(error: RetryableError, tries: int, *, alone: bool) -> float:
     return wait if after is None else max(wait, backoff(tries, after))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Health:
     """The state of one endpoint, as all calls to it have seen it, and what it means for the
     next."""
@@ -184,7 +184,7 @@ def _hint_on(words: str) -> str:
     return "check that the server runs, and the URL"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ending:
     """The end of all sending, if it has come; calls that wait to try again learn of it at once."""
 

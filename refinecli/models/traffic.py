@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Traffic:
     """The requests to models so far. Tokens and cost are those of calls sent, not of replayed
     ones."""

@@ -32,7 +32,7 @@ class Pair(NamedTuple):
         return self.after - self.before
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Highlights:
     """The comparison of first and returned responses, the largest gains, and the items by their
     failures, in constant memory."""

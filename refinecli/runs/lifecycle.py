@@ -65,7 +65,7 @@ class Started(NamedTuple):
     waves: Waves | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """The work of a run.
 
@@ -96,7 +96,7 @@ class Job:
     log_requests: Path | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Ended:
     """The end of a run.
 

@@ -140,7 +140,7 @@ def place_of(
     }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class WorkOnRows:
     """The body of a job that works on rows and writes a line for each, in order, to the sink where
     there is one.

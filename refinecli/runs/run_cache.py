@@ -26,7 +26,7 @@ _NAMED = "named with --cache"
 _SHOWN = 200  # characters
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunCache:
     """Where a run keeps its replies: `FILE.cache` next to its output, which belongs to it alone
     (`is_default`), or a file that may be shared: one that the user named, or one that `stays`.

@@ -72,7 +72,7 @@ class Steps:
         return {"count": self.count, "gain": round(self.gain, 6), "tokens": self.tokens}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Summary:
     """Counts over the datapoints of one run, in constant memory."""
 

@@ -56,7 +56,7 @@ def row_name(id: str | int, occurrence: int) -> str:
     return f"{id!r} {occurrence}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OpenFile:
     """A cache file as its tables use it, without a `writer` if nothing may be written."""
 
