@@ -421,8 +421,9 @@ def nasty_rollout() -> tuple[Datapoint, Refinement, list[Call]]:
     return datapoint, *rollout(datapoint, policy, grades)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("options", [{}, {"no_color": True}, {"color_system": None}])
+@pytest.mark.parametrize(
+    ("width", "options"), [(60, {}), (80, {"no_color": True}), (120, {"color_system": None})]
+)
 def test_no_line_on_a_terminal_is_wider_than_it(width: int, options: dict[str, Any]) -> None:
     datapoint, done, calls = nasty_rollout()
     text = shows(datapoint, done, calls, full=True, width=width, terminal=True, **options)

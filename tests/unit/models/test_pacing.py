@@ -186,7 +186,7 @@ def test_a_limit_that_changes_is_followed() -> None:
     assert sum(15 <= at < 25 for at in job.sent) <= 2 * slow
 
 
-@pytest.mark.parametrize("most", [20, 100, 600])
+@pytest.mark.parametrize("most", [20, 100, 300])
 def test_windows_of_a_minute_are_used_up_as_each_opens(most: int) -> None:
     job = Job(Window(most=most)).run(most * 4 + most // 2)
     assert job.seconds <= 1.15 * 240
@@ -194,13 +194,13 @@ def test_windows_of_a_minute_are_used_up_as_each_opens(most: int) -> None:
 
 
 def test_a_limit_in_flight_is_respected() -> None:
-    job = Job(InFlight()).run(5000)
+    job = Job(InFlight()).run(2000)
     assert job.steady_rate() >= 0.85 * 16 / 0.05
     assert job.refused <= 0.05 * len(job.sent)
 
 
 def test_what_limits_in_flight_with_latencies_that_vary_does_not_bring_it_down() -> None:
-    job = Job(InFlight(), spread=0.5).run(5000)
+    job = Job(InFlight(), spread=0.5).run(2000)
     assert job.steady_rate() >= 0.7 * 16 / 0.05
 
 
@@ -502,7 +502,7 @@ def test_a_hint_at_tokens_is_one_at_requests_of_that_size(
 
 
 def paced(hints: Hints, tokens: int = 0, seconds: float = 10.0) -> int:
-    """How many go in ten seconds where every reply has these hints."""
+    """Return how many go in that time where every reply has these hints."""
 
     async def main() -> int:
         pacer, count = Pacer(64), 0
@@ -526,14 +526,14 @@ def paced(hints: Hints, tokens: int = 0, seconds: float = 10.0) -> int:
 
 
 def test_a_hint_that_nothing_is_left_slows_down_before_anything_is_refused() -> None:
-    assert paced(NO_HINTS) > 10_000
+    assert paced(NO_HINTS, seconds=3) > 3_000
     assert 100 <= paced(Hints(requests=Allowance(0, 60, limit=600))) <= 400
     assert 100 <= paced(Hints(tokens=Allowance(0, 60, limit=600_000)), 1000) <= 400
 
 
 def test_a_hint_is_no_limit_where_much_is_left_or_it_is_one_by_the_day() -> None:
-    assert paced(Hints(requests=Allowance(500, 60, limit=600))) > 10_000
-    assert paced(Hints(requests=Allowance(0, 86_400, limit=1000))) > 10_000
+    assert paced(Hints(requests=Allowance(500, 60, limit=600)), seconds=3) > 3_000
+    assert paced(Hints(requests=Allowance(0, 86_400, limit=1000)), seconds=3) > 3_000
 
 
 @pytest.mark.slow

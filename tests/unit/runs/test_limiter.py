@@ -60,7 +60,7 @@ def job(pace: Pace, workers: int, requests: int, tokens: int = 10, took: int = 1
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("rpm", [60, 1200])
+@pytest.mark.parametrize("rpm", [60, 300])
 def test_a_limit_is_used_up_and_kept_to_by_any_number_of_workers(workers: int, rpm: int) -> None:
     sent = job(Pace("p", rpm, None), workers, requests=2 * rpm)
     assert sent[-1] <= 1.1 * 120
@@ -70,8 +70,8 @@ def test_a_limit_is_used_up_and_kept_to_by_any_number_of_workers(workers: int, r
 
 @pytest.mark.parametrize("took", [50, 100, 200])
 def test_tokens_count_by_what_replies_took(took: int) -> None:
-    sent = job(Pace("p", None, 60_000), 2, requests=1000, tokens=100, took=took)
-    assert took - 8 <= sent[-1] / (1000 / 1000) <= 1.1 * took
+    sent = job(Pace("p", None, 15_000), 2, requests=250, tokens=100, took=took)
+    assert took - 8 <= sent[-1] <= 1.1 * took
 
 
 def test_another_endpoint_has_a_pace_of_its_own() -> None:
