@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.forked import ForkedCommand
+from tests.support.forked import ForkedCommand, ForkedProcess
 from tests.support.thoroughness import PROFILE
 
 # A busy machine is not a failure. A quarter of the usual examples while working: what they miss,
@@ -38,6 +38,7 @@ CLEAN = {
 
 Result = subprocess.CompletedProcess[str]
 Start = Callable[..., "subprocess.Popen[bytes]"]
+PIPES: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 
 
 def pytest_collection_finish() -> None:
@@ -50,7 +51,10 @@ def pytest_collection_finish() -> None:
 # Variables that are read when they are needed; others are read by the interpreter as it starts, or
 # by a library as it is imported. A system that is not Linux may not bear a fork without `exec`.
 _READ_LATE = ("REFINECLI_", "OPENAI_", "AWS_")
-_FORKS = sys.platform == "linux"
+
+
+def _forks(env: dict[str, str] | None) -> bool:
+    return sys.platform == "linux" and all(name.startswith(_READ_LATE) for name in env or {})
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +73,7 @@ def cli(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Result]
         env: dict[str, str] | None = None,
         seconds: float = 60,
     ) -> Result:
-        if _FORKS and all(name.startswith(_READ_LATE) for name in env or {}):
+        if _forks(env):
             forked: ForkedCommand = request.getfixturevalue("forked")
             words = [str(arg) for arg in args]
             return forked.run(
@@ -90,26 +94,26 @@ def cli(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Result]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
     """Start `refinecli ARGS…` with pipes of bytes, to be talked to; what still runs is killed."""
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[subprocess.Popen[bytes] | ForkedProcess] = []
 
-    def run(*args: str | Path, env: dict[str, str] | None = None, **pipes: Any) -> Any:
-        stdin, stdout, stderr = (
-            pipes.pop(name, subprocess.PIPE) for name in ("stdin", "stdout", "stderr")
-        )
-        process = subprocess.Popen(
-            [*REFINECLI, *map(str, args)],
-            cwd=tmp_path,
-            env=CLEAN | (env or {}),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            text=False,
-            **pipes,
-        )
-        started.append(process)
-        return process
+    def run(*args: str | Path, env: dict[str, str] | None = None, **streams: Any) -> Any:
+        words, pipes = [str(arg) for arg in args], PIPES | streams
+        if _forks(env):
+            forked: ForkedCommand = request.getfixturevalue("forked")
+            started.append(forked.start(words, cwd=tmp_path, env=CLEAN | (env or {}), **pipes))
+        else:
+            started.append(
+                subprocess.Popen(
+                    [*REFINECLI, *words],
+                    cwd=tmp_path,
+                    env=CLEAN | (env or {}),
+                    text=False,
+                    **pipes,
+                )
+            )
+        return started[-1]
 
     yield run
     for process in started:
