@@ -84,7 +84,8 @@ class Sink:
     def _check_target(self, sources: Sequence[Source]) -> None:
         target = self.target
         assert target is not None
-        if self.path is not None and self.path.is_dir():
+        ends_like_one = self.name.endswith("/")  # a file would have another name than was given
+        if ends_like_one or (self.path is not None and self.path.is_dir()):
             raise UsageError(f"{self.name}: is a directory", "name a file")
         if self.path is not None and not self.path.parent.is_dir():
             raise UsageError(f"{self.path.parent}: no such directory", "make it first")

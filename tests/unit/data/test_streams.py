@@ -75,6 +75,12 @@ def test_a_sink_says_at_once_what_it_will_not_write_to(tmp_path: Path) -> None:
         Sink(str(tmp_path / "x"))
 
 
+def test_a_name_that_ends_as_a_directorys_does_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="new/: is a directory"):
+        Sink(f"{tmp_path}/new/")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_a_line_that_would_fill_the_memory_is_refused_by_the_setting_that_allows_it(
     tmp_path: Path, suffix: str
