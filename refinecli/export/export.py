@@ -70,7 +70,8 @@ def export(
             chooser.fill(spool, shelf, split)
         dropped = found.dropped + chooser.dropped
         if not spool.count:
-            raise _nothing(plan, found.responses, reasons(dropped))
+            unconfirmed = dropped["unconfirmed"] == dropped.total() > 0
+            raise _nothing(plan, found.responses, reasons(dropped), unconfirmed=unconfirmed)
         made = Made(
             kind,
             plan.format,
@@ -88,7 +89,10 @@ def export(
     return made
 
 
-def _nothing(plan: Plan, responses: int, why: str) -> UsageError:
+def _nothing(plan: Plan, responses: int, why: str, *, unconfirmed: bool) -> UsageError:
+    if unconfirmed:
+        hint = "grade the run once more with `refinecli grade`, and export what that writes"
+        return UsageError(_none_left(plan, responses, why), hint)
     if plan.kind.name in ("critic", "reviser"):
         hint = "give a run whose loop rewrites, such as `refine` with several iterations"
         return UsageError(_none_left(plan, responses, why), hint)

@@ -136,6 +136,12 @@ def test_an_export_with_nothing_in_it_is_refused_with_the_reasons(tmp_path: Path
         exported(tmp_path, "sft", [row(1, [0.0, 0.5], drafts=True)])
 
 
+def test_an_export_of_what_no_grade_confirmed_says_how_to_confirm_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not confirmed by a later grade") as caught:
+        exported(tmp_path, "sft", [row(1, [1.0])], confirmed=True)
+    assert "`refinecli grade`" in caught.value.hint
+
+
 def test_the_conversation_stays_as_it_is_under_any_of_its_names(tmp_path: Path) -> None:
     convo = [
         {"role": "system", "content": "Be brief."},
