@@ -32,9 +32,14 @@ def thread_count() -> int:
     On an idle two-core machine two threads made about 155 tokens a second where one made 85; with
     other work on one core they made 60 where one made 85. More cores are a guess, not measured.
     """
+    count = processors()
+    return min(4, count, max(2, count // 2))
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # knows cpusets; Linux only
-    processors = len(affinity(0)) if affinity else (os.cpu_count() or 1)
-    return min(4, processors, max(2, processors // 2))
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
 
 def start(weights: Path, api_key: str, slots: int, context: int) -> tuple[object, str]:

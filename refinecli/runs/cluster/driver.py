@@ -28,6 +28,7 @@ from refinecli.errors import BudgetError, RefineError, RunError, UsageError, opt
 from refinecli.models.budget import Amount
 from refinecli.models.engine import budget_of
 from refinecli.models.leases import Pace, Starts
+from refinecli.models.local.child import processors
 from refinecli.models.traffic import Traffic
 from refinecli.runs.cluster.directory import Directory, manifest_of
 from refinecli.runs.cluster.folder import record_file
@@ -256,7 +257,7 @@ class _Session:
         if self.options.workers:
             return self.options.workers
         if not self.options.address:
-            return len(os.sched_getaffinity(0))
+            return processors()
         return max(1, int(ray.cluster_resources().get("CPU", 1) / self.options.cpus))
 
     def _submit(self) -> None:
