@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields
@@ -103,6 +103,16 @@ def _cannot_connect(address: str, why: str) -> UsageError:
         f"{option('ray.address', address)}: {why}",
         "see that the cluster runs and this process has its token (RAY_AUTH_TOKEN_PATH)",
     )
+
+
+def lack_of_cpus(nodes: Iterable[Mapping[str, Any]], wanted: float) -> str:
+    """Say that a shard fits on none of a cluster's nodes, as Ray lists them: it waits for one that
+    may yet be added; empty where it fits."""
+    most = max((one["Resources"].get("CPU", 0.0) for one in nodes if one["Alive"]), default=0.0)
+    if most >= wanted:
+        return ""
+    cpus = option("ray.cpus", f"{wanted:g}")
+    return f"{cpus}: no node has as many ({most:g} at most), so shards wait for one that has"
 
 
 def _start(workers: int) -> None:
@@ -207,6 +217,8 @@ class _Session:
             if self.options.address:
                 workers = await self._call(lambda: self.workers)
                 self.on_notice(f"{plural(len(self.todo), 'shard')}, {workers} at a time")
+                if lack := lack_of_cpus(await self._call(ray.nodes), self.options.cpus):
+                    self.on_notice(lack)
             _take_signals_back()
             while self.running or (self.todo and not self.over):
                 await self._call(self._submit)
