@@ -13,7 +13,6 @@ from refinecli.cli.complaints import as_flags, complain
 from refinecli.cli.leaving import at_last
 from refinecli.errors import RefineError, WaveError
 from refinecli.models.traffic import traffic_words
-from refinecli.settings.secrets import hidden_in_assignment, hidden_in_url
 from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 from refinecli.text.urls import clean_of_credentials
@@ -171,6 +170,8 @@ _ENDPOINTS = ("--base-url", "--grader-base-url")
 def _without_credentials(before: str, word: str) -> str:
     """Return a word of a command line without what may be a credential: the line is pasted into
     issues, too."""
+    from refinecli.settings.secrets import hidden_in_assignment, hidden_in_url
+
     option, value = "", word
     if word.startswith("--"):
         before, equals, value = word.partition("=")
