@@ -27,6 +27,7 @@ from refinecli.settings.secrets import (
     secrets_in,
     secrets_in_query,
 )
+from refinecli.text.json_text import dumps, loads
 from refinecli.types import JSONObject
 
 HIDDEN = "[key]"
@@ -133,10 +134,10 @@ def without_secrets(data: bytes, extra_body: JSONObject) -> bytes:
     length."""
     if not any(secrets_in(extra_body)):
         return data
-    body = orjson.loads(data)
+    body = loads(data)
     for key in extra_body.keys() & body.keys():
         body[key] = replaced(extra_body[key], lambda secret: HIDDEN, key)
-    return orjson.dumps(body)
+    return dumps(body)
 
 
 def _any_of(secrets: Sequence[str]) -> re.Pattern[str]:

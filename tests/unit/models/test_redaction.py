@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinecli.errors import CompletionError
-from refinecli.models.redaction import HIDDEN, Redaction, redaction_for
+from refinecli.models.redaction import HIDDEN, Redaction, redaction_for, without_secrets
 from refinecli.models.reply import read_completion
 from refinecli.settings.load import load
 from refinecli.settings.roles import RoleSettings
@@ -174,3 +174,9 @@ def test_hiding_takes_linear_time_on_any_text(piece: str) -> None:
 
 def test_a_key_is_hidden_in_json_that_broke_off() -> None:
     assert SURE.reply(b'{"a": "' + ESCAPED.encode()) == b'{"a": "[key]'
+
+
+def test_a_body_with_half_a_character_is_logged_without_its_secrets() -> None:
+    body = {"messages": [{"role": "user", "content": "\ud83d"}], "token": "short", "n": 10**30}
+    data = without_secrets(json.dumps(body).encode(), {"token": "short"})
+    assert json.loads(data) == body | {"token": HIDDEN}
