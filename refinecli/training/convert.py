@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from refinecli.errors import UsageError, option
 from refinecli.models.local.server import MODEL_NAME, file_digest, find_weights
+from refinecli.text.urls import was_url
 from refinecli.training.environment import ask, check_installed
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def is_gguf(path: Path) -> bool:
 
 def check_target(target: Path, *, force: bool) -> None:
     """Raise UsageError where the target cannot appear, or something of the user's would go."""
+    if was_url(str(target)):
+        raise UsageError("a model is written on this machine", "name a path, and copy it")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is not a folder", "make it first")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):

@@ -99,7 +99,9 @@ def planned_training(
     """Return the training that is meant, or raise UsageError before anything is loaded."""
     for name in ("train.jsonl", CONFIG, "manifest.json"):
         if not (data / name).is_file():
-            raise UsageError(f"{data} has no {name}", "name a folder that `export` wrote")
+            raise UsageError(
+                f"{data} has no {name}", "name a folder that `export` wrote in the format trl"
+            )
     try:
         kind = json.loads((data / "manifest.json").read_text("utf-8"))["kind"]
         trainer = TRAINERS[kind]

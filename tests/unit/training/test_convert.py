@@ -9,7 +9,7 @@ import pytest
 from refinecli.errors import UsageError
 from refinecli.models.local.server import file_digest, find_weights, fingerprint
 from refinecli.training import convert
-from refinecli.training.convert import NOTE, copy_note, find_like, planned
+from refinecli.training.convert import NOTE, check_target, copy_note, find_like, planned
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +109,8 @@ def test_the_released_weights_keep_their_name_in_call_caches() -> None:
     except UsageError:
         pytest.skip("needs the weights of the embedded model")
     assert fingerprint("local", weights) == "7f6c99799b58a7eb1a1005d00e877af3"
+
+
+def test_a_model_is_not_written_to_a_url() -> None:
+    with pytest.raises(UsageError, match="is written on this machine"):
+        check_target(Path("s3://bucket/model"), force=False)
