@@ -50,7 +50,7 @@ class WaveFolder:
             self._refuse_another((self.path / _NAME).read_bytes(), restart=restart)
 
     def _refuse_another(self, record: bytes, *, restart: bool) -> None:
-        there = _read(record)
+        there = _read(record, self.path / _NAME)
         if there and there != self._owner and not restart and latest_wave(self.path):
             raise UsageError(
                 f"{self.path} holds the waves of another run: {differences(there, self._owner)}",
@@ -107,13 +107,18 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
-def _read(record: bytes) -> JSONObject:
-    """Return whose waves these are; nothing where nobody has to come back to them."""
-    try:
-        found = loads(record)
-    except ValueError:
+def _read(record: bytes, path: Path) -> JSONObject:
+    """Return whose waves these are; nothing where nobody has to come back to them. Raise UsageError
+    for a file of the user's that has the record's name."""
+    if not record:
         return {}
-    return found if isinstance(found, dict) else {}
+    with suppress(ValueError):
+        found = loads(record)
+        if isinstance(found, dict) and found.keys() >= {"command", "input", "output"}:
+            return found
+    raise UsageError(
+        f"{path}: is not the record of a run", "name a folder that is for waves alone, or remove it"
+    )
 
 
 def _write(file: BinaryIO, content: bytes) -> None:
