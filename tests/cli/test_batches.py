@@ -259,6 +259,6 @@ def test_options_of_batches_go_with_batch(
 def test_an_endpoint_without_batches_is_named(cli: Cli, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in.jsonl", rows(1))
     with ChatServer(SCRIPT) as server:
-        result = cli(*RUN, "--batch", *QUICK, *at(server), env=ENV)
+        result = cli(*batched(server, "--set", "policy.retries=1"), env=ENV)
     assert result.returncode == 3
     assert "Traceback" not in result.stderr

@@ -237,7 +237,7 @@ def test_one_row_that_always_fails_does_not_end_the_run(cli: Cli, tmp_path: Path
         return _passing(request)
 
     with FaultServer(script) as server:
-        result = cli(*RUN, *at(server), "--concurrency", "4")
+        result = cli(*RUN, *at(server), "--concurrency", "4", "--set", "policy.retries=2")
     assert result.returncode == 3, result.stderr
     rows = read_jsonl(tmp_path / "out.jsonl")
     assert len(rows) == 60
