@@ -197,7 +197,7 @@ def sent(role: str, **flags: object) -> JSONObject:
     given = {"policy.model": "m", "policy.base_url": "http://127.0.0.1:9/v1", **flags}
     settings = load(given, environ={})
     endpoint = Endpoint()
-    chat = Chat(endpoint, Limits(1), Silence())  # type: ignore[arg-type]
+    chat = Chat(endpoint, Limits(1), Silence())
     completer = chat.completer(settings.roles[role], settings.run.seed)
     asyncio.run(completer([{"role": "user", "content": "Hi."}], Draw("d1", 0, role, 0)))
     return endpoint.bodies[0]

@@ -39,7 +39,7 @@ def test_a_complaint_spells_the_options_in_message_and_hint(
 def test_an_error_raised_as_another_still_mentions_its_options() -> None:
     error = UsageError(f"{option('rubric', 'r.toml')}: is empty")
     assert as_flags(UsageError(*error.args).args[0]) == "--rubric r.toml: is empty"
-    assert CompletionError("failed", *error.args).message == "rubric=r.toml: is empty"
+    assert CompletionError("server", *error.args).message == "rubric=r.toml: is empty"
 
 
 def test_text_without_a_mention_stays_as_it_is() -> None:

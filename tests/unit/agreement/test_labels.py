@@ -16,7 +16,7 @@ from refinecli.text.json_text import dumps
 from refinecli.types import Datapoint, Grade, JSONObject
 from tests.conftest import datapoint, item
 
-ONE_TO_FIVE = {"score_range": [1, 5], "pass_score": 0.75}
+ONE_TO_FIVE: dict[str, Any] = {"score_range": [1, 5], "pass_score": 0.75}
 
 
 def read(**fields: Any) -> tuple[JSONObject, Datapoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ def test_datapoints_are_those_of_the_commands(tmp_path: Path) -> None:
 
 def test_a_rubric_may_be_items(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "in.jsonl", [datapoint()])
+    rubric: list[str | rc.RubricItem | dict[str, Any]]
     rubric = ["Is it short?", rc.RubricItem("Rude?", weight=-1), {"rubric_str": "Is the answer 4?"}]
     (point,) = rc.read_datapoints(path, rubric=rubric)
     items = [(item.rubric_str, item.name, item.weight) for item in point.rubric_items]

@@ -341,7 +341,7 @@ def test_used_from_another_loop_it_is_our_error_by_name() -> None:
 
 
 def test_each_loop_can_have_its_own() -> None:
-    async def main() -> bool:
+    async def main() -> bool | None:
         async with rc.connect(fine) as models:
             return (await rc.grade(POINT, "4", models)).passed
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from refinecli.checks.json_schema import _MOST_TRIED, _depth, _shortened, _steps, misfits
 from refinecli.checks.kinds import Check
 
-TWO = {"anyOf": [{}, {}]}  # three steps: itself and both alternatives
+TWO: dict[str, Any] = {"anyOf": [{}, {}]}  # three steps: itself and both alternatives
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from refinecli.checks.kinds import ContainsAll
+from refinecli.checks.words import ContainsAll
 from refinecli.data.rows import read_row
 from refinecli.types import Datapoint, RubricItem
 

@@ -95,7 +95,7 @@ def test_rows_with_one_id_and_rows_with_one_conversation_are_counted(tmp_path: P
 
 def counts(rows: Sequence[Row]) -> list[tuple[int, int] | None]:
     points = [row.datapoint for row in rows]
-    return [point and (point.occurrence, point.convo_occurrence) for point in points]
+    return [(point.occurrence, point.convo_occurrence) if point else None for point in points]
 
 
 def bytes_of(seen: Occurrences) -> int:

@@ -614,7 +614,7 @@ PLAIN = {
         {"check": {"kind": "number", "value": 4}, "required": True, "pass_score": 0.5},
     ],
 }
-ODD = (
+ODD: st.SearchStrategy[Any] = (
     st.sampled_from([None, "", "\ud800", "é", "(", 0, -1, 1, True, 1.0, 2**64, [], ["t"], {}])
     | st.sampled_from(["user", "assistant", "bot", [1, 5], [5, 1], {"kind": []}, {"kind": "json"}])
     | JSON

@@ -329,7 +329,7 @@ def test_what_an_endpoint_says_of_itself_is_cleaned_too() -> None:
         return Completion("134", NASTY)
 
     def grader(messages: Sequence[Message], draw: Draw) -> Completion:
-        raise CompletionError(NASTY, NASTY)
+        raise CompletionError(NASTY, NASTY)  # type: ignore[arg-type]
 
     datapoint = a_datapoint()
     done, calls = rollout(datapoint, policy, grader)

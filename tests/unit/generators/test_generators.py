@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinecli.checks.kinds import ContainsAll, ContainsAny, WordCount
+from refinecli.checks.counted import WordCount
+from refinecli.checks.words import ContainsAll, ContainsAny
 from refinecli.cli.generate_imports import Import
 from refinecli.data.rows import read_row
 from refinecli.data.sources import zstd
@@ -57,7 +58,7 @@ IFEVAL = {
     "prompt": "Write a poem about a cat, without commas.",
     "instruction_id_list": ["punctuation:no_comma"],
 }
-HEALTHBENCH = {
+HEALTHBENCH: dict[str, Any] = {
     "prompt": [{"role": "user", "content": "I have had a fever for three days."}],
     "prompt_id": "p-1",
     "rubrics": [
@@ -77,7 +78,7 @@ HEALTHBENCH = {
     },
     "canary": "none",
 }
-RAR = {
+RAR: dict[str, Any] = {
     "question": "Why does ice float?",
     "reference_answer": "It is less dense than water.",
     "question_source": "a textbook",

@@ -290,7 +290,7 @@ def test_a_response_cannot_give_a_verdict_where_the_grader_quotes_it() -> None:
     )
 
     def answer(call: Call) -> str:
-        quoted = re.findall(r"<response-\w+>\n(.*)\n</response", call.last, re.DOTALL)[-1]
+        quoted: str = re.findall(r"<response-\w+>\n(.*)\n</response", call.last, re.DOTALL)[-1]
         return quoted + "".join(
             block(call, name, f"It says {quoted}\n<score>0</score>\n") for name in names(call)
         ).replace("</grade", f"{quoted}</grade", 1)

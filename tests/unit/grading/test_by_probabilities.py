@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from math import exp, log
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from refinecli.grading.by_probabilities import expected, labels_of, pass_probabi
 from refinecli.types import RubricItem
 from tests.support.fakes import rubric_item
 
-FIVE = {"score_range": [1, 5], "pass_score": 0.75}
+FIVE: dict[str, Any] = {"score_range": [1, 5], "pass_score": 0.75}
 
 
 def tokens(**probabilities: float) -> list[tuple[str, float]]:

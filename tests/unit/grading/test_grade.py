@@ -53,7 +53,9 @@ def test_items_are_graded_side_by_side() -> None:
     begun: list[str] = []
     everyone = asyncio.Event()
 
-    async def grader(messages: Any, draw: Draw, usable: Any = None) -> Completion:
+    async def grader(
+        messages: Any, draw: Draw, usable: Any = None, wants: Any = None
+    ) -> Completion:
         begun.append(draw.role)
         if len(begun) == 3:
             everyone.set()
@@ -173,7 +175,9 @@ def test_an_error_of_the_whole_run_comes_out_as_itself_and_cancels_the_siblings(
     async def main() -> None:
         waiting = asyncio.Event()
 
-        async def grader(messages: Any, draw: Draw, usable: Any = None) -> Completion:
+        async def grader(
+            messages: Any, draw: Draw, usable: Any = None, wants: Any = None
+        ) -> Completion:
             if "B?" in str(messages[1]["content"]):
                 await waiting.wait()
                 raise error
@@ -201,7 +205,9 @@ def test_a_used_up_budget_lets_the_calls_in_flight_finish() -> None:
     async def main() -> None:
         raised = asyncio.Event()
 
-        async def grader(messages: Any, draw: Draw, usable: Any = None) -> Completion:
+        async def grader(
+            messages: Any, draw: Draw, usable: Any = None, wants: Any = None
+        ) -> Completion:
             if "B?" in str(messages[1]["content"]):
                 raised.set()
                 raise BudgetError("used up")

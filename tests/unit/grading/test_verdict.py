@@ -23,6 +23,7 @@ from refinecli.grading.verdict import (
     ways,
 )
 from refinecli.prompts import Prompts
+from refinecli.text import patterns
 from refinecli.types import Completion, Draw, Example, FirstTokens, Grade, JSONReply, Usable, Usage
 from tests.support.fakes import Answer, Call, Scripted, datapoint, rubric_item, score, text_of
 
@@ -243,7 +244,7 @@ def test_a_score_that_takes_long_to_find_is_looked_for_in_a_thread(
     characters: int, slow: bool, limits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[float, bool]] = []
-    find = scoring.last_match
+    find = patterns.last_match
 
     def last_match(pattern: str, text: str, seconds: float) -> Any:
         on_loop = threading.current_thread() is threading.main_thread()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from refinecli.types import Combine, Failure, Grade, RubricItem
 from tests.conftest import check_item, datapoint, item
 
 
-def of(**fields: object) -> RubricItem:
+def of(**fields: Any) -> RubricItem:
     row = read_row(dumps(datapoint(rubric_items=[item(**fields)])), 1, "in.jsonl")
     assert row.datapoint is not None
     return row.datapoint.rubric_items[0]
@@ -143,7 +144,7 @@ def test_feedback_is_of_the_nearest_vote_among_those_with_the_same_verdict() -> 
     assert (passed.score, passed.passed, passed.feedback) == (0.625, True, "1.0")
 
 
-def without(one: RubricItem, *kinds: FailureKind, **marks: object) -> list[Grade]:
+def without(one: RubricItem, *kinds: FailureKind, **marks: Any) -> list[Grade]:
     return [replace(ungraded(0, one, Failure(kind, f"{kind}!")), **marks) for kind in kinds]
 
 

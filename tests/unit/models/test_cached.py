@@ -184,7 +184,7 @@ def test_equal_requests_in_flight_are_sent_once(endpoint: Endpoint) -> None:
 
 
 def test_a_failure_is_shared_too_and_forgotten(endpoint: Endpoint) -> None:
-    replies, provider = shared(), Provider(CompletionError("refusal", "no"))
+    replies, provider = shared(), Provider(CompletionError("refused", "no"))
     found = together(replies, endpoint, provider, KEY, KEY)
     assert [str(one) for one in found] == [str(found[0])] * 2
     assert (provider.asked, count(replies)) == (1, 0)

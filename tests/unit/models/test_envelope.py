@@ -109,6 +109,7 @@ def test_what_stands_around_a_reply_does_not_lose_it(content: bytes) -> None:
 
 
 def streamed(*deltas: dict[str, Any], ending: str | None = "stop", done: bool = True) -> bytes:
+    chunks: list[dict[str, Any]]
     chunks = [{"choices": [{"delta": delta, "finish_reason": None}]} for delta in deltas]
     chunks.append({"choices": [{"delta": {}, "finish_reason": ending}]})
     chunks.append({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
@@ -301,6 +302,7 @@ def test_a_body_without_a_whole_answer_fails_by_name(body: bytes, kind: str) -> 
     with pytest.raises((CompletionError, RetryableError)) as caught:
         read_completion(body)
     found = caught.value
+    assert isinstance(found, CompletionError | RetryableError)
     assert (found.type if isinstance(found, CompletionError) else found.kind) == kind
 
 

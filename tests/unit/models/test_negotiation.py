@@ -175,7 +175,7 @@ def test_a_plain_request_is_sent_to_an_endpoint_that_gives_no_probabilities(term
 def test_a_failure_of_another_kind_comes_through(terms: Terms) -> None:
     class Failing(Endpoint):
         async def send(self, body: JSONObject) -> Completion:
-            raise CompletionError("refusal", "no")
+            raise CompletionError("refused", "no")
 
     with pytest.raises(CompletionError, match="no"):
         Failing().ask(terms, JSONReply())

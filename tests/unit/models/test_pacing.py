@@ -82,7 +82,7 @@ def test_while_nothing_comes_back_more_go_bit_by_bit(most: int, steps: list[int]
     async def main() -> list[int]:
         pacer = Pacer(most)
         await admitted(pacer, 2 * most)
-        found = []
+        found = list[int]()
         for _ in steps:
             await asyncio.sleep(0.059 if not found else 0.002)
             found.append(pacer.in_flight)

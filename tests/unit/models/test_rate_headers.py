@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,11 @@ from refinecli.models.pacing.rate_headers import (
     hint_in_words,
     hints,
 )
+
+
+def about(seconds: float) -> Any:
+    return pytest.approx(seconds)
+
 
 NOW = 1_736_950_980.0  # 2025-01-15T14:23:00Z
 
@@ -59,7 +65,7 @@ def test_how_long_to_wait_is_read_in_all_its_spellings(
 )
 def test_a_reset_is_read_in_all_its_spellings(reset: str, seconds: float) -> None:
     headers = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": reset}
-    assert hints(headers, NOW).requests == Allowance(3, pytest.approx(seconds))
+    assert hints(headers, NOW).requests == Allowance(3, about(seconds))
 
 
 def test_openais_headers() -> None:
@@ -73,7 +79,7 @@ def test_openais_headers() -> None:
     }
     read = hints(headers, NOW)
     assert read.requests == Allowance(59, 1, 60)
-    assert read.tokens == Allowance(149_984, pytest.approx(0.006), 150_000)
+    assert read.tokens == Allowance(149_984, about(0.006), 150_000)
     assert read.wait is None
 
 
@@ -95,7 +101,7 @@ def test_anthropics_headers() -> None:
 def test_openrouters_headers_and_the_drafts_without_an_x() -> None:
     reset = str(int((NOW + 40) * 1000))
     headers = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
-    assert hints(headers, NOW) == Hints(requests=Allowance(0, pytest.approx(40), 20))
+    assert hints(headers, NOW) == Hints(requests=Allowance(0, about(40), 20))
     assert hints(headers, NOW).wait == pytest.approx(40)
     headers = {"RateLimit-Limit": "20", "RateLimit-Remaining": "1", "RateLimit-Reset": "40"}
     assert hints(headers, NOW).requests == Allowance(1, 40, 20)

@@ -6,7 +6,6 @@ import json
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from time import process_time
-from typing import cast
 from urllib.parse import quote
 
 import orjson
@@ -26,7 +25,7 @@ SURE = Redaction(KEY)
 
 def role(*sets: str) -> RoleSettings:
     settings = load({"policy.model": "m"}, ("policy.base_url=http://h/v1", *sets), {})
-    return cast(RoleSettings, settings.policy)
+    return settings.policy
 
 
 @pytest.mark.parametrize(

@@ -377,7 +377,7 @@ def test_a_call_is_given_up_after_its_retries(health: Health) -> None:
 
 
 def test_what_does_not_pass_is_raised_at_once(health: Health) -> None:
-    attempts = Attempts(CompletionError("refusal", "no"))
+    attempts = Attempts(CompletionError("refused", "no"))
     with pytest.raises(CompletionError, match="no"):
         attempts.run(health)
     assert attempts.again == [False]

@@ -90,7 +90,7 @@ def test_nobody_there_is_counted_as_a_connection(type: FailureKind) -> None:
 def test_one_calls_failure_loses_nobody() -> None:
     panel = Panel(3)
     with pytest.raises(CompletionError):
-        panel.ask("a", CompletionError("refusal", "no"))
+        panel.ask("a", CompletionError("refused", "no"))
     assert not panel.log.notices
 
 

@@ -245,7 +245,9 @@ def test_a_usual_response_is_shown_without_loading_the_regex_library(
 
 
 def opening(point: Datapoint, response: str, index: int = 0) -> str:
-    found = re.findall(r"^<response-([0-9a-f]{12})>$", grader_prompt(point, response, index), re.M)
+    found: list[str] = re.findall(
+        r"^<response-([0-9a-f]{12})>$", grader_prompt(point, response, index), re.M
+    )
     assert len(found) == 1
     return found[0]
 

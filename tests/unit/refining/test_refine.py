@@ -211,7 +211,7 @@ def test_an_error_of_the_whole_run_cancels_the_other_drafts() -> None:
     async def main() -> None:
         waiting = asyncio.Event()
 
-        async def policy(messages: Any, draw: Draw, usable: Any = None) -> Completion:
+        async def policy(messages: Any, draw: Draw, *_: Any, **__: Any) -> Completion:
             if draw.sample == 1:
                 await waiting.wait()
                 raise RunError("key refused")
@@ -222,7 +222,7 @@ def test_an_error_of_the_whole_run_cancels_the_other_drafts() -> None:
                 ends.append(draw.sample)
             raise AssertionError("unreachable")
 
-        models = Roles(*[policy] * 5)
+        models = Roles(policy, policy, policy, policy, policy)
         with pytest.raises(RunError, match="key refused"):
             await refine(datapoint(), models, RefineOptions("refine", drafts=3), Prompts())
         assert asyncio.all_tasks() == {asyncio.current_task()}

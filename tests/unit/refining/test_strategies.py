@@ -243,7 +243,7 @@ def test_who_criticises_or_chooses_is_told_of_an_answer_that_was_cut_off(strateg
     cut = Completion("a good beg", "length")
     asked = Scripted(lambda call: f"{improved('b')}{best(1)}")
     grader = scores({"a good beg": 0.2, "b": 0.4})
-    options = {"accept": "pairwise"} if strategy == "refine" else {}
+    options: dict[str, Any] = {"accept": "pairwise"} if strategy == "refine" else {}
     reviser = Scripted(["b"])
     models = roles([cut], reviser, grader, asked, asked)
     found = run(models, strategy, max_iterations=1, **options)
@@ -535,7 +535,8 @@ def test_every_strategy_starts_from_a_response_that_is_there(strategy: str) -> N
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_without_a_first_response_no_strategy_has_a_result(strategy: str) -> None:
-    models = Roles(*[Scripted(lambda call: TIMEOUT)] * 5)
+    silent = Scripted(lambda call: TIMEOUT)
+    models = roles(silent, silent, silent, silent, silent)
     with pytest.raises(CompletionError, match="no answer"):
         run(models, strategy)
 

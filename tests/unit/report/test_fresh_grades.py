@@ -96,7 +96,7 @@ def test_only_datapoints_with_a_first_and_a_final_score_are_graded_again(tmp_pat
     ]
     file = str(write_jsonl(tmp_path / "run.jsonl", rows))
     run = read_run(file)
-    kept = {("dp-1", 0): "a draft", ("dp-4", 1): "another"}
+    kept: dict[tuple[str | int, int], str] = {("dp-1", 0): "a draft", ("dp-4", 1): "another"}
 
     async def main() -> list[Pair]:
         return [one async for one in pairs(Input(Source(file)), run, [kept])]

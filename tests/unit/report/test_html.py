@@ -61,7 +61,8 @@ def test_no_text_from_a_file_becomes_part_of_the_page(tmp_path: Path, text: str)
 def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     whole = report_of(30)
-    for report in ({}, dict.fromkeys(whole), {name: [] for name in whole}):
+    odd: tuple[dict[str, Any], ...] = ({}, dict.fromkeys(whole), {name: [] for name in whole})
+    for report in odd:
         write_html(tmp_path / "page.html", report, tmp_path / "empty.jsonl")
         page = Page((tmp_path / "page.html").read_text("utf-8"))
         assert "? No score" in page.words

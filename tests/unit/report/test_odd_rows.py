@@ -20,7 +20,7 @@ from refinecli.text.json_text import dumps
 from tests.support.thoroughness import some
 
 USAGE = {"calls": 2, "prompt_tokens": 3, "completion_tokens": 4}
-ODD = (None, [None], [[]], {}, "x", 1e30, -1e308, 10**400, {"a": [None]}, -5, True)
+ODD: tuple[Any, ...] = (None, [None], [[]], {}, "x", 1e30, -1e308, 10**400, {"a": [None]}, -5, True)
 
 
 def iteration(number: int, score: float) -> dict[str, Any]:

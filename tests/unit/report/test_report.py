@@ -246,7 +246,7 @@ def test_nineteen_groups_are_too_few_however_many_rows_they_have(read: Read) -> 
 
 
 def test_gains_on_hidden_items_stand_apart(read: Read) -> None:
-    items = [{}, {"check": {"kind": "number", "value": 4}}, {"reveal": "verdict"}]
+    items: list[Row] = [{}, {"check": {"kind": "number", "value": 4}}, {"reveal": "verdict"}]
     rows = [row(i, [[0.0, 0.0, 0.0], [1.0, 0.0, 1.0]], items=items) for i in range(30)]
     figures = build([read(rows)])
     assert figures["revealed_gain"]["mean"] == 1.0
@@ -274,7 +274,7 @@ def test_finished_datapoints_are_carried_forward(read: Read) -> None:
 
 
 def test_fixed_and_broken_are_told_against_the_parent(read: Read) -> None:
-    items = [{}, {}, {}]
+    items: list[Row] = [{}, {}, {}]
     rows = [row(0, [[0, 0, 1], [1, 1, 0], [1, 0, 1]], items=items)]
     curve = build([read(rows)])["iterations"]
     told = [(point["fixed"], point["broken"]) for point in curve]
@@ -320,7 +320,7 @@ def test_who_won_is_counted(read: Read) -> None:
 
 
 def test_a_penalty_gains_where_it_falls(read: Read) -> None:
-    items = [{"name": "good"}, {"name": "rude", "weight": -1}]
+    items: list[Row] = [{"name": "good"}, {"name": "rude", "weight": -1}]
     rows = [row(i, [[0.0, 1.0], [1.0, 0.0]], items=items, best=1) for i in range(3)]
     good, rude = build([read(rows)])["items"]
     assert (good["gain"]["mean"], rude["gain"]["mean"]) == (1.0, 1.0)
@@ -329,7 +329,7 @@ def test_a_penalty_gains_where_it_falls(read: Read) -> None:
 
 
 def test_ungraded_items_are_counted_and_no_zeros(read: Read) -> None:
-    items = [{}, {}]
+    items: list[Row] = [{}, {}]
     rows = [row(i, [[1.0, None if i < 3 else 1.0]], items=items) for i in range(10)]
     first, second = build([read(rows)])["items"]
     assert (first["ungraded"], second["ungraded"], second["n"]) == (0, 3, 7)
@@ -337,7 +337,7 @@ def test_ungraded_items_are_counted_and_no_zeros(read: Read) -> None:
 
 
 def test_items_are_regraded_too(read: Read) -> None:
-    fresh = {(f"dp-{i}", 0): Regrade(0.0, 0.5, ((0.0, 0.5),)) for i in range(30)}
+    fresh: Regrades = {(f"dp-{i}", 0): Regrade(0.0, 0.5, ((0.0, 0.5),)) for i in range(30)}
     assert build([read(gained(30))], (), fresh)["items"][0]["regraded_gain"]["mean"] == 0.5
 
 
@@ -535,9 +535,10 @@ def test_ids_that_mean_another_conversation_are_no_pairs(read: Read, other: int)
         line | {"convo": [{"role": "user", "content": "?"}]} if i < other else line
         for i, line in enumerate(drafted(30, [0, 0]))
     ]
-    for build_it in (lambda one, two: build([one], [two]), lambda one, two: build([two, one])):
+    ours, theirs = read(gained(30)), read(strange, "bon.jsonl")
+    for runs, baselines in (([ours], [theirs]), ([theirs, ours], [])):
         with pytest.raises(UsageError, match=f"{other} of 30 ids that it shares with .* have"):
-            build_it(read(gained(30)), read(strange, "bon.jsonl"))
+            build(runs, baselines)
 
 
 def test_a_few_other_conversations_are_left_out_and_told(read: Read) -> None:
@@ -563,7 +564,8 @@ def test_a_baseline_that_was_regraded_is_compared_by_that(
     read: Read, other: float, words: str
 ) -> None:
     run, drafts = read(gained(30)), read(drafted(30, [0, 1]), "bon.jsonl")
-    fresh = {(f"dp-{i}", 0): Regrade(0.25, 0.5, others=(Regrade(other, 0.5),)) for i in range(30)}
+    others = (Regrade(other, 0.5),)
+    fresh: Regrades = {(f"dp-{i}", 0): Regrade(0.25, 0.5, others=others) for i in range(30)}
     figures = build([run], [drafts], fresh)
     first, bon = figures["baselines"]
     assert bon["gain_over_it"]["mean"] == -0.5
@@ -589,7 +591,7 @@ def test_fresh_grades_of_a_handful_claim_nothing_over_a_baseline(
     fields = [{"group": str(i // of_one)} for i in range(n)]
     run = read([one | more for one, more in zip(gained(n), fields, strict=True)])
     drafts = read([d | m for d, m in zip(drafted(n, [0, 0]), fields, strict=True)], "bon.jsonl")
-    fresh = {
+    fresh: Regrades = {
         (f"dp-{i}", 0): Regrade(0.5, 0.9, others=(Regrade(0.5 - (i < differ) * 0.3, 0.5),))
         for i in range(n)
     }

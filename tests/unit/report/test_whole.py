@@ -59,7 +59,7 @@ def regrades(seed: int, n: int = 40) -> Mapping[Any, Regrade]:
     return {(f"dp-{i}", 0): Regrade(*_four(one()), others=(one(),)) for i in range(n) if i % 9}
 
 
-def _four(found: Regrade) -> tuple[Any, ...]:
+def _four(found: Regrade) -> tuple[Any, Any, Any, Any]:
     return found.first, found.final, found.items, found.spread
 
 

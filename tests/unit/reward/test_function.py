@@ -395,7 +395,7 @@ def test_a_log_does_not_get_a_figure_for_each_of_thousands_of_items() -> None:
 def test_the_functions_of_items_share_one_grading_and_add_up_to_the_score() -> None:
     grader = Grader()
     rude = {"rubric_str": "Is it rude?", "name": "rude", "weight": -1}
-    rubric = [{**GOOD, "weight": 3}, SHORT, rude]
+    rubric: list[dict[str, Any]] = [{**GOOD, "weight": 3}, SHORT, rude]
     functions = rc.reward_function(grader_model=grader, rubric=rubric, per_item=True)
     assert [one.__name__ for one in functions] == ["good", "short", "rude"]
     logged: list[str] = []
@@ -404,7 +404,7 @@ def test_the_functions_of_items_share_one_grading_and_add_up_to_the_score() -> N
     }
 
     async def main() -> list[list[float | None]]:
-        return await asyncio.gather(*(one(**given) for one in functions))
+        return list(await asyncio.gather(*(one(**given) for one in functions)))
 
     assert asyncio.run(main()) == [[0.75, 0.0], [0.25, 0.25], [-0.25, 0.0]]
     assert grader.calls == 4  # two items that a model grades, two completions

@@ -27,7 +27,7 @@ from refinecli.runs.summary import Summary
 from refinecli.settings.load import load
 from tests.support.fakes import between
 
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"rubric_str": "Is it good?", "name": "good"},
     {"name": "short", "check": {"kind": "words", "max": 3}},
 ]
@@ -246,7 +246,7 @@ def test_reasoning_is_not_graded_and_an_endless_thought_is_an_empty_response(
 
 def test_with_a_gate_the_items_not_asked_count_at_their_worst(tmp_path: Path) -> None:
     async def main() -> None:
-        sets = {"grade.gate": True}
+        sets: dict[str, Any] = {"grade.gate": True}
         async with served(tmp_path, **sets) as server:
             assert (await server.post("/get_reward", openrlhf("good 2 3 4")))[1]["rewards"] == [0.0]
             assert server.service.traffic.sent == 0
@@ -343,7 +343,8 @@ def test_a_refused_key_or_a_spent_budget_is_a_503_at_once_whatever_is_said_of_th
             assert (await server.get("/healthz"))[0] == 503
             assert (await server.post("/reward", {"response": "x", "label": 7}))[0] == 200
             assert server.notices == ["no response can be graded for now: no such key"]
-        async with served(tmp_path, ungraded=0.0, **{"run.max_calls": 1}) as server:
+        sets: dict[str, Any] = {"run.max_calls": 1}
+        async with served(tmp_path, ungraded=0.0, **sets) as server:
             assert (await server.post("/get_reward", openrlhf("good")))[0] == 200
             status, answer = await server.post("/get_reward", openrlhf("bad"))
             assert (status, answer["error"]["message"]) == (503, "max_calls=1 is used up")

@@ -82,7 +82,9 @@ def test_a_command_that_continues_shows_no_secret(word: str, shown: str) -> None
 
 
 def test_a_call_cache_knows_a_run_by_the_digests_of_its_secrets() -> None:
-    run = {"policy": {"extra_body": {"api_key": KEY, "a": [{"token": KEY}], "user": "me"}}}
+    run: dict[str, Any] = {
+        "policy": {"extra_body": {"api_key": KEY, "a": [{"token": KEY}], "user": "me"}}
+    }
     known = flat(run)
     assert KEY not in str(known)
     assert known["policy.extra_body.user"] == "me"

@@ -69,7 +69,7 @@ def test_a_share_over_clusters_is_resampled_unless_it_is_at_an_end() -> None:
 
 
 def test_what_is_the_same_in_every_resample_has_no_interval() -> None:
-    assert of(MEAN, [0.3] * 40) == Figure(pytest.approx(0.3), reason=SAME)
+    assert of(MEAN, [0.3] * 40) == Figure(pytest.approx(0.3), reason=SAME)  # type: ignore[arg-type]
 
 
 def test_what_is_undefined_in_many_resamples_has_no_interval() -> None:
