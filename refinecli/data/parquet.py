@@ -8,6 +8,7 @@ it says.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib.util import find_spec
 from itertools import islice
@@ -75,19 +76,29 @@ class ParquetLines:
 
         try:
             for batch in _batches(self._file):
-                readers = [_reader(field) for field in batch.schema]
-                columns = [column.to_pylist() for column in batch.columns]
+                columns = map(self._column, batch.schema, batch.columns)
                 names = batch.schema.names
                 for values in zip(*columns, strict=True):
                     row = {
-                        name: read(value)
-                        for name, read, value in zip(names, readers, values, strict=True)
+                        name: value
+                        for name, value in zip(names, values, strict=True)
                         if value is not None
                     }
                     yield dumps(row) + b"\n"
         except (pa.ArrowException, OSError) as error:
             raise UsageError(
                 f"{self._name}: {_words(error)}", "check that the file is complete"
+            ) from None
+
+    def _column(self, field: pa.Field, column: pa.Array) -> list[Any]:
+        """Return the values of a column as JSON has them; raise UsageError where it has no form for
+        them, such as bytes or nanoseconds."""
+        read = _reader(field)
+        try:
+            return [None if value is None else read(value) for value in column.to_pylist()]
+        except ValueError as error:
+            raise UsageError(
+                f"{self._name}: the column {field.name}: {_words(error)}", "leave the column out"
             ) from None
 
 
@@ -127,12 +138,16 @@ def _json_if_it_is(value: Any) -> Any:
 def _value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _value(one) for key, one in value.items() if one is not None}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):  # the pairs of a map are tuples
         return [_value(one) for one in value]
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):  # of pandas, where that is installed
+        return value.isoformat()
     if isinstance(value, bytes):
-        raise UsageError("a column of bytes has no form in JSON", "leave the column out")
+        raise ValueError("bytes have no form in JSON")
     return value
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -113,9 +115,6 @@ def test_records_are_read_where_another_tool_lost_our_mark(tmp_path: Path) -> No
 
 
 def test_other_tools_types_become_json(tmp_path: Path) -> None:
-    import datetime
-    from decimal import Decimal
-
     day = datetime.date(2026, 1, 2)
     table = pa.table({"day": [day], "price": [Decimal("1.5")], "deep": [[{"x": None, "y": 1}]]})
     pq.write_table(table, tmp_path / "in.parquet")
@@ -123,10 +122,22 @@ def test_other_tools_types_become_json(tmp_path: Path) -> None:
     assert row == {"day": "2026-01-02", "price": 1.5, "deep": [{"y": 1}]}
 
 
+def test_spans_of_time_are_seconds_and_maps_are_pairs(tmp_path: Path) -> None:
+    day = datetime.datetime(2026, 1, 2, 3, 4, 5, 6)
+    pairs = pa.array([[("k", Decimal("1.5"))]], pa.map_(pa.string(), pa.decimal128(3, 1)))
+    table = pa.table({"took": [datetime.timedelta(seconds=1.5)], "at": [day], "pairs": pairs})
+    pq.write_table(table, tmp_path / "in.parquet")
+    (row,) = read(tmp_path / "in.parquet")
+    assert row == {"took": 1.5, "at": "2026-01-02T03:04:05.000006", "pairs": [["k", 1.5]]}
+
+
 def test_what_json_cannot_say_and_what_is_damaged_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"picture": [b"\x00"]}), tmp_path / "bytes.parquet")
     (tmp_path / "half.parquet").write_bytes((tmp_path / "bytes.parquet").read_bytes()[:40])
-    for name, said in (("bytes", "a column of bytes"), ("half", "half.parquet: ")):
+    for name, said in (
+        ("bytes", "bytes.parquet: the column picture: bytes"),
+        ("half", "half.parquet: "),
+    ):
         with pytest.raises(UsageError, match=said):
             read(tmp_path / f"{name}.parquet")
 
