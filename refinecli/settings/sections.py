@@ -73,7 +73,8 @@ class RayOptions:
     address: str | None = None
     shards: Annotated[int, Field(ge=1, le=99_999)] = 16
     workers: Annotated[int, Field(ge=1)] | None = None
-    cpus: Annotated[float, Field(gt=0)] = 1.0
+    # Ray counts in ten-thousandths.
+    cpus: Annotated[float, Field(ge=1e-4), AfterValidator(lambda cpus: round(cpus, 4))] = 1.0
     copy_seconds: Annotated[float, Field(gt=0)] = 120.0
     retries: Annotated[int, Field(ge=0)] = 3
 

@@ -344,8 +344,10 @@ class _Session:
         if self.limiter is None:
             return
         try:
-            running = list(self.running)
             await self._call(partial(ray.get, self.limiter.stop.remote(), timeout=_PATIENCE))
+            await self._look()
+            # One that nobody has heard of may wait for a node, and has nothing to keep.
+            running = [ref for ref, shard in self.running.items() if shard.index in self.hosts]
             await self._call(
                 partial(ray.wait, running, num_returns=len(running), timeout=_PATIENCE)
             )
