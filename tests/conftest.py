@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -50,11 +51,11 @@ def pytest_collection_finish() -> None:
 
 # Variables that are read when they are needed; others are read by the interpreter as it starts, or
 # by a library as it is imported. A system that is not Linux may not bear a fork without `exec`.
-_READ_LATE = ("REFINECLI_", "OPENAI_", "AWS_")
+_READ_LATE = re.compile(r"(?:REFINECLI|OPENAI|AWS|SSL_CERT)_|.*_(?:KEY|PROXY)\Z", re.IGNORECASE)
 
 
 def _forks(env: dict[str, str] | None) -> bool:
-    return sys.platform == "linux" and all(name.startswith(_READ_LATE) for name in env or {})
+    return sys.platform == "linux" and all(map(_READ_LATE.match, env or {}))
 
 
 @pytest.fixture(scope="session")
