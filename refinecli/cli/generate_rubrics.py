@@ -17,6 +17,7 @@ from refinecli.cli.closing import after_rubrics, say_where
 from refinecli.cli.options import InputOptions, ModelOptions, OutputOptions, rubric_of
 from refinecli.errors import UsageError
 from refinecli.generators import TASKS
+from refinecli.stats.wording import plural
 
 if TYPE_CHECKING:
     from refinecli.display.reporter import Reporter
@@ -170,8 +171,8 @@ class _Counts:
             reporter.notice(f"{self.already:,} {have} a rubric, and none was written")
         if self.untried:
             reporter.notice(
-                f"--contrast: {self.untried:,} of {self.prompts:,} prompts have no two different "
-                "responses there, and their criteria were not tried"
+                f"--contrast: {self.untried:,} of {plural(self.prompts, 'prompt')} have no two "
+                "different responses there, and their criteria were not tried"
             )
         say_where(ended, reporter)
         return False

@@ -17,6 +17,7 @@ from refinecli.cli.file_checks import only_line_limit
 from refinecli.cli.options import ModelOptions, takes
 from refinecli.cli.report_outputs import check_apart, check_replaced, say_written, write
 from refinecli.errors import UsageError
+from refinecli.stats.wording import plural
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def _check(
         raise UsageError("standard input can be read only once", "name a file for the others")
     if labels and len(labels) != len(runs):
         raise UsageError(
-            f"{len(labels)} labels for {len(runs)} files",
+            f"{plural(len(labels), 'label')} for {plural(len(runs), 'file')}",
             "give --label once for each RUN, in order",
         )
     if outputs["--html"] == "-" or (outputs["--html"] and runs[-1] == "-"):

@@ -222,7 +222,7 @@ def _needs(rollout: Rollout) -> str:
 def _sum(score: float | None, pairs: list[tuple[RubricItem, Grade]]) -> str:
     if score is None:
         missing = sum(not grade.graded for _, grade in pairs)
-        return f"score: none, {missing} of {len(pairs)} items ungraded"
+        return f"score: none, {missing} of {plural(len(pairs), 'item')} ungraded"
     weights = weight_of([item for item, _ in pairs])
     total = sum(item.weight * (grade.score or 0) for item, grade in pairs)
     return f"score: {number(total)} ÷ {weights:g} (positive weights) = {number(score)}"

@@ -112,7 +112,8 @@ def _gains(page: Columns, figures: JSONObject) -> Iterator[str]:
             )
     if fresh := figures.get("regrade"):
         who = ", ".join(f"the {role} {model}" for role, model in fresh["models"].items())
-        yield from page.wrapped([f"regraded: {fresh['repeats']} times each by {who or 'code'}"])
+        times = plural(fresh["repeats"], "time")
+        yield from page.wrapped([f"regraded: {times} each by {who or 'code'}"])
     if figures["detectable"] is not None:
         found = number(figures["detectable"])
         yield f"  a gain of {found} as this grader sees it would be found 4 times in 5"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from refinecli.data.rows import read_row
 from refinecli.errors import InputError, UsageError
+from refinecli.stats.wording import plural
 from refinecli.text.json_text import dumps
 from refinecli.text.reasoning import split_leading_reasoning
 from refinecli.types import Datapoint, JSONObject
@@ -33,7 +34,8 @@ def read_samples(
     for name, column in {"prompts": prompts, **given}.items():
         if len(column) != len(completions):
             raise UsageError(
-                f"{name}: has {len(column)} values for {len(completions)} completions",
+                f"{name}: has {plural(len(column), 'value')} for "
+                f"{plural(len(completions), 'completion')}",
                 "give each completion its own",
             )
     rows: dict[bytes, Datapoint] = {}

@@ -183,8 +183,9 @@ class RunCache:
 
     def _why_kept(self, calls: CallCache, unused: int) -> str:
         if unused:
+            replies = "1 reply" if unused == 1 else f"{unused:,} replies"
             return (
-                f"{self.path}: is kept, with {unused:,} replies that these rows did not need; "
+                f"{self.path}: is kept, with {replies} that these rows did not need; "
                 f"the same command without {option('limit')} uses them"
             )
         if self.is_default and calls.facts.get(_NAMED):

@@ -154,7 +154,8 @@ RULES: dict[str, Rule] = {
     "two semicolons in a sentence": matching(r";[^.;:!?]+;"),
     # `plural` knows better; "these" comes with a case of its own for one.
     "a count that may be one, of a noun in the plural": matching(
-        r"(?<!these )\{\} (?:more )?(?:calls|datapoints|lines|parts|requests|responses|rows)\b"
+        r"(?<!these )\{\} (?:more )?(?:calls|completions|datapoints|items|labels|lines|parts"
+        r"|prompts|requests|responses|rows)\b"
     ),
 }
 

@@ -161,7 +161,7 @@ def test_a_pull_request_is_gated_on_two_runs(cli: Cli, tmp_path: Path) -> None:
         (["out.jsonl", "--gate", "loop_gian>0"], "did you mean loop_gain"),
         (["out.jsonl", "--gate", "loop_gain.lwo>0"], "did you mean loop_gain.low"),
         (["out.jsonl", "--gate", "loop_gain"], "not a gate"),
-        (["out.jsonl", "--label", "a", "--label", "b"], "2 labels for 1 files"),
+        (["out.jsonl", "--label", "a", "--label", "b"], "2 labels for 1 file"),
         (["out.jsonl", "missing.jsonl"], "missing.jsonl: No such file"),
         (["-", "-"], "standard input can be read only once"),
         (["-", "--baseline", "-"], "standard input can be read only once"),

@@ -71,7 +71,7 @@ class Batches:
             last = max((entry.round for entry in current), default=0)
             if last > self.retries:
                 raise RunError(
-                    f"wave {wave}: {last} batches brought no result",
+                    f"wave {wave}: no result after {plural(last, 'submission')}",
                     f"see what became of them at the provider: {current[-1].id}",
                 )
             current = [new for path in files for new in self._new(wave, path, last + 1)]

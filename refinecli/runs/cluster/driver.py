@@ -312,7 +312,8 @@ class _Session:
         why = f": {_first_sentence(error)}" if error else ""
         if self.attempts[shard] > self.options.retries:
             raise RunError(
-                f"shard {shard} has died {self.attempts[shard]} times, the last time{where}{why}",
+                f"shard {shard} has died {plural(self.attempts[shard], 'time')}, the last "
+                f"time{where}{why}",
                 "see how much memory it needs; the same command continues",
                 type="local",
             )

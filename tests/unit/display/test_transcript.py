@@ -353,7 +353,7 @@ def test_checks_penalties_and_hidden_items_are_named_as_such() -> None:
 def test_an_ungraded_item_is_neither_passed_nor_zero() -> None:
     datapoint = a_datapoint()
     text = shows(datapoint, *rollout(datapoint, says("134"), says("no tag [/red]")))
-    in_order(text, "? ungraded (no_score)", "–", "score: none, 1 of 1 items ungraded")
+    in_order(text, "? ungraded (no_score)", "–", "score: none, 1 of 1 item ungraded")
     assert "0 ÷" not in text
 
 

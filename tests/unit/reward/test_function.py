@@ -146,7 +146,7 @@ def test_an_empty_completion_has_had_its_say_and_scores_0() -> None:
     [
         ({"rubric_items": ["[{"]}, "row 0 of the batch: rubric_items: is text that is not JSON"),
         ({"rubric_items": [None]}, "row 0 of the batch: rubric_items: field required"),
-        ({"rubric_items": [[SHORT], [SHORT]]}, "rubric_items: has 2 values for 1 completions"),
+        ({"rubric_items": [[SHORT], [SHORT]]}, "rubric_items: has 2 values for 1 completion"),
         ({"completions": [5]}, "completions: must be a string or a list of messages"),
         ({"rubric_items": [[{**SHORT, "weight": "x"}]]}, r"rubric_items\[0\]\.weight"),
     ],
