@@ -14,7 +14,25 @@ if TYPE_CHECKING:
     from refinecli.data.rows import Row
     from refinecli.runs.run import Count, Input
 
-LISTED = 20  # bad lines; a file of the wrong kind has no others
+_LISTED = 20  # bad lines; a file of the wrong kind has no others
+
+
+class BadLines:
+    """Complains about lines that cannot be used: the first of them, and how many more there are."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, error: InputError) -> None:
+        """Take one more."""
+        self._count += 1
+        if self._count <= _LISTED:
+            complain(error)
+
+    def say_rest(self) -> None:
+        """Say how many were not shown, if any were not."""
+        if self._count > _LISTED:
+            print(f"error: and {plural(self._count - _LISTED, 'more line')}", file=sys.stderr)
 
 
 def check_lines(rows: Input, keep_going: bool) -> Count:
@@ -29,17 +47,9 @@ def check_lines(rows: Input, keep_going: bool) -> Count:
 
 def counted(rows: Input, count: Count, keep_going: bool) -> Iterator[Row]:
     """Yield the rows, counted; after the last one do as `check_lines` does."""
-    shown = 0
-
-    def show(error: InputError) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= LISTED:
-            complain(error)
-
-    yield from count.of(rows.all_rows(), (lambda error: None) if keep_going else show)
-    if count.bad > LISTED and not keep_going:
-        print(f"error: and {plural(count.bad - LISTED, 'more line')}", file=sys.stderr)
+    listed = BadLines()
+    yield from count.of(rows.all_rows(), (lambda error: None) if keep_going else listed)
+    listed.say_rest()
     if count.bad and not keep_going:
         raise UsageError(
             f"{count.bad} of {plural(count.rows, 'line')} cannot be used; nothing was sent",

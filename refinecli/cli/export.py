@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refinecli.cli.complaints import complain
+from refinecli.cli.bad_lines import BadLines
 from refinecli.cli.completion import complete_formats, complete_kinds, complete_pairings
 from refinecli.cli.export_lines import lines_on
 from refinecli.cli.options import note_if_beyond, takes
-from refinecli.errors import InputError, UsageError
-from refinecli.stats.wording import plural
+from refinecli.errors import UsageError
 from refinecli.text.clean import as_line
 
 if TYPE_CHECKING:
@@ -223,7 +222,7 @@ def export(
     from refinecli.runs.signals import Interrupted, raised
 
     _needs_a_run(ctx, runs)
-    bad = _BadLines()
+    bad = BadLines()
     plan, folder = _plan(runs or ["-"], to, chosen, out, _settings(config, set)), out.output
     if folder is None:
         raise UsageError("export needs a directory", "name a new one with -o DIR")
@@ -238,26 +237,6 @@ def export(
     for line in [] if out.quiet else lines_on(made, folder, gpu=out.gpu):
         print(as_line(line), file=sys.stderr)
     return 0
-
-
-class _BadLines:
-    """Complains about lines that cannot be used: the first of them, and how many more there are."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def __call__(self, error: InputError) -> None:
-        from refinecli.cli.bad_lines import LISTED
-
-        self._count += 1
-        if self._count <= LISTED:
-            complain(error)
-
-    def say_rest(self) -> None:
-        from refinecli.cli.bad_lines import LISTED
-
-        if self._count > LISTED:
-            print(f"error: and {plural(self._count - LISTED, 'more line')}", file=sys.stderr)
 
 
 def _needs_a_run(ctx: typer.Context, runs: list[str] | None) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from refinecli.cli.bad_lines import LISTED
-from refinecli.cli.complaints import complain
+from refinecli.cli.bad_lines import BadLines
 from refinecli.errors import InputError, UsageError
 from refinecli.generators import Task
 from refinecli.stats.wording import plural
@@ -32,6 +31,7 @@ class Import:
     with_response: bool
     rows: int = 0
     bad: int = 0
+    listed: BadLines = field(default_factory=BadLines)
 
     def datapoints(self, most: int | None) -> Iterator[JSONObject]:
         for entry in islice(self.entries, most):
@@ -42,8 +42,8 @@ class Import:
                 self.bad += 1
                 if self.keep_going:
                     yield entry.unreadable(error)
-                elif self.bad <= LISTED:
-                    complain(error)
+                else:
+                    self.listed(error)
                 continue
             if self.keep_going or not self.bad:
                 yield from made
@@ -51,8 +51,7 @@ class Import:
     def check(self) -> None:
         """Raise UsageError where rows were listed, before any file appears."""
         if self.bad and not self.keep_going:
-            if self.bad > LISTED:
-                print(f"error: and {plural(self.bad - LISTED, 'more line')}", file=sys.stderr)
+            self.listed.say_rest()
             raise UsageError(
                 f"{self.bad} of {plural(self.rows, 'line')} cannot be used",
                 "fix them, or add --keep-going to turn each into an `error` record",
