@@ -352,7 +352,7 @@ def test_gains_that_are_only_noise_do_not_outlive_fresh_grades(cli: Cli, tmp_pat
     items = [item("Is the first thing so?"), item("Is the second thing so?")]
     made = [
         {"id": n, "convo": [{"role": "user", "content": f"Number {n}"}], "rubric_items": items}
-        for n in range(80)
+        for n in range(40)
     ]
     write_jsonl(tmp_path / "in.jsonl", made)
     with ChatServer(idle_loop(0.2)) as server:
