@@ -17,8 +17,6 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from refinecli.data.answered_before import answered_before
-from refinecli.data.parquet import check_can_write, write_parquet
 from refinecli.data.sources import Source, in_daemon_thread, zstd
 from refinecli.data.targets import FileTarget, UrlTarget, target_of
 from refinecli.errors import UsageError, option
@@ -74,6 +72,8 @@ class Sink:
         if self.target is None:
             return
         if self._suffix == _PARQUET:
+            from refinecli.data.parquet import check_can_write
+
             check_can_write(self.name)
         self._check_target(sources)
         if self.path is not None:
@@ -195,6 +195,8 @@ class Sink:
         self._stack.close()
         if self._file is not None and self.partial is not None and self.target is not None:
             if self._suffix == _PARQUET:
+                from refinecli.data.parquet import write_parquet
+
                 unfinished = self.partial.with_name(f"{self.partial.name}.parquet")
                 write_parquet(self.partial, unfinished)
                 unfinished.replace(self.partial)
@@ -237,6 +239,8 @@ class Sink:
         """Count the calls behind the finished lines that the file to be replaced rests on, too."""
         if self.partial is None or self.path is None or not self.path.is_file():
             return 0
+        from refinecli.data.answered_before import answered_before
+
         return answered_before(self.path, self.partial)
 
     def discard(self) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
-from refinecli.data.parquet import ParquetLines, is_saved_dataset
 from refinecli.data.wrong_kinds import wrong_kind
 from refinecli.errors import UsageError, option
 from refinecli.text.urls import is_url
@@ -251,6 +250,8 @@ def _line(number: int, line: bytes) -> Iterator[tuple[int, bytes]]:
 def _must_be_readable(path: Path) -> None:
     try:
         if path.is_dir():
+            from refinecli.data.parquet import is_saved_dataset
+
             if is_saved_dataset(path):
                 return
             raise UsageError(f"{path}: is a directory", "name a JSONL file")
@@ -268,6 +269,8 @@ def _unpacked(raw: Path | BinaryIO, suffix: str, name: str) -> BinaryIO:
     if suffix == ".zst":
         return cast(BinaryIO, zstd().open(raw, "rb"))
     if suffix == ".parquet" or (isinstance(raw, Path) and raw.is_dir()):
+        from refinecli.data.parquet import ParquetLines  # which most runs do without
+
         return cast(BinaryIO, ParquetLines(raw, name))
     return raw.open("rb") if isinstance(raw, Path) else raw
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from refinecli.errors import RunError
-from refinecli.models.leases import Leases, Pace
 from refinecli.models.negotiation import Terms
 from refinecli.models.pacing.pacer import Pacer
 from refinecli.models.retries import Health
 from refinecli.settings.roles import RoleSettings
 from refinecli.text.json_text import digest
+
+if TYPE_CHECKING:
+    from refinecli.models.leases import Leases
 
 
 class Log(Protocol):
@@ -59,6 +61,8 @@ class Endpoint:
         self.tpm = _lower(self.tpm, role.tpm)
         lease = None
         if leases and (self.rpm or self.tpm):
+            from refinecli.models.leases import Pace
+
             name = digest([self.place, self.model, role.api_key_env])
             lease = partial(leases.starts, Pace(name, self.rpm, self.tpm))
         self.pacer = Pacer(concurrency, rpm=self.rpm, tpm=self.tpm, lease=lease)

@@ -23,10 +23,13 @@ import asyncio
 from collections import OrderedDict
 from itertools import chain, islice
 from math import inf
+from typing import TYPE_CHECKING
 
 from refinecli.models.pacing.learned_rate import LearnedRate, Spacing
-from refinecli.models.pacing.leased import Ask, LeasedStarts
 from refinecli.models.pacing.rate_headers import NO_HINTS, Hints
+
+if TYPE_CHECKING:
+    from refinecli.models.pacing.leased import Ask, LeasedStarts
 
 _START = 32  # in flight: half of the usual 64; a burst of 20 then costs 12 refusals, not 44
 # While nothing has come back for a while, which is not a refusal, more requests go bit by bit.
@@ -107,11 +110,16 @@ class Pacer:
         self._rate = LearnedRate()
         self._requests = requests_a_minute(rpm) if rpm and not lease else None
         self._tokens = Spacing(tpm / 60, slack=_BURST) if tpm and not lease else None
-        self._leased = LeasedStarts(lease, self._come) if lease else None
+        self._leased = self._leasing(lease) if lease else None
         self._new: OrderedDict[asyncio.Future[Turn], int] = OrderedDict()
         self._again: OrderedDict[asyncio.Future[Turn], int] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since: float | None = None
+
+    def _leasing(self, lease: Ask) -> LeasedStarts:
+        from refinecli.models.pacing.leased import LeasedStarts  # for shards of other processes
+
+        return LeasedStarts(lease, self._come)
 
     async def admit(self, tokens: int = 0, *, again: bool = False) -> Turn:
         """Wait until one more request may be sent, first come first served; `again` goes first."""
