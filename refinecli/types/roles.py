@@ -2,7 +2,6 @@
 
 # Annotations are read at start, and as strings (`from __future__`) would be compiled there too.
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, NamedTuple, Self, get_type_hints
 
@@ -46,8 +45,7 @@ class RoleTraits(NamedTuple):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
+class Roles(NamedTuple):
     """The models that answer, rewrite, grade, turn a response into feedback and pick between
     responses.
 
@@ -62,7 +60,7 @@ class Roles:
     critic: Annotated[Completer, RoleTraits("grader")]
     selector: Annotated[Completer, RoleTraits("grader", gives_verdicts=True)]
     judge: Annotated[Completer | None, RoleTraits(gives_verdicts=True, optional=True)] = None
-    jury: Mapping[str, Completer] = field(default_factory=dict)
+    jury: Mapping[str, Completer] = MappingProxyType({})
 
     @property
     def graders(self) -> Mapping[str, Completer]:
@@ -72,8 +70,7 @@ class Roles:
     def wrapped(self, wrap: Callable[[str, Completer], Completer]) -> Self:
         """Return the same roles with `wrap` around each completer, given its role's name."""
         own = {name: getattr(self, name) for name in ROLES}
-        return replace(
-            self,
+        return self._replace(
             **{name: wrap(name, completer) for name, completer in own.items() if completer},
             jury={name: wrap(name, completer) for name, completer in self.jury.items()},
         )

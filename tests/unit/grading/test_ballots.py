@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from refinecli.grading.verdict import GradeOptions
@@ -41,9 +40,8 @@ def test_repeats_are_further_samples_of_the_same_grader() -> None:
 
 def test_each_juror_votes_under_its_own_name() -> None:
     mild, strict = Scripted([score(1)]), Scripted([score(0.5)])
-    jury = replace(
-        roles(nobody(), nobody(), nobody()), jury={"jury.mild": mild, "jury.strict": strict}
-    )
+    grader_alone = roles(nobody(), nobody(), nobody())
+    jury = grader_alone._replace(jury={"jury.mild": mild, "jury.strict": strict})
     [grade], _ = voted(jury)
     assert grade.score == 0.75
     assert [(vote.juror, vote.score, vote.repeat) for vote in grade.votes] == [
