@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,17 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 PIPES: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
 
 
-def pytest_collection_finish() -> None:
-    """Have the garbage collector leave alone what collecting the tests has made, a million objects
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Have the garbage collector leave alone what collecting the tests makes, a million objects
     that stay, and look at what a test leaves behind less often."""
-    gc.freeze()
-    gc.set_threshold(50_000)
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(50_000)
 
 
 # Variables that are read when they are needed; others are read by the interpreter as it starts, or
