@@ -502,7 +502,7 @@ def types(figures: Row) -> list[str]:
         ({"grader": "another"}, "another", ["other_grader", "judge_not_held_out"]),
     ],
 )
-def test_a_judge_of_the_loop_and_a_new_grader_are_told_of(
+def test_a_judge_of_the_loop_and_a_new_grader_are_warned_of(
     cli: Cli, tmp_path: Path, loop: dict[str, str], judge: str, expected: Sequence[str]
 ) -> None:
     made = rows(3)
@@ -511,10 +511,15 @@ def test_a_judge_of_the_loop_and_a_new_grader_are_told_of(
     write_jsonl(tmp_path / "out.jsonl", made)
     with ChatServer(by_arm(0, 1)) as server:
         judged = ["--set", f"judge.model={judge}", "--set", f"judge.base_url={server.url}"]
-        figures = regraded(cli, server, *judged)
-    assert [kind for kind in types(figures) if kind in ("judge_not_held_out", "other_grader")] == [
-        *expected
+        result = cli("report", "out.jsonl", "--regrade", "--json", "-", *at(server), *judged)
+    alarms = [
+        alarm
+        for alarm in json.loads(result.stdout)["alarms"]
+        if alarm["type"] in ("judge_not_held_out", "other_grader")
     ]
+    assert [alarm["type"] for alarm in alarms] == expected
+    warned = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert warned == [f"warning: {alarm['message']}" for alarm in alarms]
 
 
 def test_the_local_model_grades_afresh_only_what_it_graded(cli: Cli, tmp_path: Path) -> None:

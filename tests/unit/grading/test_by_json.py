@@ -150,6 +150,8 @@ def test_an_item_with_a_regex_or_an_instruction_of_its_own_keeps_to_it() -> None
     assert takes_json(rubric_item(**CHOICES))
     assert not takes_json(rubric_item(grader_output_format_instruction="Say <score>N</score>."))
     assert not takes_json(rubric_item(extraction_regex=r"Rating: (\d)"))
+    own: dict[str, Any] = {"grader_output_format_instruction": "Zero words, then a name."}
+    assert not takes_json(rubric_item(**CHOICES, **own))
 
 
 # ------------------------------------------------------------------ reasons and problems

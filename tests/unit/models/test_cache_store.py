@@ -85,6 +85,27 @@ def test_a_reply_whose_caller_is_cancelled_is_kept_all_the_same(tmp_path: Path) 
         assert cache.find(KEY) == b"{}"
 
 
+def test_a_cancelled_caller_does_not_keep_those_waiting_that_are_written_with_it(
+    tmp_path: Path,
+) -> None:
+    keys = [request_key("", str(n).encode(), "") for n in range(3)]
+
+    async def main() -> None:
+        another = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
+        another.execute("BEGIN IMMEDIATE")  # until its end, the replies gather
+        tasks = [
+            asyncio.ensure_future(cache.store(key, b"{}", "'a' 0", usable=True)) for key in keys
+        ]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        another.execute("COMMIT")
+        another.close()
+        await asyncio.wait_for(tasks[2], 30)
+
+    with opened(tmp_path) as cache:
+        asyncio.run(main())
+
+
 def test_a_thousand_replies_at_once_are_all_kept(tmp_path: Path) -> None:
     keys = [request_key("", str(n).encode(), "") for n in range(1000)]
 

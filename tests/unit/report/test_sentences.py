@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from refinecli.report.compared_in_words import fails_now, passes_now
+from refinecli.report.compared_in_words import fails_now, first_flips, passes_now
 from refinecli.report.conclusions import (
     _by_code,
     _control,
@@ -159,6 +159,21 @@ def test_flips_are_counted_in_words() -> None:
         "1 fails that passed before",
         "2 fail that passed before",
     ]
+
+
+def test_of_many_flips_what_fails_now_is_shown_before_what_passes_and_that_before_others() -> None:
+    def entries(fails: int, passes: int, others: int) -> list[dict[str, Any]]:
+        kinds = [[True, False]] * fails + [[False, True]] * passes + [[True, True]] * others
+        return [{"passed": passed} for passed in reversed(kinds)]
+
+    def shown(*counts: int, most: int) -> list[int]:
+        found = [entry["passed"] for entry in first_flips(entries(*counts), most)]
+        return [found.count(kind) for kind in ([True, False], [False, True], [True, True])]
+
+    assert shown(5, 5, 5, most=4) == [2, 2, 0]
+    assert shown(5, 1, 5, most=4) == [3, 1, 0]
+    assert shown(1, 5, 5, most=4) == [1, 3, 0]
+    assert shown(1, 1, 5, most=6) == [1, 1, 4]
 
 
 def test_a_control_over_fewer_datapoints_says_over_how_many() -> None:
