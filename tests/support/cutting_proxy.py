@@ -17,9 +17,11 @@ class CuttingProxy:
         self._port, self._cut = port, cut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._open: list[socket.socket] = []
 
     def __enter__(self) -> CuttingProxy:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads[0].start()
         return self
 
     def __exit__(
@@ -28,26 +30,43 @@ class CuttingProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._listener.close()
+        _end(self._listener)  # which wakes who waits in `accept`; `close` alone does not
+        self._threads[0].join()
+        for connection in self._open:
+            _end(connection)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listener, *self._open):
+            one.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
+                self._open.append(client)
                 server = socket.create_connection(("127.0.0.1", self._port))
+                self._open.append(server)
                 for start in (self._send, self._answer):
-                    threading.Thread(target=start, args=(client, server), daemon=True).start()
+                    thread = threading.Thread(target=start, args=(client, server))
+                    self._threads.append(thread)
+                    thread.start()
 
     def _send(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError), client, server:
+        with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
                 server.sendall(data)
                 if self._cut(data):
                     break
-            server.shutdown(socket.SHUT_RDWR)
+        _end(client)
+        _end(server)
 
     def _answer(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
                 client.sendall(data)
-            client.shutdown(socket.SHUT_RDWR)
+        _end(client)
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the other side was first
+        connection.shutdown(socket.SHUT_RDWR)
