@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,31 @@ class ParkedRow:
     """A row as its calls see it: parked once one of them has nothing to return."""
 
     parked: bool = False
+    _storing: int = 0  # replies of the row that came, and are being written to disk
+    _stored: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Note that a reply is being written, for as long as the block lasts."""
+        self._storing += 1
+        self._stored.clear()
+        try:
+            yield
+        finally:
+            self._storing -= 1
+            if not self._storing:
+                self._stored.set()
+
+    async def settled(self) -> None:
+        """Return once all calls have begun that do not depend on one that is parked: those that
+        follow a reply begin when that is on disk."""
+        turns = 0
+        while turns < _TURNS:
+            if self._storing:
+                await self._stored.wait()
+                turns = 0
+            await asyncio.sleep(0)
+            turns += 1
 
 
 _ROW: ContextVar[ParkedRow | None] = ContextVar("row", default=None)
@@ -130,15 +155,16 @@ class Waves:
         """Return the reply that came, or park the call; raises the CompletionError of a request
         that has failed as often as it may."""
         tries = self._answered.tries(request.key) if self._answered else 0
+        row = _ROW.get() or ParkedRow()
         try:
             if tries:
-                return await sender.take(request, self._came(request, tries))
+                with row.storing():
+                    return await sender.take(request, self._came(request, tries))
         except RetryableError as error:
             if tries > sender.role.retries:
                 raise sender.endpoint.health.given_up(error) from None
         await self._park(request, sender, tries + 1)
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
+        await row.settled()
         raise ParkedError
 
     def _came(self, request: Request, tries: int) -> Reply:
